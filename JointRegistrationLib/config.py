@@ -1,0 +1,219 @@
+"""Configuration: one frozen dataclass per concern, checked when built, JSON as its saved form.
+
+Unknown names and out-of-range values are errors that say what is allowed. This module imports no
+PyTorch, so that a panel can show and check settings before PyTorch is installed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from .errors import ConfigError
+
+T = TypeVar("T")
+
+METHODS = ("affine-opt", "vsvf-opt")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+SIMILARITIES = ("ncc", "lncc", "mk-lncc")
+AFFINE_MODELS = ("rigid", "similarity", "affine")
+INITIALIZATIONS = ("auto", "identity", "center", "moments")
+INTEGRATORS = ("scaling-squaring", "rk4")
+OPTIMIZERS = ("lbfgs", "adam")
+
+
+def _choice(owner: str, name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{owner}.{name}: {value!r} is unknown; choose one of {', '.join(allowed)}")
+
+
+def _range(owner: str, name: str, value: float, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ConfigError(f"{owner}.{name}: a finite number is needed, but {value!r} was given")
+    if not low <= value <= high:
+        raise ConfigError(f"{owner}.{name}: {value!r} is out of range; give a value from {low:g} to {high:g}")
+
+
+@dataclass(frozen=True)
+class PreprocessConfig:
+    """How images become what is compared (spec, section 1, "Intensity").
+
+    ``max_working_voxels`` bounds the working grid; 192 x 192 x 80 is the published size.
+    """
+
+    lower_percentile: float = 0.1
+    upper_percentile: float = 99.9
+    max_working_voxels: int = 192 * 192 * 80
+
+    def __post_init__(self) -> None:
+        _range("preprocess", "lower_percentile", self.lower_percentile, 0, 49)
+        _range("preprocess", "upper_percentile", self.upper_percentile, 51, 100)
+        _range("preprocess", "max_working_voxels", self.max_working_voxels, 1000, 1e9)
+
+
+@dataclass(frozen=True)
+class SimilarityConfig:
+    """Which image similarity drives a stage; ``window_voxels`` is the lncc window's side."""
+
+    name: str = "mk-lncc"
+    window_voxels: int = 9
+
+    def __post_init__(self) -> None:
+        _choice("similarity", "name", self.name, SIMILARITIES)
+        _range("similarity", "window_voxels", self.window_voxels, 3, 65)
+
+
+@dataclass(frozen=True)
+class AffineConfig:
+    """Multi-resolution affine optimisation. ``levels`` are shrink factors of the working grid."""
+
+    model: str = "affine"
+    initialization: str = "auto"
+    similarity: SimilarityConfig = field(default_factory=lambda: SimilarityConfig("ncc"))
+    levels: tuple[int, ...] = (8, 4, 2)
+    iterations: int = 40
+    tolerance: float = 1e-5
+
+    def __post_init__(self) -> None:
+        _choice("affine", "model", self.model, AFFINE_MODELS)
+        _choice("affine", "initialization", self.initialization, INITIALIZATIONS)
+        _range("affine", "iterations", self.iterations, 0, 10000)
+        _range("affine", "tolerance", self.tolerance, 0, 1)
+        _levels("affine", self.levels)
+
+
+@dataclass(frozen=True)
+class VelocityConfig:
+    """Momentum to velocity to map: kernel sigmas in mm, their weights, and the integrator.
+
+    The published kernel is 0.05 to 0.25 of the unit cube with weights proportional to sigma (spec,
+    section 4); on a 140 mm field of view that is 7 to 35 mm.
+    """
+
+    sigmas_mm: tuple[float, ...] = (7.0, 14.0, 21.0, 28.0, 35.0)
+    weights: tuple[float, ...] = (1 / 15, 2 / 15, 3 / 15, 4 / 15, 5 / 15)
+    integrator: str = "scaling-squaring"
+    steps: int = 10
+
+    def __post_init__(self) -> None:
+        _choice("velocity", "integrator", self.integrator, INTEGRATORS)
+        _range("velocity", "steps", self.steps, 1, 200)
+        if not self.sigmas_mm or len(self.sigmas_mm) != len(self.weights):
+            raise ConfigError(
+                f"velocity.weights: one weight per sigma is needed, but there are {len(self.sigmas_mm)} sigmas "
+                f"and {len(self.weights)} weights"
+            )
+        for sigma in self.sigmas_mm:
+            _range("velocity", "sigmas_mm", sigma, 0.1, 500)
+        for weight in self.weights:
+            _range("velocity", "weights", weight, 0, 1)
+        if abs(sum(self.weights) - 1) > 1e-6:
+            raise ConfigError(f"velocity.weights: must sum to 1, but sum to {sum(self.weights):g}")
+
+
+@dataclass(frozen=True)
+class VsvfConfig:
+    """vSVF optimisation: momentum as the unknown (spec, section 7)."""
+
+    similarity: SimilarityConfig = field(default_factory=SimilarityConfig)
+    velocity: VelocityConfig = field(default_factory=VelocityConfig)
+    regularity: float = 10.0
+    levels: tuple[int, ...] = (4, 2, 1)
+    iterations: int = 30
+    optimizer: str = "lbfgs"
+    tolerance: float = 1e-5
+
+    def __post_init__(self) -> None:
+        _range("vsvf", "regularity", self.regularity, 0, 1e9)
+        _range("vsvf", "iterations", self.iterations, 0, 10000)
+        _range("vsvf", "tolerance", self.tolerance, 0, 1)
+        _choice("vsvf", "optimizer", self.optimizer, OPTIMIZERS)
+        _levels("vsvf", self.levels)
+
+
+@dataclass(frozen=True)
+class RegistrationConfig:
+    """One registration: method, device, and a block per stage."""
+
+    method: str = "vsvf-opt"
+    device: str = "auto"
+    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
+    affine: AffineConfig = field(default_factory=AffineConfig)
+    vsvf: VsvfConfig = field(default_factory=VsvfConfig)
+
+    def __post_init__(self) -> None:
+        _choice("registration", "method", self.method, METHODS)
+        _choice("registration", "device", self.device, DEVICES)
+
+
+def _levels(owner: str, levels: tuple[int, ...]) -> None:
+    if not levels:
+        raise ConfigError(f"{owner}.levels: at least one shrink factor is needed")
+    for level in levels:
+        _range(owner, "levels", level, 1, 64)
+    if list(levels) != sorted(levels, reverse=True):
+        raise ConfigError(f"{owner}.levels: must go from coarse to fine, but are {levels}")
+
+
+# -- JSON -------------------------------------------------------------------------------------------
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A configuration as plain dictionaries, lists and numbers."""
+    return dataclasses.asdict(config)
+
+
+def to_json(config: Any) -> str:
+    """A configuration as indented JSON."""
+    return json.dumps(to_dict(config), indent=2) + "\n"
+
+
+def from_dict(cls: type[T], values: Any, path: str = "") -> T:
+    """Build configuration ``cls`` from plain values; missing ones keep their default.
+
+    Raises:
+        ConfigError: for an unknown name, a wrong type or a value out of range.
+    """
+    where = path or cls.__name__
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where}: a JSON object is needed, but {values!r} was given")
+    hints = typing.get_type_hints(cls)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise ConfigError(f"{where}: unknown setting {unknown[0]!r}; known are {', '.join(hints)}")
+    return cls(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in values.items()})
+
+
+def from_json(cls: type[T], text: str) -> T:
+    """Build configuration ``cls`` from JSON text; see :func:`from_dict`."""
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{cls.__name__}: not valid JSON: {error}") from error
+    return from_dict(cls, values)
+
+
+def _convert(hint: Any, value: Any, path: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return from_dict(typing.cast(type, hint), value, path)
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{path}: a list is needed, but {value!r} was given")
+        arguments = typing.get_args(hint)
+        return tuple(_convert(arguments[0], v, path) for v in value)
+    if origin in (typing.Union, types.UnionType):
+        if value is None:
+            return None
+        inner = [a for a in typing.get_args(hint) if a is not type(None)]
+        return _convert(inner[0], value, path)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint in (int, float) and isinstance(value, bool)):
+        raise ConfigError(f"{path}: {hint.__name__} is needed, but {value!r} was given")
+    return value

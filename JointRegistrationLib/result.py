@@ -1,0 +1,92 @@
+"""What a registration returns: NumPy only, so that it can cross a process boundary as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .config import RegistrationConfig
+from .geometry import Grid
+
+FloatVolume = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FoldCount:
+    """Lattice points at which a map turns space inside out.
+
+    ``count`` and ``percent`` use the full determinant; ``diagonal_count`` multiplies only the three
+    diagonal derivatives, as the authors' code does, for comparison with published tables.
+    """
+
+    count: int
+    percent: float
+    diagonal_count: int
+
+
+@dataclass(frozen=True)
+class RegistrationResult:
+    """A registration of ``moving`` to ``fixed``.
+
+    Args:
+        fixed_grid: native grid of the fixed image.
+        moving_grid: native grid of the moving image.
+        affine_ras: 4x4, fixed RAS points to moving RAS points.
+        displacement_field_mm: (k, j, i, 3) float32 on ``fixed_grid``: moving point minus fixed point,
+            RAS components in mm, affine part included. Slicer's *from parent*, ITK's resampling
+            direction.
+        inverse_displacement_field_mm: (k, j, i, 3) float32 on ``moving_grid``: fixed point minus
+            moving point. Slicer's *to parent*.
+        jacobian_determinant: (k, j, i) float32 on ``fixed_grid``: det of the fixed-to-moving map's
+            derivative; above 1 where the moving anatomy is larger than the fixed.
+        warped: (k, j, i) float32, the moving image on ``fixed_grid``, linear interpolation.
+        folds: folded lattice points of ``displacement_field_mm``.
+        similarity_before, similarity_after: NCC on the working grid inside the fixed mask (if any),
+            before (identity map in RAS) and after.
+        inverse_error_mean_mm, inverse_error_max_mm: round trip fixed -> moving -> fixed over fixed
+            points that land inside the moving field of view.
+        timings_s: seconds by stage, and ``"total"``.
+        config: what was asked for.
+        device: where it ran, e.g. ``"cpu"``.
+        notes: sentences a user should read, e.g. a fallback that was taken.
+    """
+
+    fixed_grid: Grid
+    moving_grid: Grid
+    affine_ras: npt.NDArray[np.float64]
+    displacement_field_mm: FloatVolume
+    inverse_displacement_field_mm: FloatVolume
+    jacobian_determinant: FloatVolume
+    warped: FloatVolume
+    folds: FoldCount
+    similarity_before: float
+    similarity_after: float
+    inverse_error_mean_mm: float
+    inverse_error_max_mm: float
+    timings_s: dict[str, float]
+    config: RegistrationConfig
+    device: str
+    notes: tuple[str, ...] = ()
+
+    def summary(self) -> dict[str, Any]:
+        """The scalar results as plain JSON values."""
+        return {
+            "method": self.config.method,
+            "device": self.device,
+            "ncc_before": self.similarity_before,
+            "ncc_after": self.similarity_after,
+            "folds": self.folds.count,
+            "folds_percent": self.folds.percent,
+            "folds_diagonal_only": self.folds.diagonal_count,
+            "jacobian_min": float(self.jacobian_determinant.min()),
+            "jacobian_max": float(self.jacobian_determinant.max()),
+            "displacement_mean_mm": float(np.linalg.norm(self.displacement_field_mm, axis=-1).mean()),
+            "inverse_error_mean_mm": self.inverse_error_mean_mm,
+            "inverse_error_max_mm": self.inverse_error_max_mm,
+            "affine_ras": self.affine_ras.tolist(),
+            "timings_s": dict(self.timings_s),
+            "notes": list(self.notes),
+        }
