@@ -204,6 +204,11 @@ class Grid:
         spacing = self.extent_mm / (np.asarray(size) - 1)
         return Grid(size, _triple("spacing", spacing), self.origin_ras, self.direction_ras)
 
+    def cropped(self, start_ijk: Sequence[int], size_ijk: Sequence[int]) -> Grid:
+        """The part of the lattice that begins at voxel ``start_ijk`` and has ``size_ijk`` voxels."""
+        origin = transform_points(self.ijk_to_ras, np.asarray(start_ijk, dtype=float))
+        return Grid(_size(size_ijk), self.spacing_mm, _triple("origin", origin), self.direction_ras)
+
     def padded(self, margin_ijk: Sequence[int]) -> Grid:
         """The lattice continued by ``margin_ijk`` voxels on both sides of each axis."""
         margin = np.asarray(margin_ijk, dtype=int)
@@ -237,11 +242,15 @@ class Grid:
             return False
         return bool(np.abs(self.corners_ras - other.corners_ras).max() <= tolerance_mm)
 
-    def overlap(self, other: Grid, samples_per_axis: int = 16) -> float:
-        """Fraction of this grid's field of view that lies inside ``other``'s, estimated on a lattice."""
+    def overlap(self, other: Grid, matrix_ras: npt.ArrayLike | None = None, samples_per_axis: int = 16) -> float:
+        """Fraction of this grid's field of view that ``matrix_ras`` (4x4) sends into ``other``'s.
+
+        Estimated on a lattice of ``samples_per_axis`` points along each axis.
+        """
+        matrix = np.eye(4) if matrix_ras is None else np.asarray(matrix_ras, dtype=float)
         axis = np.linspace(0.0, 1.0, samples_per_axis)
         unit = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-        there = transform_points(other.ras_to_unit @ self.unit_to_ras, unit)
+        there = transform_points(other.ras_to_unit @ matrix @ self.unit_to_ras, unit)
         return float(np.all((there >= -1e-6) & (there <= 1 + 1e-6), axis=1).mean())
 
     def describe(self) -> str:

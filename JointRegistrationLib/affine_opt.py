@@ -1,0 +1,182 @@
+"""affine-opt: the linear part by multi-resolution optimisation (spec, section 6, "Baseline settings").
+
+The transform is x -> c_m + t + L0 expm(M) (x - c_f) about the two centres, with M restricted to the
+chosen model (skew: rigid; skew and scale: similarity; free: affine). The unknowns are M times a
+typical radius, and t, so that all of them are millimetres and one step size suits them all.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .config import AffineConfig
+from .energy import Dissimilarity, ImagePair
+from .errors import InputError
+from .geometry import FloatArray
+from .maps import affine_map, inside
+from .progress import Reporter
+
+#: Fraction of the fixed field of view (or mask) that must stay inside the moving one.
+MIN_COMMON = 0.2
+
+
+def affine_opt(
+    pair: ImagePair,
+    config: AffineConfig,
+    *,
+    initial_ras: FloatArray | None = None,
+    reporter: Reporter | None = None,
+) -> FloatArray:
+    """Affine transform (4x4, RAS, fixed points to moving points) that makes the images most alike.
+
+    Args:
+        pair: normalised images.
+        config: model, similarity, levels, iterations.
+        initial_ras: starting transform; None to choose by ``config.initialization``, where
+            ``"auto"`` takes the best of identity, centre and moments after the coarsest level.
+        reporter: receives progress; its cancel check is asked at every evaluation.
+
+    Raises:
+        RegistrationCancelled: if asked to stop.
+        InputError: if no start leaves the images overlapping.
+    """
+    reporter = reporter or Reporter()
+    starts = [initial_ras] if initial_ras is not None else initial_transforms(pair, config.initialization)
+    num_runs = len(starts) + len(config.levels) - 1
+    coarse = pair.shrunk(config.levels[0])
+    runs = [
+        _optimize(coarse, config, start, reporter, index / num_runs, 1 / num_runs) for index, start in enumerate(starts)
+    ]
+    loss, best = min(runs, key=lambda run: run[0])
+    if not np.isfinite(loss):
+        raise InputError(
+            "the images do not overlap under any starting transform; give landmarks or an initial transform"
+        )
+    for index, factor in enumerate(config.levels[1:], start=len(starts)):
+        _, best = _optimize(pair.shrunk(factor), config, best, reporter, index / num_runs, 1 / num_runs)
+    return best
+
+
+def initial_transforms(pair: ImagePair, initialization: str) -> list[FloatArray]:
+    """Starting transforms by name: identity, centre on centre, moments, or all three for ``"auto"``."""
+    identity = np.eye(4)
+    center = _translation(pair.moving_grid.center_ras - pair.fixed_grid.center_ras)
+    if initialization == "identity":
+        return [identity]
+    if initialization == "center":
+        return [center]
+    fixed_mass = center_of_mass(pair.fixed, pair.fixed_grid.ijk_to_ras)
+    moments = _translation(center_of_mass(pair.moving, pair.moving_grid.ijk_to_ras) - fixed_mass)
+    if initialization == "moments":
+        return [moments]
+    distinct = [identity]
+    for candidate in (center, moments):
+        if all(np.abs(candidate - other).max() > 1.0 for other in distinct):
+            distinct.append(candidate)
+    return distinct
+
+
+def center_of_mass(values: Tensor, ijk_to_ras: FloatArray) -> FloatArray:
+    """Intensity-weighted mean position of (1, 1, D, H, W) values, RAS mm."""
+    total = values.double().sum()
+    ijk = [
+        (values.double().sum(dim=[d for d in range(5) if d != axis]) * torch.arange(values.shape[axis]).to(values)).sum()
+        / total
+        for axis in (4, 3, 2)
+    ]
+    point = ijk_to_ras @ np.array([*(float(v) for v in ijk), 1.0])
+    return np.asarray(point[:3], dtype=np.float64)
+
+
+def _translation(offset: FloatArray) -> FloatArray:
+    matrix = np.eye(4)
+    matrix[:3, 3] = offset
+    return matrix
+
+
+def model_basis(model: str) -> Tensor:
+    """Basis of the Lie algebra of a model, (n, 3, 3): rigid 3, similarity 4, affine 9 matrices."""
+    skew = torch.zeros(3, 3, 3)
+    for n, (r, c) in enumerate(((2, 1), (0, 2), (1, 0))):
+        skew[n, r, c], skew[n, c, r] = 1.0, -1.0
+    if model == "rigid":
+        return skew
+    if model == "similarity":
+        return torch.cat([skew, torch.eye(3)[None]])
+    return torch.eye(9).reshape(9, 3, 3)
+
+
+class _Unknowns:
+    """The optimised numbers, in mm, and the 4x4 matrix that they stand for."""
+
+    def __init__(self, start: FloatArray, pair: ImagePair, model: str) -> None:
+        like = pair.fixed
+        self.radius = float(np.linalg.norm(pair.fixed_grid.extent_mm)) / 4
+        self.basis = model_basis(model).to(like)
+        self.linear = torch.as_tensor(start[:3, :3]).to(like)
+        center = pair.fixed_grid.center_ras
+        self.center = torch.as_tensor(center).to(like)
+        self.target = torch.as_tensor(start[:3, :3] @ center + start[:3, 3]).to(like)
+        self.values = torch.zeros(len(self.basis) + 3, device=like.device, dtype=like.dtype, requires_grad=True)
+
+    def matrix(self) -> Tensor:
+        tangent = torch.einsum("n,nrc->rc", self.values[3:] / self.radius, self.basis)
+        linear = self.linear @ torch.linalg.matrix_exp(tangent)
+        offset = self.target + self.values[:3] - linear @ self.center
+        return torch.cat([torch.cat([linear, offset[:, None]], dim=1), linear.new_tensor([[0.0, 0.0, 0.0, 1.0]])])
+
+
+def lbfgs(unknowns: list[Tensor], history: int = 10) -> torch.optim.LBFGS:
+    """L-BFGS with a strong Wolfe line search that does one iteration a step; we decide when to stop."""
+    return torch.optim.LBFGS(
+        unknowns,
+        max_iter=1,
+        history_size=history,
+        tolerance_grad=0,
+        tolerance_change=0,
+        line_search_fn="strong_wolfe",
+    )
+
+
+def _optimize(
+    pair: ImagePair, config: AffineConfig, start: FloatArray, reporter: Reporter, begin: float, share: float
+) -> tuple[float, FloatArray]:
+    """One level from one start: (loss, matrix); an infinite loss where the images do not overlap."""
+    unknowns = _Unknowns(start, pair, config.model)
+    dissimilarity = Dissimilarity(pair, config.similarity)
+    common_before = _common(pair, unknowns.matrix())
+    if common_before < 1e-3:
+        return float("inf"), start
+    optimizer = lbfgs([unknowns.values])
+
+    def closure() -> Tensor:
+        reporter.update(begin + share * step / config.iterations)
+        optimizer.zero_grad()
+        loss = dissimilarity(affine_map(unknowns.matrix(), pair.fixed_grid, pair.fixed))
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    previous = float("inf")
+    for step in range(config.iterations):
+        loss = float(optimizer.step(closure))  # the loss before this step
+        reporter.update(begin + share * (step + 1) / config.iterations, loss)
+        if previous - loss < config.tolerance * abs(previous) and step > 2:
+            break
+        previous = loss
+    with torch.no_grad():
+        final = unknowns.matrix()
+        loss = float(dissimilarity(affine_map(final, pair.fixed_grid, pair.fixed)))
+    if not np.isfinite(loss) or _common(pair, final) < min(MIN_COMMON, 0.5 * common_before):
+        return float("inf"), start
+    return loss, np.asarray(final.cpu().double().numpy(), dtype=np.float64)
+
+
+def _common(pair: ImagePair, matrix: Tensor) -> float:
+    """Share of the fixed grid (or mask) that the matrix sends into the moving field of view."""
+    with torch.no_grad():
+        common = inside(pair.moving_grid, affine_map(matrix, pair.fixed_grid, pair.fixed)).to(pair.fixed.dtype)
+        if pair.fixed_mask is None:
+            return float(common.mean())
+        return float((common * pair.fixed_mask).sum() / pair.fixed_mask.sum().clamp(min=1e-6))

@@ -1,0 +1,29 @@
+"""Which device to compute on."""
+
+from __future__ import annotations
+
+import torch
+
+from .errors import ResourceError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device called ``name``; ``"auto"`` takes CUDA, then Apple's MPS, then the CPU.
+
+    Raises:
+        ResourceError: if a device asked for by name is not there.
+    """
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(device for device, there in available.items() if there))
+    if not available[name]:
+        there = ", ".join(device for device, is_there in available.items() if is_there)
+        raise ResourceError(
+            f"device {name!r} is not available to this PyTorch ({torch.__version__}); available: {there}; "
+            "choose one of these, or 'auto'"
+        )
+    return torch.device(name)

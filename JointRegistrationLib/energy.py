@@ -1,0 +1,79 @@
+"""The two images at one resolution, and how alike they are under a map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .config import SimilarityConfig
+from .geometry import Grid
+from .losses import similarity_loss
+from .maps import inside, warp
+from .preprocess import resample, shrunk_grid
+
+
+@dataclass(frozen=True)
+class ImagePair:
+    """Normalised images in [0, 1] with optional masks, (1, 1, D, H, W), each on its own grid."""
+
+    fixed: Tensor
+    fixed_grid: Grid
+    moving: Tensor
+    moving_grid: Grid
+    fixed_mask: Tensor | None = None
+    moving_mask: Tensor | None = None
+
+    def shrunk(self, factor: float) -> ImagePair:
+        """Both images anti-aliased and thinned to the same absolute spacing, ``factor`` times the fixed one's."""
+        if factor == 1:
+            return self
+        fixed_grid = shrunk_grid(self.fixed_grid, factor)
+        ratio = min(self.fixed_grid.spacing_mm) * factor / min(self.moving_grid.spacing_mm)
+        moving_grid = shrunk_grid(self.moving_grid, max(ratio, 1.0))
+        return ImagePair(
+            resample(self.fixed, self.fixed_grid, fixed_grid.size_ijk),
+            fixed_grid,
+            resample(self.moving, self.moving_grid, moving_grid.size_ijk),
+            moving_grid,
+            _optional(self.fixed_mask, self.fixed_grid, fixed_grid),
+            _optional(self.moving_mask, self.moving_grid, moving_grid),
+        )
+
+    def weight(self, map_ras: Tensor) -> Tensor:
+        """Where the comparison counts, (1, 1, D, H, W) in [0, 1]: both masks, and the moving field of view."""
+        weight = inside(self.moving_grid, map_ras).to(self.fixed.dtype)
+        if self.fixed_mask is not None:
+            weight = weight * self.fixed_mask
+        if self.moving_mask is not None:
+            weight = weight * warp(self.moving_mask, self.moving_grid, map_ras)
+        return weight
+
+    def warped(self, map_ras: Tensor) -> Tensor:
+        """The moving image on the fixed grid."""
+        return warp(self.moving, self.moving_grid, map_ras)
+
+
+class Dissimilarity:
+    """A similarity loss of an :class:`ImagePair` as a function of the map, on the map's overlap.
+
+    The overlap is not differentiated: a step must not be rewarded for pushing the images apart.
+    """
+
+    def __init__(self, pair: ImagePair, config: SimilarityConfig) -> None:
+        self.pair = pair
+        self._loss: Callable[[Tensor, Tensor, Tensor | None], Tensor] = similarity_loss(
+            config.name, config.window_voxels
+        )
+
+    def __call__(self, map_ras: Tensor) -> Tensor:
+        """Scalar loss of ``map_ras`` (1, 3, D, H, W), fixed to moving, on the fixed grid."""
+        with torch.no_grad():
+            weight = self.pair.weight(map_ras)
+        return self._loss(self.pair.warped(map_ras), self.pair.fixed, weight)
+
+
+def _optional(mask: Tensor | None, grid: Grid, target: Grid) -> Tensor | None:
+    return None if mask is None else resample(mask, grid, target.size_ijk)

@@ -1,0 +1,219 @@
+"""``register``: one call from two images to a transform and what to know about it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .affine_opt import affine_opt
+from .config import RegistrationConfig
+from .devices import choose_device
+from .energy import ImagePair
+from .errors import ResourceError
+from .finish import finish
+from .geometry import FloatArray, Grid
+from .image import Image, LandmarkPairs
+from .landmarks import fit_transform
+from .losses import ncc
+from .maps import apply_matrix, from_displacement, identity, resample_displacement
+from .preprocess import (
+    check_image,
+    check_mask,
+    check_overlap,
+    normalize,
+    resample,
+    to_tensor,
+    working_grid,
+)
+from .progress import CancelCheck, ProgressCallback, Reporter
+from .result import RegistrationResult
+from .vsvf_opt import LocalMap, local_map, vsvf_opt
+
+
+def register(
+    fixed: Image,
+    moving: Image,
+    config: RegistrationConfig | None = None,
+    progress: ProgressCallback | None = None,
+    cancelled: CancelCheck | None = None,
+    *,
+    fixed_mask: Image | None = None,
+    moving_mask: Image | None = None,
+    landmarks: LandmarkPairs | None = None,
+    initial_affine_ras: FloatArray | None = None,
+) -> RegistrationResult:
+    """Register ``moving`` to ``fixed``.
+
+    Args:
+        fixed, moving: intensities on any two grids.
+        config: method, device and settings; defaults if None.
+        progress: called with the stage, the fraction done (0 to 1) and the loss or None.
+        cancelled: asked often; True ends the run.
+        fixed_mask, moving_mask: positive where the image should be compared; on that image's grid.
+        landmarks: corresponding points; their least-squares transform is the start.
+        initial_affine_ras: 4x4 start, fixed to moving RAS points; landmarks go before it.
+
+    Returns:
+        Transform, inverse, Jacobian, warped image and figures, all NumPy.
+
+    Raises:
+        InputError: an image, mask or landmark list cannot be used; the message says why.
+        RegistrationCancelled: the caller asked to stop.
+        ResourceError: the device is not there, or memory ran out.
+
+    Example:
+        >>> from JointRegistrationLib.files import read_image, write_transform
+        >>> result = register(read_image("fixed.nii.gz"), read_image("moving.nii.gz"))  # doctest: +SKIP
+        >>> result.similarity_after > result.similarity_before  # doctest: +SKIP
+        True
+    """
+    config = config or RegistrationConfig()
+    reporter = Reporter("preparing", 0.0, 0.05, progress, cancelled)
+    reporter.update(0.0)
+    _check(fixed, moving, fixed_mask, moving_mask)
+    start = _start(fixed, moving, config, landmarks, initial_affine_ras)
+    device = choose_device(config.device)
+    with _memory_errors(device):
+        return _run(fixed, moving, fixed_mask, moving_mask, start, config, device, reporter)
+
+
+def _run(
+    fixed: Image,
+    moving: Image,
+    fixed_mask: Image | None,
+    moving_mask: Image | None,
+    start: FloatArray | None,
+    config: RegistrationConfig,
+    device: torch.device,
+    reporter: Reporter,
+) -> RegistrationResult:
+    clock = _Clock()
+    pair = prepare_pair(fixed, moving, config, device, fixed_mask, moving_mask)
+    clock.lap("preparing")
+    deformable = config.method == "vsvf-opt"
+    affine_end = 0.25 if deformable else 0.85
+    affine = affine_opt(
+        pair, config.affine, initial_ras=start, reporter=reporter.stage_named("affine", 0.05, affine_end)
+    )
+    clock.lap("affine")
+    local = LocalMap.identity(pair.fixed_grid.resized((2, 2, 2)), pair.fixed)
+    if deformable:
+        momentum, grid = vsvf_opt(
+            pair, affine, config.vsvf, reporter=reporter.stage_named("deformable", affine_end, 0.85)
+        )
+        with torch.no_grad():
+            local = local_map(momentum, grid, config.vsvf.velocity)
+        clock.lap("deformable")
+    fields = finish(fixed.grid, moving, affine, local, reporter.stage_named("finishing", 0.85, 1.0))
+    before, after = similarities(pair, affine, local)
+    clock.lap("finishing")
+    return RegistrationResult(
+        fixed_grid=fixed.grid,
+        moving_grid=moving.grid,
+        affine_ras=affine,
+        displacement_field_mm=fields.displacement_mm,
+        inverse_displacement_field_mm=fields.inverse_displacement_mm,
+        jacobian_determinant=fields.jacobian_determinant,
+        warped=fields.warped,
+        folds=fields.folds,
+        similarity_before=before,
+        similarity_after=after,
+        inverse_error_mean_mm=fields.inverse_error_mean_mm,
+        inverse_error_max_mm=fields.inverse_error_max_mm,
+        timings_s=clock.timings(),
+        config=config,
+        device=str(device),
+    )
+
+
+def prepare_pair(
+    fixed: Image,
+    moving: Image,
+    config: RegistrationConfig,
+    device: torch.device,
+    fixed_mask: Image | None = None,
+    moving_mask: Image | None = None,
+) -> ImagePair:
+    """Normalised images and masks on their working grids, ready to compare."""
+
+    def image(source: Image) -> tuple[Tensor, Grid]:
+        grid = working_grid(source.grid, config.preprocess.max_working_voxels)
+        values = to_tensor(normalize(source.array, config.preprocess), device)
+        return resample(values, source.grid, grid.size_ijk), grid
+
+    def mask(source: Image | None, grid: Grid) -> Tensor | None:
+        return None if source is None else resample(to_tensor(source.array > 0, device), source.grid, grid.size_ijk)
+
+    fixed_values, fixed_grid = image(fixed)
+    moving_values, moving_grid = image(moving)
+    return ImagePair(
+        fixed_values, fixed_grid, moving_values, moving_grid, mask(fixed_mask, fixed_grid), mask(moving_mask, moving_grid)
+    )
+
+
+def similarities(pair: ImagePair, affine_ras: FloatArray, local: LocalMap) -> tuple[float, float]:
+    """NCC on the working grid, where both images are, under the identity and under A o psi."""
+    with torch.no_grad():
+        here = identity(pair.fixed_grid, device=pair.fixed.device)
+        u = resample_displacement(local.forward_mm, local.grid, pair.fixed_grid)
+        there = apply_matrix(affine_ras, from_displacement(u, pair.fixed_grid))
+        before, after = (float(ncc(pair.warped(m), pair.fixed, pair.weight(m))) for m in (here, there))
+    return before, after
+
+
+def _check(fixed: Image, moving: Image, fixed_mask: Image | None, moving_mask: Image | None) -> None:
+    for image, mask in ((fixed, fixed_mask), (moving, moving_mask)):
+        check_image(image)
+        if mask is not None:
+            check_mask(mask, image)
+
+
+def _start(
+    fixed: Image,
+    moving: Image,
+    config: RegistrationConfig,
+    landmarks: LandmarkPairs | None,
+    initial_affine_ras: FloatArray | None,
+) -> FloatArray | None:
+    """The given starting transform, if any; refuses images that do not overlap under it."""
+    start = initial_affine_ras
+    if landmarks is not None:
+        start = fit_transform(landmarks, "rigid" if len(landmarks.fixed_ras) < 4 else config.affine.model)
+    if start is not None or config.affine.initialization in ("auto", "identity"):
+        check_overlap(fixed, moving, start)
+    return None if start is None else np.asarray(start, dtype=np.float64)
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self._begin = self._last = time.perf_counter()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._laps[stage] = now - self._last
+        self._last = now
+
+    def timings(self) -> dict[str, float]:
+        return {**self._laps, "total": self._last - self._begin}
+
+
+@contextmanager
+def _memory_errors(device: torch.device) -> Iterator[None]:
+    """Out of memory as an error that says what to do."""
+    advice = "reduce preprocess.max_working_voxels, or close other programs"
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise ResourceError(f"the GPU ran out of memory; {advice}, or use --device cpu") from error
+    except MemoryError as error:
+        raise ResourceError(f"memory ran out on {device}; {advice}") from error
+    except RuntimeError as error:
+        if "allocate memory" in str(error) or "out of memory" in str(error):
+            raise ResourceError(f"memory ran out on {device}; {advice}") from error
+        raise

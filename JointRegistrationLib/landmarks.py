@@ -1,0 +1,64 @@
+"""The classical solution from corresponding points: the best affine transform in closed form."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .config import AFFINE_MODELS
+from .errors import ConfigError, InputError
+from .geometry import FloatArray
+from .image import LandmarkPairs
+
+#: The least number of pairs that determines each model in three dimensions.
+MIN_PAIRS = {"rigid": 3, "similarity": 3, "affine": 4}
+
+
+def fit_transform(pairs: LandmarkPairs, model: str = "rigid") -> FloatArray:
+    """Least-squares transform (4x4, RAS) sending the fixed points to the moving points.
+
+    ``"rigid"`` is Kabsch's rotation and translation, ``"similarity"`` adds Umeyama's common scale
+    (IEEE PAMI 13(4), 1991), ``"affine"`` is linear least squares.
+
+    Raises:
+        InputError: for too few pairs, or points that lie on a line (rigid, similarity) or in a plane
+            (affine) and so do not determine the model.
+    """
+    if model not in AFFINE_MODELS:
+        raise ConfigError(f"model: {model!r} is unknown; choose one of {', '.join(AFFINE_MODELS)}")
+    if len(pairs.fixed_ras) < MIN_PAIRS[model]:
+        raise InputError(
+            f"landmarks: {len(pairs.fixed_ras)} pairs were given, but a {model} transform needs at least "
+            f"{MIN_PAIRS[model]}; add pairs, or choose a simpler model"
+        )
+    fixed_mean, moving_mean = pairs.fixed_ras.mean(axis=0), pairs.moving_ras.mean(axis=0)
+    fixed, moving = pairs.fixed_ras - fixed_mean, pairs.moving_ras - moving_mean
+    _check_spread(fixed, model)
+    linear = _affine(fixed, moving) if model == "affine" else _umeyama(fixed, moving, model == "similarity")
+    matrix = np.eye(4)
+    matrix[:3, :3] = linear
+    matrix[:3, 3] = moving_mean - linear @ fixed_mean
+    return matrix
+
+
+def _check_spread(centred: FloatArray, model: str) -> None:
+    singular = np.linalg.svd(centred, compute_uv=False)
+    rank = int((singular > 1e-6 * max(singular[0], 1e-12)).sum())
+    needed = 3 if model == "affine" else 2
+    if rank < needed:
+        shape = "in one plane" if rank == 2 else "on one line"
+        raise InputError(
+            f"landmarks: the fixed points lie {shape}, which does not determine a {model} transform; spread them out"
+        )
+
+
+def _affine(fixed: FloatArray, moving: FloatArray) -> FloatArray:
+    solution, *_ = np.linalg.lstsq(fixed, moving, rcond=None)
+    return np.asarray(solution.T, dtype=np.float64)
+
+
+def _umeyama(fixed: FloatArray, moving: FloatArray, with_scale: bool) -> FloatArray:
+    u, singular, vt = np.linalg.svd(moving.T @ fixed)
+    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    rotation = u @ np.diag(signs) @ vt
+    scale = float((singular * signs).sum() / (fixed**2).sum()) if with_scale else 1.0
+    return np.asarray(scale * rotation, dtype=np.float64)

@@ -1,0 +1,155 @@
+"""What happens to images before they are compared: checks, normalisation, resampling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .config import PreprocessConfig
+from .errors import InputError
+from .geometry import Grid, transform_points
+from .image import Image
+from .maps import check_on_grid
+
+MIN_SIZE = 4
+#: Below this share of common field of view two images are taken not to belong together.
+MIN_OVERLAP = 0.01
+
+
+def check_image(image: Image) -> None:
+    """Refuse an image that cannot be registered.
+
+    Raises:
+        InputError: if it has too few slices, holds NaN or infinity, or is constant.
+    """
+    if min(image.grid.size_ijk) < MIN_SIZE:
+        raise InputError(
+            f"{image.name}: at least {MIN_SIZE} voxels are needed along every axis, "
+            f"but the size is {image.grid.size_ijk}; give a full 3D volume"
+        )
+    if image.array.dtype.kind == "f" and not np.isfinite(image.array).all():
+        bad = int(np.size(image.array) - np.isfinite(image.array).sum())
+        raise InputError(f"{image.name}: {bad} voxels are NaN or infinite; replace them, for example by 0")
+    low, high = image.array.min(), image.array.max()
+    if low == high:
+        raise InputError(f"{image.name}: every voxel has the value {low}; there is nothing to align")
+
+
+def check_same_grid(other: Image, image: Image) -> None:
+    """Refuse a mask or label map that does not lie on its image's grid.
+
+    Raises:
+        InputError: naming both grids.
+    """
+    if not other.grid.is_close(image.grid, tolerance_mm=1e-2):
+        raise InputError(
+            f"{other.name}: must lie on the grid of {image.name} ({image.grid.describe()}), but has "
+            f"{other.grid.describe()}, or another position; resample it onto that image first"
+        )
+
+
+def check_mask(mask: Image, image: Image) -> None:
+    """Refuse a mask on another grid or without a voxel set."""
+    check_same_grid(mask, image)
+    if not np.any(mask.array > 0):
+        raise InputError(f"{mask.name}: the mask is empty; set it to 1 where {image.name} should be compared")
+
+
+def check_overlap(fixed: Image, moving: Image, affine_ras: npt.ArrayLike | None = None) -> None:
+    """Refuse two images whose fields of view have next to nothing in common under ``affine_ras``.
+
+    Raises:
+        InputError: with a way out.
+    """
+    matrix = np.eye(4) if affine_ras is None else np.asarray(affine_ras, dtype=float)
+    if fixed.grid.overlap(moving.grid, matrix) < MIN_OVERLAP:
+        apart = float(np.linalg.norm(transform_points(matrix, fixed.grid.center_ras) - moving.grid.center_ras))
+        raise InputError(
+            f"{moving.name} does not overlap {fixed.name}: the centres of their fields of view are {apart:.0f} mm "
+            "apart; align them by centre (initialization 'center'), by landmarks, or by an initial transform"
+        )
+
+
+def normalize(array: npt.NDArray[np.generic], config: PreprocessConfig | None = None) -> npt.NDArray[np.float32]:
+    """Send the lower and upper percentile to 0 and 1 and clamp (spec, section 1, "Intensity").
+
+    Where the two percentiles coincide (a nearly empty image) minimum and maximum take their place.
+    """
+    config = config or PreprocessConfig()
+    values = array.astype(np.float32)
+    low, high = np.percentile(values, [config.lower_percentile, config.upper_percentile])
+    if high <= low:
+        low, high = float(values.min()), float(values.max())
+    return np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1).astype(np.float32)
+
+
+def working_grid(native: Grid, max_voxels: int) -> Grid:
+    """A grid over the same field of view with at most about ``max_voxels``, as isotropic as possible.
+
+    The finest axes are thinned first: every axis gets the spacing max(native, s), s as small as the
+    bound allows. A native grid within the bound is returned as it is.
+    """
+    if native.num_voxels <= max_voxels:
+        return native
+    low, high = min(native.spacing_mm), float(native.extent_mm.max())
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        if math.prod(_size_at_spacing(native, middle)) > max_voxels:
+            low = middle
+        else:
+            high = middle
+    return native.resized(_size_at_spacing(native, high))
+
+
+def shrunk_grid(grid: Grid, factor: float, min_size: int = 8) -> Grid:
+    """The same field of view with spacing ``factor`` times larger, no axis below ``min_size`` voxels.
+
+    Axes that are already coarser than the finest one are thinned less, so that coarse levels tend to
+    isotropic voxels.
+    """
+    if factor == 1:
+        return grid
+    spacing = min(grid.spacing_mm) * factor
+    size = [max(n, min(old, min_size)) for n, old in zip(_size_at_spacing(grid, spacing), grid.size_ijk, strict=True)]
+    return grid.resized(size)
+
+
+def _size_at_spacing(grid: Grid, spacing_mm: float) -> tuple[int, int, int]:
+    sizes = [
+        n if s >= spacing_mm else max(2, math.ceil(extent / spacing_mm - 1e-9) + 1)
+        for n, s, extent in zip(grid.size_ijk, grid.spacing_mm, grid.extent_mm, strict=True)
+    ]
+    return sizes[0], sizes[1], sizes[2]
+
+
+def resample(values: Tensor, grid: Grid, size_ijk: Sequence[int]) -> Tensor:
+    """Values (N, C, D, H, W) on ``grid.resized(size_ijk)``: linear, anti-aliased where it thins.
+
+    Each axis is multiplied by a banded matrix of hat functions, widened to the target spacing where
+    that is coarser; corner voxels stay where they are. Rows sum to 1.
+    """
+    check_on_grid(values, grid, "values")
+    for axis, new in zip((4, 3, 2), size_ijk, strict=True):
+        old = values.shape[axis]
+        if old != new:
+            matrix = _hat_matrix(old, new).to(values)
+            values = torch.tensordot(values, matrix, dims=([axis], [1])).movedim(-1, axis)
+    return values.contiguous()
+
+
+def _hat_matrix(old: int, new: int) -> Tensor:
+    """(new, old) interpolation weights between corner-aligned samplings of one interval."""
+    centres = torch.linspace(0, old - 1, new, dtype=torch.float64)
+    width = max((old - 1) / (new - 1), 1.0)
+    weights = (1 - (centres[:, None] - torch.arange(old)).abs() / width).clamp(min=0)
+    return weights / weights.sum(dim=1, keepdim=True)
+
+
+def to_tensor(array: npt.NDArray[np.generic], device: torch.device | str = "cpu") -> Tensor:
+    """A (k, j, i) array as a float32 tensor (1, 1, D, H, W)."""
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None, None].to(device)

@@ -1,0 +1,84 @@
+"""The closed-form solution from landmark pairs."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from JointRegistrationLib.errors import ConfigError, InputError
+from JointRegistrationLib.geometry import transform_points
+from JointRegistrationLib.image import LandmarkPairs
+from JointRegistrationLib.landmarks import fit_transform
+
+POINTS = np.random.default_rng(0).normal(scale=40, size=(8, 3))
+
+
+def pairs_under(matrix, noise=0.0):
+    moving = transform_points(matrix, POINTS)
+    return LandmarkPairs(POINTS, moving + np.random.default_rng(1).normal(scale=noise, size=moving.shape))
+
+
+def matrix_of(linear, translation=(3.0, -20.0, 8.0)):
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = linear, translation
+    return matrix
+
+
+ROTATION = Rotation.from_euler("xyz", [20, -35, 110], degrees=True).as_matrix()
+EXACT = {
+    "rigid": matrix_of(ROTATION),
+    "similarity": matrix_of(1.3 * ROTATION),
+    "affine": matrix_of(ROTATION @ np.array([[1.1, 0.2, 0], [0, 0.9, -0.1], [0.05, 0, 1.2]])),
+}
+
+
+@pytest.mark.parametrize("model", EXACT)
+def test_recovers_an_exact_transform(model):
+    np.testing.assert_allclose(fit_transform(pairs_under(EXACT[model]), model), EXACT[model], atol=1e-9)
+
+
+def test_rigid_fit_of_noisy_points_equals_scipys():
+    pairs = pairs_under(EXACT["rigid"], noise=2.0)
+    fixed, moving = (p - p.mean(axis=0) for p in (pairs.fixed_ras, pairs.moving_ras))
+    expected, _ = Rotation.align_vectors(moving, fixed)
+    np.testing.assert_allclose(fit_transform(pairs, "rigid")[:3, :3], expected.as_matrix(), atol=1e-7)
+
+
+def test_mirrored_points_still_give_a_proper_rotation():
+    pairs = LandmarkPairs(POINTS, POINTS * [-1, 1, 1])
+    assert np.linalg.det(fit_transform(pairs, "rigid")[:3, :3]) == pytest.approx(1.0)
+
+
+def test_too_few_pairs_are_refused_with_the_number_needed():
+    with pytest.raises(InputError, match="3 pairs were given, but a affine transform needs at least 4"):
+        fit_transform(LandmarkPairs(POINTS[:3], POINTS[:3]), "affine")
+
+
+def test_points_on_a_line_are_refused():
+    line = np.outer(np.arange(5.0), [1, 2, 3])
+    with pytest.raises(InputError, match="on one line"):
+        fit_transform(LandmarkPairs(line, line), "rigid")
+
+
+def test_points_in_a_plane_do_not_determine_an_affine_transform():
+    plane = POINTS * [1, 1, 0]
+    with pytest.raises(InputError, match="in one plane"):
+        fit_transform(LandmarkPairs(plane, plane), "affine")
+
+
+def test_unknown_model_is_refused():
+    with pytest.raises(ConfigError, match="choose one of rigid, similarity, affine"):
+        fit_transform(LandmarkPairs(POINTS, POINTS), "projective")
+
+
+@pytest.mark.parametrize(
+    ("fixed", "moving", "message"),
+    [
+        (POINTS, POINTS[:5], "8 fixed points but 5 moving"),
+        (POINTS[:, :2], POINTS, "must be"),
+        (POINTS[:0], POINTS[:0], "n > 0"),
+        (POINTS * np.nan, POINTS, "not finite"),
+    ],
+)
+def test_unusable_points_are_refused(fixed, moving, message):
+    with pytest.raises(InputError, match=message):
+        LandmarkPairs(fixed, moving)
