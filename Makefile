@@ -1,0 +1,91 @@
+# Set up, run and check everything from a fresh checkout. `make help` lists the targets.
+#
+#   PYTHON=...    the interpreter to build .venv with (default: the first suitable one found)
+#   PIP_ARGS=...  further arguments for pip, e.g. "--extra-index-url URL" to get another PyTorch build
+
+VENV     := .venv
+BIN      := $(VENV)/bin
+PYTHON   ?=
+PIP_ARGS ?=
+OUTPUT   ?= demo-output
+WORKERS  ?= 2
+FIXED    ?=
+MOVING   ?=
+
+# One computing thread a process: the tests run side by side.
+TEST_ENV := OMP_NUM_THREADS=1
+RUN_ENV  := PYTHONPATH=".:JointRegistration"
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format types check clean rendering
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@echo "Your own images: make demo FIXED=a.nii.gz MOVING=b.nii.gz [OUTPUT=folder]"
+
+demo: $(VENV)/.demo rendering ## register a knee pair in an embedded Slicer scene; writes demo-output/
+	@if [ -n "$(FIXED)" ] && [ -z "$(MOVING)" ] || [ -z "$(FIXED)" ] && [ -n "$(MOVING)" ]; then \
+		echo "make demo: give both images: make demo FIXED=a.nii.gz MOVING=b.nii.gz" >&2; exit 2; fi
+	$(RUN_ENV) $(BIN)/python -m JointRegistrationViews.demo --output "$(OUTPUT)" \
+		$(if $(FIXED),--fixed "$(FIXED)") $(if $(MOVING),--moving "$(MOVING)")
+
+test: $(VENV)/.test rendering ## run every test (ARGS="-k name" to choose)
+	$(TEST_ENV) $(BIN)/python -m pytest Testing -n $(WORKERS) --durations=10 $(ARGS)
+
+lint: $(VENV)/.test ## ruff: rules and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.test ## let ruff repair what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.test ## mypy, strict, on the library
+	$(BIN)/mypy
+
+check: lint types test ## lint, types and test
+
+clean: ## remove .venv, caches and build products (never demo-output)
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find JointRegistration JointRegistrationLib Testing Resources -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# -- the virtual environment ---------------------------------------------------------------------
+# Each stamp is written last, so an interrupted set-up is taken up again by the next make.
+
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
+
+$(VENV)/.demo: $(VENV)/.created pyproject.toml constraints.txt
+	$(INSTALL) -e '.[scene]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.created pyproject.toml constraints.txt
+	$(INSTALL) -e '.[scene,test,lint]'
+	@touch $@
+
+# slicer-core publishes wheels for Python 3.10 to 3.13. Debian's python3 may come without venv,
+# hence the second import. A sound .venv made by hand is kept; anything else is made anew.
+SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
+
+$(VENV)/.created:
+	@if $(BIN)/python -c '$(SUITABLE)' 2>/dev/null && $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		touch $@; exit 0; \
+	fi; \
+	for python in $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11 python3.10); do \
+		if "$$python" -c '$(SUITABLE)' 2>/dev/null; then \
+			echo "Making $(VENV) with $$("$$python" --version)"; \
+			"$$python" -m venv --clear $(VENV) && touch $@; exit $$?; \
+		fi; \
+	done; \
+	echo "Python 3.10 to 3.13 with its venv module is needed, but $(if $(PYTHON),$(PYTHON) is not that,none was found);" \
+		"install one (Debian, Ubuntu: apt-get install python3 python3-venv) or name it: make PYTHON=/path/to/python3.12" >&2; \
+	exit 1
+
+# Slice views are rendered off-screen through EGL on Linux; macOS needs nothing for that.
+rendering: | $(VENV)/.created
+	@if [ "$$(uname)" != Linux ] || $(BIN)/python -c 'import ctypes; ctypes.CDLL("libEGL.so.1")' 2>/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+			libegl1 libgl1-mesa-dri >/dev/null && exit 0; \
+	fi; \
+	echo "Note: libEGL is missing, so slice views cannot be rendered off-screen;" \
+		"install it with: sudo apt-get install libegl1 libgl1-mesa-dri (Fedora: mesa-libEGL mesa-dri-drivers)" >&2

@@ -1,0 +1,177 @@
+"""The layer table of docs/architecture.md, enforced twice: on the source text, and by importing with modules blocked."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LIBRARY = ROOT / "JointRegistrationLib"
+MRML = ROOT / "JointRegistration" / "JointRegistrationMRML"
+VIEWS = ROOT / "JointRegistration" / "JointRegistrationViews"
+PANEL = ROOT / "JointRegistration" / "JointRegistrationPanel"
+
+SLICER = {"slicer", "vtk", "vtkmodules", "qt", "ctk", "PythonQt"}
+QT = {"qt", "ctk", "PythonQt"}
+UPPER_LAYERS = {"JointRegistration", "JointRegistrationMRML", "JointRegistrationViews", "JointRegistrationPanel"}
+TORCH_FREE = ("__init__", "config", "errors", "geometry", "image", "result")
+EVERYWHERE_IN_LIBRARY = {"numpy", "torch", "safetensors", "JointRegistrationLib"}
+GLOBAL_SLICER = {"mrmlScene", "app", "modules", "util"}
+
+
+def sources(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.py"))
+
+
+def imports(path: Path, *, module_level_only: bool = False) -> Iterator[tuple[str, int]]:
+    """(top-level package, line) of each absolute import, including those inside functions unless told otherwise."""
+    pending: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.Import):
+            yield from ((alias.name.partition(".")[0], node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module.partition(".")[0], node.lineno
+        elif isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            pending.extend(node.orelse)
+            continue
+        if module_level_only and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        pending.extend(ast.iter_child_nodes(node))
+
+
+def violations(folder: Path, banned: set[str], **options: bool) -> list[str]:
+    return [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path in sources(folder)
+        for name, line in imports(path, **options)
+        if name in banned
+    ]
+
+
+def allowed_in_library(path: Path) -> set[str]:
+    """Third-party packages that a library file may import, by the layer table."""
+    extra: set[str] = set()
+    if path.stem.startswith("files") or path.stem == "preprocess":
+        extra.add("SimpleITK")
+    if path.stem.startswith("cli"):
+        extra |= {"click", "tqdm"}
+    return EVERYWHERE_IN_LIBRARY | extra | set(sys.stdlib_module_names)
+
+
+# -- the source text ----------------------------------------------------------------------------------
+
+
+def test_the_scanner_sees_imports_inside_functions_and_skips_those_for_type_checkers(tmp_path: Path) -> None:
+    path = tmp_path / "example.py"
+    path.write_text(
+        "from typing import TYPE_CHECKING\nfrom . import sibling\nif TYPE_CHECKING:\n    import qt\n"
+        "def run():\n    import slicer.util\n"
+    )
+    assert {name for name, _ in imports(path)} == {"typing", "slicer"}
+    assert {name for name, _ in imports(path, module_level_only=True)} == {"typing"}
+
+
+def test_library_imports_neither_slicer_vtk_qt_nor_an_upper_layer() -> None:
+    assert violations(LIBRARY, SLICER | UPPER_LAYERS) == []
+
+
+@pytest.mark.parametrize("path", sources(LIBRARY), ids=lambda path: str(path.relative_to(LIBRARY)))
+def test_library_file_imports_only_what_the_layer_table_allows(path: Path) -> None:
+    assert [f"line {line}: {name}" for name, line in imports(path) if name not in allowed_in_library(path)] == []
+
+
+@pytest.mark.parametrize("name", TORCH_FREE)
+def test_foundation_module_imports_no_torch_even_in_functions(name: str) -> None:
+    assert "torch" not in {imported for imported, _ in imports(LIBRARY / f"{name}.py")}
+
+
+def test_mrml_layer_imports_no_qt_and_no_torch_at_module_level() -> None:
+    assert violations(MRML, QT | {"JointRegistrationViews", "JointRegistrationPanel"}) == []
+    assert violations(MRML, {"torch"}, module_level_only=True) == []
+
+
+def test_mrml_layer_gets_its_scene_as_an_argument() -> None:
+    uses = [
+        f"{path.relative_to(ROOT)}:{node.lineno} uses slicer.{node.attr}"
+        for path in sources(MRML)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "slicer"
+        and node.attr in GLOBAL_SLICER
+    ]
+    assert uses == []
+
+
+def test_views_import_no_qt() -> None:
+    assert violations(VIEWS, QT | {"JointRegistrationPanel"}) == []
+
+
+def test_panel_imports_no_torch() -> None:
+    assert violations(PANEL, {"torch"}) == []
+
+
+# -- importing with modules blocked -------------------------------------------------------------------
+
+BLOCKER = """
+import importlib, sys
+
+class Blocked:
+    def __init__(self, names): self.names = names
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in self.names:
+            raise ImportError(name + " is blocked in this test")
+
+sys.meta_path.insert(0, Blocked(set(sys.argv[1].split(","))))
+for name in sys.argv[2:]:
+    importlib.import_module(name)
+"""
+
+
+def import_with_blocked(blocked: set[str], modules: list[str]) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(ROOT), str(ROOT / "JointRegistration")])
+    return subprocess.run(
+        [sys.executable, "-c", BLOCKER, ",".join(blocked), *modules],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def module_names(folder: Path) -> list[str]:
+    """Dotted names of a package's modules; ``__main__`` runs the program, so it is left out."""
+    names = [".".join(path.relative_to(folder.parent).with_suffix("").parts) for path in sources(folder)]
+    return [name.removesuffix(".__init__") for name in names if not name.endswith("__main__")]
+
+
+def test_the_blocker_blocks() -> None:
+    done = import_with_blocked({"numpy"}, ["JointRegistrationLib.geometry"])
+    assert done.returncode != 0
+    assert "numpy is blocked" in done.stderr
+
+
+def test_whole_library_imports_without_slicer_vtk_and_qt() -> None:
+    done = import_with_blocked(SLICER, module_names(LIBRARY))
+    assert done.returncode == 0, done.stderr
+
+
+def test_foundation_modules_import_without_torch() -> None:
+    names = ["JointRegistrationLib", *(f"JointRegistrationLib.{name}" for name in TORCH_FREE[1:])]
+    done = import_with_blocked(SLICER | {"torch"}, names)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(importlib.util.find_spec("slicer") is None, reason="slicer-core is not installed")
+def test_mrml_layer_imports_without_torch_and_qt() -> None:
+    done = import_with_blocked(QT | {"torch"}, module_names(MRML))
+    assert done.returncode == 0, done.stderr
