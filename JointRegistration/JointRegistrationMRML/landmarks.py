@@ -1,0 +1,37 @@
+"""Markups point lists as landmark pairs in world coordinates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from JointRegistrationLib.errors import InputError
+from JointRegistrationLib.image import LandmarkPairs
+
+
+def landmarksFromMarkups(fixedNode: Any, movingNode: Any) -> LandmarkPairs:
+    """The points of two point lists, paired by position in the list, in world coordinates.
+
+    Raises:
+        InputError: if a point is not placed, the counts differ, or there is none.
+    """
+    fixed, moving = _worldPoints(fixedNode), _worldPoints(movingNode)
+    names = tuple(fixedNode.GetNthControlPointLabel(index) for index in range(len(fixed)))
+    return LandmarkPairs(fixed, moving, names)
+
+
+def _worldPoints(node: Any) -> npt.NDArray[np.float64]:
+    if node is None or not node.IsA("vtkMRMLMarkupsNode"):
+        raise InputError("landmarks: a point list is needed for each of the two images")
+    points = np.zeros((node.GetNumberOfControlPoints(), 3))
+    for index in range(len(points)):
+        if node.GetNthControlPointPositionStatus(index) != node.PositionDefined:
+            raise InputError(
+                f"landmarks: point {node.GetNthControlPointLabel(index) or index + 1} of {node.GetName()} "
+                "is not placed yet; place it or delete it"
+            )
+        world = [0.0, 0.0, 0.0]
+        node.GetNthControlPointPositionWorld(index, world)
+        points[index] = world
+    return points

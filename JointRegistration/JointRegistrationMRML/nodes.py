@@ -1,0 +1,73 @@
+"""Small conversions that every module here needs: matrices, VTK images, nodes outside the scene."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import slicer
+import vtk
+from JointRegistrationLib.errors import GeometryError
+from JointRegistrationLib.geometry import Grid
+from vtk.util import numpy_support
+
+
+def newNode(className: str, name: str) -> Any:
+    """A new node that is in no scene. The class is looked up now: modules may load after this file."""
+    node = getattr(slicer, className)()
+    node.SetName(name)
+    return node
+
+
+def vtkMatrix(matrix: npt.ArrayLike) -> Any:
+    """A 4x4 array as ``vtkMatrix4x4``."""
+    result = vtk.vtkMatrix4x4()
+    result.DeepCopy(np.asarray(matrix, dtype=float).ravel().tolist())
+    return result
+
+
+def numpyMatrix(matrix: Any) -> npt.NDArray[np.float64]:
+    """A ``vtkMatrix4x4`` as 4x4 array."""
+    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+
+
+def gridOf(name: str, sizeIjk: tuple[int, int, int], ijkToRas: npt.ArrayLike) -> Grid:
+    """:meth:`Grid.from_ijk_to_ras`, with ``name`` in front of its error."""
+    try:
+        return Grid.from_ijk_to_ras(sizeIjk, ijkToRas)
+    except GeometryError as error:
+        raise GeometryError(f"{name}: {error}") from error
+
+
+def vtkImage(array: npt.NDArray[Any], image: Any = None) -> Any:
+    """An array (k, j, i) or (k, j, i, components) as VTK image, copied once.
+
+    Args:
+        array: values; VTK's fastest axis is the array's i.
+        image: the ``vtkImageData`` (or kind) to fill; None for a new one. Its spacing and origin are
+            left alone.
+    """
+    image = vtk.vtkImageData() if image is None else image
+    components = array.shape[3] if array.ndim == 4 else 1
+    image.SetDimensions(array.shape[2], array.shape[1], array.shape[0])
+    image.AllocateScalars(numpy_support.get_vtk_array_type(array.dtype), components)
+    numpyView(image)[...] = array
+    return image
+
+
+def numpyView(image: Any) -> npt.NDArray[Any]:
+    """The point scalars of a VTK image, (k, j, i) or (k, j, i, components), without a copy."""
+    i, j, k = image.GetDimensions()
+    values = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
+    return values.reshape((k, j, i) if values.ndim == 1 else (k, j, i, values.shape[1]))
+
+
+def transformPoints(transform: Any, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Send points (n, 3) through any ``vtkAbstractTransform``."""
+    given, moved = vtk.vtkPoints(), vtk.vtkPoints()
+    for container in (given, moved):
+        container.SetDataTypeToDouble()
+    given.SetData(numpy_support.numpy_to_vtk(np.ascontiguousarray(points, dtype=np.float64), deep=True))
+    transform.TransformPoints(given, moved)
+    return numpy_support.vtk_to_numpy(moved.GetData()).copy()

@@ -1,0 +1,153 @@
+"""Transform nodes: displacement fields and matrices, with their direction in one place.
+
+A transform node under which *moving* nodes are put has two sides. *From parent* takes a fixed (world)
+point to the moving point shown there; it is what resampling needs, what ITK files hold and what this
+project's ``map_fixed_to_moving`` is. *To parent* moves points and surfaces the other way.
+
+A registration gives two nodes, each with the exact grid on its from-parent side:
+
+- "moving to fixed": the map fixed -> moving on the fixed lattice. Put moving volumes and label maps
+  under it: they are drawn through the exact grid.
+- "fixed to moving": the map moving -> fixed on the moving lattice. Put fixed nodes under it to see
+  them in the moving image; its grid is also the exact way to send moving *points* to the fixed image
+  (:func:`transformPoints` of its from-parent side).
+
+A node holds one side; VTK finds the other by iteration, for surfaces and points under a node. Both
+grids sit on the from-parent side because a to-parent grid is saved as an inverse type that other ITK
+programs cannot read. VTK stops iterating within its ``InverseTolerance``, set here to
+:data:`INVERSE_TOLERANCE_MM` (VTK's own 0.01 is coarser than we promise).
+
+Outside its lattice a VTK grid keeps the displacement of its border; ITK's displacement field is the
+identity there. Both agree on the lattice and up to half a voxel around it, which holds every voxel
+that is resampled. Only points beyond the image itself differ.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import vtk
+from JointRegistrationLib.errors import InputError
+from JointRegistrationLib.geometry import Grid
+from slicer import vtkMRMLTransformNode, vtkOrientedGridTransform
+
+from .nodes import newNode, numpyMatrix, numpyView, vtkImage, vtkMatrix
+
+FIXED_ROLE = vtkMRMLTransformNode.GetFixedNodeReferenceRole()
+MOVING_ROLE = vtkMRMLTransformNode.GetMovingNodeReferenceRole()
+
+INVERSE_TOLERANCE_MM = 1e-4
+_INVERSE_ITERATIONS = 500
+
+
+def gridTransform(displacementMm: npt.NDArray[Any], grid: Grid) -> Any:
+    """A displacement field as ``vtkOrientedGridTransform``.
+
+    Args:
+        displacementMm: (k, j, i, 3) on ``grid``, RAS components in mm.
+        grid: its lattice.
+
+    Raises:
+        InputError: if the array is not on the grid or not finite.
+    """
+    if displacementMm.shape != (*grid.shape, 3):
+        raise InputError(
+            f"displacement field: shape {(*grid.shape, 3)} is needed on this grid, but it is {displacementMm.shape}"
+        )
+    if not np.all(np.isfinite(displacementMm)):
+        raise InputError("displacement field: it holds values that are not finite; nothing was put into the scene")
+    image = vtkImage(displacementMm)  # point scalars: as point vectors VTK would silently show the identity
+    image.SetSpacing(grid.spacing_mm)
+    image.SetOrigin(grid.origin_ras)
+    direction = np.eye(4)
+    direction[:3, :3] = grid.direction_ras
+    transform = vtkOrientedGridTransform()
+    transform.SetDisplacementGridData(image)
+    transform.SetGridDirectionMatrix(vtkMatrix(direction))
+    transform.SetInterpolationModeToLinear()
+    transform.SetInverseTolerance(INVERSE_TOLERANCE_MM)
+    transform.SetInverseIterations(_INVERSE_ITERATIONS)
+    return transform
+
+
+def gridTransformNode(displacementMm: npt.NDArray[Any], grid: Grid, name: str) -> Any:
+    """A new transform node, in no scene yet, with the field on its from-parent side.
+
+    See :func:`gridTransform` for the arguments and errors.
+    """
+    node = newNode("vtkMRMLTransformNode", name)
+    node.SetAndObserveTransformFromParent(gridTransform(displacementMm, grid))
+    return node
+
+
+def affineTransformNode(matrixRas: npt.ArrayLike, name: str) -> Any:
+    """A new linear transform node, in no scene yet, whose from-parent side is ``matrixRas``.
+
+    ``matrixRas`` is 4x4 and takes fixed RAS points to moving ones.
+
+    Raises:
+        InputError: if the matrix is singular.
+    """
+    matrix = np.asarray(matrixRas, dtype=float)
+    if abs(np.linalg.det(matrix[:3, :3])) < 1e-9:
+        raise InputError(f"affine transform: the matrix cannot be inverted: {matrix.tolist()}")
+    # Still of use where a selector offers linear transforms only; newer Slicers alias the class.
+    node = newNode("vtkMRMLLinearTransformNode", name)
+    node.SetMatrixTransformFromParent(vtkMatrix(matrix))
+    return node
+
+
+def displacementFromNode(node: Any) -> tuple[npt.NDArray[np.float64], Grid, bool]:
+    """The displacement field stored in a transform node.
+
+    Returns:
+        The field (k, j, i, 3) in RAS mm, its grid, and whether it is the from-parent side that is
+        stored (True) or the to-parent side.
+
+    Raises:
+        InputError: if neither side of the node holds a single grid.
+    """
+    for fromParent, side in ((True, node.GetTransformFromParentAs), (False, node.GetTransformToParentAs)):
+        transform = side("vtkOrientedGridTransform", False, True)  # no error log; stored, not computed
+        if transform is not None and transform.GetDisplacementGrid() is not None:
+            return (*_displacement(transform, node.GetName()), fromParent)
+    raise InputError(
+        f"{node.GetName()}: a transform with one displacement grid is needed; "
+        "convert it with the Transforms module first"
+    )
+
+
+def _displacement(transform: Any, name: str) -> tuple[npt.NDArray[np.float64], Grid]:
+    image = transform.GetDisplacementGrid()
+    direction = transform.GetGridDirectionMatrix()
+    axes = np.eye(3) if direction is None else numpyMatrix(direction)[:3, :3]
+    matrix = np.eye(4)
+    matrix[:3, :3] = axes * np.asarray(image.GetSpacing())
+    matrix[:3, 3] = image.GetOrigin()
+    values = numpyView(image).astype(np.float64)
+    values = values * transform.GetDisplacementScale() + transform.GetDisplacementShift()
+    try:
+        return values, Grid.from_ijk_to_ras(image.GetDimensions(), matrix)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+
+
+def affineFromNode(node: Any) -> npt.NDArray[np.float64]:
+    """The 4x4 from-parent matrix of a linear transform node.
+
+    Raises:
+        InputError: if the transform is not linear.
+    """
+    if not node.IsLinear():
+        raise InputError(f"{node.GetName()}: a linear transform is needed, but this one is not")
+    matrix = vtk.vtkMatrix4x4()
+    node.GetMatrixTransformFromParent(matrix)
+    return numpyMatrix(matrix)
+
+
+def setRoles(node: Any, fixedNode: Any, movingNode: Any) -> None:
+    """Note on an output which volumes it relates, under the roles that core registration uses."""
+    node.SetNodeReferenceID(FIXED_ROLE, fixedNode.GetID())
+    node.SetNodeReferenceID(MOVING_ROLE, movingNode.GetID())

@@ -1,0 +1,163 @@
+"""Volume nodes as images in world coordinates, and back.
+
+An :class:`Image` that comes out of here lies in the *world*: every transform above the node is in its
+grid already, so that a registration of two such images maps world to world, whatever stands above
+the nodes. A linear transform costs nothing, because it only changes the grid. Shear and non-linear
+transforms cannot be put in a grid: the voxels are resampled then, outside the scene.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import vtk
+from JointRegistrationLib.errors import GeometryError, InputError
+from JointRegistrationLib.geometry import Grid, transform_points
+from JointRegistrationLib.image import Image
+
+from .nodes import gridOf, newNode, numpyMatrix, numpyView, transformPoints, vtkImage, vtkMatrix
+
+SCALAR_VOLUME = "vtkMRMLScalarVolumeNode"
+LABEL_MAP = "vtkMRMLLabelMapVolumeNode"
+
+#: How finely a non-linear transform is sampled to find where the volume lies in the world.
+_HULL_SAMPLES_PER_AXIS = 12
+
+
+def imageFromVolume(node: Any) -> Image:
+    """The voxels of a volume node in world coordinates.
+
+    The array is a view of the node's own voxels, not to be written to, unless a sheared or non-linear
+    transform above the node forces a resampling: linear interpolation, nearest for a label map, 0
+    outside, the node's spacing and axes, and as many voxels as the transformed volume spans.
+
+    Raises:
+        InputError: if the node is missing, empty, a colour image or not 3D.
+        GeometryError: if its geometry is not a valid grid.
+    """
+    name = checkVolume(node)
+    image = node.GetImageData()
+    own = gridOf(name, image.GetDimensions(), ijkToRasOf(node))
+    parent = node.GetParentTransformNode()
+    if parent is None:
+        return Image(numpyView(image), own, name)
+    if parent.IsTransformToWorldLinear():
+        matrix = vtk.vtkMatrix4x4()
+        parent.GetMatrixTransformToWorld(matrix)
+        try:
+            grid = Grid.from_ijk_to_ras(own.size_ijk, numpyMatrix(matrix) @ own.ijk_to_ras)
+            return Image(numpyView(image), grid, name)
+        except GeometryError:
+            pass  # a shear: no grid has such axes
+    return _resampledToWorld(image, own, parent, name, nearest=node.IsA(LABEL_MAP))
+
+
+def gridFromVolume(node: Any) -> Grid:
+    """The world grid of :func:`imageFromVolume`."""
+    return imageFromVolume(node).grid
+
+
+def checkVolume(node: Any) -> str:
+    """The node's name, after making sure that it holds one number per voxel in 3D.
+
+    Raises:
+        InputError: otherwise.
+    """
+    if node is None:
+        raise InputError("no volume is selected; choose one")
+    name = node.GetName() or node.GetID() or "volume"
+    if not node.IsA("vtkMRMLVolumeNode"):
+        raise InputError(f"{name}: a volume is needed, but this is a {node.GetNodeTagName()}")
+    image = node.GetImageData()
+    if image is None or image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
+        raise InputError(f"{name}: the volume holds no voxels; load it first")
+    if image.GetNumberOfScalarComponents() != 1:
+        raise InputError(
+            f"{name}: one value per voxel is needed, but there are {image.GetNumberOfScalarComponents()}; "
+            "convert it with Vector to Scalar Volume"
+        )
+    return name
+
+
+def ijkToRasOf(node: Any) -> npt.NDArray[np.float64]:
+    """The volume node's own index-to-RAS matrix, 4x4, without the transforms above it."""
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return numpyMatrix(matrix)
+
+
+def _resampledToWorld(image: Any, own: Grid, parent: Any, name: str, nearest: bool) -> Image:
+    toWorld, fromWorld = vtk.vtkGeneralTransform(), vtk.vtkGeneralTransform()
+    parent.GetTransformToWorld(toWorld)
+    parent.GetTransformFromWorld(fromWorld)
+    grid = _spanningGrid(own, toWorld)
+    indexToIndex = vtk.vtkGeneralTransform()  # pre-multiplying: the last one given is applied first
+    indexToIndex.Concatenate(vtkMatrix(own.ras_to_ijk))
+    indexToIndex.Concatenate(fromWorld)
+    indexToIndex.Concatenate(vtkMatrix(grid.ijk_to_ras))
+    reslice = vtk.vtkImageReslice()
+    reslice.SetInputData(image)
+    reslice.SetResliceTransform(indexToIndex)
+    reslice.SetOutputSpacing(1, 1, 1)
+    reslice.SetOutputOrigin(0, 0, 0)
+    reslice.SetOutputExtent(*(bound for size in grid.size_ijk for bound in (0, size - 1)))
+    reslice.SetBackgroundLevel(0)
+    if nearest:
+        reslice.SetInterpolationModeToNearestNeighbor()
+    else:
+        reslice.SetInterpolationModeToLinear()
+    reslice.Update()
+    return Image(numpyView(reslice.GetOutput()), grid, name)
+
+
+def _spanningGrid(own: Grid, toWorld: Any) -> Grid:
+    """The lattice with ``own``'s spacing and axes that holds the whole of ``own`` after ``toWorld``."""
+    axis = np.linspace(0.0, 1.0, _HULL_SAMPLES_PER_AXIS)
+    unit = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    world = transformPoints(toWorld, transform_points(own.unit_to_ras, unit))
+    indices = transform_points(own.ras_to_ijk, world)
+    first, last = np.floor(indices.min(axis=0)), np.ceil(indices.max(axis=0))
+    size = (last - first).astype(int) + 1
+    shift = np.eye(4)
+    shift[:3, 3] = first
+    return Grid.from_ijk_to_ras(size.tolist(), own.ijk_to_ras @ shift)
+
+
+def volumeFromImage(image: Image, name: str, *, labels: bool = False) -> Any:
+    """A new volume node with ``image``'s voxels, in no scene yet.
+
+    Args:
+        image: voxels and world grid. Booleans become unsigned bytes, half floats become floats, and
+            64-bit integers 32-bit ones if they fit (doubles otherwise): types that Slicer displays
+            and every file format holds.
+        name: of the node.
+        labels: whether it is a label map.
+
+    Raises:
+        InputError: if ``labels`` is asked for values that are not integers.
+    """
+    if labels and image.array.dtype.kind == "f":
+        raise InputError(f"{image.name}: labels must be integers, but the values are {image.array.dtype}")
+    node = newNode(LABEL_MAP if labels else SCALAR_VOLUME, name)
+    setVolumeImage(node, image)
+    return node
+
+
+def setVolumeImage(node: Any, image: Image) -> None:
+    """Give a volume node new voxels and geometry; its old ones are replaced, not overwritten."""
+    node.SetIJKToRASMatrix(vtkMatrix(image.grid.ijk_to_ras))
+    node.SetAndObserveImageData(vtkImage(_storable(image.array)))
+
+
+def _storable(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if array.dtype == np.bool_:
+        return array.view(np.uint8)
+    if array.dtype == np.float16:
+        return array.astype(np.float32)
+    if array.dtype in (np.int64, np.uint64):
+        limits = np.iinfo(np.int32)
+        fits = array.size == 0 or (int(array.min()) >= limits.min and int(array.max()) <= limits.max)
+        return array.astype(np.int32 if fits else np.float64)
+    return array
