@@ -101,10 +101,7 @@ def main() -> None:
     """Write both copies: Slicer wants the module's inside the module's folder."""
     root = Path(__file__).resolve().parent.parent
     icon = draw_icon()
-    for path in (
-        root / "Resources/JointRegistration.png",
-        root / "JointRegistration/Resources/Icons/JointRegistration.png",
-    ):
+    for folder in (root / "Resources", root / "JointRegistration/Resources/Icons"):
         folder.mkdir(parents=True, exist_ok=True)
         icon.save(folder / "JointRegistration.png", optimize=True)
 

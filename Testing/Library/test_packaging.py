@@ -16,21 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "JointRegistration"
 LIBRARY = ROOT / "JointRegistrationLib"
 
-IMAGE_DATA = (
-    ".nii",
-    ".nii.gz",
-    ".nrrd",
-    ".nhdr",
-    ".mha",
-    ".mhd",
-    ".dcm",
-    ".mrb",
-    ".mrml",
-    ".h5",
-    ".tfm",
-    ".npy",
-    ".npz",
-)
+IMAGE_DATA = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".mrb", ".mrml")
+IMAGE_DATA += (".h5", ".tfm", ".npy", ".npz")
 LARGEST_FILE_BYTES = 512 * 1024
 LARGEST_WEIGHTS_BYTES = 100 * 1024 * 1024
 
@@ -149,6 +136,5 @@ def test_no_committed_file_is_large() -> None:
 
 
 def test_text_files_have_unix_line_ends() -> None:
-    assert [
-        str(path) for path in tracked_files() if b"\r\n" in path.read_bytes() and path.suffix in (".py", ".md", ".txt")
-    ] == []
+    texts = [path for path in tracked_files() if path.suffix in (".py", ".md", ".txt", ".toml", ".yml", ".cff")]
+    assert [str(path) for path in texts if b"\r\n" in path.read_bytes()] == []
