@@ -1,0 +1,103 @@
+"""The local volume change of a map as a coloured volume with a legend, and its folds as a segment.
+
+The determinant J of the fixed-to-moving map says how much larger the moving anatomy is than the fixed
+one at a fixed point. It is shown as log2 J: 0 is no change, +1 twice as large in the moving image, -1
+half as large. Where J <= 0 the map folds and the logarithm has no value: such voxels get
+:data:`LOG2_FLOOR` and are what the segment "Folds" holds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import slicer
+from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.image import Image
+
+from .nodes import newNode
+from .segmentations import maskSegmentation
+from .volumes import volumeFromImage
+
+#: log2 J of folded and almost folded voxels: the moving anatomy at most 1/1024 as large.
+LOG2_FLOOR = -10.0
+
+LEGEND_TITLE = "Volume, moving / fixed\n(log2: +1 double, -1 half)"
+COLOR_NAME = "Jacobian blue-white-red"
+FOLDS_NAME = "Folds"
+FOLDS_COLOR = (1.0, 0.85, 0.0)  # told from both ends of the colour table
+
+_NUM_COLORS = 256
+_ENDS_AND_CENTER = ((0.02, 0.19, 0.58), (0.97, 0.97, 0.97), (0.58, 0.03, 0.07))
+_SMALLEST_HALF_WINDOW, _LARGEST_HALF_WINDOW = 0.25, 3.0
+
+
+def log2Jacobian(determinant: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """log2 of a determinant (k, j, i), not below :data:`LOG2_FLOOR`; float32."""
+    clipped = np.maximum(determinant, 2.0**LOG2_FLOOR)
+    return np.log2(clipped).astype(np.float32)
+
+
+def jacobianVolume(determinant: npt.NDArray[Any], grid: Grid, name: str) -> Any:
+    """A new scalar volume node of :func:`log2Jacobian`, in no scene yet; see :func:`showJacobian`."""
+    return volumeFromImage(Image(log2Jacobian(determinant), grid, name), name)
+
+
+def foldsSegmentation(determinant: npt.NDArray[Any], grid: Grid, name: str) -> Any:
+    """A new segmentation node, in no scene yet, whose segment "Folds" is where the determinant is <= 0."""
+    node = maskSegmentation(determinant <= 0, grid, FOLDS_NAME, FOLDS_COLOR)
+    node.SetName(name)
+    return node
+
+
+def halfWindow(values: npt.NDArray[Any]) -> float:
+    """Half the width of a display window centred on 0 that holds 99 % of the unfolded log2 values."""
+    unfolded = np.abs(values[values > LOG2_FLOOR])
+    if unfolded.size == 0:
+        return _LARGEST_HALF_WINDOW
+    return float(np.clip(np.percentile(unfolded, 99), _SMALLEST_HALF_WINDOW, _LARGEST_HALF_WINDOW))
+
+
+def divergingColors() -> Any:
+    """A new colour table node, in no scene yet: blue below, white in the middle, red above.
+
+    Slicer's own diverging tables are files of the desktop application and its procedural nodes are
+    not saved with a scene. A table of our own looks the same everywhere and is saved.
+    """
+    node = newNode("vtkMRMLColorTableNode", COLOR_NAME)
+    node.SetTypeToUser()
+    node.SetNumberOfColors(_NUM_COLORS)
+    positions = np.linspace(0, 1, _NUM_COLORS)
+    channels = np.array([np.interp(positions, (0, 0.5, 1), channel) for channel in zip(*_ENDS_AND_CENTER, strict=True)])
+    for index, (red, green, blue) in enumerate(channels.T):
+        node.SetColor(index, f"{index}", float(red), float(green), float(blue), 1.0)
+    node.SetAttribute("Category", "Registration")
+    node.SetHideFromEditors(False)
+    node.SaveWithSceneOn()
+    return node
+
+
+def findDivergingColors(scene: Any) -> Any | None:
+    """The colour table that an earlier run left in ``scene``, or None."""
+    nodes = scene.GetNodesByClassByName("vtkMRMLColorTableNode", COLOR_NAME)
+    return nodes.GetItemAsObject(0) if nodes.GetNumberOfItems() else None
+
+
+def showJacobian(node: Any, colorNode: Any, values: npt.NDArray[Any]) -> None:
+    """Show a log2 Jacobian volume (in the scene, with a display node) in ``colorNode``, 0 in the middle."""
+    display = node.GetDisplayNode()
+    display.SetAndObserveColorNodeID(colorNode.GetID())
+    display.AutoWindowLevelOff()
+    display.SetWindowLevel(2 * halfWindow(values), 0.0)
+    display.SetInterpolate(True)
+
+
+def addLegend(node: Any) -> Any:
+    """Give a displayed volume a colour legend whose title says what the numbers mean; returns it."""
+    legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
+    legend.SetTitleText(LEGEND_TITLE)
+    legend.SetLabelFormat("%.1f")
+    legend.SetNumberOfLabels(5)
+    legend.SetVisibility(True)
+    return legend

@@ -1,0 +1,248 @@
+"""Segmentation nodes as label maps, carried through a map, and back.
+
+Segments that do not overlap share a layer, in Slicer as here. A layer is carried as a whole, so that
+neighbours that touch still touch; layers are independent, so that overlapping segments stay whole.
+Nothing is hardened and the node given is not changed: a surface-only segmentation is turned into label
+maps in a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import slicer
+import vtk
+from JointRegistrationLib.errors import InputError
+from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.image import Image
+
+from .nodes import gridOf, newNode, numpyMatrix, numpyView, transformPoints, vtkImage, vtkMatrix
+
+BINARY_LABELMAP = "Binary labelmap"  # Slicer's name; its getter is not in every version's Python
+
+
+@dataclass(frozen=True)
+class SegmentLabel:
+    """One segment: its id in the node, name, colour (RGB, 0..1), layer, and value in that layer."""
+
+    segmentId: str
+    name: str
+    color: tuple[float, float, float]
+    layer: int
+    value: int
+
+
+@dataclass(frozen=True)
+class LabelLayers:
+    """A segmentation on one grid: non-overlapping segments share a label map.
+
+    ``layers`` are (k, j, i) unsigned integers on ``grid``; 0 is background.
+    """
+
+    grid: Grid
+    layers: tuple[npt.NDArray[Any], ...]
+    segments: tuple[SegmentLabel, ...]
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A layer on its own lattice, which lies in the segmentation node's coordinates."""
+
+    labels: npt.NDArray[Any]
+    grid: Grid
+    segmentIds: tuple[str, ...]
+
+
+def labelsFromSegmentation(node: Any, grid: Grid, segmentIds: Sequence[str] | None = None) -> LabelLayers:
+    """The segments of ``node``, transforms above it included, on a world ``grid``.
+
+    Args:
+        node: segmentation node; any source representation.
+        grid: where the labels are wanted. Each label is interpolated linearly and thresholded.
+        segmentIds: which segments; None for all.
+
+    Raises:
+        InputError: if the node is no segmentation or has no such segment.
+    """
+    return _sampledOn(node, grid, None, segmentIds)
+
+
+def warpSegmentation(
+    node: Any, displacementMm: npt.NDArray[Any], grid: Grid, segmentIds: Sequence[str] | None = None
+) -> LabelLayers:
+    """The segments of a *moving* segmentation on the fixed ``grid``.
+
+    Args:
+        node: segmentation node, in the moving image's world.
+        displacementMm: (k, j, i, 3) on ``grid``, fixed to moving, RAS mm.
+        grid: the fixed lattice.
+        segmentIds: which segments; None for all.
+
+    Raises:
+        InputError: as :func:`labelsFromSegmentation`.
+    """
+    return _sampledOn(node, grid, displacementMm, segmentIds)
+
+
+def imageFromLabels(labels: LabelLayers, name: str) -> tuple[Image, tuple[SegmentLabel, ...]]:
+    """One label map of all layers; where segments overlap, the later segment wins.
+
+    Returns:
+        The label map (16-bit), and the segments with their value in it, 1, 2, ... in the node's order.
+    """
+    merged = np.zeros(labels.grid.shape, np.uint16)
+    segments = []
+    for value, segment in enumerate(labels.segments, start=1):
+        merged[labels.layers[segment.layer] == segment.value] = value
+        segments.append(SegmentLabel(segment.segmentId, segment.name, segment.color, 0, value))
+    return Image(merged, labels.grid, name), tuple(segments)
+
+
+def segmentationFromLabels(labels: LabelLayers, name: str, like: Any = None) -> Any:
+    """A new segmentation node, in no scene yet, with the ids, names and colours of ``labels``.
+
+    Args:
+        labels: the segments; their grid becomes the reference geometry.
+        name: of the node.
+        like: the segmentation node they come from: its terminology and other tags are kept.
+    """
+    node = newNode("vtkMRMLSegmentationNode", name)
+    segmentation = node.GetSegmentation()
+    segmentation.SetSourceRepresentationName(BINARY_LABELMAP)
+    images = [orientedImage(layer, labels.grid) for layer in labels.layers]
+    for label in labels.segments:
+        segment = slicer.vtkSegment()
+        if like is not None:
+            segment.DeepCopyMetadata(like.GetSegmentation().GetSegment(label.segmentId))
+        segment.SetName(label.name)
+        segment.SetColor(*label.color)
+        segment.SetLabelValue(label.value)
+        segment.AddRepresentation(BINARY_LABELMAP, images[label.layer])
+        segmentation.AddSegment(segment, label.segmentId)
+    setReferenceGeometry(node, labels.grid)
+    return node
+
+
+def maskSegmentation(mask: npt.NDArray[np.bool_], grid: Grid, name: str, color: tuple[float, float, float]) -> Any:
+    """A new segmentation node of one segment, node and segment called ``name``, in no scene yet."""
+    label = SegmentLabel(name, name, color, 0, 1)
+    return segmentationFromLabels(LabelLayers(grid, (mask.astype(np.uint8),), (label,)), name)
+
+
+def setReferenceGeometry(node: Any, grid: Grid) -> None:
+    """Make ``grid`` the lattice on which Slicer edits and exports the segmentation."""
+    empty = slicer.vtkOrientedImageData()
+    empty.SetDimensions(*grid.size_ijk)
+    empty.SetImageToWorldMatrix(vtkMatrix(grid.ijk_to_ras))
+    geometry = slicer.vtkSegmentationConverter.SerializeImageGeometry(empty)
+    parameter = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+    node.GetSegmentation().SetConversionParameter(parameter, geometry)
+
+
+def orientedImage(array: npt.NDArray[Any], grid: Grid) -> Any:
+    """A label array (k, j, i) as ``vtkOrientedImageData``, the form in which segments hold voxels."""
+    image = vtkImage(array, slicer.vtkOrientedImageData())
+    image.SetImageToWorldMatrix(vtkMatrix(grid.ijk_to_ras))
+    return image
+
+
+def checkSegmentation(node: Any) -> str:
+    """The node's name, after making sure that it is a segmentation with segments.
+
+    Raises:
+        InputError: otherwise.
+    """
+    if node is None or not node.IsA("vtkMRMLSegmentationNode"):
+        raise InputError("segmentation: a segmentation is needed; import a label map as one first")
+    if node.GetSegmentation().GetNumberOfSegments() == 0:
+        raise InputError(f"{node.GetName()}: the segmentation has no segments")
+    return node.GetName()
+
+
+def _sampledOn(
+    node: Any, grid: Grid, displacementMm: npt.NDArray[Any] | None, segmentIds: Sequence[str] | None
+) -> LabelLayers:
+    import torch
+    from JointRegistrationLib import maps
+
+    name = checkSegmentation(node)
+    wanted = _wantedSegments(node, name, segmentIds)
+    points = maps.identity(grid)
+    if displacementMm is not None:
+        displacement = np.ascontiguousarray(np.moveaxis(displacementMm, -1, 0), dtype=np.float32)
+        points = points + torch.from_numpy(displacement)[None]
+    points = _throughParent(points, node, torch)
+    layers, segments = [], []
+    for index, layer in enumerate(_ownLayers(node, name, wanted)):
+        labels = torch.from_numpy(layer.labels.astype(np.int32))[None, None]
+        warped = maps.warp_labels(labels, layer.grid, points)[0, 0].numpy()
+        layers.append(warped.astype(np.uint8 if len(layer.segmentIds) < 256 else np.uint16))
+        for value, segmentId in enumerate(layer.segmentIds, start=1):
+            segment = node.GetSegmentation().GetSegment(segmentId)
+            segments.append(SegmentLabel(segmentId, segment.GetName(), tuple(segment.GetColor()), index, value))
+    segments.sort(key=lambda segment: wanted.index(segment.segmentId))
+    return LabelLayers(grid, tuple(layers), tuple(segments))
+
+
+def _wantedSegments(node: Any, name: str, segmentIds: Sequence[str] | None) -> list[str]:
+    segmentation = node.GetSegmentation()
+    known = [segmentation.GetNthSegmentID(index) for index in range(segmentation.GetNumberOfSegments())]
+    if segmentIds is None:
+        return known
+    unknown = [segmentId for segmentId in segmentIds if segmentId not in known]
+    if unknown:
+        raise InputError(f"{name}: there is no segment {unknown[0]!r}; known are {', '.join(known)}")
+    return [segmentId for segmentId in known if segmentId in segmentIds]
+
+
+def _throughParent(points: Any, node: Any, torch: Any) -> Any:
+    """World points (1, 3, D, H, W) in the coordinates that the node's voxels live in."""
+    parent = node.GetParentTransformNode()
+    if parent is None:
+        return points
+    fromWorld = vtk.vtkGeneralTransform()
+    parent.GetTransformFromWorld(fromWorld)
+    flat = transformPoints(fromWorld, points.flatten(2)[0].T.double().numpy())
+    return torch.from_numpy(flat.T.astype(np.float32)).reshape(points.shape)
+
+
+def _ownLayers(node: Any, name: str, wanted: list[str]) -> list[_Layer]:
+    """The wanted segments as few label maps, values 1, 2, ... in each, made in a copy of the node's content."""
+    copy = slicer.vtkSegmentation()
+    copy.SetSourceRepresentationName(node.GetSegmentation().GetSourceRepresentationName())
+    copy.DeepCopy(node.GetSegmentation())
+    for segmentId in list(copy.GetSegmentIDs()):
+        if segmentId not in wanted:
+            copy.RemoveSegment(segmentId)
+    if not copy.CreateRepresentation(BINARY_LABELMAP):
+        raise InputError(f"{name}: its segments cannot be turned into label maps; check them in Segment Editor")
+    copy.CollapseBinaryLabelmaps(False)
+    layers = []
+    for index in range(copy.GetNumberOfLayers(BINARY_LABELMAP)):
+        image = copy.GetLayerDataObject(index, BINARY_LABELMAP)
+        segmentIds = tuple(copy.GetSegmentIDsForLayer(index, BINARY_LABELMAP))
+        values = [copy.GetSegment(segmentId).GetLabelValue() for segmentId in segmentIds]
+        layers.append(_paddedLayer(image, values, segmentIds, name))
+    return layers
+
+
+def _paddedLayer(image: Any, values: list[int], segmentIds: tuple[str, ...], name: str) -> _Layer:
+    """One layer with a rim of background, so that interpolation ends as softly at the edge as inside."""
+    first = np.asarray(image.GetExtent()[::2], dtype=float)
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    if image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
+        stored, first = np.zeros((1, 1, 1), np.uint8), np.zeros(3)  # all its segments are empty
+    else:
+        stored = numpyView(image)
+    labels = np.zeros(tuple(size + 2 for size in stored.shape), np.int32)
+    for value, label in enumerate(values, start=1):
+        labels[1:-1, 1:-1, 1:-1][stored == label] = value
+    shift = np.eye(4)
+    shift[:3, 3] = first - 1
+    size = (labels.shape[2], labels.shape[1], labels.shape[0])
+    return _Layer(labels, gridOf(name, size, numpyMatrix(matrix) @ shift), segmentIds)
