@@ -1,0 +1,153 @@
+"""Writing whole or not at all: one file, or all files of a run.
+
+A file is written under a temporary name beside its place and renamed at the end, so a reader never
+meets half a file, and a failure leaves what was there before.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from ..errors import FileError, ResourceError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_HEADER_BYTES = 16384
+
+
+@contextmanager
+def atomic_file(path: Path | str, num_bytes: int = 0) -> Iterator[Path]:
+    """A temporary sibling of ``path``, of the same suffix, that takes its place when the block ends well.
+
+    Args:
+        path: the file wanted; its folder must exist.
+        num_bytes: about how many bytes will be written, without headers; that much space is checked
+            for first, because some of ITK's writers do not notice a full disk.
+
+    Raises:
+        FileError: if the folder is missing or cannot be written to.
+        ResourceError: if the disk, or the quota, is full.
+    """
+    wanted = Path(path)
+    if wanted.is_dir():
+        raise FileError(f"{wanted}: cannot be written, because a folder of that name exists; give a file name")
+    temporary = wanted.with_name(f".{os.getpid()}-{wanted.name}")
+    try:
+        reserve_space(temporary, num_bytes + _HEADER_BYTES)
+        yield temporary
+        temporary.replace(wanted)
+    except OSError as error:
+        raise_write_error(error, wanted)
+    except RuntimeError as error:  # how SimpleITK reports everything
+        if shutil.disk_usage(wanted.parent).free < num_bytes:
+            raise ResourceError(f"{wanted}: the disk is full; free some space or write elsewhere") from error
+        raise FileError(f"{wanted}: could not be written ({itk_reason(error)})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def output_folder(
+    folder: Path | str, names: tuple[str, ...], *, num_bytes: int = 0, overwrite: bool = False
+) -> Iterator[Path]:
+    """A staging folder whose files all move into ``folder`` when the block ends well.
+
+    If it ends with an error, or is interrupted, ``folder`` is as it was before: folders made on the
+    way are removed again.
+
+    Args:
+        folder: where the files shall be; made if it does not exist.
+        names: every file name a run may write. With ``overwrite``, those of an earlier run that the
+            new one does not write are removed, so that two runs never mix.
+        num_bytes: about how much will be written; checked for before anything is computed.
+        overwrite: replace files of these names; otherwise their presence is an error.
+
+    Raises:
+        FileError: if the folder cannot be made or written to, or holds earlier results.
+        ResourceError: if there is not enough space.
+    """
+    target = Path(folder)
+    present = [name for name in names if (target / name).exists()]
+    if present and not overwrite:
+        raise FileError(
+            f"{target}: already holds {present[0]} from an earlier run; choose another folder, or allow overwriting"
+        )
+    made = _make_folders(target)
+    staging: Path | None = None
+    finished = False
+    try:
+        staging = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=target))
+        reserve_space(staging / "space", num_bytes + _HEADER_BYTES)
+        (staging / "space").unlink()
+        yield staging
+        _move_all(staging, target, names)
+        finished = True
+    except OSError as error:
+        raise_write_error(error, target)
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+        if not finished:
+            _remove_folders(made)
+
+
+def reserve_space(path: Path, num_bytes: int) -> None:
+    """Make ``path`` and find out now, rather than half-way, whether ``num_bytes`` fit. It is left empty."""
+    with path.open("wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, num_bytes)
+            file.truncate(0)
+        elif shutil.disk_usage(path.parent).free < num_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def raise_write_error(error: OSError, path: Path) -> NoReturn:
+    """Raise the :class:`FileError` or :class:`ResourceError` that says what ``error`` means for ``path``."""
+    if error.errno in _FULL:
+        raise ResourceError(
+            f"{path}: there is not enough space to write it ({error.strerror}); free some space or write elsewhere"
+        ) from error
+    reason = error.strerror or str(error)
+    raise FileError(f"{path}: cannot be written ({reason}); choose a folder you can write to") from error
+
+
+def itk_reason(error: BaseException) -> str:
+    """The telling part of an ITK or SimpleITK message, without addresses and source lines."""
+    text = str(error).rsplit("ERROR: ", 1)[-1]
+    line = next((part.strip() for part in text.splitlines() if part.strip()), "no reason given")
+    if "): " in line and "(0x" in line:
+        line = line.split("): ", 1)[1]
+    return line.rstrip(".:")[:160]
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Make ``folder`` and its parents; return those that were not there, innermost first."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _remove_folders(missing)
+        raise_write_error(error, folder)
+    return missing
+
+
+def _remove_folders(folders: list[Path]) -> None:
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:  # somebody else put a file there: it is theirs to keep
+            return
+
+
+def _move_all(staging: Path, target: Path, names: tuple[str, ...]) -> None:
+    written = sorted(path.name for path in staging.iterdir())
+    for name in written:
+        (staging / name).replace(target / name)
+    for name in set(names) - set(written):
+        (target / name).unlink(missing_ok=True)

@@ -1,0 +1,255 @@
+"""Transforms as ITK files, in the resampling direction that SimpleITK, ANTs and Slicer read.
+
+A file written here from fixed-grid data maps a fixed point to its moving point: SimpleITK's
+``Resample`` takes it as it is, ANTs lists it in ``-t``, Slicer puts it on the *from parent* side of
+the transform node for the moving image.
+"""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from ..errors import FileError, GeometryError, InputError
+from ..geometry import RAS_LPS, FloatArray, Grid, ras_to_lps_matrix, transform_points
+from .images import check_suffix, execute, read_information, to_itk
+from .output import atomic_file, itk_reason
+
+TRANSFORM_SUFFIXES = (".h5", ".hdf5")
+AFFINE_SUFFIXES = (".tfm", ".txt", ".mat", ".h5")
+FIELD_SUFFIXES = (".nrrd", ".mha", ".nii", ".nii.gz")
+
+_LPS_SIGNS = np.diag(RAS_LPS)[:3]
+_NIFTI_INTENT_OFFSET, _NIFTI_DISPLACEMENT = 68, 1006
+
+
+@dataclass(frozen=True)
+class SpatialTransform:
+    """A transform read from a file, in RAS mm.
+
+    Args:
+        name: the file's name.
+        parts: what it consists of, in the order a point passes through them, e.g.
+            ``("DisplacementFieldTransform", "AffineTransform")``.
+        grid: lattice of its first displacement field; None if it has none.
+    """
+
+    name: str
+    parts: tuple[str, ...]
+    grid: Grid | None
+    _itk: Any
+
+    @property
+    def is_linear(self) -> bool:
+        """True if it is one 4x4 matrix."""
+        return bool(self._itk.IsLinear())
+
+    @property
+    def matrix_ras(self) -> FloatArray:
+        """The 4x4 matrix of a linear transform.
+
+        Raises:
+            InputError: if the transform is not linear.
+        """
+        if not self.is_linear:
+            raise InputError(f"{self.name}: a linear transform is needed, but it consists of {', '.join(self.parts)}")
+        corners = self.apply(np.vstack([np.zeros(3), np.eye(3)]))
+        matrix = np.eye(4)
+        matrix[:3, 3] = corners[0]
+        matrix[:3, :3] = (corners[1:] - corners[0]).T
+        return matrix
+
+    def apply(self, points_ras: npt.ArrayLike) -> FloatArray:
+        """Send points (n, 3) RAS mm through the transform."""
+        points = np.asarray(points_ras, dtype=np.float64) * _LPS_SIGNS
+        moved = np.array([self._itk.TransformPoint(point) for point in points.tolist()]).reshape(-1, 3)
+        return np.asarray(moved * _LPS_SIGNS, dtype=np.float64)
+
+
+def write_transform(
+    path: Path | str,
+    displacement_field_mm: npt.NDArray[Any],
+    grid: Grid,
+    affine_ras: npt.ArrayLike | None = None,
+) -> None:
+    """Write a displacement field as an ITK transform (HDF5).
+
+    ITK knows no displacement outside the lattice. With ``affine_ras`` the file is therefore a
+    composite: first the residual w with A(x + w(x)) = x + d(x), then A, so that the affine part
+    holds outside as well. For a result's inverse, pass the moving grid and the inverse matrix.
+
+    Args:
+        path: ending in .h5 or .hdf5.
+        displacement_field_mm: d, (k, j, i, 3) on ``grid``, RAS mm, affine part included.
+        grid: lattice of the field.
+        affine_ras: A, 4x4; None to write the field alone.
+
+    Raises:
+        FileError: for another suffix or a place that cannot be written to.
+        GeometryError: if field and grid differ in shape.
+        ResourceError: if there is no space.
+    """
+    where = Path(path)
+    check_suffix(where, TRANSFORM_SUFFIXES, "a transform")
+    _check_field(displacement_field_mm, grid, where)
+    num_bytes = displacement_field_mm.size * 8
+    matrix = np.eye(4) if affine_ras is None else np.asarray(affine_ras, dtype=np.float64)
+    field = _residual_ras(displacement_field_mm, grid, matrix)
+    field *= _LPS_SIGNS
+    image = to_itk(field, grid, vector=True)
+    del field  # ITK copied it; a native-resolution field is half a gigabyte
+    transform = sitk.DisplacementFieldTransform(image)
+    if affine_ras is not None:
+        # ITK's composite applies what was added last first.
+        transform = sitk.CompositeTransform([_itk_affine(matrix), transform])
+    with atomic_file(where, num_bytes) as temporary:
+        sitk.WriteTransform(transform, str(temporary))
+
+
+def write_affine(path: Path | str, affine_ras: npt.ArrayLike) -> None:
+    """Write a 4x4 RAS matrix (fixed to moving points) as an ITK affine transform (.tfm, .txt, .mat or .h5).
+
+    Raises:
+        FileError: for another suffix or a place that cannot be written to.
+    """
+    where = Path(path)
+    check_suffix(where, AFFINE_SUFFIXES, "an affine transform")
+    with atomic_file(where) as temporary:
+        sitk.WriteTransform(_itk_affine(np.asarray(affine_ras, dtype=np.float64)), str(temporary))
+
+
+def write_displacement_field(path: Path | str, displacement_field_mm: npt.NDArray[Any], grid: Grid) -> None:
+    """Write a displacement field as a vector image that ITK and Slicer load as a transform.
+
+    In NRRD and MetaImage the vectors are LPS, in NIfTI (intent 1006) RAS: each format's convention.
+
+    Args:
+        path: ending in .nrrd, .mha, .nii or .nii.gz.
+        displacement_field_mm: (k, j, i, 3) on ``grid``, RAS mm.
+        grid: lattice of the field.
+
+    Raises:
+        FileError: for another suffix or a place that cannot be written to.
+        GeometryError: if field and grid differ in shape.
+    """
+    where = Path(path)
+    check_suffix(where, FIELD_SUFFIXES, "a displacement field")
+    _check_field(displacement_field_mm, grid, where)
+    values = displacement_field_mm.astype(np.float32)
+    if where.name.lower().endswith((".nii", ".nii.gz")):
+        _write_nifti_field(to_itk(values, grid, vector=True), where, values.nbytes)
+        return
+    image = to_itk(values * _LPS_SIGNS.astype(np.float32), grid, vector=True)
+    image.SetMetaData("displacement field type", "resampling")  # what Slicer 5.10 and later look for
+    image.SetMetaData("intent_code", str(_NIFTI_DISPLACEMENT))
+    with atomic_file(where, values.nbytes) as temporary:
+        sitk.WriteImage(image, str(temporary))
+
+
+def read_transform(path: Path | str) -> SpatialTransform:
+    """An ITK transform file (.h5, .tfm, .txt, .mat) or a displacement field (.nrrd, .mha, .nii, .nii.gz).
+
+    Raises:
+        FileError: if it is missing, unreadable or neither.
+    """
+    where = Path(path)
+    if not where.is_file():
+        raise FileError(f"{where}: there is no such file; check the path")
+    if where.name.lower().endswith(FIELD_SUFFIXES):
+        transform = _read_field(where)
+    else:
+        try:
+            transform = sitk.ReadTransform(str(where)).Downcast()
+        except RuntimeError as error:
+            raise FileError(
+                f"{where}: cannot be read as a transform ({itk_reason(error)}); "
+                "give an ITK transform (.h5, .tfm, .txt, .mat) or a displacement field (.nrrd, .nii.gz)"
+            ) from error
+    if transform.GetDimension() != 3:
+        raise InputError(f"{where}: a 3D transform is needed, but it has {transform.GetDimension()} dimensions")
+    parts = _flatten(transform)
+    return SpatialTransform(where.name, tuple(part.GetName() for part in parts), _first_grid(parts), transform)
+
+
+def _check_field(field: npt.NDArray[Any], grid: Grid, path: Path) -> None:
+    if field.shape != (*grid.shape, 3):
+        raise GeometryError(
+            f"{path}: the displacement field must have the shape {(*grid.shape, 3)} (k, j, i, 3) of its grid, "
+            f"but has {field.shape}"
+        )
+
+
+def _residual_ras(field: npt.NDArray[Any], grid: Grid, matrix: FloatArray) -> FloatArray:
+    """w with A(x + w(x)) = x + d(x); slice by slice, because the field can be large."""
+    inverse = np.linalg.inv(matrix)
+    j, i = np.meshgrid(np.arange(grid.shape[1]), np.arange(grid.shape[2]), indexing="ij")
+    residual = np.empty(field.shape, dtype=np.float64)
+    for k in range(grid.shape[0]):
+        points = transform_points(grid.ijk_to_ras, np.stack([i, j, np.full_like(i, k)], axis=-1))
+        residual[k] = transform_points(inverse, points + field[k]) - points
+    return residual
+
+
+def _itk_affine(matrix_ras: FloatArray) -> Any:
+    matrix = ras_to_lps_matrix(matrix_ras)
+    transform = sitk.AffineTransform(3)
+    transform.SetMatrix(matrix[:3, :3].ravel().tolist())
+    transform.SetTranslation(matrix[:3, 3].tolist())
+    return transform
+
+
+def _write_nifti_field(image: Any, path: Path, num_bytes: int) -> None:
+    """SimpleITK can only write intent 1007 (any vector), so the code is set afterwards."""
+    with atomic_file(path, num_bytes) as temporary:
+        if not path.name.lower().endswith(".gz"):
+            _write_plain_nifti_field(image, temporary)
+            return
+        plain = temporary.with_name(f"{temporary.name}.nii")
+        try:
+            _write_plain_nifti_field(image, plain)
+            with plain.open("rb") as source, gzip.open(temporary, "wb", compresslevel=4) as compressed:
+                shutil.copyfileobj(source, compressed)
+        finally:
+            plain.unlink(missing_ok=True)
+
+
+def _write_plain_nifti_field(image: Any, path: Path) -> None:
+    sitk.WriteImage(image, str(path))
+    with path.open("r+b") as file:
+        file.seek(_NIFTI_INTENT_OFFSET)
+        file.write(struct.pack("=h", _NIFTI_DISPLACEMENT))
+
+
+def _read_field(path: Path) -> Any:
+    reader = read_information(path)
+    if reader.GetDimension() != 3 or reader.GetNumberOfComponents() != 3:
+        raise InputError(
+            f"{path}: a displacement field has three components a voxel in 3D, but this image has "
+            f"{reader.GetNumberOfComponents()} in {reader.GetDimension()}D; give a transform or a displacement field"
+        )
+    reader.SetOutputPixelType(sitk.sitkVectorFloat64)
+    return sitk.DisplacementFieldTransform(execute(reader, path))
+
+
+def _flatten(transform: Any) -> list[Any]:
+    """The parts of a transform in the order a point passes through them."""
+    if transform.GetName() != "CompositeTransform":
+        return [transform]
+    nested = [transform.GetNthTransform(n).Downcast() for n in range(transform.GetNumberOfTransforms())]
+    return [part for inner in reversed(nested) for part in _flatten(inner)]
+
+
+def _first_grid(parts: list[Any]) -> Grid | None:
+    for part in parts:
+        if part.GetName() == "DisplacementFieldTransform":
+            field = part.GetDisplacementField()
+            return Grid.from_lps(field.GetSize(), field.GetSpacing(), field.GetOrigin(), field.GetDirection())
+    return None
