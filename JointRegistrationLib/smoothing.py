@@ -4,9 +4,6 @@ K = sum_i w_i G_sigma_i with sigmas in mm, so that it is the same operator on ev
 is taken as zero outside the lattice: nothing wraps around, and K stays symmetric and positive, i.e.
 <a, K b> = <K a, b> and <m, K m> >= 0. Away from the borders (some sigmas) a constant is reproduced;
 towards them the velocity fades.
-
-Each Gaussian is one dense matrix per axis: at the sizes of a momentum (tens to two hundred nodes an
-axis) three matrix products are faster than an FFT, exact, and differentiable anywhere.
 """
 
 from __future__ import annotations
@@ -15,17 +12,13 @@ import functools
 import math
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from .errors import ConfigError
 from .geometry import Grid
 from .maps import check_on_grid
-
-#: One matrix for each of the tensor's axes D, H, W.
-_AxisMatrices = tuple[Tensor, Tensor, Tensor]
+from .separable import AxisMatrices, apply_along_axes, gaussian_matrix
 
 
 def smooth(field: Tensor, grid: Grid, sigmas_mm: Sequence[float], weights: Sequence[float]) -> Tensor:
@@ -51,9 +44,9 @@ def smooth(field: Tensor, grid: Grid, sigmas_mm: Sequence[float], weights: Seque
     values = field if field.dtype == torch.float64 else field.float()
     kernel = (tuple(map(float, sigmas_mm)), tuple(map(float, weights)))
     terms = _matrices(grid.shape, grid.spacing_mm, kernel, values.device, values.dtype)
-    smoothed = _separable(values, terms[0])
+    smoothed = apply_along_axes(values, terms[0])
     for term in terms[1:]:
-        smoothed = smoothed + _separable(values, term)
+        smoothed = smoothed + apply_along_axes(values, term)
     return smoothed.to(field.dtype)
 
 
@@ -73,19 +66,6 @@ class MultiGaussian(nn.Module):
     def extra_repr(self) -> str:
         """What ``print(module)`` shows."""
         return f"sigmas_mm={self.sigmas_mm}, weights={self.weights}"
-
-
-def gaussian_matrix(size: int, sigma_voxels: float) -> npt.NDArray[np.float64]:
-    """Convolution by a sampled Gaussian on ``size`` nodes with zeros around them: (size, size).
-
-    Symmetric Toeplitz. It is positive definite because a sampled Gaussian's spectrum, a sum of
-    shifted Gaussians, is positive. Normalised over the whole line, not over the lattice.
-    """
-    reach = max(size, math.ceil(9 * sigma_voxels) + 1)
-    kernel = np.exp(-0.5 * (np.arange(reach) / sigma_voxels) ** 2)
-    kernel /= kernel[0] + 2 * kernel[1:].sum()
-    nodes = np.arange(size)
-    return np.asarray(kernel[np.abs(nodes[:, None] - nodes[None, :])], dtype=np.float64)
 
 
 def _check_kernel(sigmas_mm: Sequence[float], weights: Sequence[float]) -> None:
@@ -109,7 +89,7 @@ def _matrices(
     kernel: tuple[tuple[float, ...], tuple[float, ...]],
     device: torch.device,
     dtype: torch.dtype,
-) -> tuple[_AxisMatrices, ...]:
+) -> tuple[AxisMatrices, ...]:
     """The matrices of each Gaussian, its weight folded into the first axis's."""
     terms = []
     # A tensor made under inference mode could not be used for training later, and this one is kept.
@@ -121,13 +101,3 @@ def _matrices(
             axes = [torch.tensor(m, dtype=dtype, device=device) for m in (weight * d, h, w)]
             terms.append((axes[0], axes[1], axes[2]))
     return tuple(terms)
-
-
-def _separable(values: Tensor, matrices: _AxisMatrices) -> Tensor:
-    """Apply one (symmetric) matrix along each of the last three axes."""
-    n, c, d, h, w = values.shape
-    along_d, along_h, along_w = matrices
-    result = values.reshape(-1, w) @ along_w
-    result = torch.bmm(along_h.expand(n * c * d, h, h), result.view(n * c * d, h, w))
-    result = torch.bmm(along_d.expand(n * c, d, d), result.view(n * c, d, h * w))
-    return result.view(n, c, d, h, w)

@@ -1,0 +1,268 @@
+"""What a registration minimises: image similarity, regularity, symmetry. Pure functions.
+
+Similarities return a correlation kappa, 1 for images equal up to contrast and brightness; the
+``*_loss`` twins return 1 - kappa. Images are (N, 1, D, H, W); a weight (N or 1, 1, D, H, W), not
+negative, 1 where a voxel counts fully, makes every sum over voxels a weighted one. Half precision is
+computed in float32. Energies are dimensionless, so that the published factors keep their meaning.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .config import SIMILARITIES, SimilarityConfig
+from .errors import ConfigError, GeometryError
+from .geometry import Grid
+from .maps import check_on_grid, compose, identity
+from .windows import moments, window_variation
+
+#: (fixed, warped, weight or None) -> loss.
+SimilarityLoss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+#: Added to the product of the two windows' sums of squares; the published code's value.
+_WINDOW_EPSILON = 1e-5
+
+
+# -- image similarity -------------------------------------------------------------------------------
+
+
+def ncc(x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Pearson's correlation of two images over all voxels, averaged over the batch: scalar in [-1, 1].
+
+    0 where an image is constant or the weight is zero everywhere.
+
+    Raises:
+        GeometryError: if the shapes differ.
+    """
+    x, y, weight = _prepared(x, y, weight)
+    xx, yy, xy = (_mean(values, weight) for values in (x * x, y * y, x * y))
+    # Rounding leaves about eps^2 of variance in a constant image: below this floor.
+    floor = torch.finfo(x.dtype).eps ** 1.75
+    return (xy / (xx.clamp_min(floor) * yy.clamp_min(floor)).sqrt()).mean()
+
+
+def lncc(x: Tensor, y: Tensor, window: int, weight: Tensor | None = None) -> Tensor:
+    """Mean of Pearson's correlation over cubic windows of side ``window``: scalar in [-1, 1].
+
+    The signed form of :func:`mk_lncc`'s kappa_s, one scale, without dilation, with the same stride
+    max((s + 1) // 4, 1). Along an axis shorter than the window the window spans the axis.
+
+    Args:
+        x, y: (N, 1, D, H, W).
+        window: side in voxels, at least 2.
+        weight: (N or 1, 1, D, H, W); windows with less than a tenth of a full one's weight are dropped.
+
+    Raises:
+        GeometryError: if the shapes differ.
+        ConfigError: for a window below 2.
+    """
+    if window < 2:
+        raise ConfigError(f"lncc: a window of at least 2 voxels is needed, but {window} was given")
+    windows = window_variation(moments(*_prepared(x, y, weight)), window)
+    product = torch.where(windows.usable, windows.product, torch.ones_like(windows.product))
+    return windows.mean(windows.covariation / product.sqrt())
+
+
+def mk_lncc(x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Multi-kernel local correlation, AVSM's image similarity: scalar in [0, 1].
+
+    sum_i omega_i kappa_{s_i} with kappa_s = mean_j c_j^2 / (a_j b_j + 1e-5), where c, a, b are a
+    window's *sums* of co- and auto-variation: squared, hence blind to an inverted contrast. Sizes,
+    weights and dilation follow from the smallest dimension (:func:`mk_lncc_scales`); the stride is
+    max((s + 1) // 4, 1); no padding. A window in which an image is flat contributes 0.
+
+    Args:
+        x, y: (N, 1, D, H, W).
+        weight: as for :func:`lncc`.
+
+    Raises:
+        GeometryError: if the shapes differ.
+
+    Source: AVSM (arXiv 1903.08811), in the form of its published code.
+    """
+    to_sum = moments(*_prepared(x, y, weight))
+    kappa = to_sum.new_zeros(())
+    for size, omega, dilation in mk_lncc_scales(min(x.shape[2:])):
+        windows = window_variation(to_sum, size, dilation)
+        kappa = kappa + omega * windows.mean(windows.covariation**2 / (windows.product + _WINDOW_EPSILON))
+    return kappa
+
+
+def mk_lncc_scales(smallest: int) -> list[tuple[int, float, int]]:
+    """(window side, weight omega, dilation) of each scale for a smallest dimension in voxels."""
+    if smallest >= 128:
+        return [(smallest // 16, 0.1, 2), (smallest // 8, 0.3, 2), (smallest // 4, 0.6, 2)]
+    if smallest >= 64:
+        return [(smallest // 4, 0.3, 2), (smallest // 2, 0.7, 2)]
+    return [(max(smallest // 2, 2), 1.0, 1)]
+
+
+def ncc_loss(x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+    """1 - :func:`ncc`."""
+    return 1 - ncc(x, y, weight)
+
+
+def lncc_loss(x: Tensor, y: Tensor, window: int, weight: Tensor | None = None) -> Tensor:
+    """1 - :func:`lncc`."""
+    return 1 - lncc(x, y, window, weight)
+
+
+def mk_lncc_loss(x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+    """1 - :func:`mk_lncc`."""
+    return 1 - mk_lncc(x, y, weight)
+
+
+def similarity_loss(name: str, window: int = SimilarityConfig.window_voxels) -> SimilarityLoss:
+    """The loss of :class:`~.config.SimilarityConfig`: (x, y, weight or None) -> 1 - kappa.
+
+    Raises:
+        ConfigError: for an unknown name.
+    """
+
+    def windowed(x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+        return lncc_loss(x, y, window, weight)
+
+    losses: dict[str, SimilarityLoss] = {"ncc": ncc_loss, "lncc": windowed, "mk-lncc": mk_lncc_loss}
+    if name not in losses:
+        raise ConfigError(f"similarity {name!r} is unknown; choose one of {', '.join(SIMILARITIES)}")
+    return losses[name]
+
+
+# -- regularity and symmetry ------------------------------------------------------------------------
+
+
+def momentum_energy(momentum_mm: Tensor, velocity_mm: Tensor, grid: Grid) -> Tensor:
+    """<m, K m> = mean over the lattice of m . v, v = K m, in units of the field of view: scalar.
+
+    Momentum and velocity are in mm; both are divided by L, the grid's largest extent. The published
+    energy is the sum of m . v times the unit spacings 1 / (N - 1), with components in fractions of
+    each axis's extent. On a cubic field of view both agree up to the product of N / (N - 1), so the
+    published factor 10 keeps its meaning; on others ours treats a mm alike in every direction. It is
+    not clamped at zero, as K is positive.
+
+    Args:
+        momentum_mm, velocity_mm: (N, 3, D, H, W) RAS mm on ``grid``.
+
+    Raises:
+        GeometryError: if one does not lie on ``grid``.
+    """
+    check_on_grid(momentum_mm, grid, "momentum")
+    check_on_grid(velocity_mm, grid, "velocity")
+    return (momentum_mm * velocity_mm).sum(dim=1).mean() / _length_mm(grid) ** 2
+
+
+def affine_regularity(affine: Tensor) -> Tensor:
+    """||A - I||_F^2 + ||b||^2, averaged over the batch: scalar.
+
+    Args:
+        affine: (N, 3, 4) or (N, 4, 4), rows [A | b], in a dimensionless frame (the affine network's
+            [-1, 1] cube).
+
+    Raises:
+        GeometryError: for another shape.
+    """
+    linear, offset = _linear_and_offset(affine)
+    return _distance_to_identity(linear) + offset.square().sum(dim=1).mean()
+
+
+def affine_regularity_weight(
+    epoch: float, *, scale: float = 10.0, decay: float = 3.0, hold: float = 10.0, floor: float = 1e-3
+) -> float:
+    """The factor of :func:`affine_regularity` at an epoch of training.
+
+    ``scale`` until epoch ``hold``, then scale * K / (K + exp(n / K)) with n = epoch - hold and
+    K = ``decay``, never below ``floor``. Defaults: the published single-step stage; the multi-step
+    stage has scale 0.1 and hold 1.
+
+    Raises:
+        ConfigError: if the decay is not positive.
+    """
+    if decay <= 0:
+        raise ConfigError(f"affine regularity: the decay must be positive, but is {decay!r}")
+    if epoch < hold:
+        return max(scale, floor)
+    exponent = min((epoch - hold) / decay, 700.0)  # exp overflows beyond
+    return max(scale * decay / (decay + math.exp(exponent)), floor)
+
+
+def affine_symmetry(st: Tensor, ts: Tensor) -> Tensor:
+    """Inverse inconsistency of two affine maps, ||A^st A^ts - I||_F^2 + ||A^st b^ts + b^st||^2: scalar.
+
+    Args:
+        st, ts: (N, 3, 4) or (N, 4, 4), the two directions, in one dimensionless frame.
+
+    Raises:
+        GeometryError: for another shape.
+    """
+    (a, b), (c, d) = _linear_and_offset(st), _linear_and_offset(ts)
+    offset = (a @ d[..., None]).squeeze(-1) + b
+    return _distance_to_identity(a @ c) + offset.square().sum(dim=1).mean()
+
+
+def map_symmetry(
+    map_fixed_to_moving_ras: Tensor, fixed_grid: Grid, map_moving_to_fixed_ras: Tensor, moving_grid: Grid
+) -> Tensor:
+    """Inverse inconsistency of two maps: mean over voxels and channels of (id - there and back)^2.
+
+    In units of L, the fixed grid's largest extent, squared: the published unit-cube value on a cubic
+    field of view. Scalar.
+
+    Args:
+        map_fixed_to_moving_ras: (N, 3, D, H, W) on ``fixed_grid``.
+        map_moving_to_fixed_ras: (N, 3, d, h, w) on ``moving_grid``.
+
+    Raises:
+        GeometryError: if a map does not lie on its grid.
+    """
+    check_on_grid(map_fixed_to_moving_ras, fixed_grid, "map from fixed to moving")
+    back = compose(map_moving_to_fixed_ras, moving_grid, map_fixed_to_moving_ras)
+    error = back - identity(fixed_grid, device=back.device, dtype=back.dtype)
+    return error.square().mean() / _length_mm(fixed_grid) ** 2
+
+
+# -- parts ------------------------------------------------------------------------------------------
+
+
+def _prepared(x: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Checked, in float32 at least, and centred: sums of squares then keep more digits."""
+    if x.ndim != 5 or x.shape[1] != 1 or x.shape != y.shape:
+        raise GeometryError(
+            f"similarity: two images of one shape (N, 1, D, H, W) are needed, but {tuple(x.shape)} "
+            f"and {tuple(y.shape)} were given"
+        )
+    dtype = torch.float64 if torch.float64 in (x.dtype, y.dtype) else torch.float32
+    x, y = x.to(dtype), y.to(dtype)
+    if weight is not None:
+        if weight.ndim != 5 or weight.shape[1:] != x.shape[1:] or len(weight) not in (1, len(x)):
+            raise GeometryError(
+                f"similarity: the weight must have the images' shape {tuple(x.shape)}, but has {tuple(weight.shape)}"
+            )
+        weight = weight.to(dtype).expand_as(x)
+    return x - _mean(x, weight), y - _mean(y, weight), weight
+
+
+def _mean(values: Tensor, weight: Tensor | None) -> Tensor:
+    """(Weighted) mean of each image, (N, 1, 1, 1, 1); 0 where the weight is zero everywhere."""
+    axes = (1, 2, 3, 4)
+    if weight is None:
+        return values.mean(dim=axes, keepdim=True)
+    total = weight.sum(dim=axes, keepdim=True)
+    return (weight * values).sum(dim=axes, keepdim=True) / total.clamp_min(torch.finfo(values.dtype).tiny)
+
+
+def _length_mm(grid: Grid) -> float:
+    return float(grid.extent_mm.max())
+
+
+def _linear_and_offset(affine: Tensor) -> tuple[Tensor, Tensor]:
+    if affine.ndim != 3 or tuple(affine.shape[1:]) not in ((3, 4), (4, 4)):
+        raise GeometryError(f"affine: shape (N, 3, 4) or (N, 4, 4) is needed, but {tuple(affine.shape)} was given")
+    return affine[:, :3, :3], affine[:, :3, 3]
+
+
+def _distance_to_identity(linear: Tensor) -> Tensor:
+    return (linear - torch.eye(3).to(linear)).square().sum(dim=(1, 2)).mean()
