@@ -42,7 +42,9 @@ def ncc(x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
     xx, yy, xy = (_mean(values, weight) for values in (x * x, y * y, x * y))
     # Rounding leaves about eps^2 of variance in a constant image: below this floor.
     floor = torch.finfo(x.dtype).eps ** 1.75
-    return (xy / (xx.clamp_min(floor) * yy.clamp_min(floor)).sqrt()).mean()
+    usable = (xx > floor) & (yy > floor)
+    product = torch.where(usable, xx * yy, torch.ones_like(xx))
+    return torch.where(usable, xy / product.sqrt(), torch.zeros_like(xy)).mean()
 
 
 def lncc(x: Tensor, y: Tensor, window: int, weight: Tensor | None = None) -> Tensor:
@@ -251,7 +253,7 @@ def _mean(values: Tensor, weight: Tensor | None) -> Tensor:
     if weight is None:
         return values.mean(dim=axes, keepdim=True)
     total = weight.sum(dim=axes, keepdim=True)
-    return (weight * values).sum(dim=axes, keepdim=True) / total.clamp_min(torch.finfo(values.dtype).tiny)
+    return (weight * values).sum(dim=axes, keepdim=True) / torch.where(total > 0, total, torch.ones_like(total))
 
 
 def _length_mm(grid: Grid) -> float:
