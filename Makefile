@@ -16,6 +16,10 @@ MOVING   ?=
 TEST_ENV := OMP_NUM_THREADS=1
 RUN_ENV  := PYTHONPATH=".:JointRegistration"
 
+ifneq ($(if $(FIXED),given),$(if $(MOVING),given))
+$(error Give both images: make demo FIXED=a.nii.gz MOVING=b.nii.gz)
+endif
+
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint format types check clean rendering
 
@@ -24,8 +28,6 @@ help: ## show this list
 	@echo "Your own images: make demo FIXED=a.nii.gz MOVING=b.nii.gz [OUTPUT=folder]"
 
 demo: $(VENV)/.demo rendering ## register a knee pair in an embedded Slicer scene; writes demo-output/
-	@if [ -n "$(FIXED)" ] && [ -z "$(MOVING)" ] || [ -z "$(FIXED)" ] && [ -n "$(MOVING)" ]; then \
-		echo "make demo: give both images: make demo FIXED=a.nii.gz MOVING=b.nii.gz" >&2; exit 2; fi
 	$(RUN_ENV) $(BIN)/python -m JointRegistrationViews.demo --output "$(OUTPUT)" \
 		$(if $(FIXED),--fixed "$(FIXED)") $(if $(MOVING),--moving "$(MOVING)")
 
