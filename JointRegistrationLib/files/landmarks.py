@@ -117,7 +117,7 @@ def _parse_fcsv(text: str, path: Path) -> tuple[list[Any], list[str]]:
 def _parse_csv(text: str, path: Path) -> tuple[list[Any], list[str]]:
     rows = [row for row in csv.reader(text.splitlines()) if any(cell.strip() for cell in row)]
     if rows and _is_numeric(rows[0]):
-        return [[float(cell) for cell in row] for row in rows], [str(n + 1) for n in range(len(rows))]
+        return [[float(x), float(y), float(z)] for x, y, z in rows], [str(n + 1) for n in range(len(rows))]
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     if rows and not {"x", "y", "z"} <= set(header):
         raise InputError(f"{path}: columns x, y and z are needed (RAS mm), but the header says {', '.join(header)}")

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -49,7 +49,8 @@ def atomic_file(path: Path | str, num_bytes: int = 0) -> Iterator[Path]:
             raise ResourceError(f"{wanted}: the disk is full; free some space or write elsewhere") from error
         raise FileError(f"{wanted}: could not be written ({itk_reason(error)})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 @contextmanager
@@ -139,10 +140,8 @@ def _make_folders(folder: Path) -> list[Path]:
 
 def _remove_folders(folders: list[Path]) -> None:
     for folder in folders:
-        try:
+        with suppress(OSError):  # somebody else put a file there: it is theirs to keep
             folder.rmdir()
-        except OSError:  # somebody else put a file there: it is theirs to keep
-            return
 
 
 def _move_all(staging: Path, target: Path, names: tuple[str, ...]) -> None:

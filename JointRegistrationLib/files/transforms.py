@@ -212,7 +212,7 @@ def _write_nifti_field(image: Any, path: Path, num_bytes: int) -> None:
         if not path.name.lower().endswith(".gz"):
             _write_plain_nifti_field(image, temporary)
             return
-        plain = temporary.with_name(f"{temporary.name}.nii")
+        plain = temporary.with_name(temporary.name[: -len(".gz")])
         try:
             _write_plain_nifti_field(image, plain)
             with plain.open("rb") as source, gzip.open(temporary, "wb", compresslevel=4) as compressed:
