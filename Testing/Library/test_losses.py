@@ -28,7 +28,7 @@ def images(shape=(9, 11, 10), seed=0, num=1) -> tuple[torch.Tensor, torch.Tensor
     return x, y
 
 
-def naive_kappa(x, y, weight, size, dilation, squared):
+def naive_kappa(x, y, weight, size, *, dilation=1, squared):
     """The definition of kappa_s, window by window and voxel by voxel."""
     stride = max((size + 1) // 4, 1)
     starts = [range(0, n - dilation * (size - 1), stride) for n in x.shape]
@@ -69,9 +69,8 @@ def test_ncc_equals_numpy_correlation_averaged_over_the_batch():
 def test_lncc_equals_the_naive_loop(size, weighted):
     x, y = images()
     weight = torch.rand(x.shape, generator=torch.Generator().manual_seed(3), dtype=x.dtype)
-    expected = naive_kappa(
-        x[0, 0].numpy(), y[0, 0].numpy(), weight[0, 0].numpy() if weighted else np.ones(x.shape[2:]), size, 1, False
-    )
+    used = weight if weighted else torch.ones_like(x)
+    expected = naive_kappa(x[0, 0].numpy(), y[0, 0].numpy(), used[0, 0].numpy(), size, squared=False)
     assert losses.lncc(x, y, size, weight if weighted else None) == pytest.approx(expected, abs=1e-10)
 
 
@@ -79,9 +78,8 @@ def test_lncc_equals_the_naive_loop(size, weighted):
 def test_mk_lncc_equals_the_naive_loop_on_a_small_image(weighted):
     x, y = images((10, 13, 11))
     weight = torch.rand(x.shape, generator=torch.Generator().manual_seed(3), dtype=x.dtype)
-    expected = naive_kappa(
-        x[0, 0].numpy(), y[0, 0].numpy(), weight[0, 0].numpy() if weighted else np.ones(x.shape[2:]), 5, 1, True
-    )
+    used = weight if weighted else torch.ones_like(x)
+    expected = naive_kappa(x[0, 0].numpy(), y[0, 0].numpy(), used[0, 0].numpy(), 5, squared=True)
     assert losses.mk_lncc(x, y, weight if weighted else None) == pytest.approx(expected, abs=1e-10)
 
 
@@ -89,7 +87,8 @@ def test_mk_lncc_equals_the_naive_loop_with_dilated_scales():
     x, y = images((64, 66, 68))
     a, b = x[0, 0].numpy(), y[0, 0].numpy()
     ones = np.ones(a.shape)
-    expected = 0.3 * naive_kappa(a, b, ones, 16, 2, True) + 0.7 * naive_kappa(a, b, ones, 32, 2, True)
+    fine, coarse = (naive_kappa(a, b, ones, size, dilation=2, squared=True) for size in (16, 32))
+    expected = 0.3 * fine + 0.7 * coarse
     assert losses.mk_lncc(x, y) == pytest.approx(expected, abs=1e-10)
     assert losses.mk_lncc(x.float(), y.float()) == pytest.approx(expected, abs=1e-5)
 
@@ -195,7 +194,7 @@ def test_a_window_longer_than_an_axis_spans_it():
     x, y = images((4, 12, 12))
     kappa = losses.lncc(x, y, 9)
     weight = np.ones((4, 9, 9))
-    first = naive_kappa(x[0, 0, :, :4, :4].numpy(), y[0, 0, :, :4, :4].numpy(), weight[:, :4, :4], 4, 1, False)
+    first = naive_kappa(x[0, 0, :, :4, :4].numpy(), y[0, 0, :, :4, :4].numpy(), weight[:, :4, :4], 4, squared=False)
     assert losses.lncc(x[..., :4, :4], y[..., :4, :4], 9) == pytest.approx(first)
     assert -1 <= kappa <= 1
 

@@ -1,0 +1,241 @@
+"""How good a registration is: overlap, surface distance, folds, correlation, landmark error.
+
+NumPy arrays are (k, j, i) on a :class:`~.geometry.Grid`; distances are in mm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+import torch
+from torch import Tensor
+
+from .errors import GeometryError, InputError
+from .geometry import FloatArray, Grid, transform_points
+from .image import Image, LandmarkPairs
+from .maps import check_on_grid, derivative, jacobian_determinant, matrix_tensor, sample
+from .result import FoldCount
+
+LabelArray = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class LabelMetrics:
+    """One label in two label maps: Dice in [0, 1], distances in mm (nan where undefined), volumes in mm^3."""
+
+    dice: float
+    hd95_mm: float
+    assd_mm: float
+    fixed_volume_mm3: float
+    warped_volume_mm3: float
+
+
+# -- labels -----------------------------------------------------------------------------------------
+
+
+def label_metrics(fixed_labels: Image, warped_labels: Image) -> dict[int, LabelMetrics]:
+    """Overlap and surface distances of every label other than 0 in either label map.
+
+    Raises:
+        GeometryError: if the two are not on one grid.
+    """
+    grid = fixed_labels.grid
+    if not grid.is_close(warped_labels.grid):
+        raise GeometryError(
+            f"{warped_labels.name}: on another grid ({warped_labels.grid.describe()}) than {fixed_labels.name} "
+            f"({grid.describe()}); warp the labels onto the fixed image first"
+        )
+    fixed, warped = fixed_labels.array, warped_labels.array
+    overlap = dice(fixed, warped)
+    return {label: _one_label(fixed == label, warped == label, grid, value) for label, value in overlap.items()}
+
+
+def dice(a: LabelArray, b: LabelArray, labels: Sequence[int] | None = None) -> dict[int, float]:
+    """2 |A and B| / (|A| + |B|) of each label; nan where neither has it.
+
+    Args:
+        a, b: (k, j, i) label maps on one grid.
+        labels: which ones; None for all but 0 that occur.
+
+    Raises:
+        GeometryError: if the shapes differ.
+    """
+    _check_same_shape(a, b)
+    if labels is None:
+        labels = [int(label) for label in np.union1d(np.unique(a), np.unique(b)) if label != 0]
+    result = {}
+    for label in labels:
+        in_a, in_b = a == label, b == label
+        total = int(in_a.sum()) + int(in_b.sum())
+        result[int(label)] = 2.0 * int((in_a & in_b).sum()) / total if total else float("nan")
+    return result
+
+
+def hd95_mm(a: LabelArray, b: LabelArray, grid: Grid) -> float:
+    """95th percentile of :func:`surface_distances_mm` (linear between ranks); nan if a mask is empty."""
+    return _percentile_95(surface_distances_mm(a, b, grid))
+
+
+def assd_mm(a: LabelArray, b: LabelArray, grid: Grid) -> float:
+    """Average symmetric surface distance: mean of :func:`surface_distances_mm`; nan if a mask is empty."""
+    return _mean(surface_distances_mm(a, b, grid))
+
+
+def surface_distances_mm(a: LabelArray, b: LabelArray, grid: Grid) -> FloatArray:
+    """Distances between the surfaces of two masks, both directions pooled: (n,) mm.
+
+    The surface of a mask is its voxels that have a face neighbour outside the mask; beyond the image
+    counts as outside. From each surface voxel of A the distance between voxel centres to the nearest
+    surface voxel of B, and the other way round, in one list. Empty if a mask is.
+
+    Args:
+        a, b: (k, j, i) masks on ``grid``; not 0 is inside.
+
+    Raises:
+        GeometryError: if a shape is not the grid's.
+    """
+    _check_same_shape(a, b)
+    if a.shape != grid.shape:
+        raise GeometryError(f"surface distance: masks of shape {grid.shape} are needed, but theirs is {a.shape}")
+    inside_a, inside_b = a != 0, b != 0
+    if not (inside_a.any() and inside_b.any()):
+        return np.zeros(0)
+    box = _bounding_box(inside_a | inside_b)
+    surface_a, surface_b = (_surface(np.pad(mask[box], 1)) for mask in (inside_a, inside_b))
+    to_a, to_b = (_distance_to_mm(surface, grid) for surface in (surface_a, surface_b))
+    return np.concatenate([to_b[surface_a], to_a[surface_b]])
+
+
+# -- maps -------------------------------------------------------------------------------------------
+
+
+def count_folds(map_ras: Tensor, grid: Grid) -> FoldCount:
+    """Lattice points of one map where it does not preserve orientation.
+
+    ``count``: the full 3x3 determinant is not positive. ``diagonal_count``: the same of the product
+    of the three diagonal derivatives along the grid's own axes, as in the authors' code; it is not a
+    determinant, and is given only for comparison with published tables.
+
+    Args:
+        map_ras: (1, 3, D, H, W) RAS mm on ``grid``.
+
+    Raises:
+        GeometryError: if the map does not lie on ``grid``.
+    """
+    check_on_grid(map_ras, grid, "map")
+    values = map_ras.detach()
+    folded = int((jacobian_determinant(values, grid) <= 0).sum())
+    own_axes = torch.einsum("cr,nrdhw->ncdhw", matrix_tensor(grid.ras_to_ijk[:3, :3], values), values)
+    i, j, k = (derivative(own_axes[:, c], axis) for c, axis in enumerate((3, 2, 1)))
+    return FoldCount(folded, 100.0 * folded / (len(values) * grid.num_voxels), int((i * j * k <= 0).sum()))
+
+
+def tre_mm(landmarks: LandmarkPairs, transform: Callable[[FloatArray], npt.ArrayLike]) -> FloatArray:
+    """Target registration error of each pair: |transform(fixed point) - moving point|, (n,) mm.
+
+    Args:
+        landmarks: corresponding points.
+        transform: (n, 3) fixed RAS points to (n, 3) moving RAS points, e.g. from
+            :func:`displacement_transform`.
+    """
+    moved = np.asarray(transform(landmarks.fixed_ras), dtype=float)
+    return np.asarray(np.linalg.norm(moved - landmarks.moving_ras, axis=1), dtype=float)
+
+
+def displacement_transform(displacement_field_mm: npt.NDArray[Any], grid: Grid) -> Callable[[FloatArray], FloatArray]:
+    """A displacement field as a function of points: (n, 3) RAS mm to (n, 3) RAS mm.
+
+    Linear between lattice points, border value beyond them.
+
+    Args:
+        displacement_field_mm: (k, j, i, 3) RAS mm on ``grid``.
+
+    Raises:
+        GeometryError: if the field does not lie on ``grid``.
+    """
+    field = torch.as_tensor(np.asarray(displacement_field_mm, dtype=float)).movedim(-1, 0)[None]
+    check_on_grid(field, grid, "displacement field")
+
+    def transform(points_ras: FloatArray) -> FloatArray:
+        points = np.asarray(points_ras, dtype=float)
+        at = torch.as_tensor(points.T.copy()).view(1, 3, -1, 1, 1)
+        moved = sample(field, grid, at, outside=None).view(3, -1).T.numpy()
+        return np.asarray(points + moved, dtype=float)
+
+    return transform
+
+
+def affine_transform(matrix_ras: npt.ArrayLike) -> Callable[[FloatArray], FloatArray]:
+    """A 4x4 RAS matrix as a function of points."""
+    return lambda points_ras: transform_points(matrix_ras, points_ras)
+
+
+# -- intensities ------------------------------------------------------------------------------------
+
+
+def ncc(a: npt.NDArray[Any], b: npt.NDArray[Any], mask: npt.NDArray[Any] | None = None) -> float:
+    """Pearson's correlation of two images, inside ``mask`` if given; nan if one is constant there.
+
+    Raises:
+        GeometryError: if the shapes differ.
+        InputError: if the mask is empty.
+    """
+    _check_same_shape(a, b)
+    if mask is not None:
+        _check_same_shape(a, mask)
+        if not np.any(mask):
+            raise InputError("ncc: the mask is empty; give one that covers part of the image")
+        a, b = a[mask != 0], b[mask != 0]
+    x, y = (image.astype(np.float64).ravel() - image.mean(dtype=np.float64) for image in (a, b))
+    scale = float(np.linalg.norm(x) * np.linalg.norm(y))
+    return float(x @ y) / scale if scale > 0 else float("nan")
+
+
+# -- parts ------------------------------------------------------------------------------------------
+
+
+def _one_label(fixed: LabelArray, warped: LabelArray, grid: Grid, overlap: float) -> LabelMetrics:
+    distances = surface_distances_mm(fixed, warped, grid)
+    volumes = [float(mask.sum()) * grid.voxel_volume_mm3 for mask in (fixed, warped)]
+    return LabelMetrics(overlap, _percentile_95(distances), _mean(distances), volumes[0], volumes[1])
+
+
+def _percentile_95(distances: FloatArray) -> float:
+    return float(np.percentile(distances, 95)) if len(distances) else float("nan")
+
+
+def _mean(distances: FloatArray) -> float:
+    return float(distances.mean()) if len(distances) else float("nan")
+
+
+def _surface(mask: LabelArray) -> npt.NDArray[np.bool_]:
+    """Voxels of a mask, empty at the image's border, with a face neighbour outside it."""
+    contour = sitk.BinaryContour(sitk.GetImageFromArray(mask.astype(np.uint8)), fullyConnected=False)
+    return np.asarray(sitk.GetArrayFromImage(contour) != 0)
+
+
+def _distance_to_mm(surface: npt.NDArray[np.bool_], grid: Grid) -> npt.NDArray[np.float32]:
+    """Distance of every voxel centre to the nearest voxel of ``surface``, which has no interior."""
+    image = sitk.GetImageFromArray(surface.astype(np.uint8))
+    image.SetSpacing(grid.spacing_mm)
+    distance = sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)
+    return np.asarray(np.abs(sitk.GetArrayFromImage(distance)), dtype=np.float32)
+
+
+def _bounding_box(mask: npt.NDArray[np.bool_]) -> tuple[slice, ...]:
+    box = []
+    for axis in range(mask.ndim):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        occupied = np.flatnonzero(mask.any(axis=others))
+        box.append(slice(int(occupied[0]), int(occupied[-1]) + 1))
+    return tuple(box)
+
+
+def _check_same_shape(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> None:
+    if a.shape != b.shape:
+        raise GeometryError(f"two arrays of one shape are needed, but theirs are {a.shape} and {b.shape}")
