@@ -120,6 +120,13 @@ def test_panel_imports_no_torch() -> None:
     assert violations(PANEL, {"torch"}) == []
 
 
+def test_module_file_imports_nothing_heavy_when_slicer_loads_it() -> None:
+    module = ROOT / "JointRegistration" / "JointRegistration.py"
+    assert "torch" not in {name for name, _ in imports(module)}
+    early = {name for name, _ in imports(module, module_level_only=True)}
+    assert early - set(sys.stdlib_module_names) == {"numpy", "slicer"}
+
+
 # -- importing with modules blocked -------------------------------------------------------------------
 
 BLOCKER = """
