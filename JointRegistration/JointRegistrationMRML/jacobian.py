@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import slicer
+
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
 

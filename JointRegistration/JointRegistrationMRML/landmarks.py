@@ -6,22 +6,29 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.image import LandmarkPairs
 
+from .nodes import transformPoints, worldTransform
 
-def landmarksFromMarkups(fixedNode: Any, movingNode: Any) -> LandmarkPairs:
+
+def landmarksFromMarkups(fixedNode: Any, movingNode: Any, below: Any = None) -> LandmarkPairs:
     """The points of two point lists, paired by position in the list, in world coordinates.
+
+    Args:
+        fixedNode, movingNode: markups nodes.
+        below: a transform node to leave out, see :func:`.nodes.worldTransform`.
 
     Raises:
         InputError: if a point is not placed, the counts differ, or there is none.
     """
-    fixed, moving = _worldPoints(fixedNode), _worldPoints(movingNode)
+    fixed, moving = _worldPoints(fixedNode, below), _worldPoints(movingNode, below)
     names = tuple(fixedNode.GetNthControlPointLabel(index) for index in range(len(fixed)))
     return LandmarkPairs(fixed, moving, names)
 
 
-def _worldPoints(node: Any) -> npt.NDArray[np.float64]:
+def _worldPoints(node: Any, below: Any) -> npt.NDArray[np.float64]:
     if node is None or not node.IsA("vtkMRMLMarkupsNode"):
         raise InputError("landmarks: a point list is needed for each of the two images")
     points = np.zeros((node.GetNumberOfControlPoints(), 3))
@@ -31,7 +38,6 @@ def _worldPoints(node: Any) -> npt.NDArray[np.float64]:
                 f"landmarks: point {node.GetNthControlPointLabel(index) or index + 1} of {node.GetName()} "
                 "is not placed yet; place it or delete it"
             )
-        world = [0.0, 0.0, 0.0]
-        node.GetNthControlPointPositionWorld(index, world)
-        points[index] = world
-    return points
+        node.GetNthControlPointPosition(index, points[index])
+    above = worldTransform(node, below)
+    return points if above is None else transformPoints(above.toWorld, points)

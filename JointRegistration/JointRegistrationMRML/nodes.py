@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import slicer
 import vtk
+from vtk.util import numpy_support
+
 from JointRegistrationLib.errors import GeometryError
 from JointRegistrationLib.geometry import Grid
-from vtk.util import numpy_support
 
 
 def newNode(className: str, name: str) -> Any:
@@ -71,3 +73,42 @@ def transformPoints(transform: Any, points: npt.NDArray[np.float64]) -> npt.NDAr
     given.SetData(numpy_support.numpy_to_vtk(np.ascontiguousarray(points, dtype=np.float64), deep=True))
     transform.TransformPoints(given, moved)
     return numpy_support.vtk_to_numpy(moved.GetData()).copy()
+
+
+@dataclass(frozen=True)
+class WorldTransform:
+    """What stands above a node, flattened.
+
+    ``toWorld`` and ``fromWorld`` are ``vtkGeneralTransform``; ``matrix`` is the 4x4 of ``toWorld`` if
+    it is linear, else None.
+    """
+
+    toWorld: Any
+    fromWorld: Any
+    matrix: npt.NDArray[np.float64] | None
+
+
+def worldTransform(node: Any, below: Any = None) -> WorldTransform | None:
+    """All transforms above ``node`` as one; None if there are none.
+
+    Args:
+        node: any transformable node.
+        below: a transform node to leave out, with all above it, where it stands above ``node``. A
+            second run that writes its result into the node that already moves its input must not
+            count the first result.
+    """
+    parent = node.GetParentTransformNode()
+    if parent is None or parent is below:
+        return None
+    if below is not None and not parent.IsTransformNodeMyParent(below):
+        below = None
+    toWorld = vtk.vtkGeneralTransform()
+    parent.GetTransformToNode(below, toWorld)
+    fromWorld = vtk.vtkGeneralTransform()
+    fromWorld.Concatenate(toWorld)
+    fromWorld.Inverse()
+    if not parent.IsTransformToNodeLinear(below):
+        return WorldTransform(toWorld, fromWorld, None)
+    matrix = vtk.vtkMatrix4x4()
+    parent.GetMatrixTransformToNode(below, matrix)
+    return WorldTransform(toWorld, fromWorld, numpyMatrix(matrix))

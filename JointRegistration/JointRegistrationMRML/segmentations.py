@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import slicer
 import vtk
+
 from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
 
-from .nodes import gridOf, newNode, numpyMatrix, numpyView, transformPoints, vtkImage, vtkMatrix
+from .nodes import gridOf, newNode, numpyMatrix, numpyView, transformPoints, vtkImage, vtkMatrix, worldTransform
 
 BINARY_LABELMAP = "Binary labelmap"  # Slicer's name; its getter is not in every version's Python
 
@@ -57,22 +58,29 @@ class _Layer:
     segmentIds: tuple[str, ...]
 
 
-def labelsFromSegmentation(node: Any, grid: Grid, segmentIds: Sequence[str] | None = None) -> LabelLayers:
+def labelsFromSegmentation(
+    node: Any, grid: Grid, segmentIds: Sequence[str] | None = None, below: Any = None
+) -> LabelLayers:
     """The segments of ``node``, transforms above it included, on a world ``grid``.
 
     Args:
         node: segmentation node; any source representation.
         grid: where the labels are wanted. Each label is interpolated linearly and thresholded.
         segmentIds: which segments; None for all.
+        below: a transform node to leave out, see :func:`.nodes.worldTransform`.
 
     Raises:
         InputError: if the node is no segmentation or has no such segment.
     """
-    return _sampledOn(node, grid, None, segmentIds)
+    return _sampledOn(node, grid, None, segmentIds, below)
 
 
 def warpSegmentation(
-    node: Any, displacementMm: npt.NDArray[Any], grid: Grid, segmentIds: Sequence[str] | None = None
+    node: Any,
+    displacementMm: npt.NDArray[Any],
+    grid: Grid,
+    segmentIds: Sequence[str] | None = None,
+    below: Any = None,
 ) -> LabelLayers:
     """The segments of a *moving* segmentation on the fixed ``grid``.
 
@@ -81,11 +89,12 @@ def warpSegmentation(
         displacementMm: (k, j, i, 3) on ``grid``, fixed to moving, RAS mm.
         grid: the fixed lattice.
         segmentIds: which segments; None for all.
+        below: a transform node to leave out, see :func:`.nodes.worldTransform`.
 
     Raises:
         InputError: as :func:`labelsFromSegmentation`.
     """
-    return _sampledOn(node, grid, displacementMm, segmentIds)
+    return _sampledOn(node, grid, displacementMm, segmentIds, below)
 
 
 def imageFromLabels(labels: LabelLayers, name: str) -> tuple[Image, tuple[SegmentLabel, ...]]:
@@ -164,9 +173,10 @@ def checkSegmentation(node: Any) -> str:
 
 
 def _sampledOn(
-    node: Any, grid: Grid, displacementMm: npt.NDArray[Any] | None, segmentIds: Sequence[str] | None
+    node: Any, grid: Grid, displacementMm: npt.NDArray[Any] | None, segmentIds: Sequence[str] | None, below: Any
 ) -> LabelLayers:
     import torch
+
     from JointRegistrationLib import maps
 
     name = checkSegmentation(node)
@@ -175,7 +185,7 @@ def _sampledOn(
     if displacementMm is not None:
         displacement = np.ascontiguousarray(np.moveaxis(displacementMm, -1, 0), dtype=np.float32)
         points = points + torch.from_numpy(displacement)[None]
-    points = _throughParent(points, node, torch)
+    points = _inNodeCoordinates(points, node, below)
     layers, segments = [], []
     for index, layer in enumerate(_ownLayers(node, name, wanted)):
         labels = torch.from_numpy(layer.labels.astype(np.int32))[None, None]
@@ -199,15 +209,13 @@ def _wantedSegments(node: Any, name: str, segmentIds: Sequence[str] | None) -> l
     return [segmentId for segmentId in known if segmentId in segmentIds]
 
 
-def _throughParent(points: Any, node: Any, torch: Any) -> Any:
+def _inNodeCoordinates(points: Any, node: Any, below: Any) -> Any:
     """World points (1, 3, D, H, W) in the coordinates that the node's voxels live in."""
-    parent = node.GetParentTransformNode()
-    if parent is None:
+    above = worldTransform(node, below)
+    if above is None:
         return points
-    fromWorld = vtk.vtkGeneralTransform()
-    parent.GetTransformFromWorld(fromWorld)
-    flat = transformPoints(fromWorld, points.flatten(2)[0].T.double().numpy())
-    return torch.from_numpy(flat.T.astype(np.float32)).reshape(points.shape)
+    moved = transformPoints(above.fromWorld, points.flatten(2)[0].T.double().numpy())
+    return points.new_tensor(moved.T).reshape(points.shape)
 
 
 def _ownLayers(node: Any, name: str, wanted: list[str]) -> list[_Layer]:

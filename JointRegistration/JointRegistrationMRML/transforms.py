@@ -33,9 +33,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import vtk
+from slicer import vtkMRMLTransformNode, vtkOrientedGridTransform
+
 from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.geometry import Grid
-from slicer import vtkMRMLTransformNode, vtkOrientedGridTransform
 
 from .nodes import newNode, numpyMatrix, numpyView, vtkImage, vtkMatrix
 

@@ -13,11 +13,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import vtk
+
 from JointRegistrationLib.errors import GeometryError, InputError
 from JointRegistrationLib.geometry import Grid, transform_points
 from JointRegistrationLib.image import Image
 
-from .nodes import gridOf, newNode, numpyMatrix, numpyView, transformPoints, vtkImage, vtkMatrix
+from .nodes import (
+    WorldTransform,
+    gridOf,
+    newNode,
+    numpyMatrix,
+    numpyView,
+    transformPoints,
+    vtkImage,
+    vtkMatrix,
+    worldTransform,
+)
 
 SCALAR_VOLUME = "vtkMRMLScalarVolumeNode"
 LABEL_MAP = "vtkMRMLLabelMapVolumeNode"
@@ -26,12 +37,16 @@ LABEL_MAP = "vtkMRMLLabelMapVolumeNode"
 _HULL_SAMPLES_PER_AXIS = 12
 
 
-def imageFromVolume(node: Any) -> Image:
+def imageFromVolume(node: Any, below: Any = None) -> Image:
     """The voxels of a volume node in world coordinates.
 
     The array is a view of the node's own voxels, not to be written to, unless a sheared or non-linear
     transform above the node forces a resampling: linear interpolation, nearest for a label map, 0
     outside, the node's spacing and axes, and as many voxels as the transformed volume spans.
+
+    Args:
+        node: volume node.
+        below: a transform node to leave out, see :func:`.nodes.worldTransform`.
 
     Raises:
         InputError: if the node is missing, empty, a colour image or not 3D.
@@ -40,23 +55,16 @@ def imageFromVolume(node: Any) -> Image:
     name = checkVolume(node)
     image = node.GetImageData()
     own = gridOf(name, image.GetDimensions(), ijkToRasOf(node))
-    parent = node.GetParentTransformNode()
-    if parent is None:
+    above = worldTransform(node, below)
+    if above is None:
         return Image(numpyView(image), own, name)
-    if parent.IsTransformToWorldLinear():
-        matrix = vtk.vtkMatrix4x4()
-        parent.GetMatrixTransformToWorld(matrix)
+    if above.matrix is not None:
         try:
-            grid = Grid.from_ijk_to_ras(own.size_ijk, numpyMatrix(matrix) @ own.ijk_to_ras)
+            grid = Grid.from_ijk_to_ras(own.size_ijk, above.matrix @ own.ijk_to_ras)
             return Image(numpyView(image), grid, name)
         except GeometryError:
             pass  # a shear: no grid has such axes
-    return _resampledToWorld(image, own, parent, name, nearest=node.IsA(LABEL_MAP))
-
-
-def gridFromVolume(node: Any) -> Grid:
-    """The world grid of :func:`imageFromVolume`."""
-    return imageFromVolume(node).grid
+    return _resampledToWorld(image, own, above, name, nearest=node.IsA(LABEL_MAP))
 
 
 def checkVolume(node: Any) -> str:
@@ -88,14 +96,11 @@ def ijkToRasOf(node: Any) -> npt.NDArray[np.float64]:
     return numpyMatrix(matrix)
 
 
-def _resampledToWorld(image: Any, own: Grid, parent: Any, name: str, nearest: bool) -> Image:
-    toWorld, fromWorld = vtk.vtkGeneralTransform(), vtk.vtkGeneralTransform()
-    parent.GetTransformToWorld(toWorld)
-    parent.GetTransformFromWorld(fromWorld)
-    grid = _spanningGrid(own, toWorld)
+def _resampledToWorld(image: Any, own: Grid, above: WorldTransform, name: str, nearest: bool) -> Image:
+    grid = _spanningGrid(own, above.toWorld)
     indexToIndex = vtk.vtkGeneralTransform()  # pre-multiplying: the last one given is applied first
     indexToIndex.Concatenate(vtkMatrix(own.ras_to_ijk))
-    indexToIndex.Concatenate(fromWorld)
+    indexToIndex.Concatenate(above.fromWorld)
     indexToIndex.Concatenate(vtkMatrix(grid.ijk_to_ras))
     reslice = vtk.vtkImageReslice()
     reslice.SetInputData(image)
@@ -141,14 +146,9 @@ def volumeFromImage(image: Image, name: str, *, labels: bool = False) -> Any:
     if labels and image.array.dtype.kind == "f":
         raise InputError(f"{image.name}: labels must be integers, but the values are {image.array.dtype}")
     node = newNode(LABEL_MAP if labels else SCALAR_VOLUME, name)
-    setVolumeImage(node, image)
-    return node
-
-
-def setVolumeImage(node: Any, image: Image) -> None:
-    """Give a volume node new voxels and geometry; its old ones are replaced, not overwritten."""
     node.SetIJKToRASMatrix(vtkMatrix(image.grid.ijk_to_ras))
     node.SetAndObserveImageData(vtkImage(_storable(image.array)))
+    return node
 
 
 def _storable(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

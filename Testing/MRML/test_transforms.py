@@ -8,6 +8,7 @@ import SimpleITK as sitk
 import slicer
 import vtk
 from conftest import GRIDS, latticePoints, pointsInside, smoothField
+
 from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.geometry import Grid, transform_points
 from JointRegistrationMRML.nodes import transformPoints, vtkMatrix

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import slicer
 import vtk
+
 from JointRegistrationLib.errors import GeometryError, InputError
 from JointRegistrationLib.geometry import Grid, transform_points
 from JointRegistrationLib.image import Image
@@ -165,7 +166,7 @@ def test_missing_empty_colour_and_flat_volumes_are_named_in_the_error():
         imageFromVolume(None)
     empty = slicer.vtkMRMLScalarVolumeNode()
     empty.SetName("empty one")
-    with pytest.raises(InputError, match="empty one.*no voxels"):
+    with pytest.raises(InputError, match=r"empty one.*no voxels"):
         imageFromVolume(empty)
     colour = slicer.vtkMRMLVectorVolumeNode()
     colour.SetName("photo")

@@ -1,0 +1,119 @@
+"""One run in a scene: nodes to images, the runner, the result to nodes.
+
+Example::
+
+    outputs = registerVolumes(scene, InputNodes(fixed, moving, movingSegmentation=labels))
+    outputs.nodes.warpedVolume, outputs.result.similarity_after
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from JointRegistrationLib.config import RegistrationConfig
+from JointRegistrationLib.errors import InputError, RegistrationCancelled
+from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.image import Image
+
+from .landmarks import landmarksFromMarkups
+from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, checkOutputs, publishResult
+from .runner import CancelCheck, Progress, RegistrationInputs, Runner, runInProcess
+from .segmentations import checkSegmentation, labelsFromSegmentation
+from .volumes import checkVolume, imageFromVolume
+
+#: Share of the progress that the runner gets; the rest is making the nodes.
+_RUNNER_SHARE = 0.95
+
+
+def registerVolumes(
+    scene: Any,
+    nodes: InputNodes,
+    config: RegistrationConfig | None = None,
+    *,
+    options: OutputOptions | None = None,
+    reuse: OutputNodes | None = None,
+    runner: Runner = runInProcess,
+    progress: Progress | None = None,
+    cancelled: CancelCheck | None = None,
+) -> RegistrationOutputs:
+    """Register the moving volume to the fixed one and put the results into ``scene``, all or none.
+
+    Args:
+        scene: MRML scene that holds the nodes.
+        nodes: fixed and moving volume, and what else there is.
+        config: method and settings; defaults if None.
+        options: which results are wanted.
+        reuse: nodes to be given results instead of new ones.
+        runner: what registers.
+        progress: called with stage, fraction 0..1 and loss or None.
+        cancelled: asked often; True ends the run.
+
+    Raises:
+        InputError: an input or output node cannot be used; nothing was run.
+        RegistrationCancelled, ResourceError: from the runner; the scene is as it was.
+    """
+    reuse = reuse or OutputNodes()
+    checkOutputs(scene, nodes, reuse)
+    inputs = readInputs(nodes, reuse)
+    result = runner(inputs, config or RegistrationConfig(), _scaled(progress), cancelled)
+    if cancelled is not None and cancelled():
+        raise RegistrationCancelled("the registration was cancelled; the scene is as it was")
+    if progress is not None:
+        progress("publishing", _RUNNER_SHARE, None)
+    outputs = publishResult(scene, nodes, result, options, reuse)
+    if progress is not None:
+        progress("done", 1.0, None)
+    return outputs
+
+
+def readInputs(nodes: InputNodes, reuse: OutputNodes | None = None) -> RegistrationInputs:
+    """The images, masks and landmarks of ``nodes`` in world coordinates.
+
+    Args:
+        nodes: the run's nodes.
+        reuse: nodes that will be given results. Where its ``transform`` stands above an input, it is
+            left out: it will be overwritten.
+
+    Raises:
+        InputError: if a node cannot be used; the message names it.
+    """
+    below = None if reuse is None else reuse.transform
+    for which, volume in (("fixed", nodes.fixed), ("moving", nodes.moving)):
+        if volume is None:
+            raise InputError(f"the {which} volume is not selected; choose one")
+        checkVolume(volume)
+    if nodes.fixed is nodes.moving:
+        raise InputError(f"{nodes.fixed.GetName()}: fixed and moving are the same volume; choose two")
+    if nodes.movingSegmentation is not None:
+        checkSegmentation(nodes.movingSegmentation)
+    if (nodes.fixedLandmarks is None) != (nodes.movingLandmarks is None):
+        raise InputError("landmarks: a point list is given for one image only; give one for each, or none")
+    fixed, moving = imageFromVolume(nodes.fixed, below), imageFromVolume(nodes.moving, below)
+    landmarks = None
+    if nodes.fixedLandmarks is not None:
+        landmarks = landmarksFromMarkups(nodes.fixedLandmarks, nodes.movingLandmarks, below)
+    return RegistrationInputs(
+        fixed,
+        moving,
+        _mask(nodes.fixedMask, fixed.grid, below),
+        _mask(nodes.movingMask, moving.grid, below),
+        landmarks,
+    )
+
+
+def _mask(node: Any, grid: Grid, below: Any) -> Image | None:
+    """A label map as it is, or all segments of a segmentation on ``grid``."""
+    if node is None:
+        return None
+    if not node.IsA("vtkMRMLSegmentationNode"):
+        return imageFromVolume(node, below)
+    layers = labelsFromSegmentation(node, grid, below=below).layers
+    return Image(np.any([layer > 0 for layer in layers], axis=0), grid, node.GetName())
+
+
+def _scaled(progress: Progress | None) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda stage, fraction, loss: progress(stage, fraction * _RUNNER_SHARE, loss)

@@ -1,0 +1,289 @@
+"""The results of one run as nodes: built outside the scene, then put into it all together.
+
+Building is where things can go wrong (memory, odd segmentations), so it is over before the scene is
+touched. What then still fails is taken back by the transaction: new nodes are removed, reused ones
+get their old content, and the moving volume its old transform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import slicer
+import vtk
+
+from JointRegistrationLib.errors import InputError
+from JointRegistrationLib.image import Image
+from JointRegistrationLib.result import RegistrationResult
+
+from .jacobian import addLegend, divergingColors, findDivergingColors, foldsSegmentation, jacobianVolume, showJacobian
+from .nodes import newNode, numpyView, vtkMatrix, worldTransform
+from .segmentations import segmentationFromLabels, warpSegmentation
+from .transaction import SceneTransaction, checkTarget
+from .transforms import FIXED_ROLE, MOVING_ROLE, affineTransformNode, gridTransformNode
+from .volumes import volumeFromImage
+
+
+@dataclass(frozen=True)
+class InputNodes:
+    """The nodes of one run. Masks are label maps or segmentations; landmarks are point lists."""
+
+    fixed: Any
+    moving: Any
+    fixedMask: Any = None
+    movingMask: Any = None
+    fixedLandmarks: Any = None
+    movingLandmarks: Any = None
+    movingSegmentation: Any = None
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Which results are wanted. ``showMovingTransformed`` puts the moving volume under the transform."""
+
+    transform: bool = True
+    inverseTransform: bool = True
+    affine: bool = True
+    warpedVolume: bool = True
+    warpedSegmentation: bool = True
+    jacobian: bool = True
+    folds: bool = True
+    showMovingTransformed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.showMovingTransformed and not self.transform:
+            raise InputError("outputs: the moving volume can be shown transformed only if the transform is wanted")
+
+
+@dataclass(frozen=True)
+class OutputNodes:
+    """Result nodes by kind; None where there is none. Also how a caller names nodes to be reused.
+
+    ``transform`` takes moving nodes to the fixed image, ``inverseTransform`` fixed nodes to the moving
+    image; see :mod:`.transforms` for what each side of them holds.
+    """
+
+    transform: Any = None
+    inverseTransform: Any = None
+    affine: Any = None
+    warpedVolume: Any = None
+    warpedSegmentation: Any = None
+    jacobian: Any = None
+    folds: Any = None
+
+
+@dataclass(frozen=True)
+class RegistrationOutputs:
+    """What a run left in the scene: its nodes, its subject-hierarchy folder (0: none), and the figures."""
+
+    nodes: OutputNodes
+    folderItem: int
+    result: RegistrationResult
+
+
+_CLASSES = {
+    "transform": "vtkMRMLTransformNode",
+    "inverseTransform": "vtkMRMLTransformNode",
+    "affine": "vtkMRMLTransformNode",
+    "warpedVolume": "vtkMRMLScalarVolumeNode",
+    "warpedSegmentation": "vtkMRMLSegmentationNode",
+    "jacobian": "vtkMRMLScalarVolumeNode",
+    "folds": "vtkMRMLSegmentationNode",
+}
+_KINDS = tuple(field.name for field in fields(OutputNodes))
+
+
+def checkOutputs(scene: Any, inputs: InputNodes, reuse: OutputNodes) -> None:
+    """Make sure that the nodes to be reused can take the results.
+
+    Raises:
+        InputError: if one is of the wrong kind, in another scene, an input, or given twice.
+    """
+    given = [(kind, getattr(reuse, kind)) for kind in _KINDS if getattr(reuse, kind) is not None]
+    sources = [getattr(inputs, field.name) for field in fields(InputNodes)]
+    seen: list[Any] = []
+    for kind, node in given:
+        checkTarget(node, _CLASSES[kind], scene, kind)
+        if any(node is source for source in sources):
+            raise InputError(f"{kind}: {node.GetName()} is an input of this run; choose another node for the result")
+        if any(node is other for other in seen):
+            raise InputError(f"{kind}: {node.GetName()} is chosen for two results; choose another node for one")
+        seen.append(node)
+
+
+def publishResult(
+    scene: Any,
+    inputs: InputNodes,
+    result: RegistrationResult,
+    options: OutputOptions | None = None,
+    reuse: OutputNodes | None = None,
+) -> RegistrationOutputs:
+    """Put the results of a run into ``scene``, all or none.
+
+    Args:
+        scene: MRML scene that holds the input nodes.
+        inputs: the run's nodes.
+        result: what the runner returned for them.
+        options: which results are wanted; default: all but the live view.
+        reuse: nodes of the scene to be given the results instead of new ones.
+
+    Raises:
+        InputError: if a node to be reused cannot take its result.
+    """
+    options, reuse = options or OutputOptions(), reuse or OutputNodes()
+    checkOutputs(scene, inputs, reuse)
+    built = _build(inputs, result, options, reuse)
+    with SceneTransaction(scene) as transaction:
+        nodes = OutputNodes(**{kind: transaction.put(node, getattr(reuse, kind)) for kind, node in built.items()})
+        _setRoles(transaction, nodes, inputs)
+        _display(transaction, scene, nodes, inputs)
+        members = [node for node in _present(nodes) if transaction.isNew(node)]
+        if options.showMovingTransformed:
+            start = _showTransformed(transaction, scene, inputs.moving, nodes.transform)
+            members += [] if start is None else [start]
+        folderItem = _intoFolder(transaction, scene, members, _runName(inputs))
+    return RegistrationOutputs(nodes, folderItem, result)
+
+
+def _present(nodes: OutputNodes) -> list[Any]:
+    return [getattr(nodes, kind) for kind in _KINDS if getattr(nodes, kind) is not None]
+
+
+def _runName(inputs: InputNodes) -> str:
+    return f"{inputs.moving.GetName()} to {inputs.fixed.GetName()}"
+
+
+# -- building, outside the scene ----------------------------------------------------------------------
+
+
+def _build(
+    inputs: InputNodes, result: RegistrationResult, options: OutputOptions, reuse: OutputNodes
+) -> dict[str, Any]:
+    """The wanted nodes by kind, in no scene."""
+    run, fixed, moving = _runName(inputs), inputs.fixed.GetName(), inputs.moving.GetName()
+    grid = result.fixed_grid
+    makers: dict[str, Callable[[], Any]] = {
+        "transform": lambda: gridTransformNode(result.displacement_field_mm, grid, run),
+        "inverseTransform": lambda: gridTransformNode(
+            result.inverse_displacement_field_mm, result.moving_grid, f"{fixed} to {moving}"
+        ),
+        "affine": lambda: affineTransformNode(result.affine_ras, f"{run} (affine)"),
+        "warpedVolume": lambda: volumeFromImage(Image(result.warped, grid, moving), f"{moving} warped"),
+        "warpedSegmentation": lambda: _warpedSegmentation(inputs.movingSegmentation, result, reuse.transform),
+        "jacobian": lambda: jacobianVolume(result.jacobian_determinant, grid, f"{run} (log2 Jacobian)"),
+        "folds": lambda: foldsSegmentation(result.jacobian_determinant, grid, f"{run} (folds)"),
+    }
+    wanted = {kind for kind in _KINDS if getattr(options, kind)}
+    if inputs.movingSegmentation is None:
+        wanted.discard("warpedSegmentation")
+    return {kind: makers[kind]() for kind in _KINDS if kind in wanted}
+
+
+def _warpedSegmentation(moving: Any, result: RegistrationResult, below: Any) -> Any:
+    labels = warpSegmentation(moving, result.displacement_field_mm, result.fixed_grid, below=below)
+    return segmentationFromLabels(labels, f"{moving.GetName()} warped", like=moving)
+
+
+# -- inside the scene -----------------------------------------------------------------------------------
+
+
+def _setRoles(transaction: SceneTransaction, nodes: OutputNodes, inputs: InputNodes) -> None:
+    """Every output refers to the two volumes; for the inverse transform their parts are exchanged."""
+    for node in _present(nodes):
+        inverse = node is nodes.inverseTransform
+        fixed, moving = (inputs.moving, inputs.fixed) if inverse else (inputs.fixed, inputs.moving)
+        transaction.setReference(node, FIXED_ROLE, fixed)
+        transaction.setReference(node, MOVING_ROLE, moving)
+
+
+def _display(transaction: SceneTransaction, scene: Any, nodes: OutputNodes, inputs: InputNodes) -> None:
+    for node in (nodes.warpedVolume, nodes.jacobian, nodes.warpedSegmentation, nodes.folds):
+        if node is not None and node.GetDisplayNode() is None:
+            node.CreateDefaultDisplayNodes()
+    if nodes.warpedVolume is not None:
+        _displayLike(transaction.changing(nodes.warpedVolume.GetDisplayNode()), inputs.moving.GetDisplayNode())
+    if nodes.jacobian is not None:
+        colors = findDivergingColors(scene) or scene.AddNode(divergingColors())
+        transaction.changing(nodes.jacobian.GetDisplayNode())
+        showJacobian(nodes.jacobian, colors, numpyView(nodes.jacobian.GetImageData()))
+        addLegend(nodes.jacobian)
+    if nodes.warpedSegmentation is not None:
+        display = transaction.changing(nodes.warpedSegmentation.GetDisplayNode())
+        _displaySegmentsLike(display, nodes.warpedSegmentation, inputs.movingSegmentation.GetDisplayNode())
+    for segmentation in (nodes.warpedSegmentation, nodes.folds):
+        if segmentation is not None:
+            role = segmentation.GetReferenceImageGeometryReferenceRole()
+            transaction.setReference(segmentation, role, inputs.fixed)
+
+
+def _displayLike(display: Any, source: Any) -> None:
+    """The warped volume looks like the moving one: same window, level and colours."""
+    if source is None:
+        return
+    display.SetAndObserveColorNodeID(source.GetColorNodeID())
+    display.AutoWindowLevelOff()
+    display.SetWindowLevel(source.GetWindow(), source.GetLevel())
+
+
+def _displaySegmentsLike(display: Any, segmentation: Any, source: Any) -> None:
+    """Warped segments are shown, filled and outlined as the moving ones are."""
+    if source is None:
+        return
+    for segmentId in segmentation.GetSegmentation().GetSegmentIDs():
+        display.SetSegmentVisibility(segmentId, source.GetSegmentVisibility(segmentId))
+        display.SetSegmentOpacity2DFill(segmentId, source.GetSegmentOpacity2DFill(segmentId))
+        display.SetSegmentOpacity2DOutline(segmentId, source.GetSegmentOpacity2DOutline(segmentId))
+        display.SetSegmentOpacity3D(segmentId, source.GetSegmentOpacity3D(segmentId))
+
+
+def _showTransformed(transaction: SceneTransaction, scene: Any, moving: Any, transform: Any) -> Any:
+    """Put the moving volume under the result; what stood above it already is kept, as a node between.
+
+    The result starts from the moving volume's place in the *world*. Its old transforms may carry other
+    nodes too, so they are copied rather than put under the result themselves.
+
+    Returns:
+        The node between, or None if nothing stood above.
+    """
+    above = worldTransform(moving, below=transform)
+    if above is None:
+        transaction.setParentTransform(moving, transform)
+        return None
+    start = newNode("vtkMRMLTransformNode", f"{moving.GetName()} before registration")
+    if above.matrix is not None:
+        start.SetMatrixTransformToParent(vtkMatrix(above.matrix))
+    else:
+        copy = vtk.vtkGeneralTransform()
+        copy.DeepCopy(above.toWorld)
+        start.SetAndObserveTransformToParent(copy)
+    scene.AddNode(start)
+    transaction.setParentTransform(start, transform)
+    transaction.setParentTransform(moving, start)
+    return start
+
+
+def _intoFolder(transaction: SceneTransaction, scene: Any, nodes: list[Any], name: str) -> int:
+    """A new subject-hierarchy folder with ``nodes``; its item, or 0 if there are no nodes."""
+    if not nodes:
+        return 0
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    folder = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), _freeName(hierarchy, f"Registration: {name}"))
+    transaction.onFailure(lambda: hierarchy.RemoveItem(folder, False, False))  # the nodes go by themselves
+    for node in nodes:
+        item = hierarchy.GetItemByDataNode(node)
+        if item == hierarchy.GetInvalidItemID():
+            hierarchy.CreateItem(folder, node)
+        else:
+            hierarchy.SetItemParent(item, folder)
+    return int(folder)
+
+
+def _freeName(hierarchy: Any, name: str) -> str:
+    """``name``, numbered if the hierarchy has it already."""
+    free, number = name, 1
+    while hierarchy.GetItemChildWithName(hierarchy.GetSceneItemID(), free) != hierarchy.GetInvalidItemID():
+        number += 1
+        free = f"{name} ({number})"
+    return free
