@@ -270,7 +270,7 @@ def _intoFolder(transaction: SceneTransaction, scene: Any, nodes: list[Any], nam
         return 0
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     folder = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), _freeName(hierarchy, f"Registration: {name}"))
-    transaction.onFailure(lambda: hierarchy.RemoveItem(folder, False, False))  # the nodes go by themselves
+    transaction.onFailure(lambda: hierarchy.RemoveItem(folder, False, True))  # items only: nodes go by themselves
     for node in nodes:
         item = hierarchy.GetItemByDataNode(node)
         if item == hierarchy.GetInvalidItemID():
