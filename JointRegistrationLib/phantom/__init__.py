@@ -1,0 +1,36 @@
+"""Procedural knees: anatomy from implicit functions, DESS-like images, pairs with known maps.
+
+Example:
+    >>> from JointRegistrationLib.phantom import KneeShape, make_knee, make_pair
+    >>> knee = make_knee(KneeShape(side="left", flexion_deg=10.0), seed=1)  # doctest: +SKIP
+    >>> pair = make_pair(seed=3)  # doctest: +SKIP
+"""
+
+from .anatomy import LABEL_NAMES
+from .contrast import TISSUES, ContrastConfig, random_contrast
+from .deformation import Deformation, DeformationConfig, random_deformation
+from .knee import Knee, default_grid, make_knee, working_grid
+from .pairs import KneePair, make_flexion_pair, make_pair
+from .rendering import render_dess
+from .shape import CartilageLesion, KneeShape, random_shape
+
+__all__ = [
+    "LABEL_NAMES",
+    "TISSUES",
+    "CartilageLesion",
+    "ContrastConfig",
+    "Deformation",
+    "DeformationConfig",
+    "Knee",
+    "KneePair",
+    "KneeShape",
+    "default_grid",
+    "make_flexion_pair",
+    "make_knee",
+    "make_pair",
+    "random_contrast",
+    "random_deformation",
+    "random_shape",
+    "render_dess",
+    "working_grid",
+]
