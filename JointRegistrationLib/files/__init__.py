@@ -7,11 +7,21 @@ whole or not at all (:mod:`.output`).
 from .images import read_image, read_labels, read_mask, write_image, write_labels
 from .landmarks import read_landmark_pairs, read_landmarks
 from .output import atomic_file, output_folder
-from .transforms import SpatialTransform, read_transform, write_affine, write_displacement_field, write_transform
+from .results import RESULT_NAMES, result_bytes, write_json, write_result
+from .transforms import (
+    SpatialTransform,
+    is_displacement_field,
+    read_transform,
+    write_affine,
+    write_displacement_field,
+    write_transform,
+)
 
 __all__ = [
+    "RESULT_NAMES",
     "SpatialTransform",
     "atomic_file",
+    "is_displacement_field",
     "output_folder",
     "read_image",
     "read_labels",
@@ -19,9 +29,12 @@ __all__ = [
     "read_landmarks",
     "read_mask",
     "read_transform",
+    "result_bytes",
     "write_affine",
     "write_displacement_field",
     "write_image",
+    "write_json",
     "write_labels",
+    "write_result",
     "write_transform",
 ]

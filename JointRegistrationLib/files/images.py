@@ -116,9 +116,7 @@ def execute(reader: Any, path: Path) -> Any:
     except RuntimeError as error:
         if "alloc" in str(error).lower():
             raise ResourceError(f"{path}: not enough memory to read it; close other programs") from error
-        raise FileError(
-            f"{path}: truncated or damaged ({itk_reason(error)}); copy or export the file again"
-        ) from error
+        raise FileError(f"{path}: truncated or damaged ({itk_reason(error)}); copy or export the file again") from error
 
 
 def _read(path: Path) -> Any:

@@ -179,6 +179,18 @@ def read_transform(path: Path | str) -> SpatialTransform:
     return SpatialTransform(where.name, tuple(part.GetName() for part in parts), _first_grid(parts), transform)
 
 
+def is_displacement_field(path: Path | str) -> bool:
+    """Whether a file is an image of three components a voxel in 3D; False if it cannot be read."""
+    where = Path(path)
+    if not where.name.lower().endswith(FIELD_SUFFIXES):
+        return False
+    try:
+        header = read_information(where)
+    except InputError:
+        return False
+    return bool(header.GetDimension() == 3 and header.GetNumberOfComponents() == 3)
+
+
 def _check_field(field: npt.NDArray[Any], grid: Grid, path: Path) -> None:
     if field.shape != (*grid.shape, 3):
         raise GeometryError(

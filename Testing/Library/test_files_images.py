@@ -153,7 +153,9 @@ def write_array(path: Path, shape: tuple[int, ...], *, vector: bool = False) -> 
         ("a.nrrd", (6, 1, 7), False, "at least 2 slices"),
     ],
 )
-def test_what_is_not_a_scalar_volume(name: str, shape: tuple[int, ...], vector: bool, said: str, tmp_path: Path) -> None:
+def test_what_is_not_a_scalar_volume(
+    name: str, shape: tuple[int, ...], vector: bool, said: str, tmp_path: Path
+) -> None:
     error = refusal(write_array(tmp_path / name, shape, vector=vector))
     assert isinstance(error, InputError)
     assert said in str(error)

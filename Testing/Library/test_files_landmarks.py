@@ -16,7 +16,11 @@ LPS = POINTS * (-1, -1, 1)
 
 
 def markups(points: np.ndarray, frame: str | None, **extra: object) -> str:
-    control = [{"label": f"F-{n + 1}", "position": p, "positionStatus": "defined"} for n, p in enumerate(points.tolist())]
+    names = [f"F-{n + 1}" for n in range(len(points))]
+    control = [
+        {"label": name, "position": point, "positionStatus": "defined"}
+        for name, point in zip(names, points.tolist(), strict=True)
+    ]
     body = {"type": "Fiducial", "controlPoints": control, **extra}
     if frame is not None:
         body["coordinateSystem"] = frame

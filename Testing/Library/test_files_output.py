@@ -57,7 +57,7 @@ def test_no_space_is_noticed_for_every_format_and_leaves_nothing(suffix: str, tm
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10000, before[1]))
     try:
-        with pytest.raises(ResourceError, match="not enough space.*free some space"):
+        with pytest.raises(ResourceError, match=r"not enough space.*free some space"):
             if suffix == ".h5":
                 write_transform(tmp_path / "a.h5", FIELD, GRID)
             else:

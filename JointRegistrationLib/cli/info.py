@@ -1,0 +1,25 @@
+"""``joint-registration info``: its options. The work is in :mod:`.description`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .failures import debug_option
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@debug_option
+def info(file: Path) -> None:
+    """Describe FILE: an image, a label map, a transform or landmarks.
+
+    \b
+    Examples:
+      joint-registration info knee.nii.gz
+      joint-registration info out/transform.h5
+    """
+    from .description import describe  # noqa: PLC0415 takes a second, so not for --help
+
+    click.echo("\n".join(describe(file)))

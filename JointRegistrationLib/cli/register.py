@@ -1,0 +1,67 @@
+"""``joint-registration register``: its options. The work is in :mod:`.registration`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..config import DEVICES, METHODS
+from .failures import debug_option, interruptible
+
+_FILE = click.Path(path_type=Path)
+
+_DESCRIPTION = """Lay the MOVING image onto the FIXED image.
+
+    FIXED and MOVING are 3D images: NIfTI, NRRD, MetaImage, or a folder with one DICOM series. They may
+    differ in size, spacing and orientation.
+
+    \b
+    Written into the output folder:
+      warped.nrrd             the moving image on the fixed image's grid
+      warped_labels.nrrd      the moving labels there (with --moving-labels)
+      transform.h5            fixed to moving points: what SimpleITK, ANTs and Slicer resample with
+      inverse_transform.h5    moving to fixed points
+      affine.tfm              the affine part of transform.h5
+      log2_jacobian.nrrd      local change of volume: +1 double, -1 half in the moving image
+      metrics.json            similarity, folds, inverse error, times, and the scores asked for
+
+    \b
+    Examples:
+      joint-registration register visit1.nii.gz visit2.nii.gz --output-dir out
+      joint-registration register fixed.nrrd moving.nrrd -o out --method affine-opt
+      joint-registration register fixed.nrrd moving.nrrd -o out \\
+          --moving-labels atlas.nrrd --fixed-labels manual.nrrd
+      joint-registration register dicom-folder/ moving.nrrd -o out \\
+          --landmarks-fixed F.mrk.json --landmarks-moving M.mrk.json
+    """
+
+
+@click.command(help=_DESCRIPTION, short_help="Lay a moving image onto a fixed image.")
+@click.argument("fixed", type=_FILE)
+@click.argument("moving", type=_FILE)
+@click.option("-o", "--output-dir", type=_FILE, required=True, help="Folder for the results; made if need be.")
+@click.option("--overwrite", is_flag=True, help="Replace results of an earlier run in that folder.")
+@click.option("--moving-labels", type=_FILE, help="Label map on the moving image's grid, to warp along with it.")
+@click.option("--fixed-labels", type=_FILE, help="Label map on the fixed image's grid, to score the warped labels by.")
+@click.option("--fixed-mask", type=_FILE, help="Where the fixed image counts: a label map, not 0 inside.")
+@click.option("--moving-mask", type=_FILE, help="Where the moving image counts.")
+@click.option("--landmarks-fixed", type=_FILE, help="Points in the fixed image: .mrk.json, .fcsv or .csv (RAS mm).")
+@click.option("--landmarks-moving", type=_FILE, help="The same points in the moving image: they are the start.")
+@click.option("--initial-transform", type=_FILE, help="Affine to start from, fixed to moving (.tfm, .txt, .mat, .h5).")
+@click.option("--method", type=click.Choice(METHODS), help="affine-opt: affine only; vsvf-opt (default): deformable.")
+@click.option("--device", type=click.Choice(DEVICES), help="Where to compute; auto (default) takes a GPU if there is.")
+@click.option("--config", type=_FILE, help="Settings as JSON; a run's metrics.json shows all under 'config'.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing unless something is wrong.")
+@debug_option
+def register(**options: Any) -> None:
+    """Check what options can be checked by themselves, then import PyTorch and run."""
+    if (options["landmarks_fixed"] is None) != (options["landmarks_moving"] is None):
+        raise click.UsageError("give both --landmarks-fixed and --landmarks-moving, or neither")
+    if options["fixed_labels"] is not None and options["moving_labels"] is None:
+        raise click.UsageError("--fixed-labels only scores warped labels; give --moving-labels too")
+    with interruptible() as interruption:
+        from .registration import RegisterOptions, run  # noqa: PLC0415 takes seconds, so not for --help
+
+        run(RegisterOptions(**options), interruption)

@@ -1,0 +1,228 @@
+"""One registration from files to files."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+
+from .. import __version__, inference
+from ..config import RegistrationConfig, from_json, to_dict
+from ..errors import FileError
+from ..files import (
+    RESULT_NAMES,
+    output_folder,
+    read_image,
+    read_labels,
+    read_landmark_pairs,
+    read_mask,
+    read_transform,
+    result_bytes,
+    write_result,
+)
+from ..image import Image, LandmarkPairs
+from ..maps import from_displacement, identity, warp_labels
+from ..metrics import displacement_transform, label_metrics, tre_mm
+from ..preprocess import check_same_grid
+from ..result import RegistrationResult
+from .failures import Interruption
+from .progress import shown_progress
+
+
+@dataclass(frozen=True)
+class RegisterOptions:
+    """The command's options, by their names on the command line."""
+
+    fixed: Path
+    moving: Path
+    output_dir: Path
+    overwrite: bool
+    moving_labels: Path | None
+    fixed_labels: Path | None
+    fixed_mask: Path | None
+    moving_mask: Path | None
+    landmarks_fixed: Path | None
+    landmarks_moving: Path | None
+    initial_transform: Path | None
+    method: str | None
+    device: str | None
+    config: Path | None
+    quiet: bool
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    fixed: Image
+    moving: Image
+    fixed_mask: Image | None
+    moving_mask: Image | None
+    fixed_labels: Image | None
+    moving_labels: Image | None
+    landmarks: LandmarkPairs | None
+    initial_affine_ras: np.ndarray[Any, np.dtype[np.float64]] | None
+
+
+def run(options: RegisterOptions, interruption: Interruption) -> None:
+    """Read, register, score and write; all results appear together at the end.
+
+    Raises:
+        JointRegistrationError: for what cannot be used, read, computed or written.
+    """
+    config = _config(options)
+    inputs = _read(options)
+    num_bytes = result_bytes(inputs.fixed.grid, inputs.moving.grid)
+    with output_folder(options.output_dir, RESULT_NAMES, num_bytes=num_bytes, overwrite=options.overwrite) as folder:
+        with shown_progress(quiet=options.quiet) as progress:
+            result = inference.register(
+                inputs.fixed,
+                inputs.moving,
+                config,
+                progress=progress,
+                cancelled=interruption.asked,
+                fixed_mask=inputs.fixed_mask,
+                moving_mask=inputs.moving_mask,
+                landmarks=inputs.landmarks,
+                initial_affine_ras=inputs.initial_affine_ras,
+            )
+        warped_labels = _warped_labels(inputs, result)
+        metrics = _metrics(options, inputs, result, warped_labels)
+        names = write_result(result, folder, metrics, warped_labels=warped_labels)
+        interruption.too_late()
+    if not options.quiet:
+        _print_summary(metrics, options.output_dir, names)
+
+
+# -- what goes in -----------------------------------------------------------------------------------------
+
+
+def _config(options: RegisterOptions) -> RegistrationConfig:
+    """Defaults, then the file, then the options."""
+    config = RegistrationConfig()
+    if options.config is not None:
+        try:
+            text = options.config.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not a text file"
+            raise FileError(f"{options.config}: cannot be read ({reason}); give a JSON file of settings") from error
+        config = from_json(RegistrationConfig, text)
+    return dataclasses.replace(config, method=options.method or config.method, device=options.device or config.device)
+
+
+def _read(options: RegisterOptions) -> _Inputs:
+    fixed, moving = read_image(options.fixed), read_image(options.moving)
+    fixed_labels, moving_labels = (
+        None if path is None else read_labels(path) for path in (options.fixed_labels, options.moving_labels)
+    )
+    for labels, image in ((fixed_labels, fixed), (moving_labels, moving)):
+        if labels is not None:
+            check_same_grid(labels, image)
+    landmarks = None
+    if options.landmarks_fixed is not None and options.landmarks_moving is not None:
+        landmarks = read_landmark_pairs(options.landmarks_fixed, options.landmarks_moving)
+    start = None if options.initial_transform is None else read_transform(options.initial_transform).matrix_ras
+    fixed_mask, moving_mask = (
+        None if path is None else read_mask(path) for path in (options.fixed_mask, options.moving_mask)
+    )
+    return _Inputs(fixed, moving, fixed_mask, moving_mask, fixed_labels, moving_labels, landmarks, start)
+
+
+# -- what comes out ---------------------------------------------------------------------------------------
+
+
+def _warped_labels(inputs: _Inputs, result: RegistrationResult | None) -> Image | None:
+    """The moving labels on the fixed grid: through the result, or, without one, where they are."""
+    labels = inputs.moving_labels
+    if labels is None:
+        return None
+    grid = inputs.fixed.grid
+    if result is None:
+        map_ras = identity(grid)
+    else:
+        map_ras = from_displacement(torch.from_numpy(result.displacement_field_mm).movedim(-1, 0)[None], grid)
+    warped = warp_labels(torch.from_numpy(labels.array)[None, None], labels.grid, map_ras)
+    return Image(warped[0, 0].numpy(), grid, f"warped {labels.name}")
+
+
+def _metrics(
+    options: RegisterOptions, inputs: _Inputs, result: RegistrationResult, warped_labels: Image | None
+) -> dict[str, Any]:
+    metrics = result.summary()
+    if inputs.fixed_labels is not None and warped_labels is not None:
+        before = _warped_labels(inputs, None)
+        assert before is not None
+        metrics["labels"] = _label_scores(inputs.fixed_labels, before, warped_labels)
+    if inputs.landmarks is not None:
+        metrics["landmarks"] = _landmark_scores(inputs.landmarks, result)
+    metrics["peak_memory_mb"] = _peak_memory_mb()
+    metrics["inputs"] = {
+        name: str(value) for name, value in dataclasses.asdict(options).items() if isinstance(value, Path)
+    }
+    metrics["versions"] = {
+        "joint-registration": __version__,
+        "python": sys.version.split()[0],
+        **{package: version(package) for package in ("torch", "SimpleITK", "numpy")},
+    }
+    metrics["config"] = to_dict(result.config)
+    return metrics
+
+
+def _label_scores(fixed: Image, before: Image, after: Image) -> dict[str, Any]:
+    scores = {name: label_metrics(fixed, labels) for name, labels in (("before", before), ("after", after))}
+    values = sorted(set(scores["before"]) | set(scores["after"]))
+    return {
+        str(value): {
+            name: dataclasses.asdict(by_label[value]) for name, by_label in scores.items() if value in by_label
+        }
+        for value in values
+    }
+
+
+def _landmark_scores(landmarks: LandmarkPairs, result: RegistrationResult) -> dict[str, Any]:
+    through = displacement_transform(result.displacement_field_mm, result.fixed_grid)
+    before, after = tre_mm(landmarks, lambda points: points), tre_mm(landmarks, through)
+    return {
+        "count": len(before),
+        "names": list(landmarks.names),
+        "tre_before_mm": before.tolist(),
+        "tre_after_mm": after.tolist(),
+        "tre_before_mean_mm": float(before.mean()),
+        "tre_after_mean_mm": float(after.mean()),
+    }
+
+
+def _peak_memory_mb() -> float | None:
+    """Peak resident memory of this process; None where the system does not tell (Windows)."""
+    try:
+        import resource  # noqa: PLC0415 not on Windows
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB on Linux
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
+
+
+def _print_summary(metrics: dict[str, Any], folder: Path, names: list[str]) -> None:
+    click.echo(f"similarity (NCC)  {metrics['ncc_before']:.3f} -> {metrics['ncc_after']:.3f}")
+    click.echo(f"folds             {metrics['folds']} voxels ({metrics['folds_percent']:.4g} %)")
+    click.echo(
+        f"inverse error     {metrics['inverse_error_mean_mm']:.3g} mm on average, "
+        f"{metrics['inverse_error_max_mm']:.3g} mm at most"
+    )
+    for value, scores in metrics.get("labels", {}).items():
+        before, after = (scores.get(name, {}).get("dice", float("nan")) for name in ("before", "after"))
+        click.echo(f"Dice, label {value:<6}{before:.3f} -> {after:.3f}")
+    if "landmarks" in metrics:
+        scores = metrics["landmarks"]
+        click.echo(
+            f"landmark error    {scores['tre_before_mean_mm']:.2f} -> {scores['tre_after_mean_mm']:.2f} mm on average"
+        )
+    click.echo(f"time              {metrics['timings_s']['total']:.1f} s on {metrics['device']}")
+    for note in metrics["notes"]:
+        click.echo(f"note: {note}")
+    click.echo(f"written to {folder}: {', '.join(names)}")
