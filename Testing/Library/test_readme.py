@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +47,24 @@ def test_python_example_registers_and_writes_what_it_says(
     resampled = sitk.Resample(moving, fixed, sitk.ReadTransform("transform.h5"), sitk.sitkLinear, 0.0)
     difference = np.abs(sitk.GetArrayFromImage(resampled) - sitk.GetArrayFromImage(warped))
     assert np.percentile(difference[3:-3, 3:-3, 3:-3], 99) < 1e-3
+
+
+def test_command_line_example_writes_the_files_it_names(tmp_path: Path) -> None:
+    write_pair(tmp_path)
+    (line,) = re.findall(r"^\S*joint-registration (register fixed.*)$", README, re.MULTILINE)
+    done = subprocess.run(
+        [sys.executable, "-m", "JointRegistrationLib", *shlex.split(line)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    sentence = README.split(line)[1].split("writes ")[1].split("`--moving")[0]
+    for name in re.findall(r"`([^`]+)`", sentence):
+        assert (tmp_path / "out" / Path(name).name).is_file(), name
 
 
 def test_links_to_files_lead_somewhere() -> None:
