@@ -101,7 +101,8 @@ def sample(
     coordinates = (2 * unit - 1).movedim(1, -1)
     if len(values) != len(coordinates):
         values = values.expand(len(coordinates), -1, -1, -1, -1)
-    sampled = F.grid_sample(values, coordinates, mode="bilinear", padding_mode="border", align_corners=True)
+    mode = "bilinear" if interpolation == "linear" else "nearest"
+    sampled = F.grid_sample(values, coordinates, mode=mode, padding_mode="border", align_corners=True)
     if outside is None:
         return sampled
     return torch.where(_inside(unit, grid, margin_voxels=0.5), sampled, sampled.new_tensor(outside))
@@ -224,6 +225,20 @@ def jacobian_determinant(map_ras: Tensor, grid: Grid) -> Tensor:
     return triple * float(np.linalg.det(grid.ras_to_ijk[:3, :3]))
 
 
+def diagonal_product(map_ras: Tensor, grid: Grid) -> Tensor:
+    """Product of the derivatives d map_a / d a along the grid's own axes a: (N, 1, D, H, W).
+
+    Not a determinant, although the authors' code counts folds by its sign (spec, section 6); kept to
+    compare with published counts.
+    """
+    check_on_grid(map_ras, grid, "map")
+    along_axes = torch.einsum("rc,nrdhw->ncdhw", matrix_tensor(grid.direction_ras, map_ras), map_ras)
+    product = torch.ones_like(map_ras[:, :1])
+    for channel, (axis, spacing) in enumerate(zip((4, 3, 2), grid.spacing_mm, strict=True)):
+        product = product * derivative(along_axes[:, channel : channel + 1], axis) / spacing
+    return product
+
+
 @dataclass(frozen=True)
 class InverseMap:
     """An inverse map (N, 3, D, H, W) and how far map(inverse(y)) lies from y, in mm, per point."""
@@ -266,7 +281,8 @@ def inverse(
     x = start if initial_map_ras is None else initial_map_ras
     done = 0
     step = torch.zeros_like(x[:, :1])
-    for done in range(1, iterations + 1):
+    for _ in range(iterations):
+        done += 1
         following = start - sample(displacement_mm, grid, x, outside=None)
         step = (following - x).norm(dim=1, keepdim=True)
         x = following
