@@ -79,10 +79,15 @@ def divergingColors() -> Any:
     return node
 
 
-def findDivergingColors(scene: Any) -> Any | None:
-    """The colour table that an earlier run left in ``scene``, or None."""
+def sharedDivergingColors(scene: Any) -> Any:
+    """The colour table of :func:`divergingColors` in ``scene``: an earlier run's, or a new one."""
     nodes = scene.GetNodesByClassByName("vtkMRMLColorTableNode", COLOR_NAME)
-    return nodes.GetItemAsObject(0) if nodes.GetNumberOfItems() else None
+    if nodes.GetNumberOfItems():
+        return nodes.GetItemAsObject(0)
+    node = scene.AddNode(divergingColors())
+    node.AddDefaultStorageNode()
+    node.GetStorageNode().SetDefaultWriteFileExtension("ctbl")  # before 5.10, Slicer cannot read the newer .csv
+    return node
 
 
 def showJacobian(node: Any, colorNode: Any, values: npt.NDArray[Any]) -> None:

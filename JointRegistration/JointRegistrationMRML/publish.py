@@ -18,7 +18,7 @@ from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.image import Image
 from JointRegistrationLib.result import RegistrationResult
 
-from .jacobian import addLegend, divergingColors, findDivergingColors, foldsSegmentation, jacobianVolume, showJacobian
+from .jacobian import addLegend, foldsSegmentation, jacobianVolume, sharedDivergingColors, showJacobian
 from .nodes import newNode, numpyView, vtkMatrix, worldTransform
 from .segmentations import segmentationFromLabels, warpSegmentation
 from .transaction import SceneTransaction, checkTarget
@@ -205,7 +205,7 @@ def _display(transaction: SceneTransaction, scene: Any, nodes: OutputNodes, inpu
     if nodes.warpedVolume is not None:
         _displayLike(transaction.changing(nodes.warpedVolume.GetDisplayNode()), inputs.moving.GetDisplayNode())
     if nodes.jacobian is not None:
-        colors = findDivergingColors(scene) or scene.AddNode(divergingColors())
+        colors = sharedDivergingColors(scene)
         transaction.changing(nodes.jacobian.GetDisplayNode())
         showJacobian(nodes.jacobian, colors, numpyView(nodes.jacobian.GetImageData()))
         addLegend(nodes.jacobian)

@@ -160,7 +160,7 @@ STEPS = [
     "segmentationFromLabels",
     "jacobianVolume",
     "foldsSegmentation",
-    "divergingColors",
+    "sharedDivergingColors",
     "showJacobian",
     "addLegend",
     "_setRoles",
