@@ -27,6 +27,7 @@ from torch import Tensor
 from .errors import ConfigError
 from .geometry import Grid
 from .maps import check_on_grid, derivative, identity, matrix_tensor, sample
+from .separable import without_autocast
 
 #: Scaling starts from at most this many voxels: half a cell, where one step cannot fold.
 _FIRST_STEP_VOXELS = 0.5
@@ -58,6 +59,7 @@ def exponential(
             and composes it with itself s times; 2^s is the least power of two that is at least
             ``steps`` and whose first step stays within half a voxel. It costs s + 1 interpolations
             where ``"rk4"`` costs 4 ``steps``, at the price of interpolating the displacement s times.
+            Both err by the spacing squared (times its logarithm for scaling and squaring).
         steps: number of time steps, at least 1.
 
     Returns:
@@ -169,7 +171,8 @@ def _runge_kutta_4(rate: Callable[[Tensor], Tensor], start: Tensor, steps: int) 
 def _per_index(velocity_mm: Tensor, grid: Grid) -> Tensor:
     """RAS mm components as voxels along i, j, k."""
     ijk_by_ras = matrix_tensor(grid.ras_to_ijk[:3, :3], velocity_mm)
-    return torch.einsum("cr,nrdhw->ncdhw", ijk_by_ras, velocity_mm)
+    with without_autocast(velocity_mm.device.type):
+        return torch.einsum("cr,nrdhw->ncdhw", ijk_by_ras, velocity_mm)
 
 
 def _check_steps(steps: int) -> None:

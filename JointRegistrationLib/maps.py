@@ -21,6 +21,7 @@ from torch import Tensor
 
 from .errors import GeometryError
 from .geometry import Grid
+from .separable import without_autocast
 
 INTERPOLATIONS = ("linear", "nearest")
 
@@ -53,12 +54,16 @@ def identity(
 
 
 def apply_matrix(matrix: npt.ArrayLike | Tensor, points: Tensor) -> Tensor:
-    """Send points (N, 3, ...) through a 4x4 matrix, or through one matrix each, (N, 4, 4)."""
+    """Send points (N, 3, ...) through a 4x4 matrix, or through one matrix each, (N, 4, 4).
+
+    Also under autocast in the points' own precision: bfloat16 would move them by most of a voxel.
+    """
     m = matrix_tensor(matrix, points)
     if m.ndim == 2:
         m = m[None]
     flat = points.flatten(2)
-    moved = torch.baddbmm(m[:, :3, 3:].expand(len(flat), -1, -1), m[:, :3, :3].expand(len(flat), -1, -1), flat)
+    with without_autocast(points.device.type):
+        moved = torch.baddbmm(m[:, :3, 3:].expand(len(flat), -1, -1), m[:, :3, :3].expand(len(flat), -1, -1), flat)
     return moved.reshape(points.shape)
 
 
@@ -214,7 +219,8 @@ def jacobian_matrix(map_ras: Tensor, grid: Grid) -> Tensor:
     check_on_grid(map_ras, grid, "map")
     by_index = torch.stack([derivative(map_ras, axis) for axis in (4, 3, 2)], dim=2)  # d / d (i, j, k)
     index_by_ras = matrix_tensor(grid.ras_to_ijk[:3, :3], map_ras)
-    return torch.einsum("nrcdhw,cx->nrxdhw", by_index, index_by_ras)
+    with without_autocast(map_ras.device.type):
+        return torch.einsum("nrcdhw,cx->nrxdhw", by_index, index_by_ras)
 
 
 def jacobian_determinant(map_ras: Tensor, grid: Grid) -> Tensor:
@@ -232,7 +238,8 @@ def diagonal_product(map_ras: Tensor, grid: Grid) -> Tensor:
     compare with published counts.
     """
     check_on_grid(map_ras, grid, "map")
-    along_axes = torch.einsum("rc,nrdhw->ncdhw", matrix_tensor(grid.direction_ras, map_ras), map_ras)
+    with without_autocast(map_ras.device.type):
+        along_axes = torch.einsum("rc,nrdhw->ncdhw", matrix_tensor(grid.direction_ras, map_ras), map_ras)
     product = torch.ones_like(map_ras[:, :1])
     for channel, (axis, spacing) in enumerate(zip((4, 3, 2), grid.spacing_mm, strict=True)):
         product = product * derivative(along_axes[:, channel : channel + 1], axis) / spacing

@@ -22,11 +22,12 @@ def apply_along_axes(values: Tensor, matrices: AxisMatrices) -> Tensor:
     """Multiply (N, C, D, H, W) along D, H and W: (N, C, D', H', W') for matrices (D', D), (H', H), (W', W).
 
     Never in half precision, not even under autocast, which would otherwise turn the products to it.
+    On CUDA leave TF32 matrix products off (PyTorch's default): window sums need all of float32.
     """
     n, c, d, h, w = values.shape
     along_d, along_h, along_w = matrices
     (to_d, to_h, to_w) = (len(m) for m in matrices)
-    with _without_autocast(values.device.type):
+    with without_autocast(values.device.type):
         result = values.reshape(-1, w) @ along_w.T
         result = torch.bmm(along_h.expand(n * c * d, to_h, h), result.view(n * c * d, h, to_w))
         result = torch.bmm(along_d.expand(n * c, to_d, d), result.view(n * c, d, to_h * to_w))
@@ -60,7 +61,8 @@ def window_matrix(size: int, window: int, stride: int, dilation: int) -> npt.NDA
     return matrix
 
 
-def _without_autocast(device_type: str) -> contextlib.AbstractContextManager[object]:
+def without_autocast(device_type: str) -> contextlib.AbstractContextManager[object]:
+    """A context in which matrix products keep float32, whatever mixed precision surrounds it."""
     if torch.amp.is_autocast_available(device_type):
         return torch.autocast(device_type, enabled=False)
     return contextlib.nullcontext()

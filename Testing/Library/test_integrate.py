@@ -213,6 +213,16 @@ def test_single_precision_agrees_with_double(oblique_grid):
         assert (single - exact).abs().max() < 1e-3
 
 
+def test_mixed_precision_leaves_the_integration_in_single(oblique_grid):
+    velocity = smooth_velocity(oblique_grid, 2.0).float()
+    initial = positions(oblique_grid).float()
+    expected = [exponential(velocity, oblique_grid), advect(initial, velocity, oblique_grid)]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = [exponential(velocity, oblique_grid), advect(initial, velocity, oblique_grid)]
+    for a, b in zip(found, expected, strict=True):
+        assert torch.equal(a, b)
+
+
 def test_a_batch_is_integrated_field_by_field(ras_grid):
     velocity = torch.cat([smooth_velocity(ras_grid, 2.0, 1), smooth_velocity(ras_grid, 2.0, 2)])
     for method in INTEGRATORS:

@@ -125,6 +125,26 @@ def test_every_operation_keeps_its_input_s_dtype(oblique_grid, dtype):
     assert {result.dtype for result in results} == {dtype}
 
 
+def test_mixed_precision_does_not_move_points(oblique_grid):
+    map_ras = maps.from_displacement(smooth_random((1, 3, *oblique_grid.shape), 1).float(), oblique_grid)
+    image = smooth_random((1, 1, *oblique_grid.shape), 2).float()
+
+    def results() -> list[torch.Tensor]:
+        return [
+            maps.apply_matrix(oblique_grid.ras_to_unit, map_ras),
+            maps.warp(image, oblique_grid, map_ras),
+            maps.jacobian_matrix(map_ras, oblique_grid),
+            maps.jacobian_determinant(map_ras, oblique_grid),
+            maps.diagonal_product(map_ras, oblique_grid),
+        ]
+
+    expected = results()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = results()
+    for a, b in zip(found, expected, strict=True):
+        assert torch.equal(a, b)
+
+
 # -- composition ------------------------------------------------------------------------------------
 
 
