@@ -38,7 +38,7 @@ class CommandLine(click.Group):
                 _fail(ctx, f"memory ran out; {advice}", ResourceError.exit_code)
             _fail(
                 ctx,
-                f"unexpected {type(error).__name__}: {error}; this is a fault of the program: "
+                f"unexpected {type(error).__name__}: {' '.join(str(error).split())}; this is a fault of the program: "
                 "please report it with what --debug prints",
                 _BUG_EXIT_CODE,
             )

@@ -31,10 +31,13 @@ def _bar() -> Iterator[Progress]:
     with tqdm(total=100, bar_format=layout, file=sys.stderr, leave=False) as bar:
 
         def update(stage: str, fraction: float, loss: float | None) -> None:
+            new_stage = not bar.desc.startswith(stage)
             bar.set_description_str(stage, refresh=False)
             if loss is not None:
                 bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
             bar.update(100 * fraction - bar.n)
+            if new_stage:
+                bar.refresh()
 
         yield update
 

@@ -77,7 +77,8 @@ def output_folder(
     present = [name for name in names if (target / name).exists()]
     if present and not overwrite:
         raise FileError(
-            f"{target}: already holds {present[0]} from an earlier run; choose another folder, or allow overwriting"
+            f"{target}: already holds {present[0]} from an earlier run; "
+            "choose another folder, or overwrite it (--overwrite)"
         )
     made = _make_folders(target)
     staging: Path | None = None

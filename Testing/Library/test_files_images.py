@@ -134,6 +134,16 @@ def test_a_damaged_archive(tmp_path: Path) -> None:
     assert "damaged" in str(refusal(path))
 
 
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_voxels_that_itk_would_turn_into_zero(suffix: str, dtype: str, bad: float, tmp_path: Path) -> None:
+    values = VALUES.astype(dtype)
+    values[-1, -1, -2:] = bad
+    write_image(Image(values, GRID), tmp_path / f"a{suffix}")
+    assert "2 voxels are NaN or infinite" in str(refusal(tmp_path / f"a{suffix}"))
+
+
 def write_array(path: Path, shape: tuple[int, ...], *, vector: bool = False) -> Path:
     values = np.random.default_rng(0).integers(0, 99, shape).astype(np.uint8)
     sitk.WriteImage(sitk.GetImageFromArray(values, isVector=vector), str(path))

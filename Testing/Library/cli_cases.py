@@ -1,0 +1,111 @@
+"""What the tests of the command line share: small images on disk, and a register that takes no time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from click.testing import CliRunner, Result
+
+from JointRegistrationLib.cli import cli
+from JointRegistrationLib.config import RegistrationConfig
+from JointRegistrationLib.files import write_image, write_labels
+from JointRegistrationLib.geometry import Grid, transform_points
+from JointRegistrationLib.image import Image
+from JointRegistrationLib.result import FoldCount, RegistrationResult
+
+FIXED_GRID = Grid((18, 16, 14), (2.0, 2.0, 2.5), (-17.0, -15.0, -16.0))
+MOVING_GRID = Grid((16, 18, 15), (2.2, 1.9, 2.4), (17.0, 16.0, -17.0), ((-1, 0, 0), (0, -1, 0), (0, 0, 1)))
+ALL_NAMES = {
+    "warped.nrrd",
+    "warped_labels.nrrd",
+    "transform.h5",
+    "inverse_transform.h5",
+    "affine.tfm",
+    "log2_jacobian.nrrd",
+    "metrics.json",
+}
+
+
+def positions(grid: Grid) -> np.ndarray:
+    """(k, j, i, 3) RAS mm."""
+    k, j, i = np.indices(grid.shape)
+    return transform_points(grid.ijk_to_ras, np.stack([i, j, k], axis=-1))
+
+
+def blobs(grid: Grid, shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> np.ndarray:
+    """Three smooth blobs, values 0 to about 100."""
+    points = positions(grid) - np.asarray(shift_mm)
+    centres = ((0, 0, 0, 100.0), (7, -5, 4, 70.0), (-8, 6, -6, 50.0))
+    squared = [(w, ((points - np.array(c)) ** 2).sum(-1)) for *c, w in centres]
+    return sum(w * np.exp(-d / 40) for w, d in squared).astype(np.float32)
+
+
+def write_inputs(folder: Path) -> dict[str, Path]:
+    """A fixed and a moving image, 2 mm apart, with label maps and landmarks; their paths by name."""
+    shift = (2.0, -1.0, 0.5)
+    paths = {
+        "fixed": folder / "fixed.nii.gz",
+        "moving": folder / "moving.nrrd",
+        "fixed_labels": folder / "fixed_labels.nii.gz",
+        "moving_labels": folder / "moving_labels.nrrd",
+        "fixed_points": folder / "fixed.csv",
+        "moving_points": folder / "moving.csv",
+    }
+    fixed, moving = blobs(FIXED_GRID), blobs(MOVING_GRID, shift)
+    write_image(Image(fixed, FIXED_GRID), paths["fixed"])
+    write_image(Image(moving, MOVING_GRID), paths["moving"])
+    write_labels(Image((fixed > 20).astype(np.uint8) + (fixed > 60), FIXED_GRID), paths["fixed_labels"])
+    write_labels(Image((moving > 20).astype(np.uint8) + (moving > 60), MOVING_GRID), paths["moving_labels"])
+    points = np.array([[0, 0, 0], [7, -5, 4], [-8, 6, -6], [3, 3, 3]], dtype=float)
+    np.savetxt(paths["fixed_points"], points, delimiter=",")
+    np.savetxt(paths["moving_points"], points + shift, delimiter=",")
+    return paths
+
+
+def fake_result(fixed: Image, moving: Image, config: RegistrationConfig, shift_mm: np.ndarray) -> RegistrationResult:
+    """A pure shift, as a result."""
+    affine = np.eye(4)
+    affine[:3, 3] = shift_mm
+    return RegistrationResult(
+        fixed_grid=fixed.grid,
+        moving_grid=moving.grid,
+        affine_ras=affine,
+        displacement_field_mm=np.broadcast_to(shift_mm, (*fixed.grid.shape, 3)).astype(np.float32),
+        inverse_displacement_field_mm=np.broadcast_to(-shift_mm, (*moving.grid.shape, 3)).astype(np.float32),
+        jacobian_determinant=np.full(fixed.grid.shape, 2.0, np.float32),
+        warped=fixed.array.astype(np.float32),
+        folds=FoldCount(0, 0.0, 0),
+        similarity_before=0.5,
+        similarity_after=0.9,
+        inverse_error_mean_mm=0.0,
+        inverse_error_max_mm=float("nan"),
+        timings_s={"total": 0.1},
+        config=config,
+        device="cpu",
+        notes=("a note",),
+    )
+
+
+class FakeRegister:
+    """Stands in for ``inference.register``; remembers what it was given."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+        self.given: dict[str, Any] = {}
+
+    def __call__(self, fixed: Image, moving: Image, config: RegistrationConfig, **given: Any) -> RegistrationResult:
+        self.given = {"fixed": fixed, "moving": moving, "config": config, **given}
+        if given["progress"] is not None:
+            given["progress"]("affine", 0.1, None)
+            given["progress"]("affine", 0.2, 0.25)
+            given["progress"]("finishing", 1.0, None)
+        if self.error is not None:
+            raise self.error
+        return fake_result(fixed, moving, config, np.array([2.0, -1.0, 0.5]))
+
+
+def run(*arguments: object) -> Result:
+    """The command line in this process."""
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])

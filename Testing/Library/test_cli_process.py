@@ -1,0 +1,179 @@
+"""The program as a process of its own: signals, limits of the system, what reaches the terminal, start-up."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_cases import ALL_NAMES, write_inputs
+
+from JointRegistrationLib import __version__
+from JointRegistrationLib.files import write_image
+from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.image import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = [sys.executable, "-m", "JointRegistrationLib"]
+SLOW_CONFIG = '{"affine": {"iterations": 10000, "tolerance": 0.0}, "vsvf": {"iterations": 10000, "tolerance": 0.0}}'
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def program(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [*PROGRAM, *map(str, arguments)]
+    return subprocess.run(  # type: ignore[call-overload,no-any-return]
+        command, capture_output=True, text=True, check=False, timeout=120, env=environment(), **options
+    )
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> dict[str, Path]:
+    return write_inputs(tmp_path)
+
+
+# -- start-up and the terminal --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("register", "--help"), ("info", "-h")])
+def test_help_answers_at_once(arguments: tuple[str, ...]) -> None:
+    before = os.times().children_user
+    done = program(*arguments)
+    assert os.times().children_user - before < 0.5
+    assert done.returncode == 0
+    assert "Usage: joint-registration" in done.stdout
+    assert done.stderr == ""
+
+
+def test_help_imports_neither_torch_nor_simpleitk() -> None:
+    code = (
+        "import sys; from JointRegistrationLib.cli import cli; cli(['--help'], standalone_mode=False); "
+        "sys.exit(bool({'torch', 'SimpleITK'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_version() -> None:
+    assert program("--version").stdout.strip() == f"joint-registration, version {__version__}"
+
+
+@pytest.mark.parametrize("name", ["bad.mha", "bad.h5", "bad.tfm", "bad.nii.gz"])
+def test_only_one_sentence_reaches_the_terminal(name: str, tmp_path: Path) -> None:
+    """ITK's and HDF5's own messages on standard error stay away."""
+    if name == "bad.mha":
+        write_image(Image(np.eye(8, dtype=np.float32)[None].repeat(8, 0), Grid((8, 8, 8))), tmp_path / name)
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-100])
+    else:
+        (tmp_path / name).write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 3000)
+    done = program("info", tmp_path / name)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith(f"Error: {tmp_path / name}")
+
+
+# -- Ctrl-C ---------------------------------------------------------------------------------------------------
+
+
+def started(inputs: dict[str, Path], out: Path, *, until: str) -> subprocess.Popen[str]:
+    """A long run, returned when it reports the stage ``until``."""
+    config = inputs["fixed"].parent / "slow.json"
+    config.write_text(SLOW_CONFIG)
+    command = [*PROGRAM, "register", *map(str, (inputs["fixed"], inputs["moving"])), "-o", str(out)]
+    process = subprocess.Popen(
+        [*command, "--config", str(config)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith(until):
+            return process
+    raise AssertionError(f"ended before the stage {until}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminate"])
+@pytest.mark.parametrize("existing", [False, True], ids=["new folder", "existing folder"])
+def test_stopping_a_run(number: signal.Signals, existing: bool, inputs: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "results" / "out"
+    if existing:
+        out.mkdir(parents=True)
+        (out / "notes.txt").write_text("mine")
+    process = started(inputs, out, until="affine")
+    process.send_signal(number)
+    process.send_signal(number)  # an impatient second one changes nothing
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert stdout == ""
+    assert [line for line in stderr.splitlines() if "%)" not in line] == ["Error: cancelled; nothing was written"]
+    left = sorted(path.name for path in tmp_path.rglob("*") if path not in inputs.values())
+    assert left == (["notes.txt", "out", "results", "slow.json"] if existing else ["slow.json"])
+
+
+# -- no space -------------------------------------------------------------------------------------------------
+
+
+def test_too_little_space_is_said_before_computing(inputs: dict[str, Path], tmp_path: Path) -> None:
+    """The limit on a file's size stands for a quota."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50000, 50000))
+
+    done = program("register", inputs["fixed"], inputs["moving"], "-o", tmp_path / "out", preexec_fn=limit)
+    assert done.returncode == 4
+    assert len(done.stderr.splitlines()) == 1, "no stage was begun"
+    assert f"{tmp_path / 'out'}: there is not enough space" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        pytest.skip("needs the right to mount a small file system")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk(inputs: dict[str, Path], small_disk: Path) -> None:
+    done = program("register", inputs["fixed"], inputs["moving"], "-o", small_disk / "out")
+    assert done.returncode == 4
+    assert "there is not enough space" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(small_disk.iterdir()) == []
+
+
+def test_a_read_only_disk(inputs: dict[str, Path], small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    done = program("register", inputs["fixed"], inputs["moving"], "-o", small_disk / "out")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"Error: {small_disk / 'out'}: cannot be written (Read-only file system); choose a folder you can write to\n"
+    )
+
+
+def test_results_can_go_straight_onto_another_disk(inputs: dict[str, Path], small_disk: Path, tmp_path: Path) -> None:
+    """The staging folder lies on the same file system as the results, or moving them would fail."""
+    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+    config = tmp_path / "config.json"
+    config.write_text('{"affine": {"levels": [4], "iterations": 1}, "preprocess": {"max_working_voxels": 1000}}')
+    done = program(
+        "register", inputs["fixed"], inputs["moving"], "-o", small_disk, "--method", "affine-opt", "--config", config
+    )
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in small_disk.iterdir()} == ALL_NAMES - {"warped_labels.nrrd"}
