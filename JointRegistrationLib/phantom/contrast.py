@@ -13,7 +13,7 @@ from .shape import check_range
 
 #: Tissues by number in a full tissue map.
 TISSUES = (
-    "air", "skin", "fat", "muscle", "hoffa", "nerve", "vessel", "fluid", "tendon", "meniscus", "ligament",
+    "air", "skin", "fat", "deep fat", "muscle", "hoffa", "nerve", "vessel", "fluid", "tendon", "meniscus", "ligament",
     "cartilage", "cortical bone", "marrow",
 )  # fmt: skip
 TISSUE_INDEX = {name: number for number, name in enumerate(TISSUES)}
@@ -22,10 +22,10 @@ TISSUE_INDEX = {name: number for number, name in enumerate(TISSUES)}
 #: Hoffa's pad, muscle, cartilage, fluid; the air level subtracted), the dark tissues estimated beside them.
 DESS_SIGNAL: Mapping[str, float] = MappingProxyType(
     {
-        "air": 0.0, "skin": 0.62, "fat": 0.27, "muscle": 1.0, "hoffa": 0.30, "nerve": 0.55, "vessel": 0.72,
-        "fluid": 2.6, "tendon": 0.16, "meniscus": 0.22, "ligament": 0.42, "cartilage": 1.12, "cortical bone": 0.03,
-        "marrow": 0.085,
-    }  # fmt: skip
+        "air": 0.0, "skin": 0.5, "fat": 0.23, "deep fat": 0.34, "muscle": 1.0, "hoffa": 0.31, "nerve": 0.55, "vessel": 0.72,
+        "fluid": 2.6, "tendon": 0.16, "meniscus": 0.22, "ligament": 0.5, "cartilage": 1.12, "cortical bone": 0.03,
+        "marrow": 0.055,
+    }
 )
 
 
@@ -49,9 +49,9 @@ class ContrastConfig:
 
     signal: Mapping[str, float] = field(default_factory=lambda: DESS_SIGNAL)
     intensity: float = 200.0
-    noise: float = 0.022
+    noise: float = 0.038
     coils: int = 8
-    coil_gain: float = 0.5
+    coil_gain: float = 1.0
     bias: float = 0.08
     texture: float = 1.0
 

@@ -136,7 +136,7 @@ def random_deformation(
     return Deformation(affine, velocity)
 
 
-def _affine(matrix: npt.NDArray[np.float64], points: Tensor) -> Tensor:
+def _affine(matrix: npt.NDArray[np.floating], points: Tensor) -> Tensor:
     m = torch.as_tensor(matrix.astype(np.float32), device=points.device)
     return torch.addmm(m[:3, 3:], m[:3, :3], points)
 

@@ -6,7 +6,6 @@ Points are tensors (3, M), rows x, y, z; results are (M,).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +40,10 @@ def capsule(points: Tensor, start: Sequence[float], end: Sequence[float], radius
 def smooth_union(distances: Sequence[Tensor], softness_mm: float) -> Tensor:
     """Union with rounded creases."""
     return -softness_mm * torch.logsumexp(torch.stack(list(distances)) / -softness_mm, dim=0)
+
+
+_SMOOTHING_MM = 4.0  # of the table along z, one standard deviation
+_REACH = 120  # table steps: three standard deviations
 
 
 class EllipsoidUnion:
@@ -97,54 +100,58 @@ class Polynomial:
         return total
 
 
-@dataclass(frozen=True)
-class Tube:
-    """A structure that runs along z: rows of (z, x, y, half width in x, half width in y), mm, z descending."""
-
-    name: str
-    tissue: str
-    knots: tuple[tuple[float, float, float, float, float], ...]
-
-
 class TubeBundle:
-    """Tubes with elliptic sections, evaluated together from tables along z.
+    """Structures that run along z with elliptic sections, evaluated together from tables along z.
 
     Args:
-        tubes: the tubes.
+        courses: rows of (z, x, y, half width in x, half width in y) each, mm, z descending.
         girth: factor on every half width.
+        taper_mm: length over which the ends are rounded off.
     """
 
-    _STEP_MM = 0.25
+    _STEP_MM = 0.1
     _LOW_MM, _HIGH_MM = -140.0, 160.0
 
-    def __init__(self, tubes: Sequence[Tube], device: torch.device | str, girth: float = 1.0) -> None:
+    def __init__(
+        self,
+        courses: Sequence[Sequence[Sequence[float]]],
+        device: torch.device | str,
+        girth: float = 1.0,
+        taper_mm: float = 0.1,
+    ) -> None:
+        self._taper_mm = taper_mm
         z = np.arange(self._LOW_MM, self._HIGH_MM, self._STEP_MM)
-        rows = np.stack([self._profile(tube, z) for tube in tubes])  # tube, (x, y, rx, ry, end), z
+        rows = np.stack([self._profile(course, z) for course in courses])  # course, (x, y, rx, ry, end), z
         rows[:, 2:4] *= girth
         self._table = _tensor(rows.reshape(-1, len(z)), device)
-        self._count = len(tubes)
+        self._count = len(courses)
 
-    def _profile(self, tube: Tube, z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        knots = np.asarray(tube.knots)[::-1]
-        kernel = np.exp(-0.5 * (np.arange(-60, 61) * self._STEP_MM / 4.0) ** 2)
+    def _profile(self, course: Sequence[Sequence[float]], z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        knots = np.asarray(course)[::-1]
+        kernel = np.exp(-0.5 * (np.arange(-_REACH, _REACH + 1) * self._STEP_MM / _SMOOTHING_MM) ** 2)
         kernel /= kernel.sum()
         rows = []
         for column in range(1, 5):
             values = np.interp(z, knots[:, 0], knots[:, column])
-            rows.append(np.convolve(np.pad(values, 60, mode="edge"), kernel, mode="valid"))
+            rows.append(np.convolve(np.pad(values, _REACH, mode="edge"), kernel, mode="valid"))
         middle, half = (knots[0, 0] + knots[-1, 0]) / 2, (knots[-1, 0] - knots[0, 0]) / 2
-        rows.append(np.abs(z - middle) - half)
+        end = np.abs(z - middle) - half
+        taper = np.sqrt(np.clip(1 - np.clip(1 + end / self._taper_mm, 0, 1) ** 2, 0.0025, 1))
+        rows[2], rows[3] = rows[2] * taper, rows[3] * taper
+        rows.append(end)
         return np.stack(rows)
 
     def __call__(self, points: Tensor) -> Tensor:
-        """Distances (number of tubes, M)."""
+        """Distances (number of courses, M)."""
         index = ((points[2] - self._LOW_MM) / self._STEP_MM).round_().clamp_(0, self._table.shape[1] - 1).long()
         x, y, rx, ry, end = self._table[:, index].view(self._count, 5, -1).unbind(1)
         u = (points[0] - x) / rx
         v = (points[1] - y) / ry
         value = (u * u + v * v).add_(1e-6).sqrt_()
         slope = ((u / rx).square_() + (v / ry).square_()).add_(1e-8).sqrt_()
-        return torch.maximum(value.mul(value - 1).div_(slope), end)
+        distance = value.mul(value - 1).div_(slope)
+        beyond = (distance.clamp(min=0).square_() + end.clamp(min=0).square_()).sqrt_()  # round caps
+        return torch.where(end > 0, beyond, distance)
 
 
 def _rotations(quaternions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -71,8 +71,9 @@ def make_knee(
         ConfigError: if the seed is none.
     """
     check_seed("make_knee", seed)
-    anatomy = KneeAnatomy(shape or KneeShape(), device)
-    return render_anatomy(anatomy, grid or working_grid(), contrast or ContrastConfig(), seed, (shape or KneeShape()).seed, device)
+    shape = shape or KneeShape()
+    anatomy = KneeAnatomy(shape, device)
+    return render_anatomy(anatomy, grid or working_grid(), contrast or ContrastConfig(), seed, shape.seed, device)
 
 
 def render_anatomy(
@@ -89,8 +90,8 @@ def render_anatomy(
     Args:
         point_map: where each RAS point (3, M) of the grid lies in the anatomy; None for right there.
     """
-    voxel_mm = float(np.prod(grid.spacing_mm) ** (1 / 3))
-    texture = TissueTexture(texture_seed, contrast.texture, device)
+    voxel_mm = grid.voxel_volume_mm3 ** (1 / 3)
+    texture = TissueTexture(texture_seed, contrast.texture, 0.8 * max(grid.spacing_mm), device)
     count = grid.num_voxels
     signal = torch.empty(count, device=device)
     air = torch.empty(count, device=device)

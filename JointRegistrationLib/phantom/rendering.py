@@ -42,7 +42,7 @@ def render_dess(
     """
     contrast = contrast or ContrastConfig()
     fractions = _as_fractions(torch.as_tensor(tissues), grid)
-    texture = TissueTexture(seed, contrast.texture, fractions.device)
+    texture = TissueTexture(seed, contrast.texture, 0.8 * max(grid.spacing_mm), fractions.device)
     center = fractions.new_tensor(grid.center_ras)[:, None]
     flat = fractions.flatten(1)
     points = maps.identity(grid, device=fractions.device).flatten(2)[0]
@@ -90,8 +90,9 @@ def _coil_gain(body: Tensor, grid: Grid, strength: float) -> Tensor:
     """Brighter towards the surface: 1 deep inside, 1 + strength at the skin, smooth over centimetres."""
     if strength == 0.0:
         return torch.ones_like(body)
-    coarse_shape = [max(2, round(n * s / 6.0)) for n, s in zip(grid.shape, reversed(grid.spacing_mm), strict=True)]
-    coarse = F.adaptive_avg_pool3d(body[None, None], coarse_shape)
+    spacing = tuple(reversed(grid.spacing_mm))
+    d, h, w = (max(2, round(n * s / 12.0)) for n, s in zip(grid.shape, spacing, strict=True))
+    coarse = F.adaptive_avg_pool3d(body[None, None], (d, h, w))
     for _ in range(4):
         coarse = F.avg_pool3d(F.pad(coarse, (1,) * 6, mode="replicate"), 3, stride=1)
     smooth = F.interpolate(coarse, size=body.shape, mode="trilinear", align_corners=False)[0, 0]

@@ -108,7 +108,7 @@ class KneeShape:
     patella_ratio: float = 1.0
     patella_height_mm: float = 0.0
     meniscus_ratio: float = 1.0
-    effusion_mm: float = 1.5
+    effusion_mm: float = 2.0
     fat_mm: float = 7.0
     muscle_ratio: float = 1.0
     irregularity_mm: float = 0.8

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from .implicit import EllipsoidUnion, Polynomial, Tube, TubeBundle, smoothstep
+from .implicit import EllipsoidUnion, Polynomial, TubeBundle, smoothstep
 from .mean_bones import COVERAGE, COVERAGE_ORIGIN, ELLIPSOIDS, MEAN_WIDTH_MM, UNION_SOFTNESS_MM
 from .shape import LESION_SITES, KneeShape
 
@@ -21,18 +21,15 @@ FLEXION_AXIS_YZ = (-11.0, 23.0)
 _PATELLA_CENTER = (1.0, 50.0, 36.0)
 _FEMOROTIBIAL_GAP_MM = 0.25
 _PATELLOFEMORAL_GAP_MM = 0.7
+_COMPARTMENT_DISTANCE_MM = 42.0
 
-_FIBULA = Tube(
-    "fibula",
-    "bone",
-    (
-        (-7.0, 36.0, -21.0, 3.5, 4.0),
-        (-12.0, 36.0, -20.0, 7.5, 8.0),
-        (-20.0, 35.5, -19.0, 8.5, 9.0),
-        (-32.0, 35.0, -18.0, 7.0, 7.0),
-        (-45.0, 34.0, -17.0, 5.5, 6.0),
-        (-130.0, 34.0, -16.0, 5.5, 6.5),
-    ),
+_FIBULA = (
+    (-7.0, 36.0, -21.0, 3.5, 4.0),
+    (-12.0, 36.0, -20.0, 7.5, 8.0),
+    (-20.0, 35.5, -19.0, 8.5, 9.0),
+    (-32.0, 35.0, -18.0, 7.0, 7.0),
+    (-45.0, 34.0, -17.0, 5.5, 6.0),
+    (-130.0, 34.0, -16.0, 5.5, 6.5),
 )
 
 Distances = dict[str, Tensor]
@@ -55,13 +52,15 @@ class Skeleton:
         self._fibula = TubeBundle([_FIBULA], device)
         self._half_flexion = math.radians(shape.flexion_deg) / 2
         self._femur_shift_z = 0.0
+        self._femur_tilt = 0.0  # about y: both condyles must reach the plateau
         self._patella_shift_y = 0.0
         self._settle(device)
 
     def femur_frame(self, points: Tensor) -> Tensor:
         """Points of the posed knee in the frame of the unposed femur."""
         x, y, z = turn(points, -self._half_flexion)
-        return torch.stack([x, y, z - self._femur_shift_z])
+        z = z - self._femur_shift_z
+        return torch.stack([x - self._femur_tilt * z, y, z + self._femur_tilt * x])
 
     def tibia_frame(self, points: Tensor) -> Tensor:
         """Points of the posed knee in the frame of the unposed tibia."""
@@ -110,21 +109,18 @@ class Skeleton:
     def _settle(self, device: torch.device | str) -> None:
         """Move femur and patella until the cartilages almost touch."""
         contact = _lattice((-36, 36), (-26, 26), (-8, 18), device)
-        for _ in range(4):
-            local = self.tibia_frame(contact)  # lattice in the posed frame: good enough at half flexion
-            tibia = self._bone("tibia", local)["tibia_cartilage"]
-            gap = self._gap(tibia, self._bone("femur", self.femur_frame(contact))["femur_cartilage"])
-            self._femur_shift_z += _FEMOROTIBIAL_GAP_MM - gap
+        tibia = self._bone("tibia", self.tibia_frame(contact))["tibia_cartilage"]
+        lateral = contact[0] > 0
+        for _ in range(5):
+            femur = self._bone("femur", self.femur_frame(contact))["femur_cartilage"]
+            gaps = [_gap(femur[side], tibia[side]) for side in (~lateral, lateral)]
+            self._femur_shift_z += _FEMOROTIBIAL_GAP_MM - sum(gaps) / 2
+            self._femur_tilt += (gaps[1] - gaps[0]) / _COMPARTMENT_DISTANCE_MM
         front = _lattice((-26, 28), (22, 62), (8, 66), device)
         for _ in range(4):
             femur = self._bone("femur", self.femur_frame(front))["femur_cartilage"]
             patella = self._bone("patella", self.patella_frame(front))["patella_cartilage"]
-            self._patella_shift_y += _PATELLOFEMORAL_GAP_MM - self._gap(femur, patella)
-
-    @staticmethod
-    def _gap(first: Tensor, second: Tensor) -> float:
-        """Width of the gap between two bodies (negative: overlap), from their distances on a lattice."""
-        return 2 * float(torch.maximum(first, second).min())
+            self._patella_shift_y += _PATELLOFEMORAL_GAP_MM - _gap(femur, patella)
 
 
 def turn(points: Tensor, angle: float | Tensor) -> Tensor:
@@ -137,3 +133,8 @@ def turn(points: Tensor, angle: float | Tensor) -> Tensor:
 def _lattice(x: tuple[int, int], y: tuple[int, int], z: tuple[int, int], device: torch.device | str) -> Tensor:
     axes = [torch.arange(low, high + 0.1, 1.5, device=device) for low, high in (x, y, z)]
     return torch.stack([a.reshape(-1) for a in torch.meshgrid(*axes, indexing="ij")])
+
+
+def _gap(first: Tensor, second: Tensor) -> float:
+    """Width of the gap between two bodies (negative: overlap), from their distances on a lattice."""
+    return 2 * float(torch.maximum(first, second).min())
