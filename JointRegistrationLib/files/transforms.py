@@ -2,7 +2,8 @@
 
 A file written here from fixed-grid data maps a fixed point to its moving point: SimpleITK's
 ``Resample`` takes it as it is, ANTs lists it in ``-t``, Slicer puts it on the *from parent* side of
-the transform node for the moving image.
+the transform node for the moving image. Between lattice points ITK interpolates linearly and Slicer
+cubically; at the lattice points both agree.
 """
 
 from __future__ import annotations
