@@ -67,9 +67,7 @@ def total_field(grid: Grid, affine: np.ndarray = AFFINE) -> np.ndarray:
 def blobs(grid: Grid) -> np.ndarray:
     points = lattice(grid)
     centres = ((0, 0, 0, 1.0), (8, -5, 4, 0.7), (-9, 7, -6, 0.5))
-    return sum(
-        w * np.exp(-((points - np.array(c)) ** 2).sum(-1) / 60) for *c, w in centres
-    ).astype(np.float32)
+    return sum(w * np.exp(-((points - np.array(c)) ** 2).sum(-1) / 60) for *c, w in centres).astype(np.float32)
 
 
 def random_points_inside(grid: Grid, n: int = 40) -> np.ndarray:
