@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+import vtk
 
 ORIENTATIONS = ("Sagittal", "Coronal", "Axial")
 
@@ -39,6 +40,10 @@ class SlicePlane:
         self.logic.SetMRMLApplicationLogic(appLogic)
         self.logic.SetMRMLScene(scene)
         self.logic.AddSliceNode(_VIEW_NAME)
+        self._appLogic = appLogic
+        if appLogic.GetSliceLogics() is None:
+            appLogic.SetSliceLogics(vtk.vtkCollection())
+        appLogic.GetSliceLogics().AddItem(self.logic)  # displayable managers ask there for a view's layers
         self.node = self.logic.GetSliceNode()
         self.node.SetMappedInLayout(1)
         for node in self._ownNodes():
@@ -71,10 +76,13 @@ class SlicePlane:
     def setLayers(self, background: Any, foreground: Any, foregroundOpacity: float) -> None:
         """Blend the volume node ``foreground`` (or None) over ``background``."""
         composite = self.logic.GetSliceCompositeNode()
+        # As an interaction: colour legends follow only changes of layers that a user could have made.
+        self.logic.StartSliceCompositeNodeInteraction(composite.BackgroundVolumeFlag | composite.ForegroundVolumeFlag)
         composite.SetBackgroundVolumeID(background.GetID())
         composite.SetForegroundVolumeID(foreground.GetID() if foreground else None)
         composite.SetForegroundOpacity(foregroundOpacity if foreground else 0.0)
         composite.SetLabelVolumeID(None)
+        self.logic.EndSliceCompositeNodeInteraction()
 
     def imageConnection(self) -> Any:
         """VTK output port of the blended RGBA image."""
@@ -84,6 +92,7 @@ class SlicePlane:
     def close(self) -> None:
         """Remove the view nodes."""
         nodes = self._ownNodes()
+        self._appLogic.GetSliceLogics().RemoveItem(self.logic)
         self.logic.SetMRMLScene(None)
         for node in nodes:
             if node.GetScene() is not None:
@@ -132,11 +141,6 @@ def rasBounds(volumeNode: Any) -> np.ndarray:
     bounds = np.zeros(6)
     volumeNode.GetRASBounds(bounds)
     return bounds.reshape(3, 2)
-
-
-def matrixArray(matrix: Any) -> np.ndarray:
-    """A ``vtkMatrix4x4`` as an array."""
-    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
 
 
 def _ensureOrientationPresets(scene: Any) -> None:

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import vtk
+from JointRegistrationLib.geometry import transform_points
+from JointRegistrationMRML.nodes import numpyMatrix, transformPoints
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+from vtk.util.numpy_support import vtk_to_numpy
 
-from .slice_plane import IN_PLANE, SlicePlane, matrixArray, rasBounds
+from .slice_plane import IN_PLANE, SlicePlane, rasBounds
 
 _DPI = 100
 
@@ -82,8 +84,7 @@ class SlicePlotRenderer:
     def _pixelsRas(self, size: tuple[int, int], stepPx: int = 1) -> np.ndarray:
         x, y = np.meshgrid(np.arange(0, size[0], stepPx), np.arange(0, size[1], stepPx))
         xy = np.stack([x, y, np.zeros_like(x)], axis=-1).astype(float)
-        matrix = matrixArray(self._plane.node.GetXYToRAS())
-        return xy @ matrix[:3, :3].T + matrix[:3, 3]
+        return transform_points(numpyMatrix(self._plane.node.GetXYToRAS()), xy)
 
     def _drawOutlines(self, axes: Any, node: Any, size: tuple[int, int]) -> None:
         points = self._pixelsRas(size)
@@ -106,9 +107,8 @@ class SlicePlotRenderer:
         stepPx = max(1, round(1.0 / mmPerPx))
         every = max(1, round(spacingMm / (stepPx * mmPerPx)))
         points = self._pixelsRas(size, stepPx)
-        moved = _transformPoints(node.GetTransformToParent(), points)
-        toXY = np.linalg.inv(matrixArray(self._plane.node.GetXYToRAS()))
-        xy = moved @ toXY[:3, :3].T + toXY[:3, 3]
+        moved = transformPoints(node.GetTransformToParent(), points.reshape(-1, 3)).reshape(points.shape)
+        xy = transform_points(np.linalg.inv(numpyMatrix(self._plane.node.GetXYToRAS())), moved)
         for line in [*xy[::every], *xy.transpose(1, 0, 2)[::every]]:
             axes.plot(line[:, 0], line[:, 1], color="#7fd34f", linewidth=0.8)
 
@@ -121,21 +121,13 @@ def _segmentMask(node: Any, segmentID: str, labelValue: int, points: np.ndarray)
         return outside
     matrix = vtk.vtkMatrix4x4()
     labels.GetWorldToImageMatrix(matrix)
-    toIjk = matrixArray(matrix)
     extent = np.asarray(labels.GetExtent()).reshape(3, 2)
-    ijk = np.rint(points @ toIjk[:3, :3].T + toIjk[:3, 3]).astype(int) - extent[:, 0]
+    ijk = np.rint(transform_points(numpyMatrix(matrix), points)).astype(int) - extent[:, 0]
     sizes = extent[:, 1] - extent[:, 0] + 1
     inside = np.all((ijk >= 0) & (ijk < sizes), axis=-1)
     array = vtk_to_numpy(labels.GetPointData().GetScalars()).reshape(sizes[::-1])
     i, j, k = np.where(inside[..., None], ijk, 0).transpose(2, 0, 1)
     return inside & (array[k, j, i] == labelValue)
-
-
-def _transformPoints(transform: Any, points: np.ndarray) -> np.ndarray:
-    given, moved = vtk.vtkPoints(), vtk.vtkPoints()
-    given.SetData(numpy_to_vtk(np.ascontiguousarray(points.reshape(-1, 3)), deep=True))
-    transform.TransformPoints(given, moved)
-    return vtk_to_numpy(moved.GetData()).reshape(points.shape)
 
 
 def _drawLetters(axes: Any, letters: str, size: tuple[int, int]) -> None:

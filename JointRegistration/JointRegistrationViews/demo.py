@@ -1,0 +1,195 @@
+"""``python -m JointRegistrationViews.demo``: a registration in an embedded Slicer scene, and its report.
+
+Heavy imports are inside the functions, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from JointRegistrationLib.cli.failures import CommandLine, Interruption, debug_option, interruptible
+from JointRegistrationLib.cli.progress import shown_progress
+
+if TYPE_CHECKING:
+    from .evaluation import Evaluation
+    from .inputs import DemoInputs
+    from .pictures import PictureRow
+
+Progress = Callable[[str, float, "float | None"], None]
+
+NAMES = ("scene.mrb", "report.html", "overview.png")
+_SIZES = ("tiny", "small", "standard", "full")
+_FILE = click.Path(path_type=Path)
+
+# Shares of the whole, as measured on two cores.
+_SAMPLE_END, _REGISTERED, _SCORED, _DRAWN = 0.15, 0.8, 0.85, 0.95
+
+
+@click.group(
+    cls=CommandLine,
+    invoke_without_command=True,
+    subcommand_metavar="",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option("-o", "--output", type=_FILE, default="demo-output", show_default=True, help="Folder for the results.")
+@click.option("--fixed", type=_FILE, help="Your fixed image; with --moving, instead of the sample knees.")
+@click.option("--moving", type=_FILE, help="Your moving image.")
+@click.option("--size", type=click.Choice(_SIZES), default="standard", show_default=True, help="Of the sample knees.")
+@click.option("--seed", type=click.IntRange(min=0), default=7, show_default=True, help="Of the sample knees.")
+@debug_option
+def demo(output: Path, fixed: Path | None, moving: Path | None, size: str, seed: int) -> None:
+    """Register two knees in an embedded Slicer scene and write pictures, a report and the scene.
+
+    Without --fixed and --moving a pair of computed knees is made first. Results of an earlier demo in
+    the output folder are replaced, all together, at the end.
+    """
+    if (fixed is None) != (moving is None):
+        raise click.UsageError("give both --fixed and --moving, or neither")
+    from .inputs import filePair, samplePair  # noqa: PLC0415
+
+    with interruptible() as interruption, shown_progress(quiet=False) as progress:
+        assert progress is not None
+        if fixed is not None and moving is not None:
+            inputs = filePair(fixed, moving)
+        else:
+            progress("sample knees", 0.0, None)
+            inputs = samplePair(size, seed)
+        lines = run(inputs, output, progress, interruption)
+    click.echo("\n".join(lines))
+
+
+def run(inputs: DemoInputs, output: Path, progress: Progress, interruption: Interruption) -> list[str]:
+    """Register, score, draw and write; returns what to tell the user.
+
+    Raises:
+        JointRegistrationError: the output folder is as it was then.
+    """
+    from JointRegistrationLib.files import RESULT_NAMES, output_folder, result_bytes, write_result  # noqa: PLC0415
+    from JointRegistrationMRML.scene import createHeadlessScene, saveScene  # noqa: PLC0415
+
+    from .embedded import arrangeDesktopViews, registerInScene  # noqa: PLC0415
+    from .evaluation import evaluate  # noqa: PLC0415
+
+    numBytes = 3 * result_bytes(inputs.fixed.grid, inputs.moving.grid)
+    with output_folder(output, (*RESULT_NAMES, *NAMES), num_bytes=numBytes, overwrite=True) as folder:
+        hosted = createHeadlessScene()
+        done = registerInScene(
+            hosted.scene, inputs, progress=_part(progress, _SAMPLE_END, _REGISTERED), cancelled=interruption.asked
+        )
+        progress("measuring", _REGISTERED, None)
+        evaluation = evaluate(inputs, done.result)
+        rows, positionsMm, drawnBy, notices = _draw(hosted, done, evaluation, _part(progress, _SCORED, _DRAWN))
+        progress("writing", _DRAWN, None)
+        arrangeDesktopViews(hosted, done, positionsMm)
+        saveScene(hosted.scene, folder / "scene.mrb")
+        write_result(
+            done.result, folder, _metrics(inputs, done.result, evaluation), warped_labels=evaluation.warpedLabels
+        )
+        _writePages(folder, inputs, done.result, evaluation, rows, positionsMm, drawnBy, notices)
+        interruption.too_late()
+    progress("done", 1.0, None)
+    return _closingLines(output, done.result, evaluation)
+
+
+def _draw(
+    hosted: Any, done: Any, evaluation: Evaluation, progress: Progress
+) -> tuple[list[PictureRow], dict[str, float], str, list[str]]:
+    """The pictures, where their slices lie, what drew them, and what the user should know about that."""
+    from . import slice_view  # noqa: PLC0415
+    from .pictures import PictureMaker  # noqa: PLC0415
+    from .slice_plot import SlicePlotRenderer  # noqa: PLC0415
+
+    progress("drawing", 0.0, None)
+    notices = []
+    kind: Any = slice_view.SliceViewRenderer
+    if not slice_view.canRender():
+        kind = SlicePlotRenderer
+        notices.append(
+            "This machine has no OpenGL for drawing off-screen, so the pictures were drawn by matplotlib instead of "
+            "Slicer's own slice views. Figures and files are the same. On Debian or Ubuntu: "
+            "apt-get install libegl1 libgl1-mesa-dri."
+        )
+    count = 0
+
+    def drawn(_title: str) -> None:
+        nonlocal count
+        count += 1
+        progress("drawing", count / 11, None)
+
+    with kind(hosted.scene, hosted.applicationLogic) as renderer:
+        maker = PictureMaker(hosted.scene, renderer, done.shown, evaluation.tissue)
+        return maker.rows(drawn), maker.positionsMm(), kind.description, notices
+
+
+def _metrics(inputs: DemoInputs, result: Any, evaluation: Evaluation) -> dict[str, Any]:
+    from JointRegistrationLib.config import to_dict  # noqa: PLC0415
+
+    from .story import versions  # noqa: PLC0415
+
+    return {
+        **result.summary(),
+        **evaluation.summary(inputs.labelNames),
+        "inputs": {
+            "description": inputs.description,
+            "fixed": {"name": inputs.fixed.name, "grid": inputs.fixed.grid.to_dict()},
+            "moving": {"name": inputs.moving.name, "grid": inputs.moving.grid.to_dict()},
+        },
+        "versions": versions(),
+        "config": to_dict(result.config),
+    }
+
+
+def _writePages(
+    folder: Path,
+    inputs: DemoInputs,
+    result: Any,
+    evaluation: Evaluation,
+    rows: list[PictureRow],
+    positionsMm: dict[str, float],
+    drawnBy: str,
+    notices: list[str],
+) -> None:
+    from .overview import writeOverview  # noqa: PLC0415
+    from .report import renderReport  # noqa: PLC0415
+    from .story import buildReport, keyFigures  # noqa: PLC0415
+
+    writeOverview(folder / "overview.png", rows, "Joint Registration", inputs.title, keyFigures(result, evaluation))
+    report = buildReport(inputs, result, evaluation, rows, positionsMm, drawnBy, notices)
+    (folder / "report.html").write_text(renderReport(report), encoding="utf-8")
+
+
+def _closingLines(output: Path, result: Any, evaluation: Evaluation) -> list[str]:
+    from .story import verdict  # noqa: PLC0415
+
+    folder = output.resolve()
+    return [
+        verdict(result, evaluation),
+        "",
+        f"Report    {folder / 'report.html'}",
+        f"Overview  {folder / 'overview.png'}",
+        f"Scene     {folder / 'scene.mrb'}  (opens in 3D Slicer)",
+        f"Figures   {folder / 'metrics.json'}",
+        f"Transform {folder / 'transform.h5'}, inverse_transform.h5, affine.tfm",
+    ]
+
+
+def _part(progress: Progress, start: float, end: float) -> Progress:
+    """A progress callback for the part from ``start`` to ``end`` of the whole, which is not done with it."""
+
+    def update(stage: str, fraction: float, loss: float | None) -> None:
+        if stage != "done":
+            progress(stage, start + (end - start) * fraction, loss)
+
+    return update
+
+
+def main() -> None:
+    """Entry point."""
+    demo(prog_name="python -m JointRegistrationViews.demo")
+
+
+if __name__ == "__main__":
+    main()
