@@ -24,14 +24,15 @@ from .volumes import volumeFromImage
 #: log2 J of folded and almost folded voxels: the moving anatomy at most 1/1024 as large.
 LOG2_FLOOR = -10.0
 
-LEGEND_TITLE = "Volume, moving / fixed\n(log2: +1 double, -1 half)"
+LEGEND_TITLE = "Moving volume\nper fixed (log2)\n+1 double, -1 half"
 COLOR_NAME = "Jacobian blue-white-red"
 FOLDS_NAME = "Folds"
 FOLDS_COLOR = (1.0, 0.85, 0.0)  # told from both ends of the colour table
 
 _NUM_COLORS = 256
 _ENDS_AND_CENTER = ((0.02, 0.19, 0.58), (0.97, 0.97, 0.97), (0.58, 0.03, 0.07))
-_SMALLEST_HALF_WINDOW, _LARGEST_HALF_WINDOW = 0.25, 3.0
+_HALF_WINDOWS = (0.2, 0.4, 0.6, 1.0, 1.4, 2.0, 3.0)  # halves of them still have one decimal on the legend
+_NUM_LEGEND_LABELS = 5
 
 
 def log2Jacobian(determinant: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -56,8 +57,9 @@ def halfWindow(values: npt.NDArray[Any]) -> float:
     """Half the width of a display window centred on 0 that holds 99 % of the unfolded log2 values."""
     unfolded = np.abs(values[values > LOG2_FLOOR])
     if unfolded.size == 0:
-        return _LARGEST_HALF_WINDOW
-    return float(np.clip(np.percentile(unfolded, 99), _SMALLEST_HALF_WINDOW, _LARGEST_HALF_WINDOW))
+        return _HALF_WINDOWS[-1]
+    needed = float(np.percentile(unfolded, 99))
+    return next((half for half in _HALF_WINDOWS if half >= needed), _HALF_WINDOWS[-1])
 
 
 def divergingColors() -> Any:
@@ -103,7 +105,7 @@ def addLegend(node: Any) -> Any:
     """Give a displayed volume a colour legend whose title says what the numbers mean; returns it."""
     legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
     legend.SetTitleText(LEGEND_TITLE)
-    legend.SetLabelFormat("%.1f")
-    legend.SetNumberOfLabels(5)
+    legend.SetLabelFormat("%+.1f")
+    legend.SetNumberOfLabels(_NUM_LEGEND_LABELS)
     legend.SetVisibility(True)
     return legend

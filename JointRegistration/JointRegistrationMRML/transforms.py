@@ -40,6 +40,7 @@ from JointRegistrationLib.geometry import Grid
 
 from .nodes import newNode, numpyMatrix, numpyView, vtkImage, vtkMatrix
 
+#: Under these roles an output refers to its two volumes, as those of core registration do.
 FIXED_ROLE = vtkMRMLTransformNode.GetFixedNodeReferenceRole()
 MOVING_ROLE = vtkMRMLTransformNode.GetMovingNodeReferenceRole()
 
@@ -150,9 +151,3 @@ def affineFromNode(node: Any) -> npt.NDArray[np.float64]:
     matrix = vtk.vtkMatrix4x4()
     node.GetMatrixTransformFromParent(matrix)
     return numpyMatrix(matrix)
-
-
-def setRoles(node: Any, fixedNode: Any, movingNode: Any) -> None:
-    """Note on an output which volumes it relates, under the roles that core registration uses."""
-    node.SetNodeReferenceID(FIXED_ROLE, fixedNode.GetID())
-    node.SetNodeReferenceID(MOVING_ROLE, movingNode.GetID())

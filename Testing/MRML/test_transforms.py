@@ -20,7 +20,6 @@ from JointRegistrationMRML.transforms import (
     displacementFromNode,
     gridTransform,
     gridTransformNode,
-    setRoles,
 )
 
 LPS = np.array([-1.0, -1.0, 1.0])
@@ -163,13 +162,6 @@ def test_affine_node_holds_fixed_to_moving_on_its_from_parent_side():
 
 
 def test_roles_are_the_core_ones():
-    scene = slicer.vtkMRMLScene()
-    fixed = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "fixed")
-    moving = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "moving")
-    node = scene.AddNewNodeByClass("vtkMRMLTransformNode", "map")
-    setRoles(node, fixed, moving)
-    assert node.GetNodeReference(slicer.vtkMRMLTransformNode.GetFixedNodeReferenceRole()) is fixed
-    assert node.GetNodeReference(slicer.vtkMRMLTransformNode.GetMovingNodeReferenceRole()) is moving
     assert (FIXED_ROLE, MOVING_ROLE) == ("spatialRegistrationFixed", "spatialRegistrationMoving")
 
 
