@@ -23,7 +23,8 @@ _FEMOROTIBIAL_GAP_MM = 0.25
 _PATELLOFEMORAL_GAP_MM = 0.7
 _COMPARTMENT_DISTANCE_MM = 42.0
 
-_FIBULA = (
+#: Course of the fibula, as in :mod:`.paths`.
+FIBULA = (
     (-7.0, 36.0, -21.0, 3.5, 4.0),
     (-12.0, 36.0, -20.0, 7.5, 8.0),
     (-20.0, 35.5, -19.0, 8.5, 9.0),
@@ -49,7 +50,7 @@ class Skeleton:
         self._lesion_scale = scale
         self._bones = {name: EllipsoidUnion(rows, UNION_SOFTNESS_MM[name], device) for name, rows in ELLIPSOIDS.items()}
         self._coverage = {name: Polynomial(COVERAGE[name], COVERAGE_ORIGIN[name], 30.0) for name in COVERAGE}
-        self._fibula = TubeBundle([_FIBULA], device)
+        self._fibula = TubeBundle([FIBULA], device)
         self._half_flexion = math.radians(shape.flexion_deg) / 2
         self._femur_shift_z = 0.0
         self._femur_tilt = 0.0  # about y: both condyles must reach the plateau

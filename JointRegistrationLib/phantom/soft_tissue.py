@@ -48,6 +48,8 @@ class SoftTissue:
         """
         rest = self.unbend(points)
         limb, fat_mm = self._limb(rest)
+        # However high or large, the patella stays under the skin.
+        limb = smooth_union([limb, bones["patella"] - 0.7 * self._shape.fat_mm - 3.0], 3.0)
         inner = limb + fat_mm
         layers: list[Layer] = [("skin", limb), ("fat", limb + _SKIN_MM), ("deep fat", inner)]
         layers.append(("muscle", self._muscle(rest, inner)))
@@ -84,7 +86,7 @@ class SoftTissue:
             ],
             1.0,
         )
-        near = torch.minimum(femur, patella) - 0.9 * effusion
+        near = torch.minimum(femur, patella) - 0.75 * effusion
         return torch.minimum(film, torch.maximum(recesses, near))
 
     def _meniscus(self, tibia_points: Tensor, bones: Distances) -> Tensor:

@@ -62,8 +62,8 @@ class TissueTexture:
         factors = {
             "muscle": self._muscle(coarse, fibres, fine),
             "fat": _fat(coarse, fibres, sheets, fine),
-            "deep fat": _fat(-coarse, fibres, 0.7 * sheets, fine),
-            "hoffa": _fat(coarse, -fibres, 0.8 * sheets, fine),
+            "deep fat": _fat(-coarse, fibres, 0.45 * sheets, fine),
+            "hoffa": _fat(coarse, -fibres, 0.7 * sheets, fine),
             "marrow": _marrow(coarse, fine, points[2]),
             "cartilage": 1 + 0.08 * coarse[2] + 0.04 * fine[0],
             "fluid": 1 + 0.08 * coarse[0],
