@@ -60,7 +60,7 @@ def allowed_in_library(path: Path) -> set[str]:
     """Third-party packages that a library file may import, by the layer table."""
     part = path.relative_to(LIBRARY).with_suffix("").parts[0]  # a module or a subpackage
     extra: set[str] = set()
-    if part in ("files", "preprocess", "metrics", "training"):
+    if part in ("files", "preprocess", "metrics", "phantom", "training"):
         extra.add("SimpleITK")
     if part in ("cli", "training"):
         extra |= {"click", "tqdm"}
