@@ -156,11 +156,11 @@ def _optimize(
         optimizer.zero_grad()
         loss = dissimilarity(affine_map(unknowns.matrix(), pair.fixed_grid, pair.fixed))
         loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+        return loss.detach()
 
     previous = float("inf")
     for step in range(config.iterations):
-        loss = float(optimizer.step(closure))  # the loss before this step
+        loss = float(optimizer.step(closure))  # type: ignore[no-untyped-call]  # the loss before this step
         reporter.update(begin + share * (step + 1) / config.iterations, loss)
         if previous - loss < config.tolerance * abs(previous) and step > 2:
             break

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from .geometry import FloatArray, Grid
 from .image import Image
-from .maps import apply_matrix, identity, inside, inverse, jacobian_determinant, sample
-from .metrics import count_folds
+from .maps import apply_matrix, diagonal_product, identity, inside, inverse, jacobian_determinant, sample
 from .preprocess import to_tensor
 from .progress import Reporter
 from .result import FoldCount
@@ -127,7 +126,7 @@ def _jacobian(grid: Grid, displacement_mm: FloatVolume) -> tuple[FloatVolume, Fo
         whole = slice(keep.start - own.start, keep.start - own.start + part.shape[0])
         map_ras = identity(part) + from_vectors(displacement_mm[whole])
         result[keep] = jacobian_determinant(map_ras, part)[0, 0, own].numpy()
-        diagonal += count_folds(map_ras, part).diagonal_count
+        diagonal += int((diagonal_product(map_ras, part)[0, 0, own] < 0).sum())
     count = int((result <= 0).sum())
     return result, FoldCount(count, 100.0 * count / result.size, diagonal)
 

@@ -85,7 +85,8 @@ def normalize(array: npt.NDArray[np.generic], config: PreprocessConfig | None = 
     low, high = np.percentile(values, [config.lower_percentile, config.upper_percentile])
     if high <= low:
         low, high = float(values.min()), float(values.max())
-    return np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1).astype(np.float32)
+    scaled = (values - np.float32(low)) / np.float32(high - low)
+    return np.asarray(np.clip(scaled, 0, 1), dtype=np.float32)
 
 
 def working_grid(native: Grid, max_voxels: int) -> Grid:

@@ -6,6 +6,7 @@ on the fixed side of the affine transform A. The momentum lives on a grid of hal
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -118,9 +119,7 @@ def _optimize(
     momentum = start.detach().clone().requires_grad_(True)
     dissimilarity = Dissimilarity(pair, config.similarity)
     optimizer: torch.optim.Optimizer = (
-        lbfgs([momentum], history=5)
-        if config.optimizer == "lbfgs"
-        else torch.optim.Adam([momentum], lr=_ADAM_STEP_MM)
+        lbfgs([momentum], history=5) if config.optimizer == "lbfgs" else torch.optim.Adam([momentum], lr=_ADAM_STEP_MM)
     )
 
     def closure() -> Tensor:
@@ -129,15 +128,42 @@ def _optimize(
         v = velocity(momentum, grid, config.velocity)
         u = exponential(-v, grid, method=config.velocity.integrator, steps=config.velocity.steps)
         psi = from_displacement(upsample(u, pair.fixed_grid), pair.fixed_grid)
-        loss = dissimilarity(apply_matrix(affine_ras, psi)) + config.regularity * momentum_energy(momentum, v, grid)
+        energy = config.regularity * momentum_energy(momentum, v, grid)
+        loss: Tensor = dissimilarity(apply_matrix(affine_ras, psi)) + energy
         loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+        return loss.detach()
 
     previous = float("inf")
     for step in range(config.iterations):
-        loss = float(optimizer.step(closure))  # type: ignore[arg-type]
+        if config.optimizer == "lbfgs" and step < 2:
+            _set_first_step(optimizer, momentum, grid, config.velocity, closure if step == 0 else None)
+        loss = float(optimizer.step(closure))
         reporter.update(begin + share * (step + 1) / config.iterations, loss)
         if previous - loss < config.tolerance * abs(previous) and step > 5:
             break
         previous = loss
     return momentum.detach()
+
+
+def _set_first_step(
+    optimizer: torch.optim.Optimizer,
+    momentum: Tensor,
+    grid: Grid,
+    config: VelocityConfig,
+    closure: Callable[[], Tensor] | None,
+) -> None:
+    """Let L-BFGS's first trial move the fastest point by half a voxel; 1 is right once it knows curvature.
+
+    PyTorch divides the first step by the gradient's 1-norm where that is above 1; a momentum's
+    gradient, spread over a million entries, would otherwise start with a step of next to nothing.
+    """
+    group = optimizer.param_groups[0]
+    group["lr"] = 1.0
+    if closure is None:
+        return
+    closure()
+    assert momentum.grad is not None
+    fastest = float(velocity(momentum.grad, grid, config).norm(dim=1).max())
+    if fastest > 0:
+        trial = 0.5 * min(grid.spacing_mm) / fastest
+        group["lr"] = trial * max(1.0, float(momentum.grad.abs().sum()))
