@@ -5,15 +5,17 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import resource
 import struct
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from cli_cases import FIXED_GRID, FakeRegister, blobs, run, write_inputs
+from cli_cases import ALL_NAMES, FIXED_GRID, FakeRegister, blobs, run, write_inputs
 
 from JointRegistrationLib import inference
 from JointRegistrationLib.errors import RegistrationCancelled, ResourceError
@@ -234,6 +236,56 @@ def test_a_folder_that_cannot_be_written_to(place: str, inputs: dict[str, Path],
     assert str(tmp_path / place) in message
     assert "cannot be written" in message
     assert "choose a folder" in message
+
+
+def test_too_little_space_is_said_before_computing(inputs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit on a file's size stands for a quota."""
+    register = FakeRegister()
+    monkeypatch.setattr(inference, "register", register)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50000, before[1]))
+    try:
+        message = refusal(inputs, exit_code=4)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert re.search("out: there is not enough space .*; free some space", message)
+    assert register.given == {}
+
+
+@pytest.fixture
+def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    disk = tmp_path_factory.mktemp("disk")
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        pytest.skip("needs the right to mount a small file system")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk(inputs: dict[str, Path], small_disk: Path) -> None:
+    assert "there is not enough space" in refusal(inputs, exit_code=4, out=small_disk / "out")
+    assert list(small_disk.iterdir()) == []
+
+
+def test_a_read_only_disk(inputs: dict[str, Path], small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    message = refusal(inputs, out=small_disk / "out")
+    assert (
+        message == f"{small_disk / 'out'}: cannot be written (Read-only file system); choose a folder you can write to"
+    )
+
+
+def test_results_can_go_straight_onto_another_disk(
+    inputs: dict[str, Path], small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The staging folder lies on the same file system as the results, or moving them would fail."""
+    monkeypatch.setattr(inference, "register", FakeRegister())
+    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+    done = run("register", inputs["fixed"], inputs["moving"], "-o", small_disk)
+    assert done.exit_code == 0, done.output
+    assert {path.name for path in small_disk.iterdir()} == ALL_NAMES - {"warped_labels.nrrd"}
 
 
 # -- what happens on the way --------------------------------------------------------------------------------

@@ -1,18 +1,16 @@
-"""The program as a process of its own: signals, limits of the system, what reaches the terminal, start-up."""
+"""The program as a process of its own: start-up, what reaches the terminal, signals."""
 
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_cases import ALL_NAMES, write_inputs
+from cli_cases import write_inputs
 
 from JointRegistrationLib import __version__
 from JointRegistrationLib.files import write_image
@@ -28,11 +26,9 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
-def program(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+def program(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [*PROGRAM, *map(str, arguments)]
-    return subprocess.run(  # type: ignore[call-overload,no-any-return]
-        command, capture_output=True, text=True, check=False, timeout=120, env=environment(), **options
-    )
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment())
 
 
 @pytest.fixture
@@ -103,8 +99,11 @@ def started(inputs: dict[str, Path], out: Path, *, until: str) -> subprocess.Pop
     raise AssertionError(f"ended before the stage {until}")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "terminate"])
-@pytest.mark.parametrize("existing", [False, True], ids=["new folder", "existing folder"])
+@pytest.mark.parametrize(
+    ("number", "existing"),
+    [(signal.SIGINT, False), (signal.SIGTERM, True)],
+    ids=["Ctrl-C, new folder", "terminate, existing folder"],
+)
 def test_stopping_a_run(number: signal.Signals, existing: bool, inputs: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "results" / "out"
     if existing:
@@ -119,61 +118,3 @@ def test_stopping_a_run(number: signal.Signals, existing: bool, inputs: dict[str
     assert [line for line in stderr.splitlines() if "%)" not in line] == ["Error: cancelled; nothing was written"]
     left = sorted(path.name for path in tmp_path.rglob("*") if path not in inputs.values())
     assert left == (["notes.txt", "out", "results", "slow.json"] if existing else ["slow.json"])
-
-
-# -- no space -------------------------------------------------------------------------------------------------
-
-
-def test_too_little_space_is_said_before_computing(inputs: dict[str, Path], tmp_path: Path) -> None:
-    """The limit on a file's size stands for a quota."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (50000, 50000))
-
-    done = program("register", inputs["fixed"], inputs["moving"], "-o", tmp_path / "out", preexec_fn=limit)
-    assert done.returncode == 4
-    assert len(done.stderr.splitlines()) == 1, "no stage was begun"
-    assert f"{tmp_path / 'out'}: there is not enough space" in done.stderr
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True, check=False
-    )
-    if done.returncode != 0:
-        pytest.skip("needs the right to mount a small file system")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
-
-
-def test_a_full_disk(inputs: dict[str, Path], small_disk: Path) -> None:
-    done = program("register", inputs["fixed"], inputs["moving"], "-o", small_disk / "out")
-    assert done.returncode == 4
-    assert "there is not enough space" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert list(small_disk.iterdir()) == []
-
-
-def test_a_read_only_disk(inputs: dict[str, Path], small_disk: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    done = program("register", inputs["fixed"], inputs["moving"], "-o", small_disk / "out")
-    assert done.returncode == 2
-    assert done.stderr == (
-        f"Error: {small_disk / 'out'}: cannot be written (Read-only file system); choose a folder you can write to\n"
-    )
-
-
-def test_results_can_go_straight_onto_another_disk(inputs: dict[str, Path], small_disk: Path, tmp_path: Path) -> None:
-    """The staging folder lies on the same file system as the results, or moving them would fail."""
-    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
-    config = tmp_path / "config.json"
-    config.write_text('{"affine": {"levels": [4], "iterations": 1}, "preprocess": {"max_working_voxels": 1000}}')
-    done = program(
-        "register", inputs["fixed"], inputs["moving"], "-o", small_disk, "--method", "affine-opt", "--config", config
-    )
-    assert done.returncode == 0, done.stderr
-    assert {path.name for path in small_disk.iterdir()} == ALL_NAMES - {"warped_labels.nrrd"}
