@@ -1,0 +1,1 @@
+"""Training of the networks: data pools, losses, the resumable loop, and their configuration."""

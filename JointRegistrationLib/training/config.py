@@ -1,0 +1,156 @@
+"""Configuration of a training: plain values, JSON as saved form, presets for the paper's three stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from ..errors import ConfigError
+from ..networks.model import PUBLISHED, ModelConfig
+from .augment import AugmentConfig
+
+STAGES = ("affine", "vsvf", "joint")
+SCHEDULES = ("constant", "cosine", "published")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where pairs come from.
+
+    Args:
+        pool: folder with the sub-folders ``train`` and ``validation`` (see ``pool``).
+        shrink: voxels of the pool per voxel of training.
+        same_subject: share of pairs of one subject.
+        augment: geometry given to both images.
+        prealigned: for stage ``vsvf``: pairs are drawn as if registered by the affines of their label
+            maps; otherwise the (frozen) affine network registers them.
+        residual: for prealigned pairs: what the affine registration is taken to leave over.
+    """
+
+    pool: str = "runs/pool"
+    shrink: int = 2
+    same_subject: float = 0.15
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    prealigned: bool = True
+    residual: AugmentConfig = field(default_factory=lambda: AugmentConfig(1.5, 0.015, 0.01, 1.0))
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the terms; 0 leaves a term out.
+
+    With label maps: ``points`` (mean distance in mm between predicted and label-derived affine),
+    ``landmarks`` (the same for each landmark of the landmark
+    network), ``heat_maps`` (cross entropy of its heat maps), ``distances`` (squared
+    difference of clipped distance fields), ``overlap`` (1 - soft Dice of all structures).
+    Without: ``similarity`` (NCC until ``local_from_epoch``, then mk-LNCC), ``affine_regularity``
+    (epoch-dependent, spec section 2), ``affine_symmetry``, ``momentum``, ``map_symmetry``,
+    ``gradient_symmetry`` (GradICON's term). Symmetric terms use both directions of each pair and
+    begin at ``symmetric_from_epoch``.
+    """
+
+    points: float = 0.0
+    landmarks: float = 0.0
+    heat_maps: float = 0.0
+    distances: float = 0.0
+    overlap: float = 0.0
+    overlap_softness_mm: float = 0.8
+    similarity: float = 0.0
+    local_from_epoch: int = 100
+    affine_regularity: float = 0.0
+    affine_regularity_scale: float = 10.0
+    affine_regularity_hold: float = 10.0
+    affine_symmetry: float = 0.0
+    momentum: float = 0.0
+    map_symmetry: float = 0.0
+    gradient_symmetry: float = 0.0
+    symmetric_from_epoch: int = 0
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Adam. One step is one update of the weights, from ``batch`` x ``accumulate`` pairs.
+
+    ``schedule``: ``constant``, ``cosine`` (to a fiftieth at the end), or ``published`` (halved every
+    60 epochs); all warm up linearly over ``warmup_steps``.
+    """
+
+    learning_rate: float = 1e-3
+    schedule: str = "cosine"
+    warmup_steps: int = 50
+    steps: int = 4000
+    steps_per_epoch: int = 200
+    batch: int = 2
+    accumulate: int = 1
+    clip_norm: float = 1.0
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One training run. ``initial_weights`` are weights files to start from, later ones winning."""
+
+    name: str = "affine"
+    stage: str = "affine"
+    seed: int = 0
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    losses: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    affine_steps: int = 1
+    multi_step_from_step: int = 0
+    vsvf_steps: int = 1
+    initial_weights: tuple[str, ...] = ()
+    mixed_precision: bool = False
+    log_every: int = 20
+    validate_every: int = 500
+    validation_pairs: int = 12
+    save_every_seconds: float = 120.0
+
+    def __post_init__(self) -> None:
+        if self.stage not in STAGES:
+            raise ConfigError(f"training.stage: {self.stage!r} is unknown; choose one of {', '.join(STAGES)}")
+        if self.optimizer.schedule not in SCHEDULES:
+            raise ConfigError(
+                f"training.optimizer.schedule: {self.optimizer.schedule!r} is unknown; "
+                f"choose one of {', '.join(SCHEDULES)}"
+            )
+        for name in ("batch", "accumulate", "steps", "steps_per_epoch"):
+            if getattr(self.optimizer, name) < 1:
+                raise ConfigError(f"training.optimizer.{name}: at least 1 is needed")
+        if min(self.affine_steps, self.log_every, self.validate_every, self.data.shrink) < 1:
+            raise ConfigError("training: affine_steps, log_every, validate_every and data.shrink start from 1")
+
+
+def _published(name: str, stage: str, losses: LossConfig, **changes: object) -> TrainingConfig:
+    optimizer = OptimizerConfig(
+        learning_rate=1e-4, schedule="published", warmup_steps=400, steps=500 * 200, steps_per_epoch=200, batch=1,
+        accumulate=2, clip_norm=0.0,
+    )
+    data = DataConfig(shrink=1, prealigned=False)
+    base = TrainingConfig(name=name, stage=stage, model=PUBLISHED, data=data, losses=losses, optimizer=optimizer)
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+_PUBLISHED_AFFINE = LossConfig(similarity=1.0, affine_regularity=1.0, affine_symmetry=1.0, symmetric_from_epoch=200)
+
+#: Named configurations. ``published-*`` are the paper's three stages (spec, sections 2 and 4).
+PRESETS: dict[str, TrainingConfig] = {
+    "affine": TrainingConfig(
+        losses=LossConfig(points=0.2, landmarks=0.1, heat_maps=1.0), optimizer=OptimizerConfig(batch=4), affine_steps=1
+    ),
+    "vsvf": TrainingConfig(
+        name="vsvf", stage="vsvf", losses=LossConfig(distances=1.0, overlap=1.0, momentum=1.0),
+    ),
+    "joint": TrainingConfig(
+        name="joint", stage="joint", affine_steps=3, vsvf_steps=2,
+        losses=LossConfig(distances=1.0, overlap=1.0, momentum=1.0),
+    ),
+    "published-affine": _published("published-affine", "affine", _PUBLISHED_AFFINE),
+    "published-multi-step": _published(
+        "published-multi-step", "affine",
+        replace(_PUBLISHED_AFFINE, affine_regularity_scale=0.1, affine_regularity_hold=1.0), affine_steps=3,
+    ),
+    "published-vsvf": _published(
+        "published-vsvf", "vsvf", LossConfig(similarity=1.0, momentum=10.0, map_symmetry=500.0, symmetric_from_epoch=200),
+        affine_steps=7, vsvf_steps=2,
+    ),
+}
