@@ -60,7 +60,7 @@ class ContrastConfig:
             if name not in TISSUE_INDEX:
                 raise ConfigError(f"ContrastConfig.signal: {name!r} is unknown; choose of {', '.join(TISSUES)}")
             check_range("ContrastConfig.signal", name, value, 0.0, 100.0)
-        object.__setattr__(self, "signal", MappingProxyType({**DESS_SIGNAL, **self.signal}))
+        object.__setattr__(self, "signal", {**DESS_SIGNAL, **self.signal})  # a dict: worker processes pickle it
         check_range("ContrastConfig", "intensity", self.intensity, 1e-6, 1e6)
         check_range("ContrastConfig", "noise", self.noise, 0.0, 1.0)
         check_range("ContrastConfig", "coils", self.coils, 1, 128)

@@ -77,10 +77,10 @@ class KneeShape:
 
     Args:
         side: ``"right"`` or ``"left"`` (the mirror image).
-        width_mm: bicondylar width of the femur; all lengths scale with it.
+        width_mm: greatest width of the femur across its condyles; the anatomy scales with it.
         flexion_deg: bend beyond the nearly extended mean position.
         femoral_cartilage_mm, tibial_cartilage_mm, patellar_cartilage_mm: full thickness, away from
-            the borders, where it tapers off. Not scaled with the width.
+            the borders, where it tapers off. Thicknesses in mm do not scale with the width.
         depth_ratio, length_ratio: front-to-back and head-to-foot size relative to the width's.
         condyle_asymmetry: positive widens the lateral and narrows the medial half of the joint.
         patella_ratio, patella_height_mm: size of the patella, and how much higher it rides.
@@ -154,7 +154,7 @@ def random_shape(rng: np.random.Generator) -> KneeShape:
         patella_ratio=normal(1.0, 0.05),
         patella_height_mm=normal(0.0, 3.0),
         meniscus_ratio=normal(1.0, 0.1),
-        effusion_mm=float(rng.gamma(2.0, 0.7)) % 6.0,
+        effusion_mm=min(float(rng.gamma(2.0, 0.9)), 6.0),
         fat_mm=float(rng.uniform(4, 16)),
         muscle_ratio=normal(1.0, 0.08),
         irregularity_mm=float(rng.uniform(0.5, 1.2)),
@@ -173,8 +173,8 @@ def check_range(owner: str, name: str, value: Any, low: float, high: float) -> N
 
 
 def check_seed(owner: str, value: Any) -> None:
-    """Raise :class:`ConfigError` unless ``value`` is a non-negative integer below 2^63."""
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not 0 <= value < 2**63:
-        raise ConfigError(f"{owner}.seed: {value!r} is not a seed; give an integer from 0 to 2^63 - 1")
+    """Raise :class:`ConfigError` unless ``value`` is a non-negative integer below 2^32."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not 0 <= value < 2**32:
+        raise ConfigError(f"{owner}.seed: {value!r} is not a seed; give an integer from 0 to 4294967295")
 
 

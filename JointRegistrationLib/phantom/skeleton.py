@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .implicit import EllipsoidUnion, Polynomial, TubeBundle, smoothstep
-from .mean_bones import COVERAGE, COVERAGE_ORIGIN, ELLIPSOIDS, MEAN_WIDTH_MM, UNION_SOFTNESS_MM
+from .mean_bones import COVERAGE, COVERAGE_ORIGIN, COVERED_SLOPE, ELLIPSOIDS, MEAN_WIDTH_MM, UNION_SOFTNESS_MM
 from .shape import LESION_SITES, KneeShape
 
 #: The flexion axis runs along x through this (y, z).
@@ -91,7 +91,7 @@ class Skeleton:
     def _bone(self, name: str, local: Tensor) -> Distances:
         bone = self._bones[name](local)
         covered = smoothstep(self._coverage[name](local), -1.5, 3.0)
-        thickness = self._thickness_mm[name] * self._worn(local)
+        thickness = self._thickness_mm[name] * COVERED_SLOPE[name] * self._worn(local)
         if name == "patella":
             thickness = thickness / self._shape.patella_ratio
         # Where nothing covers it, the cartilage's surface dips below the bone's and disappears.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .implicit import TubeBundle, capsule, ellipsoid, smooth_union, smoothstep
+from .mean_bones import MEAN_WIDTH_MM
 from .paths import FAT_GIRDLE, LIMB, MENISCI, MUSCLES, NERVES, TENDONS, VESSELS
 from .shape import KneeShape
 from .skeleton import FLEXION_AXIS_YZ, Distances, turn
@@ -24,11 +25,13 @@ class SoftTissue:
     """Layers of soft tissue, from the outside in: later layers cover earlier ones."""
 
     def __init__(self, shape: KneeShape, device: torch.device | str = "cpu") -> None:
-        self._shape = shape
+        scale = MEAN_WIDTH_MM / shape.width_mm  # thicknesses are given in mm of this knee
+        self._effusion, self._fat = shape.effusion_mm * scale, shape.fat_mm * scale
+        self._meniscus_ratio = shape.meniscus_ratio
         self._half_flexion = float(np.radians(shape.flexion_deg)) / 2
         self._muscles = TubeBundle(list(MUSCLES.values()), device, girth=shape.muscle_ratio, taper_mm=14.0)
         self._strands = TubeBundle([*VESSELS.values(), *NERVES.values(), *TENDONS.values()], device)
-        self._limb = _Outline(shape, device)
+        self._limb = _Outline(self._fat, shape.muscle_ratio, device)
 
     def unbend(self, points: Tensor) -> Tensor:
         """Points of the flexed knee in the unbent frame: thigh with the femur, calf and patella with the tibia."""
@@ -49,7 +52,7 @@ class SoftTissue:
         rest = self.unbend(points)
         limb, fat_mm = self._limb(rest)
         # However high or large, the patella stays under the skin.
-        limb = smooth_union([limb, bones["patella"] - 0.7 * self._shape.fat_mm - 3.0], 3.0)
+        limb = smooth_union([limb, bones["patella"] - 0.7 * self._fat - 3.0], 3.0)
         inner = limb + fat_mm
         layers: list[Layer] = [("skin", limb), ("fat", limb + _SKIN_MM), ("deep fat", inner)]
         layers.append(("muscle", self._muscle(rest, inner)))
@@ -72,7 +75,7 @@ class SoftTissue:
 
     def _fluid(self, rest: Tensor, bones: Distances) -> Tensor:
         """Film between the cartilages, and recesses that swell with the effusion."""
-        effusion = self._shape.effusion_mm
+        effusion = self._effusion
         femur, tibia, patella = (bones[f"{n}_cartilage"] for n in ("femur", "tibia", "patella"))
         film = torch.minimum(torch.maximum(femur, tibia), torch.maximum(femur, patella)) - 0.45
         recesses = smooth_union(
@@ -97,7 +100,7 @@ class SoftTissue:
         for cx, cy, rx, ry, ix, iy, jx, jy in MENISCI:
             sign = -1.0 if cx < 0 else 1.0
             outer = _ellipse(x - cx, y - cy, rx, ry)
-            shrink = self._shape.meniscus_ratio
+            shrink = self._meniscus_ratio
             inner = _ellipse(x - ix, y - iy, rx - (rx - jx) * shrink, ry - (ry - jy) * shrink)
             open_side = 5.0 - sign * x  # the C opens towards the eminence
             rings.append(torch.maximum(torch.maximum(outer, -inner), open_side))
@@ -113,13 +116,13 @@ class _Outline:
     _STEP_MM = 0.5
     _LOW_MM = -140.0
 
-    def __init__(self, shape: KneeShape, device: torch.device | str) -> None:
+    def __init__(self, fat_mm: float, muscle_ratio: float, device: torch.device | str) -> None:
         z = np.arange(self._LOW_MM, 160.0, self._STEP_MM)
         profile = np.asarray(LIMB)[::-1]
         girdle = np.asarray(FAT_GIRDLE)[::-1]
-        fat = shape.fat_mm * np.interp(z, girdle[:, 0], girdle[:, 1])
+        fat = fat_mm * np.interp(z, girdle[:, 0], girdle[:, 1])
         front, back, half = (np.interp(z, profile[:, 0], profile[:, c]) for c in (1, 2, 3))
-        girth = 0.5 * (1 + shape.muscle_ratio)
+        girth = 0.5 * (1 + muscle_ratio)
         middle, depth = (front + back) / 2, (front - back) / 2
         rows = [front - depth * girth, depth * girth + 0.8 * fat, half * girth + fat, fat]
         rows[0] = middle
