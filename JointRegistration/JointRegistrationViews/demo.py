@@ -5,6 +5,7 @@ Heavy imports are inside the functions, so that ``--help`` answers at once.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -188,6 +189,9 @@ def _part(progress: Progress, start: float, end: float) -> Progress:
 
 def main() -> None:
     """Entry point."""
+    # Threads that wait for work must sleep: by default they spin, and another busy program then slows
+    # PyTorch's many short steps six times (measured). Read when PyTorch is loaded, so before that.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     demo(prog_name="python -m JointRegistrationViews.demo")
 
 

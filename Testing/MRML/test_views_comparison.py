@@ -1,0 +1,73 @@
+"""Difference, checkerboard, choice of slices: arrays on the fixed lattice."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from JointRegistrationLib.geometry import Grid, transform_points
+from JointRegistrationLib.image import Image
+from JointRegistrationViews.comparison import (
+    brightnessRange,
+    checkerboard,
+    differencePercent,
+    onGridOf,
+    telltaleOffsets,
+)
+
+GRID = Grid((24, 20, 16), (1.0, 1.5, 2.0), (-10.0, 20.0, 15.0), ((0, 0, 1), (-1, 0, 0), (0, -1, 0)))
+
+
+def ramp(low: float, high: float) -> Image:
+    return Image(np.linspace(low, high, GRID.num_voxels, dtype=np.float32).reshape(GRID.shape), GRID, "ramp")
+
+
+def test_the_moving_image_is_compared_where_it_lies_in_space():
+    shifted = Grid(GRID.size_ijk, GRID.spacing_mm, (-10.0, 19.0, 15.0), GRID.direction_ras)  # i runs to posterior
+    moving = Image(ramp(1, 2).array, shifted, "moving")
+    there = onGridOf(ramp(1, 2), moving).array
+    np.testing.assert_allclose(there[:, :, 1:], moving.array[:, :, :-1], atol=1e-4)
+    assert (there[:, :, 0] == 0).all()  # outside the moving image
+
+
+def test_equal_images_differ_by_nothing_whatever_their_scale():
+    fixed, other = ramp(1, 101), ramp(1000, 5000)
+    assert np.abs(differencePercent(fixed, other, brightnessRange(other)).array).max() < 0.01
+
+
+def test_the_difference_is_positive_where_the_fixed_image_is_brighter():
+    fixed = ramp(0, 100)
+    other = Image(np.full(GRID.shape, 50.0, np.float32), GRID, "flat")
+    difference = differencePercent(fixed, other, (0.0, 100.0)).array
+    assert difference.ravel()[-1] == pytest.approx(50, abs=0.5)
+    assert difference.ravel()[0] == pytest.approx(-50, abs=0.5)
+
+
+def test_no_difference_is_claimed_where_the_other_image_has_no_data():
+    other = ramp(10, 20)
+    other.array[:4] = 0
+    assert (differencePercent(ramp(0, 100), other, (10.0, 20.0)).array[:4] == 0).all()
+
+
+def test_the_checkerboard_shows_both_images_in_turn():
+    black, white = (Image(ramp(0, 1).array * 0 + value, GRID, "flat") for value in (0.0, 1.0))
+    black.array[0, 0, 0] = 1  # a range to scale by
+    board = checkerboard(black, white, (0.0, 1.0), squareMm=8.0).array
+    assert board.mean() == pytest.approx(0.5, abs=0.08)
+    assert board[0, 0, 1] != board[0, 0, -1] or board[0, 1, 0] != board[0, -1, 0]
+    changes = np.flatnonzero(np.diff(board[8, 10]))
+    assert np.diff(changes).min() >= 6  # squares, not noise: 8 mm of 1 mm voxels
+
+
+def test_slices_go_through_what_is_of_interest():
+    mask = np.zeros(GRID.shape, bool)
+    mask[3, 5:9, 6:12] = True
+    point = transform_points(GRID.ijk_to_ras, (7, 6, 3))
+    offsets = telltaleOffsets(GRID, {0: mask, 2: mask})
+    assert offsets[0] == pytest.approx(point[0])  # k runs along R
+    assert offsets[1] == pytest.approx(GRID.center_ras[1])  # nothing asked for there
+    assert transform_points(GRID.ijk_to_ras, (0, 5, 0))[2] >= offsets[2] >= transform_points(GRID.ijk_to_ras, (0, 8, 0))[2]
+
+
+def test_an_empty_mask_means_the_centre():
+    offsets = telltaleOffsets(GRID, {0: np.zeros(GRID.shape, bool)})
+    np.testing.assert_allclose([offsets[axis] for axis in range(3)], GRID.center_ras)
