@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
+
 from JointRegistrationLib import maps
 from JointRegistrationLib.geometry import Grid, transform_points
 from JointRegistrationLib.image import Image

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
 from JointRegistrationLib.cli.failures import CommandLine, Interruption, debug_option, interruptible
 from JointRegistrationLib.cli.progress import shown_progress
 
@@ -49,7 +50,7 @@ def demo(output: Path, fixed: Path | None, moving: Path | None, size: str, seed:
     """
     if (fixed is None) != (moving is None):
         raise click.UsageError("give both --fixed and --moving, or neither")
-    from .inputs import filePair, samplePair  # noqa: PLC0415
+    from .inputs import filePair, samplePair
 
     with interruptible() as interruption, shown_progress(quiet=False) as progress:
         assert progress is not None
@@ -68,11 +69,11 @@ def run(inputs: DemoInputs, output: Path, progress: Progress, interruption: Inte
     Raises:
         JointRegistrationError: the output folder is as it was then.
     """
-    from JointRegistrationLib.files import RESULT_NAMES, output_folder, result_bytes, write_result  # noqa: PLC0415
-    from JointRegistrationMRML.scene import createHeadlessScene, saveScene  # noqa: PLC0415
+    from JointRegistrationLib.files import RESULT_NAMES, output_folder, result_bytes, write_result
+    from JointRegistrationMRML.scene import createHeadlessScene, saveScene
 
-    from .embedded import arrangeDesktopViews, registerInScene  # noqa: PLC0415
-    from .evaluation import evaluate  # noqa: PLC0415
+    from .embedded import arrangeDesktopViews, registerInScene
+    from .evaluation import evaluate
 
     numBytes = 3 * result_bytes(inputs.fixed.grid, inputs.moving.grid)
     with output_folder(output, (*RESULT_NAMES, *NAMES), num_bytes=numBytes, overwrite=True) as folder:
@@ -99,9 +100,9 @@ def _draw(
     hosted: Any, done: Any, evaluation: Evaluation, progress: Progress
 ) -> tuple[list[PictureRow], dict[str, float], str, list[str]]:
     """The pictures, where their slices lie, what drew them, and what the user should know about that."""
-    from . import slice_view  # noqa: PLC0415
-    from .pictures import PictureMaker  # noqa: PLC0415
-    from .slice_plot import SlicePlotRenderer  # noqa: PLC0415
+    from . import slice_view
+    from .pictures import PictureMaker
+    from .slice_plot import SlicePlotRenderer
 
     progress("drawing", 0.0, None)
     notices = []
@@ -126,9 +127,9 @@ def _draw(
 
 
 def _metrics(inputs: DemoInputs, result: Any, evaluation: Evaluation) -> dict[str, Any]:
-    from JointRegistrationLib.config import to_dict  # noqa: PLC0415
+    from JointRegistrationLib.config import to_dict
 
-    from .story import versions  # noqa: PLC0415
+    from .story import versions
 
     return {
         **result.summary(),
@@ -153,9 +154,9 @@ def _writePages(
     drawnBy: str,
     notices: list[str],
 ) -> None:
-    from .overview import writeOverview  # noqa: PLC0415
-    from .report import renderReport  # noqa: PLC0415
-    from .story import buildReport, keyFigures  # noqa: PLC0415
+    from .overview import writeOverview
+    from .report import renderReport
+    from .story import buildReport, keyFigures
 
     writeOverview(folder / "overview.png", rows, "Joint Registration", inputs.title, keyFigures(result, evaluation))
     report = buildReport(inputs, result, evaluation, rows, positionsMm, drawnBy, notices)
@@ -163,7 +164,7 @@ def _writePages(
 
 
 def _closingLines(output: Path, result: Any, evaluation: Evaluation) -> list[str]:
-    from .story import verdict  # noqa: PLC0415
+    from .story import verdict
 
     folder = output.resolve()
     return [

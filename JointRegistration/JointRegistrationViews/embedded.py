@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import slicer
+
 from JointRegistrationLib.image import Image
 from JointRegistrationLib.result import RegistrationResult
 from JointRegistrationMRML.logic import registerVolumes

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+
 from JointRegistrationLib import maps
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image

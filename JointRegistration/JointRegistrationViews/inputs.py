@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
 from JointRegistrationLib.files import read_image
 from JointRegistrationLib.image import Image
 from JointRegistrationLib.phantom import LABEL_NAMES, make_pair, working_grid

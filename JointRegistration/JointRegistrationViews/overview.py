@@ -79,7 +79,13 @@ class _Page:
         for n, row in enumerate(rows):
             top = _HEADER + n * (_ROW + _GAP)
             self.text(
-                left + _LABEL - 0.1, top + _ROW / 2, row.title, rotation=90, ha="right", va="center", fontsize=12,
+                left + _LABEL - 0.1,
+                top + _ROW / 2,
+                row.title,
+                rotation=90,
+                ha="right",
+                va="center",
+                fontsize=12,
                 weight="bold",
             )
             x = left + _LABEL

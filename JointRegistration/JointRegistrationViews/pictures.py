@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from JointRegistrationLib.image import Image
 from JointRegistrationMRML.nodes import newNode
 from JointRegistrationMRML.segmentations import maskSegmentation
@@ -210,7 +211,7 @@ class PictureMaker:
             "grid",
             "Warped grid",
             f"A square {spacingMm:g} mm grid drawn on the moving knee, carried along onto the fixed one. Bent lines: "
-            "tissue was bent; lines close together: it was compressed. Colours from green to red: how far it was moved.",
+            "tissue was bent; lines close together: it was compressed. From green to red: how far it was moved.",
             nodes.warped,
             overlays=[nodes.movingToFixed],
         )

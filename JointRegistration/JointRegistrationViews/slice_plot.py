@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import vtk
-from JointRegistrationLib.geometry import transform_points
-from JointRegistrationMRML.nodes import numpyMatrix, transformPoints
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from vtk.util.numpy_support import vtk_to_numpy
+
+from JointRegistrationLib.geometry import transform_points
+from JointRegistrationMRML.nodes import numpyMatrix, transformPoints
 
 from .slice_plane import IN_PLANE, SlicePlane, rasBounds
 

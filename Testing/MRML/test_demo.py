@@ -17,12 +17,13 @@ pytest.importorskip("slicer", reason="slicer-core is not installed")
 pytest.importorskip("jinja2", reason="the scene extra is not installed")
 
 from click.testing import CliRunner, Result
+from PIL import Image as PillowImage
+
 from JointRegistrationLib.files import write_image
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
 from JointRegistrationMRML.scene import createHeadlessScene, loadScene
 from JointRegistrationViews import demo, inputs, slice_view
-from PIL import Image as PillowImage
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = {
@@ -66,6 +67,22 @@ def ownFiles(tmp_path: Path) -> tuple[str, str]:
         paths.append(str(tmp_path / f"{name}.nii.gz"))
         write_image(Image(array.astype(np.float32), grid, name), Path(paths[-1]))
     return paths[0], paths[1]
+
+
+@pytest.fixture
+def quickRegistration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Affine only and no OpenGL, so that what comes after can be tried quickly."""
+    from JointRegistrationLib.config import AffineConfig, RegistrationConfig
+    from JointRegistrationViews import embedded
+
+    config = RegistrationConfig(method="affine-opt", affine=AffineConfig(iterations=10, levels=(2,)))
+    real = embedded.registerVolumes
+
+    def quick(scene: Any, nodes: Any, _config: Any, **callbacks: Any) -> Any:
+        return real(scene, nodes, config, **callbacks)
+
+    monkeypatch.setattr(embedded, "registerVolumes", quick)
+    monkeypatch.setattr(slice_view, "canRender", lambda: False)
 
 
 def test_the_demo_ends_well_and_says_where_everything_is(tinyDemo):
@@ -145,13 +162,12 @@ def test_the_report_stands_alone_and_the_overview_is_a_picture(tinyDemo):
     folder, _ = tinyDemo
     text = (folder / "report.html").read_text(encoding="utf-8")
     assert text.count("data:image/png;base64,") == 33
-    assert "src=\"http" not in text
+    assert 'src="http' not in text
     assert "matplotlib instead" not in text or not slice_view.canRender()
     assert PillowImage.open(folder / "overview.png").size[0] > 1500
 
 
-def test_own_files_are_registered_likewise_without_opengl(ownFiles, tmp_path, monkeypatch):
-    monkeypatch.setattr(slice_view, "canRender", lambda: False)
+def test_own_files_are_registered_likewise_without_opengl(ownFiles, tmp_path, quickRegistration):
     folder = tmp_path / "out"
     done = runHere("--fixed", ownFiles[0], "--moving", ownFiles[1], "--output", str(folder))
     assert done.exit_code == 0, done.output
@@ -178,23 +194,7 @@ def test_a_missing_file_is_one_sentence_and_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture
-def instantRegistration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No iterations, so that what comes after can be tried quickly."""
-    from JointRegistrationLib.config import AffineConfig, RegistrationConfig
-    from JointRegistrationViews import embedded
-
-    config = RegistrationConfig(method="affine-opt", affine=AffineConfig(iterations=1, levels=(4,)))
-    real = embedded.registerVolumes
-
-    def quick(scene: Any, nodes: Any, _config: Any, **callbacks: Any) -> Any:
-        return real(scene, nodes, config, **callbacks)
-
-    monkeypatch.setattr(embedded, "registerVolumes", quick)
-    monkeypatch.setattr(slice_view, "canRender", lambda: False)
-
-
-def test_a_failure_at_the_very_end_leaves_the_earlier_results(ownFiles, tmp_path, monkeypatch, instantRegistration):
+def test_a_failure_at_the_very_end_leaves_the_earlier_results(ownFiles, tmp_path, monkeypatch, quickRegistration):
     from JointRegistrationViews import report
 
     folder = tmp_path / "out"
@@ -213,7 +213,7 @@ def test_a_failure_at_the_very_end_leaves_the_earlier_results(ownFiles, tmp_path
     assert (folder / "report.html").read_text() == "earlier"
 
 
-def test_results_of_an_earlier_demo_are_replaced_and_other_files_kept(ownFiles, tmp_path, instantRegistration):
+def test_results_of_an_earlier_demo_are_replaced_and_other_files_kept(ownFiles, tmp_path, quickRegistration):
     folder = tmp_path / "out"
     folder.mkdir()
     for name in ("report.html", "warped_labels.nrrd", "notes.txt"):

@@ -13,6 +13,8 @@ import pytest
 
 pytest.importorskip("jinja2", reason="the scene extra is not installed")
 
+from PIL import Image as PillowImage
+
 from JointRegistrationLib.config import RegistrationConfig
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
@@ -26,7 +28,6 @@ from JointRegistrationViews.pictures import OutlinedTissue, PictureRow
 from JointRegistrationViews.report import renderReport
 from JointRegistrationViews.slice_plane import ORIENTATIONS
 from JointRegistrationViews.story import buildReport, keyFigures, verdict
-from PIL import Image as PillowImage
 
 GRID = Grid((8, 8, 8))
 KEYS = (

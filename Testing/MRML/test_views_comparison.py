@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from JointRegistrationLib.geometry import Grid, transform_points
 from JointRegistrationLib.image import Image
 from JointRegistrationViews.comparison import (
@@ -65,7 +66,8 @@ def test_slices_go_through_what_is_of_interest():
     offsets = telltaleOffsets(GRID, {0: mask, 2: mask})
     assert offsets[0] == pytest.approx(point[0])  # k runs along R
     assert offsets[1] == pytest.approx(GRID.center_ras[1])  # nothing asked for there
-    assert transform_points(GRID.ijk_to_ras, (0, 5, 0))[2] >= offsets[2] >= transform_points(GRID.ijk_to_ras, (0, 8, 0))[2]
+    first, last = (transform_points(GRID.ijk_to_ras, (0, j, 0))[2] for j in (5, 8))
+    assert first >= offsets[2] >= last
 
 
 def test_an_empty_mask_means_the_centre():

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from JointRegistrationLib.geometry import Grid, transform_points
 from JointRegistrationLib.image import Image
 from JointRegistrationMRML.jacobian import addLegend, divergingColors, showJacobian
