@@ -109,7 +109,8 @@ def load_weights(
     header, tensors = read_tensors(path, sha256)
     if header.architecture != architecture:
         raise CheckpointError(
-            f"{path}: these weights are for {header.architecture!r}, but {architecture!r} is needed; choose another file"
+            f"{path}: these weights are for {header.architecture!r}, but {architecture!r} is needed; "
+            "choose another file"
         )
     for name, value in (configuration or {}).items():
         found = header.configuration.get(name)
@@ -277,7 +278,8 @@ def _read(path: Path, expected_format: str, sha256: str | None) -> tuple[dict[st
         found = hashlib.sha256(path.read_bytes()).hexdigest()
         if found != sha256:
             raise CheckpointError(
-                f"{path}: the SHA-256 is {found}, but {sha256} is expected: the file is damaged or was changed; get it again"
+                f"{path}: the SHA-256 is {found}, but {sha256} is expected: the file is damaged or was changed; "
+                "get it again"
             )
     try:
         with safe_open(path, framework="pt") as stream:
@@ -290,5 +292,7 @@ def _read(path: Path, expected_format: str, sha256: str | None) -> tuple[dict[st
             f"{path}: the format is {metadata.get('format')!r}, but {expected_format!r} is needed; choose another file"
         )
     if metadata.get("sha256") != _digest(tensors, metadata):
-        raise CheckpointError(f"{path}: header and values do not fit the checksum inside: the file was changed; get it again")
+        raise CheckpointError(
+            f"{path}: header and values do not fit the checksum inside: the file was changed; get it again"
+        )
     return metadata, tensors

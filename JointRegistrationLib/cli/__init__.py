@@ -15,8 +15,9 @@ from .. import __version__
 from .failures import CommandLine
 from .info import info
 from .register import register
+from .train import prepare_pool, train
 
-COMMANDS: tuple[click.Command, ...] = (register, info)
+COMMANDS: tuple[click.Command, ...] = (register, info, train, prepare_pool)
 
 
 @click.group(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

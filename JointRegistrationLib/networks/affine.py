@@ -96,7 +96,8 @@ class LandmarkAffineNet(nn.Module):
     anchors: Tensor
 
     def __init__(
-        self, channels: tuple[int, int, int] = (24, 48, 64), anchor_extent: float = 0.6, prior_sigma: float = 0.7, ridge: float = 1e-3, norm: str = "group",
+        self, channels: tuple[int, int, int] = (24, 48, 64), *, anchor_extent: float = 0.6,
+        prior_sigma: float = 0.7, ridge: float = 1e-3, norm: str = "group",
     ) -> None:
         super().__init__()
         a, b, c = channels

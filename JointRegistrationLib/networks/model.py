@@ -57,7 +57,9 @@ class ModelConfig:
 
 
 #: The published system: its networks, its units, its grid for both parts.
-PUBLISHED = ModelConfig(affine_network="published", affine_spacing_mm=0.0, momentum_network="published", momentum_scale_mm=0.0)
+PUBLISHED = ModelConfig(
+    affine_network="published", affine_spacing_mm=0.0, momentum_network="published", momentum_scale_mm=0.0
+)
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,8 @@ def _conv(inputs: int, outputs: int, norm: str, stride: int = 1, residual: bool 
 
 
 def _level(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
-    return nn.Sequential(Conv(inputs, outputs, stride=2), *(Conv(outputs, outputs, residual=True) for _ in range(blocks)))
+    residuals = [Conv(outputs, outputs, residual=True) for _ in range(blocks)]
+    return nn.Sequential(Conv(inputs, outputs, stride=2), *residuals)
 
 
 def _join(x: Tensor, skip: Tensor) -> Tensor:

@@ -150,7 +150,8 @@ PRESETS: dict[str, TrainingConfig] = {
         replace(_PUBLISHED_AFFINE, affine_regularity_scale=0.1, affine_regularity_hold=1.0), affine_steps=3,
     ),
     "published-vsvf": _published(
-        "published-vsvf", "vsvf", LossConfig(similarity=1.0, momentum=10.0, map_symmetry=500.0, symmetric_from_epoch=200),
+        "published-vsvf", "vsvf",
+        LossConfig(similarity=1.0, momentum=10.0, map_symmetry=500.0, symmetric_from_epoch=200),
         affine_steps=7, vsvf_steps=2,
     ),
 }

@@ -135,8 +135,8 @@ class Trainer:
     def header(self, figures: dict[str, Any]) -> checkpoint.Header:
         """The header of this run's weights."""
         return checkpoint.Header(
-            ARCHITECTURE, asdict_json(self.config.model), f"{self.config.data.pool}: {len(self.train_pool.scans)} scans",
-            current_commit(),
+            ARCHITECTURE, asdict_json(self.config.model),
+            f"{self.config.data.pool}: {len(self.train_pool.scans)} scans", current_commit(),
             {"step": self.progress.step, "run": self.config.name, "trained": list(PARTS[self.config.stage]), **figures},
         )
 

@@ -29,7 +29,9 @@ GRID = Grid(
     ((np.cos(ANGLE), 0.0, np.sin(ANGLE)), (0.0, 1.0, 0.0), (-np.sin(ANGLE), 0.0, np.cos(ANGLE))),
 )
 VELOCITY = VelocityConfig(sigmas_mm=(7.0, 14.0), weights=(0.5, 0.5), steps=8)
-SMALL = ModelConfig(momentum_channels=(8, 8, 8, 8), affine_spacing_mm=0.0, affine_steps=2, vsvf_steps=2, velocity=VELOCITY)
+SMALL = ModelConfig(
+    momentum_channels=(8, 8, 8, 8), affine_spacing_mm=0.0, affine_steps=2, vsvf_steps=2, velocity=VELOCITY
+)
 
 
 def images(grid: Grid, count: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
