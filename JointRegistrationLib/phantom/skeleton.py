@@ -19,9 +19,10 @@ from .shape import LESION_SITES, KneeShape
 #: The flexion axis runs along x through this (y, z).
 FLEXION_AXIS_YZ = (-11.0, 23.0)
 _PATELLA_CENTER = (1.0, 50.0, 36.0)
-_FEMOROTIBIAL_GAP_MM = 0.25
+_FEMOROTIBIAL_GAP_MM = 0.1
 _PATELLOFEMORAL_GAP_MM = 0.7
 _COMPARTMENT_DISTANCE_MM = 42.0
+_EMINENCE_MM = 11.0
 
 #: Course of the fibula, as in :mod:`.paths`.
 FIBULA = (
@@ -111,10 +112,10 @@ class Skeleton:
         """Move femur and patella until the cartilages almost touch."""
         contact = _lattice((-36, 36), (-26, 26), (-8, 18), device)
         tibia = self._bone("tibia", self.tibia_frame(contact))["tibia_cartilage"]
-        lateral = contact[0] > 0
+        compartments = (contact[0] < -_EMINENCE_MM, contact[0] > _EMINENCE_MM)
         for _ in range(5):
             femur = self._bone("femur", self.femur_frame(contact))["femur_cartilage"]
-            gaps = [_gap(femur[side], tibia[side]) for side in (~lateral, lateral)]
+            gaps = [_gap(femur[side], tibia[side]) for side in compartments]
             self._femur_shift_z += _FEMOROTIBIAL_GAP_MM - sum(gaps) / 2
             self._femur_tilt += (gaps[1] - gaps[0]) / _COMPARTMENT_DISTANCE_MM
         front = _lattice((-26, 28), (22, 62), (8, 66), device)

@@ -53,16 +53,16 @@ class SoftTissue:
         limb, fat_mm = self._limb(rest)
         # However high or large, the patella stays under the skin.
         limb = smooth_union([limb, bones["patella"] - 0.7 * self._fat - 3.0], 3.0)
-        inner = limb + fat_mm
+        inner, under_skin = limb + fat_mm, limb + _SKIN_MM + 1.0
         layers: list[Layer] = [("skin", limb), ("fat", limb + _SKIN_MM), ("deep fat", inner)]
         layers.append(("muscle", self._muscle(rest, inner)))
         layers.append(("hoffa", _hoffa(rest)))
         strands = self._strands(rest)
         first, second = len(VESSELS), len(VESSELS) + len(NERVES)
         layers.append(("nerve", strands[first:second].amin(0)))
-        layers.append(("vessel", strands[:first].amin(0)))
+        layers.append(("vessel", torch.maximum(strands[:first].amin(0), under_skin)))
         layers.append(("fluid", self._fluid(rest, bones)))
-        layers.append(("tendon", torch.maximum(strands[second:].amin(0), limb + _SKIN_MM + 1.0)))
+        layers.append(("tendon", torch.maximum(strands[second:].amin(0), under_skin)))
         layers.append(("meniscus", self._meniscus(tibia_points, bones)))
         layers.append(("ligament", _cruciates(rest)))
         return layers
@@ -77,20 +77,21 @@ class SoftTissue:
         """Film between the cartilages, and recesses that swell with the effusion."""
         effusion = self._effusion
         femur, tibia, patella = (bones[f"{n}_cartilage"] for n in ("femur", "tibia", "patella"))
-        film = torch.minimum(torch.maximum(femur, tibia), torch.maximum(femur, patella)) - 0.45
+        film = torch.minimum(torch.maximum(femur, tibia), torch.maximum(femur, patella)) - 0.6
         recesses = smooth_union(
             [
-                ellipsoid(rest, (0, 37, 54), (15, 5 + effusion, 13)),  # suprapatellar
-                ellipsoid(rest, (33, 25, 26), (8, 12, 15)),  # lateral gutter
-                ellipsoid(rest, (-34, 22, 24), (7, 10, 12)),  # medial gutter
-                ellipsoid(rest, (-24, -20, 8), (9, 9, 6)),  # behind the condyles
-                ellipsoid(rest, (22, -22, 8), (9, 8, 6)),
-                ellipsoid(rest, (2, -10, 10), (7, 9, 5)),  # notch
+                ellipsoid(rest, (0, 37, 54), (15, 6 + effusion, 15)),  # suprapatellar
+                ellipsoid(rest, (33, 25, 26), (9, 13, 17)),  # lateral gutter
+                ellipsoid(rest, (-34, 22, 24), (8, 11, 14)),  # medial gutter
+                ellipsoid(rest, (-24, -20, 8), (10, 10, 8)),  # behind the condyles
+                ellipsoid(rest, (22, -22, 8), (10, 9, 8)),
+                ellipsoid(rest, (2, -10, 10), (8, 10, 7)),  # notch
             ],
             1.0,
         )
-        near = torch.minimum(femur, patella) - 0.75 * effusion
-        return torch.minimum(film, torch.maximum(recesses, near))
+        # Thickest in the middle of a recess, running out towards its border.
+        layer = torch.minimum(femur, patella) + 0.4 - (effusion + 0.4) * smoothstep(-recesses, 0.0, 6.0)
+        return torch.minimum(film, layer)
 
     def _meniscus(self, tibia_points: Tensor, bones: Distances) -> Tensor:
         """Wedges that fill the gap between femoral and tibial cartilage around each compartment."""
