@@ -95,7 +95,7 @@ def _fat(coarse: Tensor, fibres: Tensor, sheets: Tensor, fine: Tensor) -> Tensor
     """Layers of lobules parted by brighter septa, with small bright vessels."""
     septa = smoothstep(sheets[0], 0.7, 1.9)
     vessels = smoothstep(fibres[1] + 0.5 * coarse[1], 2.7, 3.2)
-    return 0.92 + 0.14 * fine[0] + 0.20 * sheets[1] + 0.15 * coarse[0] + 0.7 * septa + 3.0 * vessels
+    return 0.9 + 0.2 * fine[0] + 0.28 * sheets[1] + 0.2 * coarse[0] + 0.8 * septa + 3.0 * vessels
 
 
 def _along_fibres(points: Tensor) -> Tensor:
@@ -114,4 +114,4 @@ def _along_skin(points: Tensor) -> Tensor:
 def _marrow(coarse: Tensor, fine: Tensor, z: Tensor) -> Tensor:
     """Trabeculae; the shafts' marrow is brighter than the fatty marrow of the joint's ends."""
     shaft = smoothstep(z, 45.0, 85.0) + 0.5 * smoothstep(-z, 40.0, 75.0)
-    return (1 + 0.40 * fine[0] + 0.15 * coarse[1]) * (1 + 2.0 * shaft)
+    return (1 + 0.65 * fine[0] + 0.15 * coarse[1]) * (1 + 2.0 * shaft)
