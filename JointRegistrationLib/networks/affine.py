@@ -206,18 +206,22 @@ def warp_affine(image: Tensor, matrix_ras: Tensor, grid: Grid) -> Tensor:
 
 
 def multi_step_affine(
-    step: Callable[[Tensor, Tensor], Tensor], moving: Tensor, fixed: Tensor, grid: Grid, steps: int
+    step: Callable[[Tensor, Tensor], Tensor], moving: Tensor, fixed: Tensor, grid: Grid, steps: int,
+    *, fixed_side: bool = False,
 ) -> list[Tensor]:
     """The published recurrence on parameters: A_t = A~_t A_(t-1), b_t = A~_t b_(t-1) + b~_t.
 
     Step t compares the *original* moving image, resampled once through the map so far, with the
-    fixed one, and its increment acts on the moving side (left factor).
+    fixed one, and its increment acts on the moving side (left factor). A network that measures where
+    the points of the fixed image lie in the *warped* one finds the increment on the fixed side, R_t;
+    with A~_t = Phi_(t-1) R_t Phi_(t-1)^-1 the same recurrence then gives Phi_t = Phi_(t-1) R_t.
 
     Args:
         step: one step's network: (moving, fixed) to an increment (N, 4, 4) in the frame.
         moving, fixed: (N, 1, D, H, W) in [0, 1], both on ``grid``.
         grid: their lattice.
         steps: at least 1; training uses 3, testing 7.
+        fixed_side: increments are R_t rather than A~_t.
 
     Returns:
         The composed RAS matrix (N, 4, 4), fixed points to moving points, after every step.
@@ -230,6 +234,7 @@ def multi_step_affine(
     for t in range(steps):
         if t > 0:
             warped = warp_affine(moving, matrices[-1], grid)
-        frame = step(warped, fixed).to(frame.dtype) @ frame
+        increment = step(warped, fixed).to(frame.dtype)
+        frame = frame @ increment if fixed_side else increment @ frame
         matrices.append(affine_ras(frame, grid))
     return matrices

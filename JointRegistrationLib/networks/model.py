@@ -149,7 +149,10 @@ class AVSM(nn.Module):
         blocks = affine_blocks(grid, self.config.affine_spacing_mm)
         coarse = shrunk_grid(grid, blocks)
         small_moving, small_fixed = (shrunk(image, blocks) for image in (moving, fixed))
-        return multi_step_affine(self.affine, small_moving, small_fixed, coarse, steps or self.config.affine_steps)
+        return multi_step_affine(
+            self.affine, small_moving, small_fixed, coarse, steps or self.config.affine_steps,
+            fixed_side=isinstance(self.affine, LandmarkAffineNet),
+        )
 
     def predict_momentum(self, warped: Tensor, fixed: Tensor, grid: Grid) -> Tensor:
         """One step's momentum (N, 3, d, h, w), RAS mm, on :func:`~.momentum.momentum_grid` of ``grid``."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from .. import losses, maps
 from ..geometry import Grid
-from ..networks.affine import HeatMaps, LandmarkAffineNet, affine_frame, affine_ras, frame_to_ras
+from ..networks.affine import HeatMaps, LandmarkAffineNet, affine_frame, affine_ras, frame_to_ras, warp_affine
 from ..networks.model import AVSM, AVSMOutput, affine_blocks, shrunk
 from .alignment import CLIP_MM
 from .batches import Batch
@@ -51,7 +51,7 @@ def _affine_terms(
     weights = config.losses
     steps = config.affine_steps if moment.step >= config.multi_step_from_step else 1
     if max(weights.landmarks, weights.heat_maps) > 0 and isinstance(model.affine, LandmarkAffineNet):
-        return _landmark_terms(model.affine, model, directions, grid, weights)
+        return _landmark_terms(model.affine, model, directions, grid, weights, steps)
     predictions = [model.predict_affine(b.moving, b.fixed, grid, steps) for b in directions]
     frames = [affine_frame(p[-1], grid) for p in predictions]
     terms: Terms = {}
@@ -87,20 +87,36 @@ def point_error_mm(predicted_ras: Tensor, wanted_ras: Tensor, grid: Grid) -> Ten
 
 
 def _landmark_terms(
-    network: LandmarkAffineNet, model: AVSM, directions: list[Batch], grid: Grid, weights: LossConfig
+    network: LandmarkAffineNet, model: AVSM, directions: list[Batch], grid: Grid, weights: LossConfig, steps: int
 ) -> Terms:
-    """The warm start: landmarks and the single step's affine, from one pass over the images."""
+    """The warm start: every step's landmarks and affine, each step from the image as the one before leaves it.
+
+    A step is taught to be right by itself: no gradient goes back through the resampling.
+    """
     terms: Terms = {}
     blocks = affine_blocks(grid, model.config.affine_spacing_mm)
-    for batch in directions:
-        found = network.heat_maps(shrunk(torch.cat([batch.moving, batch.fixed]), blocks))
-        predicted = affine_ras(network.fit(found), grid)
-        wanted = wanted_landmarks(network.anchors, batch, grid)
-        share = 1 / len(directions)
-        _add(terms, "points", share * weights.points * point_error_mm(predicted, batch.affine_ras, grid))
-        _add(terms, "landmarks", share * weights.landmarks * landmark_error_mm(found.points, wanted, grid))
-        _add(terms, "heat_maps", share * weights.heat_maps * heat_map_loss(found, wanted, grid))
+    share = 1 / (len(directions) * steps)
+    for original in directions:
+        batch = original
+        for step in range(steps):
+            found = network.heat_maps(shrunk(torch.cat([batch.moving, batch.fixed]), blocks))
+            increment = affine_ras(network.fit(found), grid)
+            left = torch.linalg.inv(original.moving_to_template) @ batch.moving_to_template  # the affine so far
+            predicted = left @ increment  # the fit acts on the fixed side, see multi_step_affine
+            wanted = wanted_landmarks(network.anchors, batch, grid)
+            _add(terms, "points", share * weights.points * point_error_mm(predicted, original.affine_ras, grid))
+            _add(terms, "landmarks", share * weights.landmarks * landmark_error_mm(found.points, wanted, grid))
+            _add(terms, "heat_maps", share * weights.heat_maps * heat_map_loss(found, wanted, grid))
+            if step + 1 < steps:
+                batch = _after(original, predicted.detach(), grid)
     return terms
+
+
+def _after(batch: Batch, affine: Tensor, grid: Grid) -> Batch:
+    """The pairs once their moving images have been resampled through ``affine`` (N, 4, 4), RAS."""
+    return replace(
+        batch, moving=warp_affine(batch.moving, affine, grid), moving_to_template=batch.moving_to_template @ affine
+    )
 
 
 def wanted_landmarks(anchors: Tensor, batch: Batch, grid: Grid) -> Tensor:

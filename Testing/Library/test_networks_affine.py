@@ -128,6 +128,15 @@ def test_recurrence_composes_parameters_in_the_published_order() -> None:
         assert torch.allclose(frame[:3, 3], b, atol=1e-5)
 
 
+def test_increments_measured_on_the_fixed_side_act_there() -> None:
+    increments = list(random_matrices(3, 6).double().split(1))
+    calls = iter(increments)
+    image = torch.zeros(1, 1, *OBLIQUE.shape, dtype=torch.float64)
+    matrices = multi_step_affine(lambda moving, fixed: next(calls), image, image, OBLIQUE, 3, fixed_side=True)
+    wanted = increments[0] @ increments[1] @ increments[2]
+    assert torch.allclose(affine_frame(matrices[-1], OBLIQUE), wanted, atol=1e-5)
+
+
 def test_every_step_resamples_the_original_moving_image_once() -> None:
     increments = iter(random_matrices(3, 7).split(1))
     g = torch.Generator().manual_seed(8)

@@ -1,0 +1,126 @@
+"""From two images on any grids to what AVSM predicts for them, in the patient's millimetres.
+
+The networks know one frame: a right knee on the canonical lattice, array axes (k, j, i) to the
+right, superior and anterior. Each image gets such a lattice of its own, along its own axes and centred
+on its own field of view, and is sampled there; the two arrays then go through the networks as if
+they shared the fixed image's lattice. A left knee's lattice runs to the left instead, so that the
+arrays look like a right knee and every result is in real coordinates without any un-mirroring.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import maps
+from ..energy import ImagePair
+from ..errors import InputError
+from ..geometry import FloatArray, Grid
+from ..preprocess import resample
+from .model import AVSM, AVSMOutput, inverse_psi
+
+SIDES = ("right", "left")
+
+#: The published working lattice, and its half-resolution form that trains on a CPU: (i, j, k).
+FULL_SIZE_IJK = (192, 192, 80)
+HALF_SIZE_IJK = (96, 96, 80)
+#: Field of view of the canonical lattice along i, j, k in mm: that of an OAI knee.
+FIELD_OF_VIEW_MM = (140.0, 140.0, 112.0)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One pair's result: the fixed point x goes to the moving point A(psi(x)).
+
+    Args:
+        affine_ras: 4x4.
+        affines_ras: after every affine step, 4x4 each.
+        psi_mm, inverse_psi_mm: displacement fields of psi and of its inverse, (1, 3, d, h, w) RAS mm
+            on ``grid``.
+        velocities_mm, momenta_mm: of every vSVF step, likewise.
+        grid: the momenta's lattice over the fixed knee.
+        working_grid: the fixed image's canonical lattice.
+    """
+
+    affine_ras: FloatArray
+    affines_ras: list[FloatArray]
+    psi_mm: Tensor
+    inverse_psi_mm: Tensor
+    velocities_mm: list[Tensor]
+    momenta_mm: list[Tensor]
+    grid: Grid
+    working_grid: Grid
+
+
+def canonical_lattice(
+    grid: Grid, size_ijk: tuple[int, int, int] = HALF_SIZE_IJK, side: str = "right"
+) -> Grid:
+    """The canonical lattice of an image: along its axes nearest to A, S and R, centred on its field of view.
+
+    Args:
+        grid: the image's own lattice, of any orientation.
+        size_ijk: voxels along i (anterior), j (superior) and k (right, or left for a left knee).
+        side: which knee it is.
+
+    Raises:
+        InputError: for an unknown side.
+    """
+    if side not in SIDES:
+        raise InputError(f"side {side!r} is unknown; choose one of {', '.join(SIDES)}")
+    columns = np.asarray(grid.direction_ras)
+    wanted = {1: 1.0, 2: 1.0, 0: 1.0 if side == "right" else -1.0}  # A, S, R in the order of i, j, k
+    directions = []
+    for axis, sign in wanted.items():
+        column = columns[:, grid.ras_axes.index(axis)]
+        directions.append(column * np.sign(column[axis]) * sign)
+    spacing = np.asarray(FIELD_OF_VIEW_MM) / np.asarray(size_ijk)
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.stack(directions, axis=1) * spacing
+    matrix[:3, 3] = grid.center_ras - matrix[:3, :3] @ ((np.asarray(size_ijk) - 1) / 2)
+    return Grid.from_ijk_to_ras(size_ijk, matrix)
+
+
+def on_lattice(image: Tensor, grid: Grid, lattice: Grid) -> Tensor:
+    """An image (1, 1, D, H, W) sampled on another lattice, anti-aliased, 0 outside."""
+    finer = np.asarray(grid.spacing_mm)
+    along = np.abs(np.asarray(grid.direction_ras).T @ np.asarray(lattice.direction_ras))
+    target = np.asarray(lattice.spacing_mm)[along.argmax(axis=1)]  # the lattice's spacing along each own axis
+    size = [max(2, min(n, round(n * f / t))) for n, f, t in zip(grid.size_ijk, finer, target, strict=True)]
+    thinned = resample(image, grid, size)
+    return maps.sample(thinned, grid.resized(size), maps.identity(lattice, device=image.device))
+
+
+@torch.no_grad()
+def predict(
+    model: AVSM, pair: ImagePair, *, side: str = "right", size_ijk: tuple[int, int, int] = HALF_SIZE_IJK,
+    affine_steps: int | None = None, vsvf_steps: int | None = None,
+) -> Prediction:
+    """Run the networks on a pair.
+
+    Args:
+        model: in evaluation mode, on the pair's device.
+        pair: normalised images in [0, 1], each on its own grid; masks are not used.
+        side: of the knee, both images.
+        size_ijk: working lattice.
+        affine_steps, vsvf_steps: the model's own if None.
+    """
+    fixed_lattice = canonical_lattice(pair.fixed_grid, size_ijk, side)
+    moving_lattice = canonical_lattice(pair.moving_grid, size_ijk, side)
+    fixed = on_lattice(pair.fixed, pair.fixed_grid, fixed_lattice)
+    moving = on_lattice(pair.moving, pair.moving_grid, moving_lattice)
+    output = model(moving, fixed, fixed_lattice, affine_steps, vsvf_steps)
+    to_moving = moving_lattice.ijk_to_ras @ fixed_lattice.ras_to_ijk  # same voxel, other lattice
+    affines = [np.asarray(to_moving @ matrix[0].double().cpu().numpy()) for matrix in output.affines_ras]
+    return Prediction(
+        affines[-1], affines, output.psi_displacement_mm, _inverse(model, output), output.velocities_mm,
+        [step.momentum_mm for step in output.steps], output.momentum_grid, fixed_lattice,
+    )
+
+
+def _inverse(model: AVSM, output: AVSMOutput) -> Tensor:
+    if not output.steps:
+        return torch.zeros_like(output.psi_displacement_mm)
+    return inverse_psi(output.velocities_mm, output.momentum_grid, model.config.velocity)
