@@ -51,8 +51,8 @@ def samplePair(size: str, seed: int) -> DemoInputs:
     """
     pair = make_pair(seed, working_grid().resized(SAMPLE_SIZES[size]))
     return DemoInputs(
-        fixed=dataclasses.replace(pair.fixed.image, name="Fixed knee"),
-        moving=dataclasses.replace(pair.moving.image, name="Moving knee"),
+        fixed=_asScanned(pair.fixed.image, "Fixed knee"),
+        moving=_asScanned(pair.moving.image, "Moving knee"),
         title="Demo on a computed knee pair",
         description=(
             f"Two images of a computed knee (no patient; seed {seed}): the moving one was shifted, turned, scaled "
@@ -74,3 +74,8 @@ def filePair(fixed: Path, moving: Path) -> DemoInputs:
     images = [dataclasses.replace(read_image(path), name=path.name.split(".")[0]) for path in (fixed, moving)]
     title = f"{moving.name} carried onto {fixed.name}"
     return DemoInputs(*images, title=title, description=f"Fixed: {fixed}. Moving: {moving}.")
+
+
+def _asScanned(image: Image, name: str) -> Image:
+    """Whole numbers, as scanners store them: a quarter of the size in the saved scene."""
+    return Image(np.rint(image.array).astype(np.int16), image.grid, name)

@@ -20,6 +20,7 @@ _RIGHT_WITHOUT_LABELS = ("difference_after", "grid", "jacobian")
 _INK, _MUTED, _RULE = "#1b2530", "#5d6b78", "#c9d1d9"
 _ROW, _GAP, _BLOCK_GAP, _MARGIN, _LABEL, _HEADER, _FOOTER = 2.7, 0.06, 0.3, 0.3, 0.34, 1.75, 0.3  # inches
 _DPI = 120
+_WIDEST = 1.25
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,11 @@ class _Page:
 
     def _drawPicture(self, picture: Any, x: float, top: float, width: float) -> None:
         box = (x / self.width, 1 - (top + _ROW) / self.height, width / self.width, _ROW / self.height)
-        axes = self.figure.add_axes(box)
-        axes.imshow(picture, aspect="auto", interpolation="lanczos")
-        axes.axis("off")
+        axes = self.figure.add_axes(box, facecolor="black", adjustable="datalim", xticks=[], yticks=[])
+        axes.imshow(picture, interpolation="lanczos")
+        axes.spines[:].set_visible(False)
 
 
 def _aspect(picture: Any) -> float:
-    return float(picture.shape[1] / picture.shape[0])
+    """Width over height of a picture's place; what is wider is shown smaller in it."""
+    return min(_WIDEST, float(picture.shape[1] / picture.shape[0]))

@@ -220,9 +220,9 @@ class PictureMaker:
             yield self._row(
                 "jacobian",
                 "Local volume change",
-                "Red: this part is larger in the moving knee than in the fixed one; blue: smaller; white: the same "
-                "size. On the scale +1 means twice, -1 half the volume. Folds, places where the map is impossible, "
-                "would be bright yellow.",
+                "Red: this part is larger in the moving knee than in the fixed one; blue: smaller; grey or "
+                "white: the same size. On the scale +1 means twice, -1 half the volume. Folds, places where the map is "
+                "impossible, would be bright yellow.",
                 nodes.fixed,
                 foreground=nodes.log2Jacobian,
                 foregroundOpacity=0.5,
@@ -281,20 +281,22 @@ def shareWindows(nodes: ShownNodes) -> None:
 
 @contextmanager
 def compactLegend(volumeNode: Any) -> Iterator[None]:
-    """A volume's colour legend without title and in small type, for the length of the block."""
+    """A volume's colour legend small, without title, in the lower right corner, for the length of the block."""
     displays = [volumeNode.GetNthDisplayNode(n) for n in range(volumeNode.GetNumberOfDisplayNodes())]
     legends = [display for display in displays if display.IsA("vtkMRMLColorLegendDisplayNode")]
-    before = [(legend.GetTitleText(), legend.GetLabelTextProperty().GetFontSize()) for legend in legends]
+    before = []
+    for legend in legends:
+        before.append((legend.GetTitleText(), legend.GetPosition(), legend.GetSize()))
+        legend.SetTitleText("")
+        legend.SetPosition(0.98, 0.1)
+        legend.SetSize(0.12, 0.32)
     try:
-        for legend in legends:
-            legend.SetTitleText("")
-            legend.GetLabelTextProperty().SetFontSize(14)
-            legend.Modified()
         yield
     finally:
-        for legend, (title, size) in zip(legends, before, strict=True):
+        for legend, (title, position, size) in zip(legends, before, strict=True):
             legend.SetTitleText(title)
-            legend.GetLabelTextProperty().SetFontSize(size)
+            legend.SetPosition(*position)
+            legend.SetSize(*size)
 
 
 def showAsOutline(node: Any) -> None:

@@ -114,8 +114,8 @@ def verdict(result: RegistrationResult, evaluation: Evaluation) -> str:
     if evaluation.truthBefore is not None and evaluation.truthAfter is not None:
         errors = (evaluation.truthBefore.mean_mm, evaluation.truthAfter.mean_mm)
         gains.append(f"the position error at bone and cartilage went from {_between(errors, 1)} mm on average")
-        gains.append(f"cartilage overlap from {_between(evaluation.cartilageDice(), 2)} (Dice)")
-    gains.append(f"similarity from {_between((result.similarity_before, result.similarity_after), 2)} (NCC)")
+        gains.append(f"cartilage overlap rose from {_between(evaluation.cartilageDice(), 2)} (Dice)")
+    gains.append(f"similarity rose from {_between((result.similarity_before, result.similarity_after), 2)} (NCC)")
     folds = "The map folds nowhere" if result.folds.count == 0 else f"The map folds at {result.folds.count} voxels"
     text = ", ".join(gains[:-1]) + (" and " if len(gains) > 1 else "") + gains[-1]
     return f"{text[0].upper()}{text[1:]}. {folds}, and its inverse brings points back within " + (
@@ -167,7 +167,7 @@ def _labelGroup(
                 inputs.labelNames[label].capitalize(),
                 getattr(evaluation.before[label], attribute),
                 getattr(evaluation.after[label], attribute),
-                meaning,
+                meaning if label == shown[0] else "",
                 digits=digits,
                 larger=larger,
             )

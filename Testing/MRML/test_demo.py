@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -222,6 +223,23 @@ def test_results_of_an_earlier_demo_are_replaced_and_other_files_kept(ownFiles, 
     assert done.exit_code == 0, done.output
     assert {path.name for path in folder.iterdir()} == FILES | {"notes.txt"}
     assert (folder / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
+def test_ctrl_c_ends_the_demo_tidily(tmp_path):
+    folder = tmp_path / "out"
+    command = [sys.executable, "-m", "JointRegistrationViews.demo", "--size", "tiny", "--output", str(folder)]
+    environment = {**os.environ, "PYTHONPATH": f".{os.pathsep}JointRegistration", "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while "affine" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 3
+    assert "cancelled" in rest
+    assert "Traceback" not in rest
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_output_may_not_be_a_file(tmp_path):
