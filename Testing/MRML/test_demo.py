@@ -149,7 +149,7 @@ def test_the_saved_transform_resamples_the_moving_image_in_the_scene_to_the_warp
     moving, warped = (
         imageFromVolume(hosted.scene.GetFirstNodeByName(name)) for name in ("Moving knee", "Moving knee warped")
     )
-    image = sitk.GetImageFromArray(moving.array)
+    image = sitk.GetImageFromArray(moving.array.astype(np.float32))
     image.SetSpacing(moving.grid.spacing_mm)
     image.SetOrigin(moving.grid.origin_lps)
     image.SetDirection(moving.grid.direction_lps)
