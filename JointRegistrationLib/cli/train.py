@@ -53,12 +53,16 @@ def train(config_path: Path | None, preset: str | None, output_dir: Path, resume
 @click.command("prepare-pool")
 @click.argument("data", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option("--renders", default=8, show_default=True, type=click.IntRange(1), help="Images per scan.")
+@click.option("--simple", default=8, show_default=True, type=click.IntRange(0), help="Quick images per scan.")
+@click.option("--realistic", default=4, show_default=True, type=click.IntRange(0), help="DESS-like images per scan.")
+@click.option("--procedural", default=60, show_default=True, type=click.IntRange(0), help="Procedural knees to add.")
 @click.option("--factors", default=(2, 4, 4), show_default=True, type=click.IntRange(1), nargs=3,
               help="Label voxels per voxel of the pool, along right, superior, anterior.")
 @click.option("--seed", default=0, show_default=True, help="Changes every image.")
 @debug_option
-def prepare_pool(data: Path, output: Path, renders: int, factors: tuple[int, int, int], seed: int) -> None:
+def prepare_pool(
+    data: Path, output: Path, simple: int, realistic: int, procedural: int, factors: tuple[int, int, int], seed: int
+) -> None:
     """Render knees from the label maps in DATA into OUTPUT, and align them to a common template.
 
     DATA holds manifest.csv (columns file, subject, split) and label maps of right knees. Scans that
@@ -69,11 +73,14 @@ def prepare_pool(data: Path, output: Path, renders: int, factors: tuple[int, int
       joint-registration prepare-pool ../shared/data/knee-labels runs/pool
     """
     from ..training.alignment import align_pool, align_to, save_affines  # noqa: PLC0415
-    from ..training.pool import build_pool, load_pool  # noqa: PLC0415
+    from ..training.pool import RenderConfig, build_pool, build_procedural, load_pool  # noqa: PLC0415
 
+    config = RenderConfig(factors, simple, realistic, seed)
     for split in ("train", "validation"):
-        for name in build_pool(data, split, output / split, factors=factors, renders=renders, seed=seed):
+        for name in build_pool(data, split, output / split, config):
             click.echo(f"{split} {name}")
+    for name in build_procedural(output / "train", procedural, config):
+        click.echo(name)
     shrink = 2
     matrices, template = align_pool(load_pool(output / "train", shrink))
     save_affines(matrices, output / "train")

@@ -17,7 +17,7 @@ def normalization(name: str, channels: int) -> nn.Module:
     if name == "none":
         return nn.Identity()
     if name == "instance":
-        return nn.InstanceNorm3d(channels, affine=True)
+        return nn.GroupNorm(channels, channels)  # unlike InstanceNorm3d it takes single voxels
     if name == "group":
         return nn.GroupNorm(max(1, channels // 8), channels)
     raise ConfigError(f"normalisation {name!r} is unknown; choose one of {', '.join(NORMALIZATIONS)}")

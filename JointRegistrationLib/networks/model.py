@@ -20,6 +20,10 @@ AFFINE_NETWORKS = ("landmarks", "published")
 MOMENTUM_NETWORKS = ("fast", "published", "light")
 
 
+#: Finer than the published kernel, see docs/method.md.
+OUR_KERNEL = VelocityConfig(sigmas_mm=(5.0, 10.0, 20.0, 35.0), weights=(0.25, 0.25, 0.25, 0.25), steps=8)
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """Architecture: everything that must agree for weights to fit, and how they were meant to be run.
@@ -30,13 +34,13 @@ class ModelConfig:
     """
 
     affine_network: str = "landmarks"
-    affine_spacing_mm: float = 2.9
+    affine_spacing_mm: float = 5.8
     affine_steps: int = 7
     momentum_network: str = "fast"
     momentum_channels: tuple[int, ...] = (24, 64, 96, 128)
     momentum_scale_mm: float = 10.0
     vsvf_steps: int = 3
-    velocity: VelocityConfig = field(default_factory=VelocityConfig)
+    velocity: VelocityConfig = field(default_factory=lambda: OUR_KERNEL)
 
     def __post_init__(self) -> None:
         if self.affine_network not in AFFINE_NETWORKS:
@@ -58,7 +62,8 @@ class ModelConfig:
 
 #: The published system: its networks, its units, its grid for both parts.
 PUBLISHED = ModelConfig(
-    affine_network="published", affine_spacing_mm=0.0, momentum_network="published", momentum_scale_mm=0.0
+    affine_network="published", affine_spacing_mm=0.0, momentum_network="published", momentum_scale_mm=0.0,
+    velocity=VelocityConfig(),
 )
 
 

@@ -80,7 +80,7 @@ class FastMomentumNet(nn.Module):
     """Our own: normalised, cheap at full resolution, a last layer of zeros.
 
     The images are folded 2 x 2 x 2 voxels into channels, so that nothing is computed at full
-    resolution; group normalisation, trilinear upsampling. Zero output at the start means that an
+    resolution; instance normalisation, trilinear upsampling. Zero output at the start means that an
     untrained network leaves the affine map as it is.
 
     Args:
@@ -89,7 +89,7 @@ class FastMomentumNet(nn.Module):
     """
 
     def __init__(
-        self, channels: tuple[int, int, int, int] = (24, 64, 96, 128), norm: str = "group",
+        self, channels: tuple[int, int, int, int] = (24, 64, 96, 128), norm: str = "instance",
         upsampling: str = "trilinear",
     ) -> None:
         super().__init__()

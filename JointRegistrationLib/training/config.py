@@ -132,17 +132,33 @@ def _published(name: str, stage: str, losses: LossConfig, **changes: object) -> 
 
 _PUBLISHED_AFFINE = LossConfig(similarity=1.0, affine_regularity=1.0, affine_symmetry=1.0, symmetric_from_epoch=200)
 
+_LABEL_LOSSES = LossConfig(distances=3.0, overlap=1.0, momentum=2.0)
+_AFFINE_AUGMENT = AugmentConfig(6.0, 0.06, 0.03, 6.0, deformation_mm=2.0, deformation_sigma_mm=12.0)
+_VSVF_AUGMENT = AugmentConfig(4.0, 0.05, 0.03, 4.0, deformation_mm=1.5, deformation_sigma_mm=12.0)
+
 #: Named configurations. ``published-*`` are the paper's three stages (spec, sections 2 and 4).
 PRESETS: dict[str, TrainingConfig] = {
     "affine": TrainingConfig(
-        losses=LossConfig(points=0.2, landmarks=0.1, heat_maps=1.0), optimizer=OptimizerConfig(batch=4), affine_steps=1
+        data=DataConfig(shrink=4, augment=_AFFINE_AUGMENT),
+        losses=LossConfig(points=0.5, landmarks=0.2, heat_maps=1.0),
+        optimizer=OptimizerConfig(learning_rate=4e-3, batch=6, steps=5000),
+        affine_steps=2,
+    ),
+    "affine-overlap": TrainingConfig(
+        name="affine-overlap",
+        data=DataConfig(augment=replace(_AFFINE_AUGMENT, deformation_mm=1.5)),
+        losses=LossConfig(distances=2.0, overlap=0.5),
+        optimizer=OptimizerConfig(learning_rate=7e-4, batch=3, steps=800),
+        affine_steps=3, initial_weights=("runs/affine/last.safetensors",),
     ),
     "vsvf": TrainingConfig(
-        name="vsvf", stage="vsvf", losses=LossConfig(distances=1.0, overlap=1.0, momentum=1.0),
+        name="vsvf", stage="vsvf", data=DataConfig(augment=_VSVF_AUGMENT), losses=_LABEL_LOSSES,
+        optimizer=OptimizerConfig(learning_rate=1.5e-3, steps=5000), mixed_precision=True,
     ),
     "joint": TrainingConfig(
-        name="joint", stage="joint", affine_steps=3, vsvf_steps=2,
-        losses=LossConfig(distances=1.0, overlap=1.0, momentum=1.0),
+        name="joint", stage="joint", data=DataConfig(augment=_VSVF_AUGMENT), losses=_LABEL_LOSSES,
+        optimizer=OptimizerConfig(learning_rate=3e-4, steps=2000), affine_steps=3, vsvf_steps=2, mixed_precision=True,
+        initial_weights=("runs/affine-overlap/last.safetensors", "runs/vsvf/last.safetensors"),
     ),
     "published-affine": _published("published-affine", "affine", _PUBLISHED_AFFINE),
     "published-multi-step": _published(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,9 @@ from torch import Tensor
 
 from ..errors import FileError
 from ..geometry import Grid
+from ..image import Image
+from ..phantom import make_knee, random_contrast, random_shape, render_from_labels
+from ..preprocess import normalize
 from . import labels as lab
 from .render import build_anatomy, render
 
@@ -57,24 +60,35 @@ class Pool:
         return [(a, b) for a, x in enumerate(self.scans) for b, y in enumerate(self.scans) if x.subject != y.subject]
 
 
-def build_pool(
-    data: Path, split: str, output: Path, *, factors: tuple[int, int, int] = (2, 4, 4), renders: int = 8,
-    seed: int = 0,
-) -> Iterator[str]:
+@dataclass(frozen=True)
+class RenderConfig:
+    """How many images a scan gets, and at which resolution.
+
+    Args:
+        factors: voxels of the label map per voxel of the pool, along k, j, i.
+        simple: images by ``training.render``: quick, contrast anywhere.
+        realistic: images by ``phantom.render_from_labels``: what a DESS looks like.
+        seed: changes all images.
+    """
+
+    factors: tuple[int, int, int] = (2, 4, 4)
+    simple: int = 8
+    realistic: int = 4
+    seed: int = 0
+
+
+def build_pool(data: Path, split: str, output: Path, config: RenderConfig) -> Iterator[str]:
     """Render the scans of ``data/manifest.csv``'s ``split`` into ``output``; those there already stay.
 
     Args:
         data: folder with ``manifest.csv`` and the label maps.
         split: ``"train"`` or ``"validation"``.
         output: folder of the pool.
-        factors: voxels of the label map per voxel of the pool, along k, j, i.
-        renders: images a scan.
-        seed: changes all images.
+        config: what to render.
 
     Yields:
         The name of every scan when it is there.
     """
-    output.mkdir(parents=True, exist_ok=True)
     with (data / "manifest.csv").open(newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["split"] == split]
     if not rows:
@@ -83,27 +97,74 @@ def build_pool(
         name = Path(row["file"]).name.removesuffix(".nii.gz")
         path = output / f"{name}.safetensors"
         if not path.exists():
-            _render_scan(data / row["file"], row["subject"], path, factors, renders, seed)
+            labels, spacing = lab.read_canonical_labels(data / row["file"])
+            _store_scan(path, row["subject"], labels, spacing, config)
         yield name
 
 
-def _render_scan(
-    source: Path, subject: str, path: Path, factors: tuple[int, int, int], renders: int, seed: int
+def build_procedural(output: Path, count: int, config: RenderConfig) -> Iterator[str]:
+    """Add ``count`` procedural right knees, each its own subject, to ``output``; see :func:`build_pool`.
+
+    ``config.factors`` are taken relative to 160 x 384 x 384 voxels, as for the label maps.
+    """
+    shape = 80, 192, 192
+    spacing = 1.4, 140 / 192, 140 / 192
+    factors = config.factors[0] // 2, config.factors[1] // 2, config.factors[2] // 2
+    for n in range(count):
+        name = f"procedural-{config.seed}-{n:04d}"
+        path = output / f"{name}.safetensors"
+        if not path.exists():
+            knee_shape = replace(random_shape(np.random.default_rng([config.seed, n])), side="right")
+            labels = make_knee(knee_shape, lab.canonical_grid(shape, spacing)).labels.array
+            _store_scan(path, name, labels.astype(np.uint8), spacing, replace(config, factors=factors))
+        yield name
+
+
+def _store_scan(
+    path: Path, subject: str, array: npt.NDArray[np.uint8], native: tuple[float, float, float], config: RenderConfig
 ) -> None:
-    array, native = lab.read_canonical_labels(source)
-    fractions = lab.structure_fractions(array, factors)
-    spacing = native[0] * factors[0], native[1] * factors[1], native[2] * factors[2]
+    fractions = lab.structure_fractions(array, config.factors)
+    spacing = native[0] * config.factors[0], native[1] * config.factors[1], native[2] * config.factors[2]
     distances = lab.structure_distances_mm(fractions, spacing)
-    anatomy = build_anatomy(torch.from_numpy(distances), torch.from_numpy(fractions), spacing, int(subject) + seed)
-    images = torch.stack([render(anatomy, 1000 * seed + hash_name(path.stem) + n) for n in range(renders)])
+    labels = lab.majority_labels(fractions)
+    images = _simple_images(path.stem, subject, distances, fractions, spacing, config)
+    images += _realistic_images(path.stem, subject, labels, spacing, config)
     tensors = {
-        "images": (images * 255).round().to(torch.uint8),
+        "images": (torch.stack(images) * 255).round().to(torch.uint8),
         "distances": torch.from_numpy(lab.quantized(distances)),
-        "labels": torch.from_numpy(lab.majority_labels(fractions)),
+        "labels": torch.from_numpy(labels),
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part")
     save_file(tensors, temporary, {"subject": subject, "spacing_kji_mm": json.dumps(spacing)})
     temporary.replace(path)
+
+
+def _simple_images(
+    name: str, subject: str, distances: lab.FloatArray, fractions: lab.FloatArray,
+    spacing: tuple[float, float, float], config: RenderConfig,
+) -> list[Tensor]:
+    if config.simple == 0:
+        return []
+    anatomy = build_anatomy(
+        torch.from_numpy(distances), torch.from_numpy(fractions), spacing, hash_name(subject) + config.seed
+    )
+    return [render(anatomy, 1000 * config.seed + hash_name(name) + n) for n in range(config.simple)]
+
+
+def _realistic_images(
+    name: str, subject: str, labels: npt.NDArray[np.uint8], spacing: tuple[float, float, float], config: RenderConfig
+) -> list[Tensor]:
+    """Images whose soft tissue belongs to the subject, and whose contrast and noise to the image."""
+    habit = replace(random_shape(np.random.default_rng([config.seed, hash_name(subject)])), side="right", lesions=())
+    image = Image(labels, lab.canonical_grid(labels.shape, spacing), name)
+    images = []
+    for n in range(config.realistic):
+        seed = hash_name(name) + n
+        contrast = random_contrast(np.random.default_rng([config.seed, seed]))
+        rendered = render_from_labels(image, contrast, seed, shape=habit)
+        images.append(torch.from_numpy(normalize(rendered.array)))
+    return images
 
 
 def hash_name(name: str) -> int:

@@ -19,7 +19,7 @@ from JointRegistrationLib.training.alignment import align_pool, fit_distances
 from JointRegistrationLib.training.augment import AugmentConfig, generator, random_affine, random_deformation
 from JointRegistrationLib.training.batches import draw_batch, stored_pair
 from JointRegistrationLib.training.objectives import distance_loss, overlap_loss, point_error_mm
-from JointRegistrationLib.training.pool import build_pool, load_pool
+from JointRegistrationLib.training.pool import RenderConfig, build_pool, load_pool
 from JointRegistrationLib.training.render import TISSUES, Anatomy, build_anatomy, render
 from JointRegistrationLib.training.validation import dice_of_distances
 
@@ -125,7 +125,8 @@ def test_pool_is_written_once_and_read_back(tmp_path: Path) -> None:
         for visit in (0, 1):
             write_labels(data / f"7_{visit}.nii.gz", flip=False)
             table.writerow([f"7_{visit}.nii.gz", "7", "train"])
-    build = lambda: list(build_pool(data, "train", tmp_path / "pool", factors=(1, 2, 2), renders=2))  # noqa: E731
+    config = RenderConfig((1, 2, 2), simple=2, realistic=0)
+    build = lambda: list(build_pool(data, "train", tmp_path / "pool", config))  # noqa: E731
     assert build() == ["7_0", "7_1"]
     stamp = (tmp_path / "pool" / "7_0.safetensors").stat().st_mtime_ns
     build()
@@ -134,7 +135,7 @@ def test_pool_is_written_once_and_read_back(tmp_path: Path) -> None:
     assert pool.grid.shape == (8, 8, 8) and pool.scans[0].images.shape == (2, 8, 8, 8)
     assert pool.longitudinal_pairs() == [(0, 1), (1, 0)] and pool.cross_subject_pairs() == []
     with pytest.raises(FileError, match="split 'test'"):
-        list(build_pool(data, "test", tmp_path / "pool"))
+        list(build_pool(data, "test", tmp_path / "pool", config))
     with pytest.raises(FileError, match="no pool"):
         load_pool(tmp_path / "nothing")
 
