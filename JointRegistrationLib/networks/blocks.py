@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -17,10 +18,17 @@ def normalization(name: str, channels: int) -> nn.Module:
     if name == "none":
         return nn.Identity()
     if name == "instance":
-        return nn.GroupNorm(channels, channels)  # unlike InstanceNorm3d it takes single voxels
+        return InstanceNorm(channels, channels)
     if name == "group":
         return nn.GroupNorm(max(1, channels // 8), channels)
     raise ConfigError(f"normalisation {name!r} is unknown; choose one of {', '.join(NORMALIZATIONS)}")
+
+
+class InstanceNorm(nn.GroupNorm):
+    """Groups of one channel, also where one voxel is left (PyTorch's own layers refuse that)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
 
 class Conv(nn.Module):
