@@ -1,0 +1,88 @@
+"""``train`` and ``prepare-pool`` from the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import SimpleITK as sitk
+from click.testing import CliRunner, Result
+from training_cases import tiny_config
+
+from JointRegistrationLib.cli import cli
+from JointRegistrationLib.config import to_json
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two subjects a split, by the command itself."""
+    from test_training_data import knee_labels
+
+    root = tmp_path_factory.mktemp("pool")
+    data = root / "data"
+    data.mkdir()
+    with (data / "manifest.csv").open("w", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(["file", "subject", "split"])
+        for split in ("train", "validation"):
+            for subject in (1, 2):
+                image = sitk.GetImageFromArray(knee_labels().transpose(1, 2, 0))
+                image.SetSpacing((3.0, 2.0, 2.0))
+                image.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))
+                name = f"{split}_{subject}.nii.gz"
+                sitk.WriteImage(image, str(data / name))
+                table.writerow([name, subject, split])
+    options = ("--simple", 2, "--realistic", 0, "--procedural", 0, "--factors", 1, 1, 1)
+    result = run("prepare-pool", data, root / "made", *options)
+    assert result.exit_code == 0, result.output
+    return root / "made"
+
+
+def configuration(pool: Path, folder: Path) -> Path:
+    config = tiny_config()
+    config = replace(config, data=replace(config.data, pool=str(pool), shrink=2))
+    path = folder / "config.json"
+    path.write_text(to_json(config))
+    return path
+
+
+def test_pool_holds_every_scan_and_its_affine(pool: Path) -> None:
+    for split in ("train", "validation"):
+        assert sorted(p.stem for p in (pool / split).glob("*.safetensors")) == [f"{split}_1", f"{split}_2"]
+        assert set(json.loads((pool / split / "affines.json").read_text())) == {f"{split}_1", f"{split}_2"}
+
+
+def test_a_run_goes_to_its_end_and_resuming_it_changes_nothing(pool: Path, tmp_path: Path) -> None:
+    config = configuration(pool, tmp_path)
+    first = run("train", "--config", config, "--output-dir", tmp_path / "run")
+    assert first.exit_code == 0, first.output
+    weights = (tmp_path / "run" / "last.safetensors").read_bytes()
+    again = run("train", "--config", tmp_path / "run" / "config.json", "--output-dir", tmp_path / "run", "--resume")
+    assert again.exit_code == 0, again.output
+    assert (tmp_path / "run" / "last.safetensors").read_bytes() == weights
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "either --config FILE or --preset NAME"),
+        (("--preset", "best"), "preset 'best' is unknown"),
+        (("--config", "none.json"), "cannot be read"),
+        (("--preset", "published-vsvf"), "no pool here"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_in_a_sentence(
+    options: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("train", *options, "--output-dir", tmp_path / "run")
+    assert result.exit_code == 2
+    assert message in result.output
+    assert not (tmp_path / "run").exists()
