@@ -64,19 +64,23 @@ def random_affine(config: AugmentConfig, grid: Grid, count: int, g: torch.Genera
     return matrix
 
 
-def random_deformation(config: AugmentConfig, grid: Grid, count: int, g: torch.Generator) -> Tensor:
-    """Displacement fields (count, 3, D, H, W), RAS mm, of random diffeomorphisms on ``grid``."""
+def random_deformation(
+    config: AugmentConfig, grid: Grid, count: int, g: torch.Generator, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Displacement fields (count, 3, D, H, W), RAS mm, of random diffeomorphisms on ``grid``.
+
+    Drawn on the CPU, so that every device gets the same ones.
+    """
     coarse = grid.resized([max(4, n // 4) for n in grid.size_ijk])
-    velocity = smoothing.smooth(
-        torch.randn(count, 3, *coarse.shape, generator=g), coarse, (config.deformation_sigma_mm,), (1.0,)
-    )
+    noise = torch.randn(count, 3, *coarse.shape, generator=g).to(device)
+    velocity = smoothing.smooth(noise, coarse, (config.deformation_sigma_mm,), (1.0,))
     size = velocity.square().sum(dim=1, keepdim=True).mean(dim=(2, 3, 4), keepdim=True).sqrt()
-    amplitude = config.deformation_mm * torch.rand(count, 1, 1, 1, 1, generator=g) * 2
+    amplitude = 2 * config.deformation_mm * torch.rand(count, 1, 1, 1, 1, generator=g).to(device)
     displacement = integrate.exponential(velocity / size * amplitude, coarse)
     return torch.nn.functional.interpolate(displacement, size=grid.shape, mode="trilinear", align_corners=True)
 
 
 def deformed_points(matrix_ras: Tensor, displacement_mm: Tensor | None, grid: Grid) -> Tensor:
     """Map x -> G(x) or G(x + u(x)) on ``grid``: (N, 3, D, H, W) RAS mm."""
-    points = maps.identity(grid).expand(len(matrix_ras), -1, -1, -1, -1)
+    points = maps.identity(grid, device=matrix_ras.device).expand(len(matrix_ras), -1, -1, -1, -1)
     return maps.apply_matrix(matrix_ras, points if displacement_mm is None else points + displacement_mm)

@@ -90,11 +90,11 @@ def draw_batch(
 
 
 def stored_pair(pool: Pool, fixed: int, moving: int) -> Batch:
-    """One pair as it lies in the pool, first rendering of the fixed and last of the moving scan."""
+    """One pair as it lies in the pool, with the last two renderings (one, if there is no other)."""
     f, m = pool.scans[fixed], pool.scans[moving]
-    to_template = [torch.linalg.inv(template_affines([scan])) for scan in (f, m)]
+    to_template = [torch.linalg.inv(template_affines([scan])).to(pool.device) for scan in (f, m)]
     return Batch(
-        (m.images[-1].float() / 255)[None, None], (f.images[0].float() / 255)[None, None],
+        (m.images[-1].float() / 255)[None, None], (f.images[-2:][0].float() / 255)[None, None],
         _clipped(m.distances)[None], _clipped(f.distances)[None],
         torch.linalg.inv(to_template[1]) @ to_template[0], to_template[0], to_template[1],
     )
@@ -108,8 +108,11 @@ def template_affines(scans: list[Scan]) -> Tensor:
 def _side(
     pool: Pool, scans: list[Scan], geometry: Tensor, config: AugmentConfig, g: torch.Generator, with_distances: bool
 ) -> Side:
-    displacement = random_deformation(config, pool.grid, len(scans), g) if config.deformation_mm > 0 else None
-    points = deformed_points(geometry, displacement, pool.grid)
+    device = pool.device
+    displacement = None
+    if config.deformation_mm > 0:
+        displacement = random_deformation(config, pool.grid, len(scans), g, device)
+    points = deformed_points(geometry.to(device), displacement, pool.grid)
     images = torch.stack([s.images[_integer(len(s.images), g)] for s in scans])[:, None].float() / 255
     distances = torch.stack([_clipped(s.distances if with_distances else s.distances[:0]) for s in scans])
     # One interpolation for all channels; outside, an image is black and no structure is near.
@@ -117,11 +120,11 @@ def _side(
     inside = maps.inside(pool.grid, points)
     image = torch.where(inside, both[:, :1], both.new_zeros(()))
     return Side(_random_gamma(image, g), torch.where(inside, both[:, 1:], both.new_tensor(CLIP_MM)),
-                torch.linalg.inv(template_affines(scans)) @ geometry)
+                (torch.linalg.inv(template_affines(scans)) @ geometry).to(device))
 
 
 def _random_gamma(image: Tensor, g: torch.Generator) -> Tensor:
-    exponent = torch.exp(0.2 * torch.randn(len(image), 1, 1, 1, 1, generator=g))
+    exponent = torch.exp(0.2 * torch.randn(len(image), 1, 1, 1, 1, generator=g)).to(image)
     return image.clamp_min(1e-4).pow(exponent)
 
 

@@ -20,6 +20,7 @@ class DataConfig:
         pool: folder with the sub-folders ``train`` and ``validation`` (see ``pool``).
         shrink: voxels of the pool per voxel of training.
         same_subject: share of pairs of one subject.
+        last_images: use only this many images of each scan, the last ones (the DESS-like); 0 for all.
         augment: geometry given to both images.
         prealigned: for stage ``vsvf``: pairs are drawn as if registered by the affines of their label
             maps; otherwise the (frozen) affine network registers them.
@@ -29,6 +30,7 @@ class DataConfig:
     pool: str = "runs/pool"
     shrink: int = 2
     same_subject: float = 0.15
+    last_images: int = 0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     prealigned: bool = True
     residual: AugmentConfig = field(default_factory=lambda: AugmentConfig(1.5, 0.015, 0.01, 1.0))
@@ -86,7 +88,9 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """One training run. ``initial_weights`` are weights files to start from, later ones winning."""
+    """One training run. ``initial_weights`` are weights files to start from, later ones winning.
+
+    ``device``: auto, cpu, cuda or mps. Random numbers come from the CPU, so that a seed means the same everywhere."""
 
     name: str = "affine"
     stage: str = "affine"
@@ -100,6 +104,7 @@ class TrainingConfig:
     vsvf_steps: int = 1
     initial_weights: tuple[str, ...] = ()
     mixed_precision: bool = False
+    device: str = "auto"
     log_every: int = 20
     validate_every: int = 500
     validation_pairs: int = 12

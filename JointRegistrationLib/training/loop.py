@@ -24,6 +24,7 @@ from torch import Tensor
 
 from .. import checkpoint
 from ..config import from_json, to_json
+from ..devices import choose_device
 from ..errors import CheckpointError, ConfigError
 from ..networks.model import AVSM
 from .augment import generator
@@ -76,10 +77,12 @@ class Trainer:
     ) -> None:
         self.config, self.folder, self.report = config, folder, report
         root = Path(config.data.pool)
-        self.train_pool = train or load_pool(root / "train", config.data.shrink)
-        self.validation_pool = validation or load_pool(root / "validation", config.data.shrink)
+        self.train_pool = train or load_pool(root / "train", config.data.shrink, config.data.last_images)
+        self.validation_pool = validation or load_pool(root / "validation", config.data.shrink, config.data.last_images)
+        self.device = choose_device(config.device)
+        self.train_pool, self.validation_pool = (p.to(self.device) for p in (self.train_pool, self.validation_pool))
         torch.manual_seed(config.seed)
-        self.model = AVSM(config.model)
+        self.model = AVSM(config.model).to(self.device)
         self.progress = Progress()
         self.trained = trained_parameters(self.model, config.stage)
         self.optimizer = torch.optim.Adam(list(self.trained.values()), lr=config.optimizer.learning_rate)
@@ -194,7 +197,7 @@ class Trainer:
             self.train_pool, data.augment, self.config.optimizer.batch, g, same_subject=data.same_subject, align=align,
             distances=max(self.config.losses.distances, self.config.losses.overlap) > 0,
         )
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.config.mixed_precision):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.mixed_precision):
             return objective(self.model, batch, self.train_pool.grid, self.config, moment)
 
     def check(self) -> dict[str, float]:

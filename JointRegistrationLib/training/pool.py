@@ -48,6 +48,16 @@ class Pool:
     scans: tuple[Scan, ...]
     grid: Grid
 
+    @property
+    def device(self) -> torch.device:
+        """Where images and distances are, and batches will be."""
+        return self.scans[0].images.device
+
+    def to(self, device: torch.device | str) -> Pool:
+        """The pool in another memory: 50 scans at 80 x 96 x 96 take about 0.5 GB."""
+        scans = [replace(s, images=s.images.to(device), distances=s.distances.to(device)) for s in self.scans]
+        return replace(self, scans=tuple(scans))
+
     def longitudinal_pairs(self) -> list[tuple[int, int]]:
         """Ordered pairs of two scans of one subject."""
         return [
@@ -172,8 +182,10 @@ def hash_name(name: str) -> int:
     return sum((n + 1) * ord(c) for n, c in enumerate(name)) * 7919 % 1_000_003
 
 
-def load_pool(folder: Path, shrink: int = 1) -> Pool:
+def load_pool(folder: Path, shrink: int = 1, last_images: int = 0) -> Pool:
     """All scans of ``folder``, images and distances averaged over blocks of ``shrink`` voxels.
+
+    ``last_images`` keeps only so many of each scan's images, the last ones; 0 keeps all.
 
     Raises:
         FileError: if there is none, or their lattices differ.
@@ -189,6 +201,7 @@ def load_pool(folder: Path, shrink: int = 1) -> Pool:
             metadata = stream.metadata()
             tensors = {key: stream.get_tensor(key) for key in ("images", "distances", "labels")}
         spacing = json.loads(metadata["spacing_kji_mm"])
+        tensors["images"] = tensors["images"][-last_images:]
         images, distances = (_shrunk(tensors[key], shrink) for key in ("images", "distances"))
         labels = tensors["labels"][shrink // 2 :: shrink, shrink // 2 :: shrink, shrink // 2 :: shrink]
         affine = np.asarray(matrices.get(path.stem, np.eye(4)), dtype=np.float64)
