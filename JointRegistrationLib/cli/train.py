@@ -81,7 +81,7 @@ def prepare_pool(
             click.echo(f"{split} {name}")
     for name in build_procedural(output / "train", procedural, config):
         click.echo(name)
-    shrink = 2
+    shrink = 2, 2, 2
     matrices, template = align_pool(load_pool(output / "train", shrink))
     save_affines(matrices, output / "train")
     save_affines(align_to(load_pool(output / "validation", shrink), template), output / "validation")

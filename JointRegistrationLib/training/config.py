@@ -18,7 +18,7 @@ class DataConfig:
 
     Args:
         pool: folder with the sub-folders ``train`` and ``validation`` (see ``pool``).
-        shrink: voxels of the pool per voxel of training.
+        shrink: voxels of the pool per voxel of training, along k, j, i.
         same_subject: share of pairs of one subject.
         last_images: use only this many images of each scan, the last ones (the DESS-like); 0 for all.
         augment: geometry given to both images.
@@ -28,7 +28,7 @@ class DataConfig:
     """
 
     pool: str = "runs/pool"
-    shrink: int = 2
+    shrink: tuple[int, ...] = (2, 2, 2)
     same_subject: float = 0.15
     last_images: int = 0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -121,8 +121,10 @@ class TrainingConfig:
         for name in ("batch", "accumulate", "steps", "steps_per_epoch"):
             if getattr(self.optimizer, name) < 1:
                 raise ConfigError(f"training.optimizer.{name}: at least 1 is needed")
-        if min(self.affine_steps, self.log_every, self.validate_every, self.data.shrink) < 1:
+        if min(self.affine_steps, self.log_every, self.validate_every, *self.data.shrink) < 1:
             raise ConfigError("training: affine_steps, log_every, validate_every and data.shrink start from 1")
+        if len(self.data.shrink) != 3:
+            raise ConfigError(f"training.data.shrink: three numbers are needed, but {self.data.shrink} was given")
 
 
 def _published(name: str, stage: str, losses: LossConfig, **changes: object) -> TrainingConfig:
@@ -130,7 +132,7 @@ def _published(name: str, stage: str, losses: LossConfig, **changes: object) -> 
         learning_rate=1e-4, schedule="published", warmup_steps=400, steps=500 * 200, steps_per_epoch=200, batch=1,
         accumulate=2, clip_norm=0.0,
     )
-    data = DataConfig(shrink=1, prealigned=False)
+    data = DataConfig(shrink=(1, 1, 1), prealigned=False)
     base = TrainingConfig(name=name, stage=stage, model=PUBLISHED, data=data, losses=losses, optimizer=optimizer)
     return replace(base, **changes)  # type: ignore[arg-type]
 
@@ -144,7 +146,7 @@ _VSVF_AUGMENT = AugmentConfig(4.0, 0.05, 0.03, 4.0, deformation_mm=1.5, deformat
 #: Named configurations. ``published-*`` are the paper's three stages (spec, sections 2 and 4).
 PRESETS: dict[str, TrainingConfig] = {
     "affine": TrainingConfig(
-        data=DataConfig(shrink=4, augment=_AFFINE_AUGMENT),
+        data=DataConfig(shrink=(4, 4, 4), augment=_AFFINE_AUGMENT),
         losses=LossConfig(points=0.5, landmarks=0.2, heat_maps=1.0),
         optimizer=OptimizerConfig(learning_rate=4e-3, batch=6, steps=5000),
         affine_steps=2,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -182,8 +182,8 @@ def hash_name(name: str) -> int:
     return sum((n + 1) * ord(c) for n, c in enumerate(name)) * 7919 % 1_000_003
 
 
-def load_pool(folder: Path, shrink: int = 1, last_images: int = 0) -> Pool:
-    """All scans of ``folder``, images and distances averaged over blocks of ``shrink`` voxels.
+def load_pool(folder: Path, shrink: Sequence[int] = (1, 1, 1), last_images: int = 0) -> Pool:
+    """All scans of ``folder``, images and distances averaged over blocks of ``shrink`` voxels (k, j, i).
 
     ``last_images`` keeps only so many of each scan's images, the last ones; 0 keeps all.
 
@@ -203,17 +203,17 @@ def load_pool(folder: Path, shrink: int = 1, last_images: int = 0) -> Pool:
         spacing = json.loads(metadata["spacing_kji_mm"])
         tensors["images"] = tensors["images"][-last_images:]
         images, distances = (_shrunk(tensors[key], shrink) for key in ("images", "distances"))
-        labels = tensors["labels"][shrink // 2 :: shrink, shrink // 2 :: shrink, shrink // 2 :: shrink]
+        labels = tensors["labels"][tuple(slice(f // 2, None, f) for f in shrink)]
         affine = np.asarray(matrices.get(path.stem, np.eye(4)), dtype=np.float64)
         scans.append(Scan(path.stem, metadata["subject"], images, distances, labels, affine))
-        grids.append(lab.canonical_grid(images.shape[1:], [s * shrink for s in spacing]))
+        grids.append(lab.canonical_grid(images.shape[1:], [s * f for s, f in zip(spacing, shrink, strict=True)]))
     if any(not grid.is_close(grids[0], 0.5) for grid in grids):
         raise FileError(f"{folder}: the scans lie on different lattices; make the pool anew")
     return Pool(tuple(scans), grids[0])
 
 
-def _shrunk(values: Tensor, factor: int) -> Tensor:
-    if factor == 1:
+def _shrunk(values: Tensor, factors: Sequence[int]) -> Tensor:
+    if max(factors) == 1:
         return values
-    pooled = torch.nn.functional.avg_pool3d(values[None].float(), factor)[0]
+    pooled = torch.nn.functional.avg_pool3d(values[None].float(), tuple(factors))[0]
     return pooled.round().to(values.dtype)

@@ -49,7 +49,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def configuration(pool: Path, folder: Path) -> Path:
     config = tiny_config()
-    config = replace(config, data=replace(config.data, pool=str(pool), shrink=2))
+    config = replace(config, data=replace(config.data, pool=str(pool), shrink=(2, 2, 2)))
     path = folder / "config.json"
     path.write_text(to_json(config))
     return path

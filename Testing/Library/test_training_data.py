@@ -131,7 +131,7 @@ def test_pool_is_written_once_and_read_back(tmp_path: Path) -> None:
     stamp = (tmp_path / "pool" / "7_0.safetensors").stat().st_mtime_ns
     build()
     assert (tmp_path / "pool" / "7_0.safetensors").stat().st_mtime_ns == stamp
-    pool = load_pool(tmp_path / "pool", shrink=2)
+    pool = load_pool(tmp_path / "pool", shrink=(2, 2, 2))
     assert pool.grid.shape == (8, 8, 8) and pool.scans[0].images.shape == (2, 8, 8, 8)
     assert pool.longitudinal_pairs() == [(0, 1), (1, 0)] and pool.cross_subject_pairs() == []
     with pytest.raises(FileError, match="split 'test'"):
