@@ -16,10 +16,11 @@ from .energy import Dissimilarity, ImagePair
 from .errors import InputError
 from .geometry import FloatArray
 from .maps import affine_map, inside
+from .optimize import minimize
 from .progress import Reporter
 
-#: Fraction of the fixed field of view (or mask) that must stay inside the moving one.
-MIN_COMMON = 0.2
+#: Share of the fixed field of view (or mask) that must stay inside the moving one to compare at all.
+MIN_COMMON = 0.02
 
 
 def affine_opt(
@@ -45,18 +46,19 @@ def affine_opt(
     reporter = reporter or Reporter()
     starts = [initial_ras] if initial_ras is not None else initial_transforms(pair, config.initialization)
     num_runs = len(starts) + len(config.levels) - 1
-    coarse = pair.shrunk(config.levels[0])
-    runs = [
-        _optimize(coarse, config, start, reporter, index / num_runs, 1 / num_runs) for index, start in enumerate(starts)
-    ]
+    parts = [reporter.part(n / num_runs, (n + 1) / num_runs) for n in range(num_runs)]
+    level = pair.shrunk(config.levels[0])
+    runs = [_optimize(level, config, start, part) for start, part in zip(starts, parts, strict=False)]
     loss, best = min(runs, key=lambda run: run[0])
     if not np.isfinite(loss):
         raise InputError(
             "the images do not overlap under any starting transform; give landmarks or an initial transform"
         )
-    for index, factor in enumerate(config.levels[1:], start=len(starts)):
-        _, best = _optimize(pair.shrunk(factor), config, best, reporter, index / num_runs, 1 / num_runs)
-    return best
+    for factor, part in zip(config.levels[1:], parts[len(starts) :], strict=True):
+        level = pair.shrunk(factor)
+        _, best = _optimize(level, config, best, part)
+    # A blurred level can move images that were aligned before; the finest level decides.
+    return min([best, *starts], key=lambda matrix: _loss(level, config, matrix))
 
 
 def initial_transforms(pair: ImagePair, initialization: str) -> list[FloatArray]:
@@ -82,7 +84,9 @@ def center_of_mass(values: Tensor, ijk_to_ras: FloatArray) -> FloatArray:
     """Intensity-weighted mean position of (1, 1, D, H, W) values, RAS mm."""
     total = values.double().sum()
     ijk = [
-        (values.double().sum(dim=[d for d in range(5) if d != axis]) * torch.arange(values.shape[axis]).to(values)).sum()
+        (
+            values.double().sum(dim=[d for d in range(5) if d != axis]) * torch.arange(values.shape[axis]).to(values)
+        ).sum()
         / total
         for axis in (4, 3, 2)
     ]
@@ -128,49 +132,32 @@ class _Unknowns:
         return torch.cat([torch.cat([linear, offset[:, None]], dim=1), linear.new_tensor([[0.0, 0.0, 0.0, 1.0]])])
 
 
-def lbfgs(unknowns: list[Tensor], history: int = 10) -> torch.optim.LBFGS:
-    """L-BFGS with a strong Wolfe line search that does one iteration a step; we decide when to stop."""
-    return torch.optim.LBFGS(
-        unknowns,
-        max_iter=1,
-        history_size=history,
-        tolerance_grad=0,
-        tolerance_change=0,
-        line_search_fn="strong_wolfe",
-    )
-
-
-def _optimize(
-    pair: ImagePair, config: AffineConfig, start: FloatArray, reporter: Reporter, begin: float, share: float
-) -> tuple[float, FloatArray]:
+def _optimize(pair: ImagePair, config: AffineConfig, start: FloatArray, reporter: Reporter) -> tuple[float, FloatArray]:
     """One level from one start: (loss, matrix); an infinite loss where the images do not overlap."""
     unknowns = _Unknowns(start, pair, config.model)
     dissimilarity = Dissimilarity(pair, config.similarity)
-    common_before = _common(pair, unknowns.matrix())
-    if common_before < 1e-3:
+    if _common(pair, unknowns.matrix()) < MIN_COMMON:
         return float("inf"), start
-    optimizer = lbfgs([unknowns.values])
+    minimize(
+        unknowns.values,
+        lambda: dissimilarity(affine_map(unknowns.matrix(), pair.fixed_grid, pair.fixed)),
+        optimizer="lbfgs",
+        iterations=config.iterations,
+        tolerance=config.tolerance,
+        reporter=reporter,
+    )
+    found = np.asarray(unknowns.matrix().detach().cpu().double().numpy(), dtype=np.float64)
+    return _loss(pair, config, found), found
 
-    def closure() -> Tensor:
-        reporter.update(begin + share * step / config.iterations)
-        optimizer.zero_grad()
-        loss = dissimilarity(affine_map(unknowns.matrix(), pair.fixed_grid, pair.fixed))
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
 
-    previous = float("inf")
-    for step in range(config.iterations):
-        loss = float(optimizer.step(closure))  # type: ignore[no-untyped-call]  # the loss before this step
-        reporter.update(begin + share * (step + 1) / config.iterations, loss)
-        if previous - loss < config.tolerance * abs(previous) and step > 2:
-            break
-        previous = loss
+def _loss(pair: ImagePair, config: AffineConfig, matrix: FloatArray) -> float:
+    """Dissimilarity under a matrix; infinite where next to nothing of the images is common."""
     with torch.no_grad():
-        final = unknowns.matrix()
-        loss = float(dissimilarity(affine_map(final, pair.fixed_grid, pair.fixed)))
-    if not np.isfinite(loss) or _common(pair, final) < min(MIN_COMMON, 0.5 * common_before):
-        return float("inf"), start
-    return loss, np.asarray(final.cpu().double().numpy(), dtype=np.float64)
+        map_ras = affine_map(matrix, pair.fixed_grid, pair.fixed)
+        if _common(pair, torch.as_tensor(matrix).to(pair.fixed)) < MIN_COMMON:
+            return float("inf")
+        loss = float(Dissimilarity(pair, config.similarity)(map_ras))
+    return loss if np.isfinite(loss) else float("inf")
 
 
 def _common(pair: ImagePair, matrix: Tensor) -> float:

@@ -58,14 +58,20 @@ class PreprocessConfig:
 
 @dataclass(frozen=True)
 class SimilarityConfig:
-    """Which image similarity drives a stage; ``window_voxels`` is the lncc window's side."""
+    """Which image similarity drives a stage.
 
-    name: str = "mk-lncc"
+    ``window_voxels`` (the window's side) and ``noise`` (standard deviation, in normalised intensity, that
+    keeps windows without structure from pulling) are for lncc; mk-lncc is as published.
+    """
+
+    name: str = "lncc"
     window_voxels: int = 9
+    noise: float = 0.03
 
     def __post_init__(self) -> None:
         _choice("similarity", "name", self.name, SIMILARITIES)
         _range("similarity", "window_voxels", self.window_voxels, 3, 65)
+        _range("similarity", "noise", self.noise, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ class AffineConfig:
 
     model: str = "affine"
     initialization: str = "auto"
-    similarity: SimilarityConfig = field(default_factory=lambda: SimilarityConfig("ncc"))
+    similarity: SimilarityConfig = field(default_factory=SimilarityConfig)
     levels: tuple[int, ...] = (8, 4, 2)
     iterations: int = 40
     tolerance: float = 1e-5
@@ -91,12 +97,12 @@ class AffineConfig:
 class VelocityConfig:
     """Momentum to velocity to map: kernel sigmas in mm, their weights, and the integrator.
 
-    The published kernel is 0.05 to 0.25 of the unit cube with weights proportional to sigma (spec,
-    section 4); on a 140 mm field of view that is 7 to 35 mm.
+    The published kernel, 0.05 to 0.25 of the unit cube with weights proportional to sigma (spec,
+    section 4), is 7 to 35 mm on a 140 mm field of view; ours begins finer.
     """
 
-    sigmas_mm: tuple[float, ...] = (7.0, 14.0, 21.0, 28.0, 35.0)
-    weights: tuple[float, ...] = (1 / 15, 2 / 15, 3 / 15, 4 / 15, 5 / 15)
+    sigmas_mm: tuple[float, ...] = (4.0, 8.0, 16.0, 32.0)
+    weights: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4)
     integrator: str = "scaling-squaring"
     steps: int = 10
 

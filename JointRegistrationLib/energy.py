@@ -65,7 +65,7 @@ class Dissimilarity:
     def __init__(self, pair: ImagePair, config: SimilarityConfig) -> None:
         self.pair = pair
         self._loss: Callable[[Tensor, Tensor, Tensor | None], Tensor] = similarity_loss(
-            config.name, config.window_voxels
+            config.name, config.window_voxels, config.noise
         )
 
     def __call__(self, map_ras: Tensor) -> Tensor:

@@ -38,7 +38,9 @@ class NativeFields:
     inverse_error_max_mm: float
 
 
-def finish(fixed_grid: Grid, moving: Image, affine_ras: FloatArray, local: LocalMap, reporter: Reporter) -> NativeFields:
+def finish(
+    fixed_grid: Grid, moving: Image, affine_ras: FloatArray, local: LocalMap, reporter: Reporter
+) -> NativeFields:
     """Evaluate A o psi and its inverse on the native grids, warp, and measure."""
     with torch.no_grad():
         forward = _forward(fixed_grid, affine_ras, local)

@@ -152,7 +152,12 @@ def prepare_pair(
     fixed_values, fixed_grid = image(fixed)
     moving_values, moving_grid = image(moving)
     return ImagePair(
-        fixed_values, fixed_grid, moving_values, moving_grid, mask(fixed_mask, fixed_grid), mask(moving_mask, moving_grid)
+        fixed_values,
+        fixed_grid,
+        moving_values,
+        moving_grid,
+        mask(fixed_mask, fixed_grid),
+        mask(moving_mask, moving_grid),
     )
 
 

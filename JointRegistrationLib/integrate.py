@@ -46,9 +46,7 @@ class Integrator:
     displacement: Callable[[Tensor, Grid, int], Tensor]
 
 
-def exponential(
-    velocity_mm: Tensor, grid: Grid, *, method: str = "scaling-squaring", steps: int = 10
-) -> Tensor:
+def exponential(velocity_mm: Tensor, grid: Grid, *, method: str = "scaling-squaring", steps: int = 10) -> Tensor:
     """Displacement field of Exp(v): x -> flow of v through x after unit time, minus x.
 
     Args:

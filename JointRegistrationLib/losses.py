@@ -47,7 +47,7 @@ def ncc(x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
     return torch.where(usable, xy / product.sqrt(), torch.zeros_like(xy)).mean()
 
 
-def lncc(x: Tensor, y: Tensor, window: int, weight: Tensor | None = None) -> Tensor:
+def lncc(x: Tensor, y: Tensor, window: int, weight: Tensor | None = None, *, noise: float = 0.0) -> Tensor:
     """Mean of Pearson's correlation over cubic windows of side ``window``: scalar in [-1, 1].
 
     The signed form of :func:`mk_lncc`'s kappa_s, one scale, without dilation, with the same stride
@@ -57,6 +57,8 @@ def lncc(x: Tensor, y: Tensor, window: int, weight: Tensor | None = None) -> Ten
         x, y: (N, 1, D, H, W).
         window: side in voxels, at least 2.
         weight: (N or 1, 1, D, H, W); windows with less than a tenth of a full one's weight are dropped.
+        noise: standard deviation of y's noise: a window counts by variance / (variance + noise^2) of y,
+            the image that stays, so that flat windows do not pull. 0: all count alike.
 
     Raises:
         GeometryError: if the shapes differ.
@@ -66,7 +68,7 @@ def lncc(x: Tensor, y: Tensor, window: int, weight: Tensor | None = None) -> Ten
         raise ConfigError(f"lncc: a window of at least 2 voxels is needed, but {window} was given")
     windows = window_variation(moments(*_prepared(x, y, weight)), window)
     product = torch.where(windows.usable, windows.product, torch.ones_like(windows.product))
-    return windows.mean(windows.covariation / product.sqrt())
+    return windows.mean(windows.covariation / product.sqrt(), noise)
 
 
 def mk_lncc(x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -118,7 +120,9 @@ def mk_lncc_loss(x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
     return 1 - mk_lncc(x, y, weight)
 
 
-def similarity_loss(name: str, window: int = SimilarityConfig.window_voxels) -> SimilarityLoss:
+def similarity_loss(
+    name: str, window: int = SimilarityConfig.window_voxels, noise: float = SimilarityConfig.noise
+) -> SimilarityLoss:
     """The loss of :class:`~.config.SimilarityConfig`: (x, y, weight or None) -> 1 - kappa.
 
     Raises:
@@ -126,7 +130,7 @@ def similarity_loss(name: str, window: int = SimilarityConfig.window_voxels) -> 
     """
 
     def windowed(x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
-        return lncc_loss(x, y, window, weight)
+        return 1 - lncc(x, y, window, weight, noise=noise)
 
     losses: dict[str, SimilarityLoss] = {"ncc": ncc_loss, "lncc": windowed, "mk-lncc": mk_lncc_loss}
     if name not in losses:

@@ -42,9 +42,7 @@ def matrix_tensor(matrix: npt.ArrayLike | Tensor, like: Tensor) -> Tensor:
     return torch.as_tensor(np.asarray(matrix, dtype=np.float64)).to(like)
 
 
-def identity(
-    grid: Grid, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
-) -> Tensor:
+def identity(grid: Grid, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Tensor:
     """The lattice's own positions: map (1, 3, D, H, W), RAS mm."""
     axes = [torch.arange(n, device=device, dtype=torch.float64) for n in grid.shape]
     k, j, i = axes[0][:, None, None], axes[1][None, :, None], axes[2][None, None, :]
@@ -281,8 +279,10 @@ def inverse(
     """
     y = identity(target, device=displacement_mm.device, dtype=displacement_mm.dtype)
     y = y.expand(len(displacement_mm), -1, -1, -1, -1)
-    matrix = torch.eye(4, dtype=torch.float64) if affine_ras is None else torch.as_tensor(
-        np.asarray(affine_ras, dtype=np.float64)
+    matrix = (
+        torch.eye(4, dtype=torch.float64)
+        if affine_ras is None
+        else torch.as_tensor(np.asarray(affine_ras, dtype=np.float64))
     )
     start = apply_matrix(torch.linalg.inv(matrix), y)
     x = start if initial_map_ras is None else initial_map_ras

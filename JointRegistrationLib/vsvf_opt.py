@@ -6,25 +6,20 @@ on the fixed side of the affine transform A. The momentum lives on a grid of hal
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .affine_opt import lbfgs
 from .config import VelocityConfig, VsvfConfig
 from .energy import Dissimilarity, ImagePair
 from .geometry import FloatArray, Grid
 from .integrate import exponential
 from .losses import momentum_energy
 from .maps import apply_matrix, from_displacement
-from .preprocess import shrunk_grid
+from .optimize import minimize
 from .progress import Reporter
 from .smoothing import smooth
-
-_ADAM_STEP_MM = 0.5
 
 
 @dataclass(frozen=True)
@@ -93,16 +88,17 @@ def vsvf_opt(
     """
     reporter = reporter or Reporter()
     levels = [pair.shrunk(factor) for factor in config.levels]
-    costs = [level.fixed.numel() for level in levels]
-    momentum, done = initial_momentum, 0.0
+    total = sum(level.fixed.numel() for level in levels)
     grid = momentum_grid(levels[0].fixed_grid)
-    for level, cost in zip(levels, costs, strict=True):
+    momentum = pair.fixed.new_zeros(1, 3, *grid.shape) if initial_momentum is None else initial_momentum
+    done = 0.0
+    for level in levels:
         grid = momentum_grid(level.fixed_grid)
-        start = pair.fixed.new_zeros(1, 3, *grid.shape) if momentum is None else upsample(momentum, grid)
-        share = cost / sum(costs)
-        momentum = _optimize(level, affine_ras, grid, config, start, reporter, done, share)
+        share = level.fixed.numel() / total
+        momentum = _optimize(
+            level, affine_ras, grid, config, upsample(momentum, grid), reporter.part(done, done + share)
+        )
         done += share
-    assert momentum is not None
     return momentum, grid
 
 
@@ -113,57 +109,27 @@ def _optimize(
     config: VsvfConfig,
     start: Tensor,
     reporter: Reporter,
-    begin: float,
-    share: float,
 ) -> Tensor:
     momentum = start.detach().clone().requires_grad_(True)
     dissimilarity = Dissimilarity(pair, config.similarity)
-    optimizer: torch.optim.Optimizer = (
-        lbfgs([momentum], history=5) if config.optimizer == "lbfgs" else torch.optim.Adam([momentum], lr=_ADAM_STEP_MM)
-    )
 
-    def closure() -> Tensor:
-        reporter.update(begin + share * step / config.iterations)
-        optimizer.zero_grad()
+    def energy() -> Tensor:
         v = velocity(momentum, grid, config.velocity)
         u = exponential(-v, grid, method=config.velocity.integrator, steps=config.velocity.steps)
         psi = from_displacement(upsample(u, pair.fixed_grid), pair.fixed_grid)
-        energy = config.regularity * momentum_energy(momentum, v, grid)
-        loss: Tensor = dissimilarity(apply_matrix(affine_ras, psi)) + energy
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+        return dissimilarity(apply_matrix(affine_ras, psi)) + config.regularity * momentum_energy(momentum, v, grid)
 
-    previous = float("inf")
-    for step in range(config.iterations):
-        if config.optimizer == "lbfgs" and step < 2:
-            _set_first_step(optimizer, momentum, grid, config.velocity, closure if step == 0 else None)
-        loss = float(optimizer.step(closure))
-        reporter.update(begin + share * (step + 1) / config.iterations, loss)
-        if previous - loss < config.tolerance * abs(previous) and step > 5:
-            break
-        previous = loss
+    def half_a_voxel(gradient: Tensor) -> float:
+        fastest = float(velocity(gradient, grid, config.velocity).norm(dim=1).max())
+        return 0.5 * min(grid.spacing_mm) / max(fastest, 1e-12)
+
+    minimize(
+        momentum,
+        energy,
+        optimizer=config.optimizer,
+        iterations=config.iterations,
+        tolerance=config.tolerance,
+        reporter=reporter,
+        first_step=half_a_voxel,
+    )
     return momentum.detach()
-
-
-def _set_first_step(
-    optimizer: torch.optim.Optimizer,
-    momentum: Tensor,
-    grid: Grid,
-    config: VelocityConfig,
-    closure: Callable[[], Tensor] | None,
-) -> None:
-    """Let L-BFGS's first trial move the fastest point by half a voxel; 1 is right once it knows curvature.
-
-    PyTorch divides the first step by the gradient's 1-norm where that is above 1; a momentum's
-    gradient, spread over a million entries, would otherwise start with a step of next to nothing.
-    """
-    group = optimizer.param_groups[0]
-    group["lr"] = 1.0
-    if closure is None:
-        return
-    closure()
-    assert momentum.grad is not None
-    fastest = float(velocity(momentum.grad, grid, config).norm(dim=1).max())
-    if fastest > 0:
-        trial = 0.5 * min(grid.spacing_mm) / fastest
-        group["lr"] = trial * max(1.0, float(momentum.grad.abs().sum()))

@@ -26,17 +26,27 @@ class WindowVariation:
         product: a b, the same sums of squares of x and of y, multiplied; 0 where not usable.
         usable: the window counts and neither image is flat in it.
         counted: the window has enough weight to enter the mean.
+        variance: of y, per unit of weight; 0 where not counted.
     """
 
     covariation: Tensor
     product: Tensor
     usable: Tensor
     counted: Tensor
+    variance: Tensor
 
-    def mean(self, values: Tensor) -> Tensor:
-        """Mean over each image's counted windows, 0 where there is none, then over the batch."""
+    def mean(self, values: Tensor, noise: float = 0.0) -> Tensor:
+        """Mean over each image's counted windows, 0 where there is none, then over the batch.
+
+        With ``noise`` (a standard deviation) a window counts by its share of structure in y,
+        variance / (variance + noise^2), so that flat ones do not pull.
+        """
         axes = (1, 2, 3)
-        return (values.sum(dim=axes) / self.counted.sum(dim=axes).clamp_min(1)).mean()
+        importance = self.counted.to(values.dtype)
+        if noise > 0:
+            importance = self.variance / (self.variance + noise**2)
+        total = importance.sum(dim=axes)
+        return ((importance * values).sum(dim=axes) / total.clamp_min(torch.finfo(values.dtype).tiny)).mean()
 
 
 def moments(x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
@@ -70,7 +80,8 @@ def window_variation(to_sum: Tensor, window: int, dilation: int = 1) -> WindowVa
     flat = _FLAT_ROUNDINGS * torch.finfo(x.dtype).eps
     usable = counted & (a > flat * xx) & (b > flat * yy)
     zero = torch.zeros_like(a)
-    return WindowVariation(torch.where(usable, c, zero), torch.where(usable, a * b, zero), usable, counted)
+    variance = torch.where(usable, b * share, zero)
+    return WindowVariation(torch.where(usable, c, zero), torch.where(usable, a * b, zero), usable, counted, variance)
 
 
 @functools.lru_cache(maxsize=32)

@@ -7,13 +7,14 @@ import numpy as np
 from JointRegistrationLib.geometry import Grid, transform_points
 from JointRegistrationLib.image import Image
 
+_EYE = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 _RNG = np.random.default_rng(7)
-_CENTERS = _RNG.uniform(-22, 22, size=(40, 3))
-_WIDTHS = _RNG.uniform(4, 9, size=40)
-_HEIGHTS = _RNG.uniform(-1, 1, size=40)
+_CENTERS = _RNG.uniform(-45, 45, size=(300, 3))
+_WIDTHS = _RNG.uniform(4, 7, size=300)
+_HEIGHTS = _RNG.uniform(-1, 1, size=300)
 
 
-def centered_grid(size=(32, 32, 32), spacing=(2.0, 2.0, 2.0), direction=np.eye(3), center=(0.0, 0.0, 0.0)) -> Grid:
+def centered_grid(size=(32, 32, 32), spacing=(2.0, 2.0, 2.0), direction=_EYE, center=(0.0, 0.0, 0.0)) -> Grid:
     """A grid whose field of view is centred on ``center``."""
     direction = np.asarray(direction, dtype=float)
     origin = np.asarray(center) - direction @ (np.asarray(spacing) * (np.asarray(size) - 1) / 2)
@@ -27,11 +28,11 @@ def lattice_ras(grid: Grid) -> np.ndarray:
 
 
 def intensity(points_ras: np.ndarray) -> np.ndarray:
-    """A smooth, structured function of position: 40 Gaussian blobs, within about 35 mm of the origin."""
-    total = np.full(points_ras.shape[:-1], 2.0)
+    """A smooth function of position with structure everywhere: 300 Gaussian blobs around the origin."""
+    total = np.zeros(points_ras.shape[:-1])
     for center, width, height in zip(_CENTERS, _WIDTHS, _HEIGHTS, strict=True):
         total += height * np.exp(-((points_ras - center) ** 2).sum(axis=-1) / (2 * width**2))
-    return total * np.exp(-(points_ras**2).sum(axis=-1) / (2 * 25.0**2))
+    return total
 
 
 def make_pair(fixed_grid: Grid, moving_grid: Grid, moving_to_fixed) -> tuple[Image, Image]:

@@ -116,9 +116,7 @@ def test_exponential_converges_to_the_matrix_exponential_with_the_declared_order
     generator, velocity = generator * velocity_scale, velocity * velocity_scale
     exact = maps.affine_map(expm(generator), grid, DOUBLE) - positions(grid)
     steps = [1, 2, 4, 8]
-    errors = [
-        float((exponential(velocity, grid, method=method, steps=n) - exact)[INNER].abs().max()) for n in steps
-    ]
+    errors = [float((exponential(velocity, grid, method=method, steps=n) - exact)[INNER].abs().max()) for n in steps]
     assert fitted_order(steps, errors) == pytest.approx(INTEGRATORS[method].order, abs=0.25)
 
 

@@ -204,7 +204,9 @@ def test_the_selector_gives_one_minus_the_named_similarity(name):
     x, y = images()
     config = SimilarityConfig(name, 5)
     expected = 1 - SIMILARITY_FUNCTIONS[name.replace("-", "_")](x, y)
-    assert losses.similarity_loss(config.name, config.window_voxels)(x, y, None) == pytest.approx(float(expected))
+    assert losses.similarity_loss(config.name, config.window_voxels, noise=0.0)(x, y, None) == pytest.approx(
+        float(expected)
+    )
 
 
 def test_similarity_errors_say_what_was_found():
@@ -311,3 +313,16 @@ def test_map_symmetry_gradient_agrees_with_finite_differences():
     assert torch.autograd.gradcheck(lambda a, b: losses.map_symmetry(a, grid, b, grid), (there, back), atol=1e-6)
 
 
+def test_with_noise_windows_without_structure_in_the_second_image_hardly_count():
+    generator = torch.Generator().manual_seed(0)
+    y, other = torch.rand(2, 1, 1, 12, 12, 24, generator=generator, dtype=torch.float64)
+    y[..., 12:] *= 0.001  # nothing but noise there
+    x = torch.cat([y[..., :12], other[..., 12:]], dim=-1)  # alike where there is structure
+    plain, guarded = losses.lncc(x, y, 5), losses.lncc(x, y, 5, noise=0.03)
+    assert 1 - guarded < 0.3 * (1 - plain)  # what is left are the windows across the border
+    assert losses.lncc(y, y, 5, noise=0.03) == pytest.approx(1.0)
+
+
+def test_noise_does_not_reward_contrast():
+    y = torch.rand(1, 1, 12, 12, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert losses.lncc(3 * y, y, 5, noise=0.1) == pytest.approx(float(losses.lncc(y, y, 5, noise=0.1)))

@@ -24,7 +24,9 @@ from JointRegistrationLib.networks.blocks import fold, num_parameters
 
 ANGLE = 0.3
 OBLIQUE = Grid(
-    (14, 11, 9), (1.0, 1.5, 2.5), (-7.0, 3.0, 20.0),
+    (14, 11, 9),
+    (1.0, 1.5, 2.5),
+    (-7.0, 3.0, 20.0),
     ((np.cos(ANGLE), -np.sin(ANGLE), 0.0), (np.sin(ANGLE), np.cos(ANGLE), 0.0), (0.0, 0.0, 1.0)),
 )
 

@@ -25,7 +25,9 @@ from JointRegistrationLib.networks.model import (
 
 ANGLE = 0.2
 GRID = Grid(
-    (20, 18, 14), (2.0, 2.2, 2.5), (-20.0, 5.0, 9.0),
+    (20, 18, 14),
+    (2.0, 2.2, 2.5),
+    (-20.0, 5.0, 9.0),
     ((np.cos(ANGLE), 0.0, np.sin(ANGLE)), (0.0, 1.0, 0.0), (-np.sin(ANGLE), 0.0, np.cos(ANGLE))),
 )
 VELOCITY = VelocityConfig(sigmas_mm=(7.0, 14.0), weights=(0.5, 0.5), steps=8)
@@ -103,9 +105,7 @@ def test_psi_composes_the_steps_in_order() -> None:
 def test_inverse_psi_undoes_psi() -> None:
     low = Grid((24, 24, 24), (2.0, 2.0, 2.0))
     g = torch.Generator().manual_seed(2)
-    velocities = [
-        velocity_of(20 * torch.randn(1, 3, *low.shape, generator=g), low, VELOCITY) for _ in range(3)
-    ]
+    velocities = [velocity_of(20 * torch.randn(1, 3, *low.shape, generator=g), low, VELOCITY) for _ in range(3)]
     psi = torch.zeros_like(velocities[0])
     for v in velocities:
         psi = compose_step(psi, v, low, VELOCITY)
@@ -168,8 +168,12 @@ def test_shrunk_grid_has_the_block_centres() -> None:
 def test_configuration_survives_json_and_refuses_nonsense() -> None:
     assert from_dict(ModelConfig, to_dict(PUBLISHED)) == PUBLISHED
     for values in (
-        {"affine_network": "vgg"}, {"momentum_network": "unet"}, {"affine_steps": 0}, {"vsvf_steps": -1},
-        {"momentum_channels": [8, 8]}, {"momentum_scale_mm": -1.0},
+        {"affine_network": "vgg"},
+        {"momentum_network": "unet"},
+        {"affine_steps": 0},
+        {"vsvf_steps": -1},
+        {"momentum_channels": [8, 8]},
+        {"momentum_scale_mm": -1.0},
     ):
         with pytest.raises(ConfigError):
             from_dict(ModelConfig, values)

@@ -18,7 +18,9 @@ from JointRegistrationLib.networks.momentum import (
 )
 
 NETWORKS = {
-    "fast": lambda: FastMomentumNet((8, 16, 16, 16)), "light": LightMomentumNet, "published": PublishedMomentumNet,
+    "fast": lambda: FastMomentumNet((8, 16, 16, 16)),
+    "light": LightMomentumNet,
+    "published": PublishedMomentumNet,
 }
 
 

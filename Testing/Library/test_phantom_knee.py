@@ -153,10 +153,7 @@ def test_femur_and_tibia_never_overlap_their_cartilages():
 
 
 def test_contrast_is_that_of_a_dess(knee):
-    means = {
-        name: knee.image.array[knee.tissues.array == number].mean()
-        for number, name in enumerate(TISSUES)
-    }
+    means = {name: knee.image.array[knee.tissues.array == number].mean() for number, name in enumerate(TISSUES)}
     assert means["fluid"] > means["cartilage"] > means["deep fat"] > means["marrow"]
     assert means["muscle"] > 2 * means["fat"]
     assert means["marrow"] < 0.3 * means["muscle"]

@@ -103,9 +103,7 @@ def test_affine_method_returns_a_linear_displacement(pair):
     result = register(*pair, dataclasses.replace(QUICK, method="affine-opt"))
     x = knees.lattice_ras(FIXED_GRID)
     np.testing.assert_allclose(x + result.displacement_field_mm, transform_points(result.affine_ras, x), atol=1e-3)
-    np.testing.assert_allclose(
-        result.jacobian_determinant, np.linalg.det(result.affine_ras[:3, :3]), rtol=1e-3
-    )
+    np.testing.assert_allclose(result.jacobian_determinant, np.linalg.det(result.affine_ras[:3, :3]), rtol=1e-3)
 
 
 def test_rk4_and_scaling_and_squaring_agree(pair, result):
@@ -144,7 +142,7 @@ def test_landmarks_are_the_start(pair):
     config = dataclasses.replace(
         QUICK, method="affine-opt", affine=AffineConfig(model="rigid", levels=(1,), iterations=0)
     )
-    result = register(*pair, config, landmarks=LandmarkPairs(points, points + [1, 2, 3]))
+    result = register(*pair, config, landmarks=LandmarkPairs(points, points + np.array([1.0, 2.0, 3.0])))
     np.testing.assert_allclose(result.affine_ras[:3, 3], [1, 2, 3], atol=1e-4)
 
 

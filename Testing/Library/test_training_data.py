@@ -79,7 +79,8 @@ def test_signed_distance_agrees_with_scipy_and_has_no_bias() -> None:
     spacing = (2.0, 1.0, 1.5)
     half = np.mean(spacing) / 2
     wanted = np.where(
-        mask, half - ndimage.distance_transform_edt(mask, spacing),
+        mask,
+        half - ndimage.distance_transform_edt(mask, spacing),
         ndimage.distance_transform_edt(~mask, spacing) - half,
     )
     assert np.allclose(lab.signed_distance_mm(mask, spacing), wanted, atol=1e-4)

@@ -65,7 +65,10 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
     pool = Pool(scans, POOL.grid)
     still = AugmentConfig(0, 0, 0, 0)
     config = tiny_config(
-        "vsvf", vsvf_steps=1, validate_every=100, data=DataConfig(augment=still, residual=still, same_subject=0),
+        "vsvf",
+        vsvf_steps=1,
+        validate_every=100,
+        data=DataConfig(augment=still, residual=still, same_subject=0),
         optimizer=OptimizerConfig(learning_rate=3e-3, steps=90, batch=2, warmup_steps=2),
     )
     run = Trainer(config, tmp_path, pool, pool)

@@ -27,11 +27,14 @@ def tiny_scan(subject: int, visit: int) -> Scan:
     k, j, i = np.meshgrid(*(np.arange(n) * 3.0 for n in SHAPE), indexing="ij")
     centres = [(22, 32, 22), (22, 26, 22), (22, 12, 22), (22, 18, 22), (22, 30, 36), (22, 30, 32)]
     radii = [9, 7, 9, 7, 6, 5]
-    distances = np.stack([
-        signed_distance_mm(
-            sum((x - c - s) ** 2 for x, c, s in zip((k, j, i), centre, shift, strict=True)) < radius**2, SPACING
-        ) for centre, radius in zip(centres, radii, strict=True)
-    ])
+    distances = np.stack(
+        [
+            signed_distance_mm(
+                sum((x - c - s) ** 2 for x, c, s in zip((k, j, i), centre, shift, strict=True)) < radius**2, SPACING
+            )
+            for centre, radius in zip(centres, radii, strict=True)
+        ]
+    )
     levels = np.array([0.3, 0.9, 0.4, 0.8, 0.5, 0.7])
     image = np.max((distances < 0) * levels[:, None, None, None], axis=0) + 0.02 * rng.random(SHAPE)
     images = torch.from_numpy((255 * np.stack([image, image**1.2])).astype(np.uint8))
@@ -53,10 +56,15 @@ MODEL = ModelConfig(momentum_channels=(8, 8, 8, 8), affine_spacing_mm=0.0, affin
 def tiny_config(stage: str = "joint", **changes: object) -> TrainingConfig:
     """A run of a few steps, every label loss on."""
     values = {
-        "stage": stage, "model": MODEL, "affine_steps": 2, "vsvf_steps": 2,
+        "stage": stage,
+        "model": MODEL,
+        "affine_steps": 2,
+        "vsvf_steps": 2,
         "data": DataConfig(augment=AugmentConfig(3.0, 0.03, 0.01, 1.5)),
         "losses": LossConfig(distances=1.0, overlap=1.0, momentum=1.0),
         "optimizer": OptimizerConfig(learning_rate=1e-3, steps=6, batch=2, warmup_steps=2, steps_per_epoch=2),
-        "log_every": 2, "validate_every": 3, "validation_pairs": 2,
+        "log_every": 2,
+        "validate_every": 3,
+        "validation_pairs": 2,
     }
     return TrainingConfig(**{**values, **changes})  # type: ignore[arg-type]
