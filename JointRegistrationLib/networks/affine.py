@@ -40,9 +40,14 @@ class PublishedAffineNet(nn.Module):
         self.shared = Conv(1, 16)
         self.trunk = nn.Sequential(
             nn.MaxPool3d(2, ceil_mode=True),
-            Conv(32, 32), Conv(32, 32, stride=2), Conv(32, 32),
+            Conv(32, 32),
+            Conv(32, 32, stride=2),
+            Conv(32, 32),
             nn.MaxPool3d(2, ceil_mode=True),
-            Conv(32, 32), Conv(32, 16, stride=2), Conv(16, 16), Conv(16, 4, stride=2),
+            Conv(32, 32),
+            Conv(32, 16, stride=2),
+            Conv(16, 16),
+            Conv(16, 4, stride=2),
         )
         self.hidden = nn.Linear(4 * math.prod(PUBLISHED_FEATURE_SIZE), 32)
         self.output = nn.Linear(32, 12)
@@ -96,8 +101,13 @@ class LandmarkAffineNet(nn.Module):
     anchors: Tensor
 
     def __init__(
-        self, channels: tuple[int, int, int] = (24, 48, 64), *, anchor_extent: float = 0.6,
-        prior_sigma: float = 0.7, ridge: float = 1e-3, norm: str = "group",
+        self,
+        channels: tuple[int, int, int] = (24, 48, 64),
+        *,
+        anchor_extent: float = 0.6,
+        prior_sigma: float = 0.7,
+        ridge: float = 1e-3,
+        norm: str = "group",
     ) -> None:
         super().__init__()
         a, b, c = channels
@@ -105,7 +115,8 @@ class LandmarkAffineNet(nn.Module):
         self.at_quarter = nn.Sequential(Conv(a, b, stride=2, leak=LEAK, norm=norm), Conv(b, b, leak=LEAK, norm=norm))
         self.at_eighth = nn.Sequential(
             Conv(b, c, stride=2, leak=LEAK, norm=norm),
-            Conv(c, c, leak=LEAK, norm=norm, residual=True), Conv(c, c, leak=LEAK, norm=norm, residual=True),
+            Conv(c, c, leak=LEAK, norm=norm, residual=True),
+            Conv(c, c, leak=LEAK, norm=norm, residual=True),
         )
         self.up_quarter = Up(c, b, leak=None, upsampling="trilinear")
         self.quarter_out = Conv(b, b, leak=LEAK, norm=norm)
@@ -206,8 +217,13 @@ def warp_affine(image: Tensor, matrix_ras: Tensor, grid: Grid) -> Tensor:
 
 
 def multi_step_affine(
-    step: Callable[[Tensor, Tensor], Tensor], moving: Tensor, fixed: Tensor, grid: Grid, steps: int,
-    *, fixed_side: bool = False,
+    step: Callable[[Tensor, Tensor], Tensor],
+    moving: Tensor,
+    fixed: Tensor,
+    grid: Grid,
+    steps: int,
+    *,
+    fixed_side: bool = False,
 ) -> list[Tensor]:
     """The published recurrence on parameters: A_t = A~_t A_(t-1), b_t = A~_t b_(t-1) + b~_t.
 

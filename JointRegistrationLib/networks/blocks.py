@@ -43,7 +43,13 @@ class Conv(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, *, stride: int = 1, leak: float | None = 0.0, norm: str = "none",
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        stride: int = 1,
+        leak: float | None = 0.0,
+        norm: str = "none",
         residual: bool = False,
     ) -> None:
         super().__init__()

@@ -28,11 +28,13 @@ OUR_KERNEL = VelocityConfig(sigmas_mm=(5.0, 10.0, 20.0, 35.0), weights=(0.25, 0.
 class ModelConfig:
     """Architecture: everything that must agree for weights to fit, and how they were meant to be run.
 
+    ``lattice_ijk``: size of the canonical lattice that these weights were trained on, see ``predict``.
     ``affine_spacing_mm``: the affine network sees the working images averaged over whole blocks of
     voxels, an axis at a time, to about this spacing; 0 for the images as they are (published).
     ``momentum_scale_mm``: see :func:`~.momentum.momentum_ras`; 0 stands for the field of view.
     """
 
+    lattice_ijk: tuple[int, ...] = (96, 96, 40)
     affine_network: str = "landmarks"
     affine_spacing_mm: float = 5.8
     affine_steps: int = 7
@@ -52,6 +54,8 @@ class ModelConfig:
                 f"model.momentum_network: {self.momentum_network!r} is unknown; "
                 f"choose one of {', '.join(MOMENTUM_NETWORKS)}"
             )
+        if len(self.lattice_ijk) != 3 or min(self.lattice_ijk) < 16:
+            raise ConfigError(f"model.lattice_ijk: three sizes from 16 are needed, not {self.lattice_ijk}")
         if len(self.momentum_channels) != 4 or min(self.momentum_channels) < 8:
             raise ConfigError(f"model.momentum_channels: four numbers from 8 are needed, not {self.momentum_channels}")
         if self.affine_spacing_mm < 0 or self.momentum_scale_mm < 0:
@@ -62,7 +66,11 @@ class ModelConfig:
 
 #: The published system: its networks, its units, its grid for both parts.
 PUBLISHED = ModelConfig(
-    affine_network="published", affine_spacing_mm=0.0, momentum_network="published", momentum_scale_mm=0.0,
+    lattice_ijk=(192, 192, 80),
+    affine_network="published",
+    affine_spacing_mm=0.0,
+    momentum_network="published",
+    momentum_scale_mm=0.0,
     velocity=VelocityConfig(),
 )
 
@@ -155,7 +163,11 @@ class AVSM(nn.Module):
         coarse = shrunk_grid(grid, blocks)
         small_moving, small_fixed = (shrunk(image, blocks) for image in (moving, fixed))
         return multi_step_affine(
-            self.affine, small_moving, small_fixed, coarse, steps or self.config.affine_steps,
+            self.affine,
+            small_moving,
+            small_fixed,
+            coarse,
+            steps or self.config.affine_steps,
             fixed_side=isinstance(self.affine, LandmarkAffineNet),
         )
 

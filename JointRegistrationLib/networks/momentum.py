@@ -89,7 +89,9 @@ class FastMomentumNet(nn.Module):
     """
 
     def __init__(
-        self, channels: tuple[int, int, int, int] = (24, 64, 96, 128), norm: str = "instance",
+        self,
+        channels: tuple[int, int, int, int] = (24, 64, 96, 128),
+        norm: str = "instance",
         upsampling: str = "trilinear",
     ) -> None:
         super().__init__()

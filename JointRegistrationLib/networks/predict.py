@@ -9,6 +9,7 @@ arrays look like a right knee and every result is in real coordinates without an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,9 +25,6 @@ from .model import AVSM, AVSMOutput, inverse_psi
 
 SIDES = ("right", "left")
 
-#: The published working lattice, and its half-resolution form that trains on a CPU: (i, j, k).
-FULL_SIZE_IJK = (192, 192, 80)
-HALF_SIZE_IJK = (96, 96, 80)
 #: Field of view of the canonical lattice along i, j, k in mm: that of an OAI knee.
 FIELD_OF_VIEW_MM = (140.0, 140.0, 112.0)
 
@@ -55,9 +53,7 @@ class Prediction:
     working_grid: Grid
 
 
-def canonical_lattice(
-    grid: Grid, size_ijk: tuple[int, int, int] = HALF_SIZE_IJK, side: str = "right"
-) -> Grid:
+def canonical_lattice(grid: Grid, size_ijk: Sequence[int], side: str = "right") -> Grid:
     """The canonical lattice of an image: along its axes nearest to A, S and R, centred on its field of view.
 
     Args:
@@ -95,18 +91,22 @@ def on_lattice(image: Tensor, grid: Grid, lattice: Grid) -> Tensor:
 
 @torch.no_grad()
 def predict(
-    model: AVSM, pair: ImagePair, *, side: str = "right", size_ijk: tuple[int, int, int] = HALF_SIZE_IJK,
-    affine_steps: int | None = None, vsvf_steps: int | None = None,
+    model: AVSM,
+    pair: ImagePair,
+    *,
+    side: str = "right",
+    affine_steps: int | None = None,
+    vsvf_steps: int | None = None,
 ) -> Prediction:
     """Run the networks on a pair.
 
     Args:
-        model: in evaluation mode, on the pair's device.
+        model: in evaluation mode, on the pair's device; its configuration says which lattice it works on.
         pair: normalised images in [0, 1], each on its own grid; masks are not used.
         side: of the knee, both images.
-        size_ijk: working lattice.
         affine_steps, vsvf_steps: the model's own if None.
     """
+    size_ijk = model.config.lattice_ijk
     fixed_lattice = canonical_lattice(pair.fixed_grid, size_ijk, side)
     moving_lattice = canonical_lattice(pair.moving_grid, size_ijk, side)
     fixed = on_lattice(pair.fixed, pair.fixed_grid, fixed_lattice)
@@ -115,8 +115,14 @@ def predict(
     to_moving = moving_lattice.ijk_to_ras @ fixed_lattice.ras_to_ijk  # same voxel, other lattice
     affines = [np.asarray(to_moving @ matrix[0].double().cpu().numpy()) for matrix in output.affines_ras]
     return Prediction(
-        affines[-1], affines, output.psi_displacement_mm, _inverse(model, output), output.velocities_mm,
-        [step.momentum_mm for step in output.steps], output.momentum_grid, fixed_lattice,
+        affines[-1],
+        affines,
+        output.psi_displacement_mm,
+        _inverse(model, output),
+        output.velocities_mm,
+        [step.momentum_mm for step in output.steps],
+        output.momentum_grid,
+        fixed_lattice,
     )
 
 

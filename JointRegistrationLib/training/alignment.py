@@ -75,8 +75,11 @@ def align_pool(pool: Pool, rounds: int = 2) -> tuple[dict[str, FloatArray], Tens
         for scan in pool.scans:
             own = distances_mm(scan.distances)
             matrices[scan.name] = fit_distances(template, own, pool.grid, matrices[scan.name])
-            aligned.append(maps.sample(own, pool.grid, maps.affine_map(matrices[scan.name], pool.grid, own),
-                                       outside=DISTANCE_LIMIT_MM))
+            aligned.append(
+                maps.sample(
+                    own, pool.grid, maps.affine_map(matrices[scan.name], pool.grid, own), outside=DISTANCE_LIMIT_MM
+                )
+            )
         template = torch.stack(aligned).mean(dim=0)
         matrices = _centered(matrices)
     return matrices, template

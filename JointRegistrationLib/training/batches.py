@@ -37,8 +37,13 @@ class Batch:
     def swapped(self) -> Batch:
         """The same pairs the other way round."""
         return Batch(
-            self.fixed, self.moving, self.fixed_distances, self.moving_distances, torch.linalg.inv(self.affine_ras),
-            self.moving_to_template, self.fixed_to_template,
+            self.fixed,
+            self.moving,
+            self.fixed_distances,
+            self.moving_distances,
+            torch.linalg.inv(self.affine_ras),
+            self.moving_to_template,
+            self.fixed_to_template,
         )
 
 
@@ -52,8 +57,14 @@ class Side:
 
 
 def draw_batch(
-    pool: Pool, config: AugmentConfig, count: int, g: torch.Generator, *, same_subject: float = 0.15,
-    align: AugmentConfig | None = None, distances: bool = True,
+    pool: Pool,
+    config: AugmentConfig,
+    count: int,
+    g: torch.Generator,
+    *,
+    same_subject: float = 0.15,
+    align: AugmentConfig | None = None,
+    distances: bool = True,
 ) -> Batch:
     """``count`` random pairs.
 
@@ -84,8 +95,13 @@ def draw_batch(
     moving_side = _side(pool, moving_scans, moving_geometry, config, g, distances)
     affine = torch.linalg.inv(moving_side.to_template) @ fixed_side.to_template
     return Batch(
-        moving_side.image, fixed_side.image, moving_side.distances, fixed_side.distances, affine,
-        fixed_side.to_template, moving_side.to_template,
+        moving_side.image,
+        fixed_side.image,
+        moving_side.distances,
+        fixed_side.distances,
+        affine,
+        fixed_side.to_template,
+        moving_side.to_template,
     )
 
 
@@ -94,9 +110,13 @@ def stored_pair(pool: Pool, fixed: int, moving: int) -> Batch:
     f, m = pool.scans[fixed], pool.scans[moving]
     to_template = [torch.linalg.inv(template_affines([scan])).to(pool.device) for scan in (f, m)]
     return Batch(
-        (m.images[-1].float() / 255)[None, None], (f.images[-2:][0].float() / 255)[None, None],
-        _clipped(m.distances)[None], _clipped(f.distances)[None],
-        torch.linalg.inv(to_template[1]) @ to_template[0], to_template[0], to_template[1],
+        (m.images[-1].float() / 255)[None, None],
+        (f.images[-2:][0].float() / 255)[None, None],
+        _clipped(m.distances)[None],
+        _clipped(f.distances)[None],
+        torch.linalg.inv(to_template[1]) @ to_template[0],
+        to_template[0],
+        to_template[1],
     )
 
 
@@ -119,8 +139,11 @@ def _side(
     both = maps.sample(torch.cat([images, distances], dim=1), pool.grid, points, outside=None)
     inside = maps.inside(pool.grid, points)
     image = torch.where(inside, both[:, :1], both.new_zeros(()))
-    return Side(_random_gamma(image, g), torch.where(inside, both[:, 1:], both.new_tensor(CLIP_MM)),
-                (torch.linalg.inv(template_affines(scans)) @ geometry).to(device))
+    return Side(
+        _random_gamma(image, g),
+        torch.where(inside, both[:, 1:], both.new_tensor(CLIP_MM)),
+        (torch.linalg.inv(template_affines(scans)) @ geometry).to(device),
+    )
 
 
 def _random_gamma(image: Tensor, g: torch.Generator) -> Tensor:

@@ -129,8 +129,14 @@ class TrainingConfig:
 
 def _published(name: str, stage: str, losses: LossConfig, **changes: object) -> TrainingConfig:
     optimizer = OptimizerConfig(
-        learning_rate=1e-4, schedule="published", warmup_steps=400, steps=500 * 200, steps_per_epoch=200, batch=1,
-        accumulate=2, clip_norm=0.0,
+        learning_rate=1e-4,
+        schedule="published",
+        warmup_steps=400,
+        steps=500 * 200,
+        steps_per_epoch=200,
+        batch=1,
+        accumulate=2,
+        clip_norm=0.0,
     )
     data = DataConfig(shrink=(1, 1, 1), prealigned=False)
     base = TrainingConfig(name=name, stage=stage, model=PUBLISHED, data=data, losses=losses, optimizer=optimizer)
@@ -156,25 +162,40 @@ PRESETS: dict[str, TrainingConfig] = {
         data=DataConfig(augment=replace(_AFFINE_AUGMENT, deformation_mm=1.5)),
         losses=LossConfig(distances=2.0, overlap=0.5),
         optimizer=OptimizerConfig(learning_rate=7e-4, batch=3, steps=800),
-        affine_steps=3, initial_weights=("runs/affine/last.safetensors",),
+        affine_steps=3,
+        initial_weights=("runs/affine/last.safetensors",),
     ),
     "vsvf": TrainingConfig(
-        name="vsvf", stage="vsvf", data=DataConfig(augment=_VSVF_AUGMENT), losses=_LABEL_LOSSES,
-        optimizer=OptimizerConfig(learning_rate=1.5e-3, steps=5000), mixed_precision=True,
+        name="vsvf",
+        stage="vsvf",
+        data=DataConfig(augment=_VSVF_AUGMENT),
+        losses=_LABEL_LOSSES,
+        optimizer=OptimizerConfig(learning_rate=1.5e-3, steps=5000),
+        mixed_precision=True,
     ),
     "joint": TrainingConfig(
-        name="joint", stage="joint", data=DataConfig(augment=_VSVF_AUGMENT), losses=_LABEL_LOSSES,
-        optimizer=OptimizerConfig(learning_rate=3e-4, steps=2000), affine_steps=3, vsvf_steps=2, mixed_precision=True,
+        name="joint",
+        stage="joint",
+        data=DataConfig(augment=_VSVF_AUGMENT),
+        losses=_LABEL_LOSSES,
+        optimizer=OptimizerConfig(learning_rate=3e-4, steps=2000),
+        affine_steps=3,
+        vsvf_steps=2,
+        mixed_precision=True,
         initial_weights=("runs/affine-overlap/last.safetensors", "runs/vsvf/last.safetensors"),
     ),
     "published-affine": _published("published-affine", "affine", _PUBLISHED_AFFINE),
     "published-multi-step": _published(
-        "published-multi-step", "affine",
-        replace(_PUBLISHED_AFFINE, affine_regularity_scale=0.1, affine_regularity_hold=1.0), affine_steps=3,
+        "published-multi-step",
+        "affine",
+        replace(_PUBLISHED_AFFINE, affine_regularity_scale=0.1, affine_regularity_hold=1.0),
+        affine_steps=3,
     ),
     "published-vsvf": _published(
-        "published-vsvf", "vsvf",
+        "published-vsvf",
+        "vsvf",
         LossConfig(similarity=1.0, momentum=10.0, map_symmetry=500.0, symmetric_from_epoch=200),
-        affine_steps=7, vsvf_steps=2,
+        affine_steps=7,
+        vsvf_steps=2,
     ),
 }

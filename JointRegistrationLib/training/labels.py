@@ -69,9 +69,7 @@ def structure_fractions(labels: npt.NDArray[np.uint8], factors: tuple[int, int, 
         raise InputError(f"labels: the shape {labels.shape} is not a multiple of {factors}; crop or pad it first")
     d, h, w = (n // f for n, f in zip(labels.shape, factors, strict=True))
     blocks = labels.reshape(d, factors[0], h, factors[1], w, factors[2])
-    return np.stack(
-        [np.isin(blocks, values).mean(axis=(1, 3, 5), dtype=np.float32) for values in STRUCTURES.values()]
-    )
+    return np.stack([np.isin(blocks, values).mean(axis=(1, 3, 5), dtype=np.float32) for values in STRUCTURES.values()])
 
 
 def majority_labels(fractions: FloatArray) -> npt.NDArray[np.uint8]:

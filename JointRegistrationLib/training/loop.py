@@ -72,7 +72,11 @@ class Trainer:
     """
 
     def __init__(
-        self, config: TrainingConfig, folder: Path, train: Pool | None = None, validation: Pool | None = None,
+        self,
+        config: TrainingConfig,
+        folder: Path,
+        train: Pool | None = None,
+        validation: Pool | None = None,
         report: Report = lambda line: None,
     ) -> None:
         self.config, self.folder, self.report = config, folder, report
@@ -117,8 +121,11 @@ class Trainer:
 
     def _restore_optimizer(self, tensors: dict[str, Tensor]) -> None:
         for name, parameter in self.trained.items():
-            saved = {key: tensors[f"adam.{key}.{name}"] for key in ("exp_avg", "exp_avg_sq", "step")
-                     if f"adam.{key}.{name}" in tensors}
+            saved = {
+                key: tensors[f"adam.{key}.{name}"]
+                for key in ("exp_avg", "exp_avg_sq", "step")
+                if f"adam.{key}.{name}" in tensors
+            }
             if saved:
                 self.optimizer.state[parameter] = {
                     key: value if key == "step" else value.to(parameter) for key, value in saved.items()
@@ -138,8 +145,10 @@ class Trainer:
     def header(self, figures: dict[str, Any]) -> checkpoint.Header:
         """The header of this run's weights."""
         return checkpoint.Header(
-            ARCHITECTURE, asdict_json(self.config.model),
-            f"{self.config.data.pool}: {len(self.train_pool.scans)} scans", current_commit(),
+            ARCHITECTURE,
+            asdict_json(self.config.model),
+            f"{self.config.data.pool}: {len(self.train_pool.scans)} scans",
+            current_commit(),
             {"step": self.progress.step, "run": self.config.name, "trained": list(PARTS[self.config.stage]), **figures},
         )
 
@@ -194,7 +203,12 @@ class Trainer:
         data = self.config.data
         align = data.residual if self.config.stage == "vsvf" and data.prealigned else None
         batch = draw_batch(
-            self.train_pool, data.augment, self.config.optimizer.batch, g, same_subject=data.same_subject, align=align,
+            self.train_pool,
+            data.augment,
+            self.config.optimizer.batch,
+            g,
+            same_subject=data.same_subject,
+            align=align,
             distances=max(self.config.losses.distances, self.config.losses.overlap) > 0,
         )
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.mixed_precision):

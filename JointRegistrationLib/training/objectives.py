@@ -45,9 +45,7 @@ def _symmetric(config: LossConfig) -> bool:
 # -- affine -----------------------------------------------------------------------------------------
 
 
-def _affine_terms(
-    model: AVSM, directions: list[Batch], grid: Grid, config: TrainingConfig, moment: Moment
-) -> Terms:
+def _affine_terms(model: AVSM, directions: list[Batch], grid: Grid, config: TrainingConfig, moment: Moment) -> Terms:
     weights = config.losses
     steps = config.affine_steps if moment.step >= config.multi_step_from_step else 1
     if max(weights.landmarks, weights.heat_maps) > 0 and isinstance(model.affine, LandmarkAffineNet):
@@ -65,8 +63,9 @@ def _affine_terms(
             factor = losses.affine_regularity_weight(
                 moment.epoch, scale=weights.affine_regularity_scale, hold=weights.affine_regularity_hold
             )
-            _add(terms, "affine_regularity", share * weights.affine_regularity * factor
-                 * losses.affine_regularity(frame))
+            _add(
+                terms, "affine_regularity", share * weights.affine_regularity * factor * losses.affine_regularity(frame)
+            )
     if len(frames) == 2 and weights.affine_symmetry:
         _add(terms, "affine_symmetry", weights.affine_symmetry * losses.affine_symmetry(frames[0], frames[1]))
     return terms
@@ -149,9 +148,7 @@ def heat_map_loss(found: HeatMaps, wanted: Tensor, grid: Grid, sigma_mm: float =
 # -- maps -------------------------------------------------------------------------------------------
 
 
-def _map_terms(
-    model: AVSM, directions: list[Batch], grid: Grid, config: TrainingConfig, moment: Moment
-) -> Terms:
+def _map_terms(model: AVSM, directions: list[Batch], grid: Grid, config: TrainingConfig, moment: Moment) -> Terms:
     weights = config.losses
     outputs = [_deform(model, batch, grid, config) for batch in directions]
     terms: Terms = {}

@@ -61,7 +61,9 @@ class Pool:
     def longitudinal_pairs(self) -> list[tuple[int, int]]:
         """Ordered pairs of two scans of one subject."""
         return [
-            (a, b) for a, x in enumerate(self.scans) for b, y in enumerate(self.scans)
+            (a, b)
+            for a, x in enumerate(self.scans)
+            for b, y in enumerate(self.scans)
             if a != b and x.subject == y.subject
         ]
 
@@ -151,8 +153,12 @@ def _store_scan(
 
 
 def _simple_images(
-    name: str, subject: str, distances: lab.FloatArray, fractions: lab.FloatArray,
-    spacing: tuple[float, float, float], config: RenderConfig,
+    name: str,
+    subject: str,
+    distances: lab.FloatArray,
+    fractions: lab.FloatArray,
+    spacing: tuple[float, float, float],
+    config: RenderConfig,
 ) -> list[Tensor]:
     if config.simple == 0:
         return []

@@ -44,7 +44,9 @@ class Anatomy:
 
 
 def smooth_noise(
-    shape: tuple[int, ...], spacing_kji_mm: tuple[float, float, float], scale_mm: tuple[float, float, float],
+    shape: tuple[int, ...],
+    spacing_kji_mm: tuple[float, float, float],
+    scale_mm: tuple[float, float, float],
     generator: torch.Generator,
 ) -> Tensor:
     """Gaussian field (1, 1, D, H, W) of unit variance that varies over about ``scale_mm`` (k, j, i)."""
@@ -162,17 +164,18 @@ def _joint_fat(femur: Tensor, tibia: Tensor, patella: Tensor, spacing_kji_mm: tu
 
 
 def _tube(
-    start: Tensor, end: Tensor, radius_kji_mm: tuple[float, float, float],
-    coordinates: list[Tensor], voxel: float,
+    start: Tensor,
+    end: Tensor,
+    radius_kji_mm: tuple[float, float, float],
+    coordinates: list[Tensor],
+    voxel: float,
 ) -> Tensor:
     """Soft ellipsoidal capsule between two points (k, j, i) in mm."""
     axis = end - start
     offset = [c - float(s) for c, s in zip(coordinates, start, strict=True)]
     along = sum(o * float(a) for o, a in zip(offset, axis, strict=True)) / float((axis**2).sum().clamp_min(1e-3))
     t = torch.as_tensor(along).clamp(0, 1)
-    squared = sum(
-        ((o - t * float(a)) / r) ** 2 for o, a, r in zip(offset, axis, radius_kji_mm, strict=True)
-    )
+    squared = sum(((o - t * float(a)) / r) ** 2 for o, a, r in zip(offset, axis, radius_kji_mm, strict=True))
     return torch.sigmoid((1 - torch.as_tensor(squared).sqrt()) * (3 * min(radius_kji_mm) / voxel))
 
 
@@ -186,7 +189,10 @@ def _extreme(mask_distance: Tensor, score: Tensor, coordinates: list[Tensor]) ->
 
 
 def _tendons(
-    femur: Tensor, tibia: Tensor, patella: Tensor, spacing_kji_mm: tuple[float, float, float],
+    femur: Tensor,
+    tibia: Tensor,
+    patella: Tensor,
+    spacing_kji_mm: tuple[float, float, float],
     rng: np.random.Generator,
 ) -> Tensor:
     """Quadriceps and patellar tendons, the two cruciate ligaments: dark bands with real attachments."""
@@ -202,10 +208,20 @@ def _tendons(
     pieces = [
         _tube(low, tubercle, (width, thick, thick), coordinates, voxel),
         _tube(high, above, (width, thick, thick), coordinates, voxel),
-        _tube(plateau + torch.tensor([-2.0, 0.0, 8.0]), notch + torch.tensor([5.0, 4.0, -8.0]), (3, 3, 3),
-              coordinates, voxel),
-        _tube(plateau + torch.tensor([2.0, -6.0, -18.0]), notch + torch.tensor([-4.0, 0.0, 8.0]), (4, 4, 4),
-              coordinates, voxel),
+        _tube(
+            plateau + torch.tensor([-2.0, 0.0, 8.0]),
+            notch + torch.tensor([5.0, 4.0, -8.0]),
+            (3, 3, 3),
+            coordinates,
+            voxel,
+        ),
+        _tube(
+            plateau + torch.tensor([2.0, -6.0, -18.0]),
+            notch + torch.tensor([-4.0, 0.0, 8.0]),
+            (4, 4, 4),
+            coordinates,
+            voxel,
+        ),
     ]
     return torch.stack(pieces).amax(dim=0)
 

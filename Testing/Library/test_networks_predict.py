@@ -14,7 +14,9 @@ from JointRegistrationLib.networks.model import AVSM, ModelConfig
 from JointRegistrationLib.networks.predict import Prediction, canonical_lattice, on_lattice, predict
 
 SIZE = (24, 24, 20)
-CONFIG = ModelConfig(momentum_channels=(8, 8, 8, 8), affine_spacing_mm=0.0, affine_steps=1, vsvf_steps=2)
+CONFIG = ModelConfig(
+    lattice_ijk=SIZE, momentum_channels=(8, 8, 8, 8), affine_spacing_mm=0.0, affine_steps=1, vsvf_steps=2
+)
 
 
 def model() -> AVSM:
@@ -41,7 +43,7 @@ def pair(fixed: Grid, moving: Grid) -> ImagePair:
 
 
 def run(images: ImagePair, side: str = "right") -> Prediction:
-    return predict(model(), images, side=side, size_ijk=SIZE)
+    return predict(model(), images, side=side)
 
 
 def test_canonical_lattice_follows_the_image_axes(grid: Grid) -> None:
@@ -72,7 +74,7 @@ def test_sampling_on_the_lattice_keeps_positions(grid: Grid) -> None:
 
 def test_untrained_networks_lay_the_fields_of_view_onto_each_other(oblique_grid: Grid, ras_grid: Grid) -> None:
     untrained = AVSM(CONFIG).eval()
-    found = predict(untrained, pair(oblique_grid, ras_grid), size_ijk=SIZE)
+    found = predict(untrained, pair(oblique_grid, ras_grid))
     moved = found.affine_ras @ [*oblique_grid.center_ras, 1]
     assert np.allclose(moved[:3], ras_grid.center_ras, atol=1e-3)
     assert torch.equal(found.psi_mm, torch.zeros_like(found.psi_mm))
