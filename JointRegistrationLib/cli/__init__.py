@@ -15,9 +15,9 @@ from .. import __version__
 from .failures import CommandLine
 from .info import info
 from .register import register
-from .train import prepare_pool, train
+from .train import export_weights, prepare_pool, train
 
-COMMANDS: tuple[click.Command, ...] = (register, info, train, prepare_pool)
+COMMANDS: tuple[click.Command, ...] = (register, info, train, prepare_pool, export_weights)
 
 
 @click.group(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

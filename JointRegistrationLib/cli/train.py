@@ -56,8 +56,14 @@ def train(config_path: Path | None, preset: str | None, output_dir: Path, resume
 @click.option("--simple", default=8, show_default=True, type=click.IntRange(0), help="Quick images per scan.")
 @click.option("--realistic", default=4, show_default=True, type=click.IntRange(0), help="DESS-like images per scan.")
 @click.option("--procedural", default=60, show_default=True, type=click.IntRange(0), help="Procedural knees to add.")
-@click.option("--factors", default=(2, 4, 4), show_default=True, type=click.IntRange(1), nargs=3,
-              help="Label voxels per voxel of the pool, along right, superior, anterior.")
+@click.option(
+    "--factors",
+    default=(2, 4, 4),
+    show_default=True,
+    type=click.IntRange(1),
+    nargs=3,
+    help="Label voxels per voxel of the pool, along right, superior, anterior.",
+)
 @click.option("--seed", default=0, show_default=True, help="Changes every image.")
 @debug_option
 def prepare_pool(
@@ -85,3 +91,25 @@ def prepare_pool(
     matrices, template = align_pool(load_pool(output / "train", shrink))
     save_affines(matrices, output / "train")
     save_affines(align_to(load_pool(output / "validation", shrink), template), output / "validation")
+
+
+@click.command("export-weights")
+@click.argument("parts", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="The weights file to write.")
+@click.option("--data", default="", help="What they were trained on, in a sentence, for the header.")
+@click.option("--full", is_flag=True, help="Store float32 instead of float16.")
+@debug_option
+def export_weights(parts: tuple[Path, ...], output: Path, data: str, full: bool) -> None:
+    """Join the weights of several runs, PARTS, into one file for the package.
+
+    Each part gives the networks that its run trained; later parts win. The file's SHA-256 is written
+    beside it.
+
+    \b
+    Example:
+      joint-registration export-weights runs/affine/last.safetensors runs/vsvf/best.safetensors \\
+        --output JointRegistrationLib/weights/avsm.safetensors
+    """
+    from ..training.export import export  # noqa: PLC0415
+
+    click.echo(export(list(parts), output, data=data, half=not full))

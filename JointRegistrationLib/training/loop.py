@@ -27,6 +27,7 @@ from ..config import from_json, to_json
 from ..devices import choose_device
 from ..errors import CheckpointError, ConfigError
 from ..networks.model import AVSM
+from ..networks.weights import ARCHITECTURE
 from .augment import generator
 from .batches import draw_batch
 from .config import OptimizerConfig, TrainingConfig
@@ -34,7 +35,6 @@ from .objectives import Moment, objective
 from .pool import Pool, load_pool
 from .validation import validate
 
-ARCHITECTURE = "avsm"
 #: Beginnings of the names of the parameters that a stage trains.
 PARTS = {"affine": ("affine.",), "vsvf": ("momentum.",), "joint": ("affine.", "momentum.")}
 Report = Callable[[str], None]

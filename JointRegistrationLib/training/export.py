@@ -1,0 +1,44 @@
+"""From the runs of several stages to one weights file for the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .. import checkpoint
+from ..config import from_dict
+from ..networks.model import AVSM, ModelConfig
+from ..networks.weights import ARCHITECTURE, checksum_file
+from .loop import current_commit, load_initial_weights
+
+
+def export(
+    parts: list[Path], output: Path, *, data: str = "", figures: dict[str, Any] | None = None, half: bool = True
+) -> str:
+    """Join weights files, later ones winning, each giving what its run trained; write ``output`` and its checksum.
+
+    Args:
+        parts: e.g. the best weights of an affine and of a vSVF run; the last one's configuration counts.
+        output: the new file; its checksum goes beside it.
+        data: what the parts were trained on, in a sentence.
+        figures: measurements to keep in the header.
+        half: store float16.
+
+    Returns:
+        SHA-256 of the file.
+
+    Raises:
+        CheckpointError: if a part cannot be read or does not fit.
+    """
+    headers = [checkpoint.read_header(part) for part in parts]
+    configuration = headers[-1].configuration
+    model = AVSM(from_dict(ModelConfig, configuration))
+    for part in parts:
+        load_initial_weights(model, part)
+    history = [{name: h.figures.get(name) for name in ("run", "step", "trained")} for h in headers]
+    header = checkpoint.Header(
+        ARCHITECTURE, configuration, data, current_commit(), {"history": history, **(figures or {})}
+    )
+    digest = checkpoint.save_weights(output, model, header, half=half)
+    checksum_file(output).write_text(f"{digest}  {output.name}\n")
+    return digest
