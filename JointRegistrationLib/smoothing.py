@@ -95,9 +95,7 @@ def _matrices(
     # A tensor made under inference mode could not be used for training later, and this one is kept.
     with torch.inference_mode(False):
         for sigma, weight in zip(*kernel, strict=True):
-            d, h, w = (
-                gaussian_matrix(n, sigma / step) for n, step in zip(shape, reversed(spacing_mm), strict=True)
-            )
+            d, h, w = (gaussian_matrix(n, sigma / step) for n, step in zip(shape, reversed(spacing_mm), strict=True))
             axes = [torch.tensor(m, dtype=dtype, device=device) for m in (weight * d, h, w)]
             terms.append((axes[0], axes[1], axes[2]))
     return tuple(terms)

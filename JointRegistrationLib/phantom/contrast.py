@@ -22,9 +22,21 @@ TISSUE_INDEX = {name: number for number, name in enumerate(TISSUES)}
 #: Hoffa's pad, muscle, cartilage, fluid; the air level subtracted), the dark tissues estimated beside them.
 DESS_SIGNAL: Mapping[str, float] = MappingProxyType(
     {
-        "air": 0.0, "skin": 0.5, "fat": 0.22, "deep fat": 0.31, "muscle": 1.0, "hoffa": 0.30, "nerve": 0.55,
-        "vessel": 0.72, "fluid": 2.6, "tendon": 0.16, "meniscus": 0.24, "ligament": 0.5, "cartilage": 1.12,
-        "cortical bone": 0.03, "marrow": 0.075,
+        "air": 0.0,
+        "skin": 0.5,
+        "fat": 0.22,
+        "deep fat": 0.31,
+        "muscle": 1.0,
+        "hoffa": 0.30,
+        "nerve": 0.55,
+        "vessel": 0.72,
+        "fluid": 2.6,
+        "tendon": 0.16,
+        "meniscus": 0.24,
+        "ligament": 0.5,
+        "cartilage": 1.12,
+        "cortical bone": 0.03,
+        "marrow": 0.075,
     }
 )
 

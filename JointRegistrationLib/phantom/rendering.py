@@ -60,9 +60,7 @@ def tissue_signal(fractions: Tensor, points: Tensor, contrast: ContrastConfig, t
     return texture.apply(fractions * levels[:, None], points).sum(0)
 
 
-def disturb(
-    signal: Tensor, body: Tensor, grid: Grid, contrast: ContrastConfig, seed: int
-) -> npt.NDArray[np.float32]:
+def disturb(signal: Tensor, body: Tensor, grid: Grid, contrast: ContrastConfig, seed: int) -> npt.NDArray[np.float32]:
     """Coil gain, bias and noise on a signal (k, j, i); intensities come out.
 
     Args:

@@ -176,5 +176,3 @@ def check_seed(owner: str, value: Any) -> None:
     """Raise :class:`ConfigError` unless ``value`` is a non-negative integer below 2^32."""
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not 0 <= value < 2**32:
         raise ConfigError(f"{owner}.seed: {value!r} is not a seed; give an integer from 0 to 4294967295")
-
-

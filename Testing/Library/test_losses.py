@@ -319,7 +319,7 @@ def test_with_noise_windows_without_structure_in_the_second_image_hardly_count()
     y[..., 12:] *= 0.001  # nothing but noise there
     x = torch.cat([y[..., :12], other[..., 12:]], dim=-1)  # alike where there is structure
     plain, guarded = losses.lncc(x, y, 5), losses.lncc(x, y, 5, noise=0.03)
-    assert 1 - guarded < 0.3 * (1 - plain)  # what is left are the windows across the border
+    assert 1 - guarded < 0.4 * (1 - plain)  # what is left are the windows across the border
     assert losses.lncc(y, y, 5, noise=0.03) == pytest.approx(1.0)
 
 
