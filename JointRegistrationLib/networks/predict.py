@@ -21,7 +21,8 @@ from ..energy import ImagePair
 from ..errors import InputError
 from ..geometry import FloatArray, Grid
 from ..preprocess import resample
-from .model import AVSM, AVSMOutput, inverse_psi
+from .affine import LandmarkAffineNet, fit_affine, frame_to_ras
+from .model import AVSM, AVSMOutput, affine_blocks, inverse_psi, shrunk
 
 SIDES = ("right", "left")
 
@@ -130,3 +131,45 @@ def _inverse(model: AVSM, output: AVSMOutput) -> Tensor:
     if not output.steps:
         return torch.zeros_like(output.psi_displacement_mm)
     return inverse_psi(output.velocities_mm, output.momentum_grid, model.config.velocity)
+
+
+@dataclass(frozen=True)
+class SideGuess:
+    """Which knee an image shows.
+
+    Args:
+        side: ``"right"`` or ``"left"``.
+        residual_mm: for each side, how far the landmarks found in the image lie from an affine copy of
+            their lattice: anatomy that the network knows gives the smaller one.
+    """
+
+    side: str
+    residual_mm: dict[str, float]
+
+
+@torch.no_grad()
+def detect_side(model: AVSM, image: Tensor, grid: Grid) -> SideGuess:
+    """Tell a left knee from a right one by how well the affine network's landmarks fit together.
+
+    Args:
+        model: with a landmark network, trained on right knees.
+        image: (1, 1, D, H, W), normalised to [0, 1].
+        grid: its lattice.
+
+    Raises:
+        InputError: if the model has no landmarks.
+    """
+    if not isinstance(model.affine, LandmarkAffineNet):
+        raise InputError("this model finds no landmarks, so it cannot tell left from right; say which knee it is")
+    residuals = {}
+    for side in SIDES:
+        lattice = canonical_lattice(grid, model.config.lattice_ijk, side)
+        blocks = affine_blocks(lattice, model.config.affine_spacing_mm)
+        found = model.affine.heat_maps(shrunk(on_lattice(image, grid, lattice), blocks)).points
+        anchors = model.affine.anchors[None]
+        even = torch.full_like(found[..., 0], 1 / found.shape[1])
+        fit = fit_affine(anchors, found, even, model.affine.ridge)
+        off = anchors @ fit[:, :3, :3].mT + fit[:, None, :3, 3] - found
+        to_mm = maps.matrix_tensor(frame_to_ras(lattice)[:3, :3], off)
+        residuals[side] = float((off @ to_mm.mT).norm(dim=2).mean())
+    return SideGuess(min(residuals, key=lambda side: residuals[side]), residuals)

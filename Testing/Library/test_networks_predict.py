@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,13 @@ from JointRegistrationLib.energy import ImagePair
 from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.networks.model import AVSM, ModelConfig
-from JointRegistrationLib.networks.predict import Prediction, canonical_lattice, on_lattice, predict
+from JointRegistrationLib.networks.predict import (
+    Prediction,
+    canonical_lattice,
+    detect_side,
+    on_lattice,
+    predict,
+)
 
 SIZE = (24, 24, 20)
 CONFIG = ModelConfig(
@@ -121,3 +129,20 @@ def test_inverse_psi_is_its_inverse(ras_grid: Grid) -> None:
     there = maps.from_displacement(found.psi_mm, found.grid)
     back = maps.compose_displacement(found.inverse_psi_mm, found.grid, there) - maps.identity(found.grid)
     assert back[..., 2:-2, 2:-2, 2:-2].norm(dim=1).mean() < 0.1 * found.psi_mm.norm(dim=1).mean() + 1e-3
+
+
+def test_side_is_the_one_whose_landmarks_fit_together(ras_grid: Grid) -> None:
+    image = blobs(ras_grid, 0.0)
+    guess = detect_side(model(), image, ras_grid)
+    assert set(guess.residual_mm) == {"right", "left"}
+    assert guess.residual_mm[guess.side] == min(guess.residual_mm.values())
+    mirrored = Grid.from_ijk_to_ras(ras_grid.size_ijk, np.diag([-1.0, 1.0, 1.0, 1.0]) @ ras_grid.ijk_to_ras)
+    other = detect_side(model(), image, mirrored)
+    assert {guess.side, other.side} == {"right", "left"}
+    assert other.residual_mm["left"] == pytest.approx(guess.residual_mm["right"], rel=1e-3)
+
+
+def test_side_needs_landmarks(ras_grid: Grid) -> None:
+    published = AVSM(replace(CONFIG, affine_network="published"))
+    with pytest.raises(InputError, match="left from right"):
+        detect_side(published, blobs(ras_grid, 0.0), ras_grid)
