@@ -9,7 +9,7 @@ from .. import checkpoint
 from ..config import from_dict
 from ..networks.model import AVSM, ModelConfig
 from ..networks.weights import ARCHITECTURE, checksum_file
-from .loop import current_commit, load_initial_weights
+from .loop import asdict_json, current_commit, load_initial_weights
 
 
 def export(
@@ -31,13 +31,13 @@ def export(
         CheckpointError: if a part cannot be read or does not fit.
     """
     headers = [checkpoint.read_header(part) for part in parts]
-    configuration = headers[-1].configuration
-    model = AVSM(from_dict(ModelConfig, configuration))
+    config = from_dict(ModelConfig, headers[-1].configuration)
+    model = AVSM(config)
     for part in parts:
         load_initial_weights(model, part)
     history = [{name: h.figures.get(name) for name in ("run", "step", "trained")} for h in headers]
     header = checkpoint.Header(
-        ARCHITECTURE, configuration, data, current_commit(), {"history": history, **(figures or {})}
+        ARCHITECTURE, asdict_json(config), data, current_commit(), {"history": history, **(figures or {})}
     )
     digest = checkpoint.save_weights(output, model, header, half=half)
     checksum_file(output).write_text(f"{digest}  {output.name}\n")
