@@ -24,6 +24,10 @@ _PATELLOFEMORAL_GAP_MM = 0.7
 _COMPARTMENT_DISTANCE_MM = 42.0
 _EMINENCE_MM = 11.0
 
+#: Cartilage ends between these distances from the origin of its bone's polynomial. The polynomials were fitted
+#: near the joint, where no cartilage lies farther than 53 mm; up the femur's shaft they rise above 0 again.
+_COVERAGE_END_MM = (50.0, 56.0)
+
 #: Course of the fibula, as in :mod:`.paths`.
 FIBULA = (
     (-7.0, 36.0, -21.0, 3.5, 4.0),
@@ -91,12 +95,17 @@ class Skeleton:
 
     def _bone(self, name: str, local: Tensor) -> Distances:
         bone = self._bones[name](local)
-        covered = smoothstep(self._coverage[name](local), -1.5, 3.0)
+        covered = self._covered(name, local)
         thickness = self._thickness_mm[name] * COVERED_SLOPE[name] * self._worn(local)
         if name == "patella":
             thickness = thickness / self._shape.patella_ratio
         # Where nothing covers it, the cartilage's surface dips below the bone's and disappears.
         return {name: bone, f"{name}_cartilage": bone - (covered * (thickness + 1.2) - 1.2)}
+
+    def _covered(self, name: str, local: Tensor) -> Tensor:
+        """How much of the full thickness lies at these points of the bone's frame, 0 to 1, lesions aside."""
+        distance = (local - local.new_tensor(COVERAGE_ORIGIN[name])[:, None]).norm(dim=0)
+        return smoothstep(self._coverage[name](local), -1.5, 3.0) * (1 - smoothstep(distance, *_COVERAGE_END_MM))
 
     def _worn(self, local: Tensor) -> Tensor:
         """Fraction of the cartilage's thickness that the lesions leave."""

@@ -102,6 +102,15 @@ def test_an_oblique_grid_sees_the_same_anatomy(knee):
     assert (make_knee(KneeShape(), probe).labels.array == seen.array[k, j, i]).all()
 
 
+@pytest.mark.parametrize("flexion_deg", [0.0, 35.0])
+def test_cartilage_stays_at_the_joint_and_off_the_shafts(flexion_deg):
+    tall = Grid((30, 36, 64), (3.5, 3.5, 3.5), (-50.0, -60.0, -110.0))
+    knee = make_knee(KneeShape(flexion_deg=flexion_deg), tall)
+    assert positions(knee, 1)[:, 2].max() > 100  # the femur's shaft is in view
+    for label, farthest_mm in ((2, 62.0), (4, 42.0), (6, 72.0)):
+        assert np.linalg.norm(positions(knee, label), axis=1).max() < farthest_mm
+
+
 @pytest.mark.parametrize("thickness_mm", [1.5, 2.4, 3.5])
 def test_cartilage_is_as_thick_as_asked(thickness_mm):
     shape = KneeShape(tibial_cartilage_mm=thickness_mm, irregularity_mm=0, width_mm=85.0)
