@@ -13,6 +13,16 @@ from .geometry import Grid
 
 FloatVolume = npt.NDArray[np.float32]
 
+#: log2 of a Jacobian determinant where the map folds, or almost: there the logarithm is not defined, or
+#: says no more than that the moving anatomy is at most 1/1024 as large.
+LOG2_JACOBIAN_FLOOR = -10.0
+
+
+def log2_jacobian(determinant: npt.NDArray[Any]) -> FloatVolume:
+    """log2 of a Jacobian determinant, float32, not below :data:`LOG2_JACOBIAN_FLOOR`."""
+    values: FloatVolume = np.log2(np.maximum(determinant, 2.0**LOG2_JACOBIAN_FLOOR)).astype(np.float32)
+    return values
+
 
 @dataclass(frozen=True)
 class FoldCount:

@@ -3,7 +3,7 @@
 The determinant J of the fixed-to-moving map says how much larger the moving anatomy is than the fixed
 one at a fixed point. It is shown as log2 J: 0 is no change, +1 twice as large in the moving image, -1
 half as large. Where J <= 0 the map folds and the logarithm has no value: such voxels get
-:data:`LOG2_FLOOR` and are what the segment "Folds" holds.
+:data:`LOG2_JACOBIAN_FLOOR` and are what the segment "Folds" holds.
 """
 
 from __future__ import annotations
@@ -16,13 +16,11 @@ import slicer
 
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
+from JointRegistrationLib.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
 
 from .nodes import newNode
 from .segmentations import maskSegmentation
 from .volumes import volumeFromImage
-
-#: log2 J of folded and almost folded voxels: the moving anatomy at most 1/1024 as large.
-LOG2_FLOOR = -10.0
 
 LEGEND_TITLE = "Moving volume\nper fixed (log2)\n+1 double, -1 half"
 COLOR_NAME = "Jacobian blue-white-red"
@@ -35,15 +33,9 @@ _HALF_WINDOWS = (0.2, 0.4, 0.6, 1.0, 1.4, 2.0, 3.0)  # halves of them still have
 _NUM_LEGEND_LABELS = 5
 
 
-def log2Jacobian(determinant: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """log2 of a determinant (k, j, i), not below :data:`LOG2_FLOOR`; float32."""
-    clipped = np.maximum(determinant, 2.0**LOG2_FLOOR)
-    return np.log2(clipped).astype(np.float32)
-
-
 def jacobianVolume(determinant: npt.NDArray[Any], grid: Grid, name: str) -> Any:
-    """A new scalar volume node of :func:`log2Jacobian`, in no scene yet; see :func:`showJacobian`."""
-    return volumeFromImage(Image(log2Jacobian(determinant), grid, name), name)
+    """A new scalar volume node of :func:`.log2_jacobian`, in no scene yet; see :func:`showJacobian`."""
+    return volumeFromImage(Image(log2_jacobian(determinant), grid, name), name)
 
 
 def foldsSegmentation(determinant: npt.NDArray[Any], grid: Grid, name: str) -> Any:
@@ -55,7 +47,7 @@ def foldsSegmentation(determinant: npt.NDArray[Any], grid: Grid, name: str) -> A
 
 def halfWindow(values: npt.NDArray[Any]) -> float:
     """Half the width of a display window centred on 0 that holds 99 % of the unfolded log2 values."""
-    unfolded = np.abs(values[values > LOG2_FLOOR])
+    unfolded = np.abs(values[values > LOG2_JACOBIAN_FLOOR])
     if unfolded.size == 0:
         return _HALF_WINDOWS[-1]
     needed = float(np.percentile(unfolded, 99))

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..geometry import Grid
 from ..image import Image
-from ..result import RegistrationResult
+from ..result import RegistrationResult, log2_jacobian
 from .images import write_image, write_labels
 from .output import atomic_file
 from .transforms import write_affine, write_transform
@@ -25,8 +25,6 @@ RESULT_NAMES = (
     "log2_jacobian.nrrd",
     "metrics.json",
 )
-#: log2 of a determinant is not defined at folds and not useful near them.
-LOG2_FLOOR = -10.0
 
 _BYTES_PER_FIXED_VOXEL = 24 + 4 + 4 + 1  # transform in double precision, warped, Jacobian, labels
 _BYTES_PER_MOVING_VOXEL = 24
@@ -68,8 +66,8 @@ def write_result(
         folder / "inverse_transform.h5", result.inverse_displacement_field_mm, result.moving_grid, np.linalg.inv(affine)
     )
     write_affine(folder / "affine.tfm", affine)
-    jacobian = np.log2(np.maximum(result.jacobian_determinant, 2.0**LOG2_FLOOR)).astype(np.float32)
-    write_image(Image(jacobian, grid, "log2 Jacobian"), folder / "log2_jacobian.nrrd")
+    jacobian = Image(log2_jacobian(result.jacobian_determinant), grid, "log2 Jacobian")
+    write_image(jacobian, folder / "log2_jacobian.nrrd")
     write_json(metrics if metrics is not None else result.summary(), folder / "metrics.json")
     return [name for name in RESULT_NAMES if (folder / name).exists()]
 

@@ -13,8 +13,8 @@ from conftest import FIXED_GRID, MOVING_GRID, addVolume, knownResult, pointsInsi
 
 from JointRegistrationLib.errors import InputError, RegistrationCancelled
 from JointRegistrationLib.geometry import transform_points
+from JointRegistrationLib.result import LOG2_JACOBIAN_FLOOR
 from JointRegistrationMRML import publish
-from JointRegistrationMRML.jacobian import LOG2_FLOOR
 from JointRegistrationMRML.logic import readInputs, registerVolumes
 from JointRegistrationMRML.nodes import numpyView, transformPoints, vtkMatrix
 from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions, publishResult
@@ -73,7 +73,7 @@ def test_jacobian_is_shown_centred_on_zero_with_a_legend(knee):
     values = numpyView(node.GetImageData())
     folded = knee.result.jacobian_determinant <= 0
     np.testing.assert_allclose(values[~folded], np.log2(knee.result.jacobian_determinant[~folded]), rtol=1e-6)
-    assert np.all(values[folded] == LOG2_FLOOR)
+    assert np.all(values[folded] == LOG2_JACOBIAN_FLOOR)
     display = node.GetDisplayNode()
     assert display.GetLevel() == 0
     assert display.GetAutoWindowLevel() == 0
@@ -186,9 +186,7 @@ def test_nothing_is_left_when_a_step_fails(knee, monkeypatch, step, late):
     before = sceneState(knee.scene)
     monkeypatch.setattr(publish, step, failing)
     with pytest.raises(MemoryError, match=step):
-        registerVolumes(
-            knee.scene, knee.nodes, options=OutputOptions(showMovingTransformed=True), runner=knee.run
-        )
+        registerVolumes(knee.scene, knee.nodes, options=OutputOptions(showMovingTransformed=True), runner=knee.run)
     assert sceneState(knee.scene) == before
     assert _hierarchy(knee.scene).GetNumberOfItems() == items
     assert knee.nodes.moving.GetTransformNodeID() is None
