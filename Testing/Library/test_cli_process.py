@@ -58,6 +58,18 @@ def test_help_imports_neither_torch_nor_simpleitk() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_waiting_threads_sleep_unless_the_user_says_otherwise(given: str | None, expected: str, tmp_path: Path) -> None:
+    """The policy is set before PyTorch is loaded, which reads it once."""
+    (tmp_path / "torch.py").write_text("import os; print(os.environ.get('OMP_WAIT_POLICY')); raise SystemExit(0)")
+    variables = {name: value for name, value in environment().items() if name != "OMP_WAIT_POLICY"}
+    variables |= {"OMP_WAIT_POLICY": given} if given else {}
+    variables["PYTHONPATH"] = os.pathsep.join([str(tmp_path), str(ROOT)])
+    command = [*PROGRAM, "train", "--preset", "affine", "--output-dir", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=variables)
+    assert done.stdout == f"{expected}\n", done.stderr
+
+
 def test_version() -> None:
     assert program("--version").stdout.strip() == f"joint-registration, version {__version__}"
 
