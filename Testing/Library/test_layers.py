@@ -23,6 +23,12 @@ QT = {"qt", "ctk", "PythonQt"}
 UPPER_LAYERS = {"JointRegistration", "JointRegistrationMRML", "JointRegistrationViews", "JointRegistrationPanel"}
 TORCH_FREE = ("__init__", "config", "errors", "geometry", "image", "result")
 EVERYWHERE_IN_LIBRARY = {"numpy", "torch", "safetensors", "JointRegistrationLib"}
+#: Which parts of the library, a folder or a file, may import a package that the others may not.
+ONLY_IN = {
+    "SimpleITK": {"files", "metrics.py", "phantom/from_labels.py", "training/labels.py"},
+    "click": {"cli"},
+    "tqdm": {"cli"},
+}
 GLOBAL_SLICER = {"mrmlScene", "app", "modules", "util"}
 
 
@@ -56,14 +62,15 @@ def violations(folder: Path, banned: set[str], **options: bool) -> list[str]:
     ]
 
 
+def places(path: Path) -> set[str]:
+    """A library file and its folders, relative to the library."""
+    relative = path.relative_to(LIBRARY)
+    return {relative.as_posix(), *(folder.as_posix() for folder in relative.parents)}
+
+
 def allowed_in_library(path: Path) -> set[str]:
     """Third-party packages that a library file may import, by the layer table."""
-    part = path.relative_to(LIBRARY).with_suffix("").parts[0]  # a module or a subpackage
-    extra: set[str] = set()
-    if part in ("files", "preprocess", "metrics", "phantom", "training"):
-        extra.add("SimpleITK")
-    if part in ("cli", "training"):
-        extra |= {"click", "tqdm"}
+    extra = {package for package, parts in ONLY_IN.items() if parts & places(path)}
     return EVERYWHERE_IN_LIBRARY | extra | set(sys.stdlib_module_names)
 
 
@@ -87,6 +94,12 @@ def test_library_imports_neither_slicer_vtk_qt_nor_an_upper_layer() -> None:
 @pytest.mark.parametrize("path", sources(LIBRARY), ids=lambda path: str(path.relative_to(LIBRARY)))
 def test_library_file_imports_only_what_the_layer_table_allows(path: Path) -> None:
     assert [f"line {line}: {name}" for name, line in imports(path) if name not in allowed_in_library(path)] == []
+
+
+@pytest.mark.parametrize("package", ONLY_IN)
+def test_layer_table_allows_no_more_than_is_used(package: str) -> None:
+    users = [places(path) for path in sources(LIBRARY) if package in {name for name, _ in imports(path)}]
+    assert {part for part in ONLY_IN[package] if not any(part in user for user in users)} == set()
 
 
 @pytest.mark.parametrize("name", TORCH_FREE)
