@@ -265,8 +265,9 @@ def inverse(
 ) -> InverseMap:
     """Invert x -> A(x + u(x)) on the lattice ``target`` by fixed-point iteration.
 
-    x <- A^-1 y - u(x) converges where u is a contraction, in particular near the solution of any
-    map without folds whose local gradient is below 1; elsewhere the reported error says so.
+    x <- A^-1 y - u(x) converges where u is a contraction, that is, where its gradient is below 1.
+    Elsewhere it may run away: each point keeps the best of what it has seen, the first guess
+    included, and the reported error says how good that is.
 
     Args:
         displacement_mm: u, (N, 3, D, H, W) RAS mm on ``grid``.
@@ -286,14 +287,14 @@ def inverse(
     )
     start = apply_matrix(torch.linalg.inv(matrix), y)
     x = start if initial_map_ras is None else initial_map_ras
-    done = 0
-    step = torch.zeros_like(x[:, :1])
-    for _ in range(iterations):
-        done += 1
+    best, least = x, torch.full_like(x[:, :1], torch.inf)
+    for done in range(iterations + 1):
         following = start - sample(displacement_mm, grid, x, outside=None)
-        step = (following - x).norm(dim=1, keepdim=True)
-        x = following
-        if float(step.max()) < tolerance_mm:
+        residual = (following - x).norm(dim=1, keepdim=True)  # how far x + u(x) lies from A^-1 y
+        best, least = torch.where(residual < least, x, best), torch.minimum(residual, least)
+        if done == iterations or float(residual.max()) < tolerance_mm:
             break
+        x = following
+    x = best
     back = apply_matrix(matrix, x + sample(displacement_mm, grid, x, outside=None))
     return InverseMap(x, (back - y).norm(dim=1, keepdim=True), done)
