@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .. import maps
 from ..geometry import FloatArray, Grid
-from .labels import DISTANCE_LIMIT_MM, DISTANCE_STEP_MM
+from .labels import DISTANCE_STEP_MM
 from .pool import Pool
 
 #: Distances beyond this say nothing about where a surface is.
@@ -67,22 +67,31 @@ def fit_distances(fixed: Tensor, moving: Tensor, grid: Grid, start: FloatArray, 
 
 
 def align_pool(pool: Pool, rounds: int = 2) -> tuple[dict[str, FloatArray], Tensor]:
-    """Template-to-scan affines by name, and the template's distance fields (1, C, D, H, W) in mm."""
+    """Template-to-scan affines by name, and the template's distance fields (1, C, D, H, W) in mm.
+
+    The template has the scans' mean pose, size and distances: other knees can be aligned to it later
+    and then belong to the same frame.
+    """
     template = distances_mm(pool.scans[0].distances)
     matrices: dict[str, FloatArray] = {scan.name: np.eye(4) for scan in pool.scans}
     for _ in range(rounds):
-        aligned = []
         for scan in pool.scans:
-            own = distances_mm(scan.distances)
-            matrices[scan.name] = fit_distances(template, own, pool.grid, matrices[scan.name])
-            aligned.append(
-                maps.sample(
-                    own, pool.grid, maps.affine_map(matrices[scan.name], pool.grid, own), outside=DISTANCE_LIMIT_MM
-                )
+            matrices[scan.name] = fit_distances(
+                template, distances_mm(scan.distances), pool.grid, matrices[scan.name]
             )
-        template = torch.stack(aligned).mean(dim=0)
         matrices = _centered(matrices)
+        template = _mean_distances(pool, matrices)
     return matrices, template
+
+
+def _mean_distances(pool: Pool, matrices: dict[str, FloatArray]) -> Tensor:
+    """Mean of all scans' distance fields, each brought into the template's frame."""
+    total = torch.zeros(())
+    for scan in pool.scans:
+        own = distances_mm(scan.distances)
+        points = maps.affine_map(matrices[scan.name], pool.grid, own)
+        total = total + maps.sample(own, pool.grid, points, outside=CLIP_MM)
+    return total / len(pool.scans)
 
 
 def align_to(pool: Pool, template: Tensor) -> dict[str, FloatArray]:

@@ -15,7 +15,7 @@ from training_cases import tiny_pool
 from JointRegistrationLib import maps
 from JointRegistrationLib.errors import FileError, InputError
 from JointRegistrationLib.training import labels as lab
-from JointRegistrationLib.training.alignment import align_pool, fit_distances
+from JointRegistrationLib.training.alignment import align_pool, align_to, fit_distances
 from JointRegistrationLib.training.augment import AugmentConfig, generator, random_affine, random_deformation
 from JointRegistrationLib.training.batches import draw_batch, stored_pair
 from JointRegistrationLib.training.objectives import distance_loss, overlap_loss, point_error_mm
@@ -196,6 +196,13 @@ def test_pool_alignment_brings_the_scans_together() -> None:
     found = matrices[third.name] @ np.linalg.inv(matrices[first.name])
     wanted = third.affine_ras @ np.linalg.inv(first.affine_ras)
     assert np.abs(found[:3, 3] - wanted[:3, 3]).max() < 0.7
+
+
+def test_a_knee_aligned_later_belongs_to_the_same_frame() -> None:
+    matrices, template = align_pool(POOL, rounds=1)
+    again = align_to(POOL, template)
+    for name, matrix in matrices.items():
+        assert np.abs(again[name][:3, 3] - matrix[:3, 3]).max() < 0.7, name
 
 
 def test_perfect_overlap_costs_nothing() -> None:
