@@ -3,8 +3,10 @@
 Each bone is the smooth union of a few rotated ellipsoids; where cartilage covers it is the sign of a
 polynomial. The ellipsoids were fitted (Adam; Huber loss on the signed distance, slope held near 1) to the
 mean of 24 right knees segmented by hand, each brought to the same width and aligned; they meet
-the mean surface within 0.3 to 0.45 mm on average. Numbers are in millimetres in the knee frame: x lateral, y anterior,
-z superior, origin in the middle of the tibial cartilages, knee nearly extended.
+the mean surface within 0.3 to 0.45 mm on average. Numbers are in millimetres in the knee frame:
+x lateral, y anterior, z superior, origin in the middle of the tibial cartilages, knee nearly extended.
+
+Testing/Tools/fit_mean_bones.py makes such a module from label maps.
 """
 
 from __future__ import annotations
