@@ -188,6 +188,22 @@ def test_mask_of_another_image_is_refused(pair):
         register(*pair, QUICK, fixed_mask=mask)
 
 
+def test_masked_out_moving_content_has_no_influence(pair):
+    spoilt, mask = pair[1].array.copy(), np.ones(MOVING_GRID.shape, dtype=np.uint8)
+    spoilt[:9] = 5 * np.random.default_rng(0).random(spoilt[:9].shape)  # the inferior quarter
+    mask[:10] = 0
+    moving = Image(spoilt, MOVING_GRID, "moving")
+    masked = register(pair[0], moving, QUICK, moving_mask=Image(mask, MOVING_GRID, "mask"))
+    upper = (knees.lattice_ras(FIXED_GRID)[..., 2] > 5) & (np.linalg.norm(knees.lattice_ras(FIXED_GRID), axis=-1) < 22)
+    x = knees.lattice_ras(FIXED_GRID)[upper]
+
+    def error_mm(result):
+        return np.linalg.norm(x + result.displacement_field_mm[upper] - bend(x), axis=-1).mean()
+
+    assert error_mm(masked) < 0.4
+    assert error_mm(register(pair[0], moving, QUICK)) > 1.5 * error_mm(masked)
+
+
 def test_a_device_that_is_not_there_is_named():
     image = Image(np.random.default_rng(0).random((8, 8, 8)), Grid((8, 8, 8)))
     missing = "cuda" if not torch.cuda.is_available() else "mps"
