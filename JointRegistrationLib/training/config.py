@@ -160,9 +160,9 @@ PRESETS: dict[str, TrainingConfig] = {
     "affine-overlap": TrainingConfig(
         name="affine-overlap",
         data=DataConfig(augment=replace(_AFFINE_AUGMENT, deformation_mm=1.5)),
-        losses=LossConfig(distances=2.0, overlap=0.5),
-        optimizer=OptimizerConfig(learning_rate=7e-4, batch=3, steps=800),
-        affine_steps=3,
+        losses=LossConfig(landmarks=0.05, heat_maps=0.3, distances=2.0, overlap=0.5),
+        optimizer=OptimizerConfig(learning_rate=1e-3, batch=3, steps=800),
+        affine_steps=2,
         initial_weights=("runs/affine/last.safetensors",),
     ),
     "vsvf": TrainingConfig(

@@ -49,7 +49,7 @@ def _affine_terms(model: AVSM, directions: list[Batch], grid: Grid, config: Trai
     weights = config.losses
     steps = config.affine_steps if moment.step >= config.multi_step_from_step else 1
     if max(weights.landmarks, weights.heat_maps) > 0 and isinstance(model.affine, LandmarkAffineNet):
-        return _landmark_terms(model.affine, model, directions, grid, weights, steps)
+        return _landmark_terms(model.affine, model, directions, grid, weights, steps, moment)
     predictions = [model.predict_affine(b.moving, b.fixed, grid, steps) for b in directions]
     frames = [affine_frame(p[-1], grid) for p in predictions]
     terms: Terms = {}
@@ -86,9 +86,15 @@ def point_error_mm(predicted_ras: Tensor, wanted_ras: Tensor, grid: Grid) -> Ten
 
 
 def _landmark_terms(
-    network: LandmarkAffineNet, model: AVSM, directions: list[Batch], grid: Grid, weights: LossConfig, steps: int
+    network: LandmarkAffineNet,
+    model: AVSM,
+    directions: list[Batch],
+    grid: Grid,
+    weights: LossConfig,
+    steps: int,
+    moment: Moment,
 ) -> Terms:
-    """The warm start: every step's landmarks and affine, each step from the image as the one before leaves it.
+    """Every step's landmarks, affine and what that warps, each step from the image as the one before leaves it.
 
     A step is taught to be right by itself: no gradient goes back through the resampling.
     """
@@ -106,6 +112,8 @@ def _landmark_terms(
             _add(terms, "points", share * weights.points * point_error_mm(predicted, original.affine_ras, grid))
             _add(terms, "landmarks", share * weights.landmarks * landmark_error_mm(found.points, wanted, grid))
             _add(terms, "heat_maps", share * weights.heat_maps * heat_map_loss(found, wanted, grid))
+            map_ras = maps.apply_matrix(predicted, _points(grid, original))
+            _image_terms(terms, weights, original, map_ras, grid, moment, share)
             if step + 1 < steps:
                 batch = _after(original, predicted.detach(), grid)
     return terms

@@ -157,6 +157,12 @@ def test_symmetric_losses_use_both_directions(tmp_path: Path) -> None:
     assert set(terms) == {"similarity", "affine_regularity", "affine_symmetry"}
 
 
+def test_landmarks_can_be_kept_while_overlap_is_trained(tmp_path: Path) -> None:
+    losses = LossConfig(landmarks=0.1, heat_maps=0.3, points=0.1, distances=1.0, overlap=0.5)
+    terms = trainer(tmp_path, tiny_config("affine", losses=losses)).update()
+    assert set(terms) == {"landmarks", "heat_maps", "points", "distances", "overlap"}
+
+
 def test_symmetric_losses_wait_for_their_epoch(tmp_path: Path) -> None:
     losses = LossConfig(distances=1.0, map_symmetry=1.0, symmetric_from_epoch=1)
     run = trainer(tmp_path, tiny_config("vsvf", losses=losses))
