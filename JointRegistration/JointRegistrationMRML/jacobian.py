@@ -22,7 +22,7 @@ from .nodes import newNode
 from .segmentations import maskSegmentation
 from .volumes import volumeFromImage
 
-LEGEND_TITLE = "Moving volume\nper fixed (log2)\n+1 double, -1 half"
+LEGEND_TITLE = "Moving / fixed\nvolume (log2)"
 COLOR_NAME = "Jacobian blue-white-red"
 FOLDS_NAME = "Folds"
 FOLDS_COLOR = (1.0, 0.85, 0.0)  # told from both ends of the colour table
@@ -31,6 +31,10 @@ _NUM_COLORS = 256
 _ENDS_AND_CENTER = ((0.02, 0.19, 0.58), (0.97, 0.97, 0.97), (0.58, 0.03, 0.07))
 _HALF_WINDOWS = (0.2, 0.4, 0.6, 1.0, 1.4, 2.0, 3.0)  # halves of them still have one decimal on the legend
 _NUM_LEGEND_LABELS = 5
+# Fractions of a view. The legend's text grows with its size, whatever font size is set: at the default size it
+# covers a third of a slice view. Here it stays in the lower right corner, below the letter of the direction.
+_LEGEND_SIZE = (0.1, 0.33)
+_LEGEND_POSITION = (0.97, 0.1)
 
 
 def jacobianVolume(determinant: npt.NDArray[Any], grid: Grid, name: str) -> Any:
@@ -99,5 +103,7 @@ def addLegend(node: Any) -> Any:
     legend.SetTitleText(LEGEND_TITLE)
     legend.SetLabelFormat("%+.1f")
     legend.SetNumberOfLabels(_NUM_LEGEND_LABELS)
+    legend.SetSize(*_LEGEND_SIZE)
+    legend.SetPosition(*_LEGEND_POSITION)
     legend.SetVisibility(True)
     return legend
