@@ -90,7 +90,11 @@ def read_tensors(path: Path, sha256: str | None = None) -> tuple[Header, dict[st
 
 
 def load_weights(
-    path: Path, module: nn.Module, *, architecture: str, configuration: Mapping[str, Any] | None = None,
+    path: Path,
+    module: nn.Module,
+    *,
+    architecture: str,
+    configuration: Mapping[str, Any] | None = None,
     sha256: str | None = None,
 ) -> Header:
     """Put a file's tensors into ``module``; all of them fit, or nothing is changed.

@@ -76,9 +76,7 @@ def align_pool(pool: Pool, rounds: int = 2) -> tuple[dict[str, FloatArray], Tens
     matrices: dict[str, FloatArray] = {scan.name: np.eye(4) for scan in pool.scans}
     for _ in range(rounds):
         for scan in pool.scans:
-            matrices[scan.name] = fit_distances(
-                template, distances_mm(scan.distances), pool.grid, matrices[scan.name]
-            )
+            matrices[scan.name] = fit_distances(template, distances_mm(scan.distances), pool.grid, matrices[scan.name])
         matrices = _centered(matrices)
         template = _mean_distances(pool, matrices)
     return matrices, template

@@ -173,7 +173,8 @@ def test_configuration_survives_json_and_refuses_nonsense() -> None:
         {"affine_steps": 0},
         {"vsvf_steps": -1},
         {"momentum_channels": [8, 8]},
-        {"momentum_scale_mm": -1.0}, {"lattice_ijk": [96, 96]},
+        {"momentum_scale_mm": -1.0},
+        {"lattice_ijk": [96, 96]},
     ):
         with pytest.raises(ConfigError):
             from_dict(ModelConfig, values)

@@ -129,8 +129,6 @@ def test_new_node_has_shared_layers_reference_geometry_names_colours_and_termino
     assert geometry.GetDimensions() == FIXED_GRID.size_ijk
 
 
-
-
 def test_surface_only_segmentation_is_carried_without_being_changed(scene):
     node, labels = _node(scene)
     node.CreateClosedSurfaceRepresentation()
