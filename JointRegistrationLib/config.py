@@ -18,7 +18,15 @@ from .errors import ConfigError
 
 T = TypeVar("T")
 
-METHODS = ("affine-opt", "vsvf-opt")
+#: What each method does, in words for a user.
+METHOD_DESCRIPTIONS = {
+    "vsvf-opt": "affine, then a smooth deformation, both by optimisation",
+    "affine-opt": "affine only, by optimisation",
+    "avsm": "affine and deformation predicted by the networks, then refined as asked",
+    "avsm-affine": "affine only, predicted by the network",
+}
+METHODS = tuple(METHOD_DESCRIPTIONS)
+SIDES = ("right", "left")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 SIMILARITIES = ("ncc", "lncc", "mk-lncc")
 AFFINE_MODELS = ("rigid", "similarity", "affine")
@@ -143,6 +151,22 @@ class VsvfConfig:
 
 
 @dataclass(frozen=True)
+class NetworkConfig:
+    """The networks: which knee, how many steps, and how many iterations of instance optimisation follow."""
+
+    side: str = "right"
+    affine_steps: int = 7
+    vsvf_steps: int = 2
+    refine: int = 0
+
+    def __post_init__(self) -> None:
+        _choice("network", "side", self.side, SIDES)
+        _range("network", "affine_steps", self.affine_steps, 1, 20)
+        _range("network", "vsvf_steps", self.vsvf_steps, 1, 10)
+        _range("network", "refine", self.refine, 0, 10000)
+
+
+@dataclass(frozen=True)
 class RegistrationConfig:
     """One registration: method, device, and a block per stage."""
 
@@ -151,6 +175,7 @@ class RegistrationConfig:
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     affine: AffineConfig = field(default_factory=AffineConfig)
     vsvf: VsvfConfig = field(default_factory=VsvfConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
 
     def __post_init__(self) -> None:
         _choice("registration", "method", self.method, METHODS)

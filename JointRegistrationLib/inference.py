@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .affine_opt import affine_opt
 from .config import RegistrationConfig
 from .devices import choose_device
 from .energy import ImagePair
 from .errors import ResourceError
+from .estimate import estimate
 from .finish import finish
 from .geometry import FloatArray, Grid
 from .image import Image, LandmarkPairs
@@ -32,7 +32,7 @@ from .preprocess import (
 )
 from .progress import CancelCheck, ProgressCallback, Reporter
 from .result import RegistrationResult
-from .vsvf_opt import LocalMap, local_map, vsvf_opt
+from .vsvf_opt import LocalMap
 
 
 def register(
@@ -95,20 +95,8 @@ def _run(
     clock = _Clock()
     pair = prepare_pair(fixed, moving, config, device, fixed_mask, moving_mask)
     clock.lap("preparing")
-    deformable = config.method == "vsvf-opt"
-    affine_end = 0.25 if deformable else 0.85
-    affine = affine_opt(
-        pair, config.affine, initial_ras=start, reporter=reporter.stage_named("affine", 0.05, affine_end)
-    )
-    clock.lap("affine")
-    local = LocalMap.identity(pair.fixed_grid.resized((2, 2, 2)), pair.fixed)
-    if deformable:
-        momentum, grid = vsvf_opt(
-            pair, affine, config.vsvf, reporter=reporter.stage_named("deformable", affine_end, 0.85)
-        )
-        with torch.no_grad():
-            local = local_map(momentum, grid, config.vsvf.velocity)
-        clock.lap("deformable")
+    found = estimate(pair, config, start, reporter.stage_named(config.method, 0.05, 0.85), clock.lap)
+    affine, local = found.affine_ras, found.local
     fields = finish(fixed.grid, moving, affine, local, reporter.stage_named("finishing", 0.85, 1.0))
     before, after = similarities(pair, affine, local)
     clock.lap("finishing")
@@ -128,6 +116,7 @@ def _run(
         timings_s=clock.timings(),
         config=config,
         device=str(device),
+        notes=found.notes,
     )
 
 

@@ -33,10 +33,12 @@ class Reporter:
         if self.progress is not None:
             self.progress(self.stage, self.start + (self.end - self.start) * min(max(fraction, 0.0), 1.0), loss)
 
-    def part(self, begin: float, end: float) -> Reporter:
-        """A reporter for the part of this stage from ``begin`` to ``end`` (0 to 1)."""
+    def part(self, begin: float, end: float, stage: str | None = None) -> Reporter:
+        """A reporter for the part of this stage from ``begin`` to ``end`` (0 to 1), renamed if given a name."""
         span = self.end - self.start
-        return Reporter(self.stage, self.start + span * begin, self.start + span * end, self.progress, self.cancelled)
+        return Reporter(
+            stage or self.stage, self.start + span * begin, self.start + span * end, self.progress, self.cancelled
+        )
 
     def stage_named(self, stage: str, start: float, end: float) -> Reporter:
         """A reporter for another stage of the same run."""

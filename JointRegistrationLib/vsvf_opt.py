@@ -16,7 +16,7 @@ from .energy import Dissimilarity, ImagePair
 from .geometry import FloatArray, Grid
 from .integrate import exponential
 from .losses import momentum_energy
-from .maps import apply_matrix, from_displacement
+from .maps import apply_matrix, compose_displacement, displacement, from_displacement, resample_displacement
 from .optimize import minimize
 from .progress import Reporter
 from .smoothing import smooth
@@ -42,6 +42,15 @@ class LocalMap:
         """No deformation."""
         zero = like.new_zeros(1, 3, *grid.shape)
         return cls(zero, zero, grid)
+
+
+def composed(before: LocalMap, after: LocalMap) -> LocalMap:
+    """before o after and its inverse, on the lattice of ``after``: what the refinement of a map gives."""
+    grid = after.grid
+    forward = compose_displacement(before.forward_mm, before.grid, from_displacement(after.forward_mm, grid))
+    first_back = from_displacement(resample_displacement(before.inverse_mm, before.grid, grid), grid)
+    backward = compose_displacement(after.inverse_mm, grid, first_back)
+    return LocalMap(displacement(forward, grid), displacement(backward, grid), grid)
 
 
 def momentum_grid(grid: Grid) -> Grid:
@@ -72,6 +81,7 @@ def vsvf_opt(
     config: VsvfConfig,
     *,
     initial_momentum: Tensor | None = None,
+    before: LocalMap | None = None,
     reporter: Reporter | None = None,
 ) -> tuple[Tensor, Grid]:
     """Momentum (1, 3, d, h, w), RAS mm, and its grid, that makes the images most alike.
@@ -81,6 +91,8 @@ def vsvf_opt(
         affine_ras: 4x4, fixed to moving, kept fixed.
         config: similarity, kernel, weights, levels, iterations, optimiser.
         initial_momentum: start on ``momentum_grid`` of the coarsest level; None for zero.
+        before: a deformation already found, kept fixed; the new one acts on its fixed side, so that the
+            fixed point x goes to A(before(Exp(-v)(x))). None for none.
         reporter: receives progress; its cancel check is asked at every evaluation.
 
     Raises:
@@ -96,7 +108,7 @@ def vsvf_opt(
         grid = momentum_grid(level.fixed_grid)
         share = level.fixed.numel() / total
         momentum = _optimize(
-            level, affine_ras, grid, config, upsample(momentum, grid), reporter.part(done, done + share)
+            level, affine_ras, grid, config, upsample(momentum, grid), before, reporter.part(done, done + share)
         )
         done += share
     return momentum, grid
@@ -108,6 +120,7 @@ def _optimize(
     grid: Grid,
     config: VsvfConfig,
     start: Tensor,
+    before: LocalMap | None,
     reporter: Reporter,
 ) -> Tensor:
     momentum = start.detach().clone().requires_grad_(True)
@@ -117,6 +130,8 @@ def _optimize(
         v = velocity(momentum, grid, config.velocity)
         u = exponential(-v, grid, method=config.velocity.integrator, steps=config.velocity.steps)
         psi = from_displacement(upsample(u, pair.fixed_grid), pair.fixed_grid)
+        if before is not None:
+            psi = compose_displacement(before.forward_mm, before.grid, psi)
         return dissimilarity(apply_matrix(affine_ras, psi)) + config.regularity * momentum_energy(momentum, v, grid)
 
     def half_a_voxel(gradient: Tensor) -> float:

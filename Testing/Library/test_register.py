@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from JointRegistrationLib import inference
+from JointRegistrationLib import estimate
 from JointRegistrationLib.config import (
     AffineConfig,
     PreprocessConfig,
@@ -218,7 +218,7 @@ def test_running_out_of_memory_says_what_to_reduce(pair, monkeypatch, error):
     def fail(*_args, **_kwargs):
         raise error
 
-    monkeypatch.setattr(inference, "affine_opt", fail)
+    monkeypatch.setattr(estimate, "affine_opt", fail)
     with pytest.raises(ResourceError, match="max_working_voxels"):
         register(*pair, QUICK)
 
@@ -227,6 +227,6 @@ def test_other_runtime_errors_are_not_hidden(pair, monkeypatch):
     def fail(*_args, **_kwargs):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(inference, "affine_opt", fail)
+    monkeypatch.setattr(estimate, "affine_opt", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         register(*pair, QUICK)
