@@ -1,0 +1,131 @@
+"""Render the validation knees once and list the pairs that ``joint-registration evaluate`` is to register.
+
+    python Testing/Benchmarks/evaluation_pairs.py runs/evaluation [--size full|half] [--data DIR]
+
+From each manual label map of ``shared/data/knee-labels/validation``: the label map at every second voxel
+(80 x 192 x 192) or every fourth (40 x 96 x 96), and one DESS-like image of it. Soft tissue belongs to the
+subject, contrast, texture and noise to the scan; all are seeded by names. PAIRS.csv lists all longitudinal
+pairs, both ways, and twelve cross-subject pairs, the same at every call. What is there already stays. None of
+it may be committed.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from JointRegistrationLib.files import atomic_file, read_labels, write_image, write_labels  # noqa: E402
+from JointRegistrationLib.geometry import Grid, transform_points  # noqa: E402
+from JointRegistrationLib.image import Image  # noqa: E402
+from JointRegistrationLib.phantom.contrast import random_contrast  # noqa: E402
+from JointRegistrationLib.phantom.from_labels import render_from_labels  # noqa: E402
+from JointRegistrationLib.phantom.shape import random_shape  # noqa: E402
+from JointRegistrationLib.training.labels import majority_labels, structure_fractions  # noqa: E402
+from JointRegistrationLib.training.pool import hash_name  # noqa: E402
+
+FACTORS = {"full": 2, "half": 4}
+COLUMNS = ("group", "moving", "fixed", "moving_labels", "fixed_labels")
+#: Other numbers than training's, so that no image equals one of a pool.
+SEED = 2026
+CROSS_SUBJECT_PAIRS = 12
+
+
+def default_data() -> Path:
+    """Where the label maps are: JOINTREG_DATA, or shared/data beside the checkout."""
+    return Path(os.environ.get("JOINTREG_DATA", ROOT.parent / "shared" / "data"))
+
+
+def coarser(labels: Image, factor: int) -> Image:
+    """The label map at ``factor`` times the spacing: of each block of voxels the structure that fills most of it.
+
+    Bone lesions count as bone (7, 8, 9 become 1, 3, 5).
+    """
+    array = majority_labels(structure_fractions(labels.array, (factor,) * 3))
+    native = labels.grid
+    origin = transform_points(native.ijk_to_ras, np.full(3, (factor - 1) / 2))  # the middle of the first block
+    spacing = tuple(factor * s for s in native.spacing_mm)
+    grid = Grid(array.shape[::-1], spacing, tuple(origin), native.direction_ras)
+    return Image(array, grid, labels.name)
+
+
+def rendered(labels: Image, subject: str, scan: str) -> Image:
+    """The DESS of one scan."""
+    habit = replace(random_shape(np.random.default_rng([SEED, hash_name(subject)])), side="right", lesions=())
+    contrast = random_contrast(np.random.default_rng([SEED, hash_name(scan)]))
+    return render_from_labels(labels, contrast, SEED + hash_name(scan), shape=habit)
+
+
+def store(source: Path, subject: str, scan: str, folder: Path, factor: int) -> None:
+    """Write a scan's label map and image, unless both are there."""
+    labels_path, image_path = folder / f"{scan}_labels.nii.gz", folder / f"{scan}.nii.gz"
+    if labels_path.exists() and image_path.exists():
+        return
+    labels = coarser(read_labels(source), factor)
+    write_labels(labels, labels_path)
+    write_image(rendered(labels, subject, scan), image_path)
+
+
+def choose_pairs(scans: list[tuple[str, str]]) -> list[tuple[str, str, str]]:
+    """(group, moving scan, fixed scan) from (scan, subject): all longitudinal pairs, and some across subjects."""
+    ordered = [(a, b) for a in scans for b in scans if a != b]
+    cross = [(a, b) for a, b in ordered if a[1] != b[1]]
+    chosen = sorted(np.random.default_rng(SEED).permutation(len(cross))[:CROSS_SUBJECT_PAIRS])
+    longitudinal = [("longitudinal", a[0], b[0]) for a, b in ordered if a[1] == b[1]]
+    return longitudinal + [("cross-subject", cross[n][0][0], cross[n][1][0]) for n in chosen]
+
+
+def write_pairs(pairs: list[tuple[str, str, str]], path: Path) -> None:
+    """PAIRS.csv, files relative to it."""
+    with atomic_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow(COLUMNS)
+        for group, moving, fixed in pairs:
+            images = [f"{scan}.nii.gz" for scan in (moving, fixed)]
+            table.writerow([group, *images, *(f"{scan}_labels.nii.gz" for scan in (moving, fixed))])
+
+
+def claim(folder: Path, size: str) -> None:
+    """Make the folder this size's own: scans of two sizes must not mix."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "settings.json"
+    settings = {"size": size, "seed": SEED}
+    if path.exists() and json.loads(path.read_text()) != settings:
+        raise click.ClickException(f"{folder} holds scans made with {path.read_text().strip()}; choose another folder")
+    path.write_text(json.dumps(settings) + "\n")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--size", type=click.Choice(list(FACTORS)), default="full", show_default=True, help="Of the images.")
+@click.option("--data", type=click.Path(path_type=Path), default=None, help="Folder with knee-labels/.")
+def main(folder: Path, size: str, data: Path | None) -> None:
+    """Fill FOLDER with images, label maps and PAIRS.csv."""
+    knees = (data or default_data()) / "knee-labels"
+    if not (knees / "manifest.csv").is_file():
+        raise click.ClickException(f"no label maps at {knees}; give --data, or set JOINTREG_DATA")
+    with (knees / "manifest.csv").open(newline="", encoding="utf-8") as stream:
+        rows = sorted((row for row in csv.DictReader(stream) if row["split"] == "validation"), key=lambda r: r["file"])
+    claim(folder, size)
+    scans = []
+    for row in rows:
+        scan = Path(row["file"]).name.removesuffix(".nii.gz")
+        store(knees / row["file"], row["subject"], scan, folder, FACTORS[size])
+        scans.append((scan, row["subject"]))
+        click.echo(scan)
+    pairs = choose_pairs(scans)
+    write_pairs(pairs, folder / "PAIRS.csv")
+    click.echo(f"{folder / 'PAIRS.csv'}: {len(pairs)} pairs")
+
+
+if __name__ == "__main__":
+    main()
