@@ -7,12 +7,14 @@ from typing import Any
 
 import click
 
-from ..config import DEVICES, METHODS
+from ..config import DEVICES, METHOD_DESCRIPTIONS, METHODS, SIDES, RegistrationConfig
 from .failures import debug_option, interruptible
 
 _FILE = click.Path(path_type=Path)
 
-_DESCRIPTION = """Lay the MOVING image onto the FIXED image.
+_METHODS = "\n".join(f"      {name:<13}{what}" for name, what in METHOD_DESCRIPTIONS.items())
+
+_DESCRIPTION = f"""Lay the MOVING image onto the FIXED image.
 
     FIXED and MOVING are 3D images: NIfTI, NRRD, MetaImage, or a folder with one DICOM series. They may
     differ in size, spacing and orientation.
@@ -28,9 +30,13 @@ _DESCRIPTION = """Lay the MOVING image onto the FIXED image.
       metrics.json            similarity, folds, inverse error, times, and the scores asked for
 
     \b
+    Methods:
+{_METHODS}
+
+    \b
     Examples:
       joint-registration register visit1.nii.gz visit2.nii.gz --output-dir out
-      joint-registration register fixed.nrrd moving.nrrd -o out --method affine-opt
+      joint-registration register fixed.nrrd moving.nrrd -o out --method avsm --refine 30 --side left
       joint-registration register fixed.nrrd moving.nrrd -o out \\
           --moving-labels atlas.nrrd --fixed-labels manual.nrrd
       joint-registration register dicom-folder/ moving.nrrd -o out \\
@@ -50,7 +56,9 @@ _DESCRIPTION = """Lay the MOVING image onto the FIXED image.
 @click.option("--landmarks-fixed", type=_FILE, help="Points in the fixed image: .mrk.json, .fcsv or .csv (RAS mm).")
 @click.option("--landmarks-moving", type=_FILE, help="The same points in the moving image: they are the start.")
 @click.option("--initial-transform", type=_FILE, help="Affine to start from, fixed to moving (.tfm, .txt, .mat, .h5).")
-@click.option("--method", type=click.Choice(METHODS), help="affine-opt: affine only; vsvf-opt (default): deformable.")
+@click.option("--method", type=click.Choice(METHODS), help=f"See above; {RegistrationConfig().method} if not given.")
+@click.option("--refine", type=click.IntRange(min=0), metavar="N", help="Iterations that refine avsm's prediction.")
+@click.option("--side", type=click.Choice(SIDES), help="Which knee it is, for avsm and avsm-affine; right by default.")
 @click.option("--device", type=click.Choice(DEVICES), help="Where to compute; auto (default) takes a GPU if there is.")
 @click.option("--config", type=_FILE, help="Settings as JSON; a run's metrics.json shows all under 'config'.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing unless something is wrong.")

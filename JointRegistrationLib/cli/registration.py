@@ -7,14 +7,14 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import numpy as np
 import torch
 
 from .. import __version__, inference
-from ..config import RegistrationConfig, from_json, to_dict
+from ..config import NetworkConfig, RegistrationConfig, from_json, to_dict
 from ..errors import FileError
 from ..files import (
     RESULT_NAMES,
@@ -35,6 +35,8 @@ from ..result import RegistrationResult
 from .failures import Interruption
 from .progress import shown_progress
 
+_Config = TypeVar("_Config", RegistrationConfig, NetworkConfig)
+
 
 @dataclass(frozen=True)
 class RegisterOptions:
@@ -52,6 +54,8 @@ class RegisterOptions:
     landmarks_moving: Path | None
     initial_transform: Path | None
     method: str | None
+    refine: int | None
+    side: str | None
     device: str | None
     config: Path | None
     quiet: bool
@@ -112,7 +116,15 @@ def _config(options: RegisterOptions) -> RegistrationConfig:
             reason = getattr(error, "strerror", None) or "not a text file"
             raise FileError(f"{options.config}: cannot be read ({reason}); give a JSON file of settings") from error
         config = from_json(RegistrationConfig, text)
-    return dataclasses.replace(config, method=options.method or config.method, device=options.device or config.device)
+    config = _replace(config, method=options.method, device=options.device)
+    if options.refine is not None and config.method != "avsm":
+        raise click.UsageError(f"--refine refines what the networks predict; give --method avsm (not {config.method})")
+    return _replace(config, network=_replace(config.network, refine=options.refine, side=options.side))
+
+
+def _replace(config: _Config, **options: Any) -> _Config:
+    """Settings with those options that were given in their place."""
+    return dataclasses.replace(config, **{name: value for name, value in options.items() if value is not None})
 
 
 def _read(options: RegisterOptions) -> _Inputs:

@@ -29,7 +29,7 @@ def load_model(path: Path | None = None, device: torch.device | str = "cpu") -> 
     """
     path = path or DEFAULT_WEIGHTS
     beside = checksum_file(path)
-    expected = beside.read_text().split()[0] if beside.exists() else None
+    expected = beside.read_text(errors="replace").partition(" ")[0].strip() if beside.exists() else None
     header, tensors = checkpoint.read_tensors(path, expected)
     if header.architecture != ARCHITECTURE:
         raise CheckpointError(f"{path}: these weights are for {header.architecture!r}, but {ARCHITECTURE!r} is needed")

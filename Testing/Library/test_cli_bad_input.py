@@ -22,6 +22,7 @@ from JointRegistrationLib.errors import RegistrationCancelled, ResourceError
 from JointRegistrationLib.files import write_image, write_labels, write_transform
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
+from JointRegistrationLib.networks import weights
 
 
 @pytest.fixture
@@ -208,6 +209,11 @@ def test_missing_settings(inputs: dict[str, Path], tmp_path: Path) -> None:
         (("--landmarks-fixed", "a.csv"), "give both --landmarks-fixed and --landmarks-moving"),
         (("--landmarks-moving", "a.csv"), "give both --landmarks-fixed and --landmarks-moving"),
         (("--fixed-labels", "a.nrrd"), "give --moving-labels too"),
+        (("--method", "vsvf-opt", "--refine", "9"), "give --method avsm (not vsvf-opt)"),
+        (("--method", "avsm-affine", "--refine", "9"), "give --method avsm (not avsm-affine)"),
+        (("--refine", "9"), "give --method avsm (not vsvf-opt)"),
+        (("--method", "avsm", "--refine", "-1"), "-1 is not in the range x>=0"),
+        (("--side", "both"), "'both' is not one of 'right', 'left'"),
         (("--no-such-option",), "No such option"),
         (("third.nrrd",), "unexpected extra argument"),
     ],
@@ -225,6 +231,44 @@ def test_incomplete_commands(arguments: tuple[str, ...]) -> None:
     done = run(*arguments)
     assert done.exit_code == 2
     assert "Error:" in done.stderr
+
+
+# -- the networks' weights ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["avsm", "avsm-affine"])
+def test_missing_weights(method: str, inputs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "DEFAULT_WEIGHTS", tmp_path / "none.safetensors")
+    message = refusal(inputs, "--method", method)
+    assert re.fullmatch(".*none.safetensors: there is no such weights file; reinstall the package or .*", message)
+
+
+@pytest.mark.parametrize(
+    ("size", "checksum", "said"),
+    [
+        (1000, None, "not a whole safetensors file"),
+        (0, None, "not a whole safetensors file"),
+        (-1, "0" * 64 + "  avsm.safetensors", f"but {'0' * 64} is expected: the file is damaged or was changed"),
+        (-1, "", "the SHA-256 is"),
+    ],
+)
+def test_damaged_weights(
+    size: int,
+    checksum: str | None,
+    said: str,
+    inputs: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "damaged.safetensors"
+    path.write_bytes(weights.DEFAULT_WEIGHTS.read_bytes()[:size])
+    if checksum is not None:
+        weights.checksum_file(path).write_text(checksum)
+    monkeypatch.setattr(weights, "DEFAULT_WEIGHTS", path)
+    message = refusal(inputs, "--method", "avsm")
+    assert "damaged.safetensors" in message
+    assert said in message
+    assert "get it again" in message
 
 
 # -- the place for the results ------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from test_files_transforms import GRIDS, PAIRS
 
 from JointRegistrationLib import inference
 from JointRegistrationLib.cli.progress import shown_progress
+from JointRegistrationLib.config import METHOD_DESCRIPTIONS, RegistrationConfig
 from JointRegistrationLib.files import read_image, read_labels, read_transform, write_affine, write_image
 from JointRegistrationLib.image import Image
 
@@ -121,6 +122,31 @@ def test_a_file_of_settings_is_kept_where_no_option_says_otherwise(
         "register", inputs["fixed"], inputs["moving"], "-o", tmp_path / "o", "--config", tmp_path / "config.json"
     ).exit_code == 0  # fmt: skip
     assert (fake.given["config"].method, fake.given["config"].device) == ("affine-opt", "cpu")
+
+
+def test_options_of_the_networks_go_before_the_file(
+    inputs: dict[str, Path], fake: FakeRegister, tmp_path: Path
+) -> None:
+    settings = {"method": "avsm", "network": {"side": "left", "refine": 9, "affine_steps": 3}}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    command = ("register", inputs["fixed"], inputs["moving"], "-o", tmp_path / "o", "--overwrite")
+
+    def network(*options: object) -> tuple[str, int, int]:
+        assert run(*command, "--config", tmp_path / "config.json", *options).exit_code == 0
+        assert fake.given["config"].method == "avsm"
+        found = fake.given["config"].network
+        return found.side, found.refine, found.affine_steps
+
+    assert network() == ("left", 9, 3)
+    assert network("--refine", 0) == ("left", 0, 3)
+    assert network("--refine", 20, "--side", "right") == ("right", 20, 3)
+
+
+def test_help_says_what_each_method_does() -> None:
+    shown = " ".join(run("register", "--help").stdout.split())
+    for method, what in METHOD_DESCRIPTIONS.items():
+        assert f"{method} {what}" in shown
+    assert f"{RegistrationConfig().method} if not given" in shown
 
 
 def test_quiet_prints_nothing(inputs: dict[str, Path], fake: FakeRegister, tmp_path: Path) -> None:
