@@ -20,6 +20,17 @@ from .vsvf_opt import LocalMap, composed, local_map, vsvf_opt
 #: Resolution, as a shrink factor, at which predictions are compared.
 _JUDGED_AT = 2
 
+_HANDED_OVER = {
+    "avsm": (
+        "The network's affine transform did not make the images more alike, so it was found by optimisation; "
+        "the network's deformation was left out."
+    ),
+    "avsm-affine": (
+        "The network's affine transform did not make the images more alike, so it was found by optimisation."
+    ),
+}
+_LEFT_OUT = "The network's deformation did not make the images more alike, so it was left out."
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -106,21 +117,16 @@ def _network(pair: ImagePair, config: RegistrationConfig, start: FloatArray | No
     )
     reporter.update(0.6)
     judge = _Judge(pair, config)
-    affine, notes = prediction.affine_ras, []
-    rival = np.eye(4) if start is None else start
-    if judge(affine) >= judge(rival):
+    affine, local = prediction.affine_ras, no_deformation(pair)
+    if judge(affine) >= judge(np.eye(4) if start is None else start):
         affine = affine_opt(pair, config.affine, initial_ras=start, reporter=reporter.part(0.6, 1.0))
-        notes.append(
-            "The network's affine transform did not make the images more alike, so it was found by optimisation."
-        )
-        return Estimate(affine, no_deformation(pair), tuple(notes))
-    local = LocalMap(prediction.psi_mm, prediction.inverse_psi_mm, prediction.grid)
+        return Estimate(affine, local, (_HANDED_OVER[config.method],))
     if config.method == "avsm-affine":
-        return Estimate(affine, no_deformation(pair))
-    if judge(affine, local) >= judge(affine):
-        notes.append("The network's deformation did not make the images more alike, so it was left out.")
-        local = no_deformation(pair)
-    return Estimate(affine, local, tuple(notes))
+        return Estimate(affine, local)
+    predicted = LocalMap(prediction.psi_mm, prediction.inverse_psi_mm, prediction.grid)
+    if judge(affine, predicted) >= judge(affine):
+        return Estimate(affine, local, (_LEFT_OUT,))
+    return Estimate(affine, predicted)
 
 
 class _Judge:
