@@ -1,6 +1,8 @@
-"""Which device to compute on."""
+"""Which device to compute on, and how much memory that took."""
 
 from __future__ import annotations
+
+import sys
 
 import torch
 
@@ -27,3 +29,13 @@ def choose_device(name: str = "auto") -> torch.device:
             "choose one of these, or 'auto'"
         )
     return torch.device(name)
+
+
+def peak_memory_mb() -> float | None:
+    """Peak resident memory of this process; None where the system does not tell (Windows)."""
+    try:
+        import resource  # noqa: PLC0415 not on Windows
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB on Linux
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)

@@ -15,6 +15,7 @@ import torch
 
 from .. import __version__, inference
 from ..config import NetworkConfig, RegistrationConfig, from_json, to_dict
+from ..devices import peak_memory_mb
 from ..errors import FileError
 from ..files import (
     RESULT_NAMES,
@@ -106,17 +107,26 @@ def run(options: RegisterOptions, interruption: Interruption) -> None:
 # -- what goes in -----------------------------------------------------------------------------------------
 
 
+def read_config(path: Path | None) -> RegistrationConfig:
+    """Settings from a JSON file; the defaults without one.
+
+    Raises:
+        FileError: if it cannot be read.
+        ConfigError: if it holds an unknown setting or a value out of range.
+    """
+    if path is None:
+        return RegistrationConfig()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise FileError(f"{path}: cannot be read ({reason}); give a JSON file of settings") from error
+    return from_json(RegistrationConfig, text)
+
+
 def _config(options: RegisterOptions) -> RegistrationConfig:
     """Defaults, then the file, then the options."""
-    config = RegistrationConfig()
-    if options.config is not None:
-        try:
-            text = options.config.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not a text file"
-            raise FileError(f"{options.config}: cannot be read ({reason}); give a JSON file of settings") from error
-        config = from_json(RegistrationConfig, text)
-    config = _replace(config, method=options.method, device=options.device)
+    config = _replace(read_config(options.config), method=options.method, device=options.device)
     if options.refine is not None and config.method != "avsm":
         raise click.UsageError(f"--refine refines what the networks predict; give --method avsm (not {config.method})")
     return _replace(config, network=_replace(config.network, refine=options.refine, side=options.side))
@@ -172,7 +182,7 @@ def _metrics(
         metrics["labels"] = _label_scores(inputs.fixed_labels, before, warped_labels)
     if inputs.landmarks is not None:
         metrics["landmarks"] = _landmark_scores(inputs.landmarks, result)
-    metrics["peak_memory_mb"] = _peak_memory_mb()
+    metrics["peak_memory_mb"] = peak_memory_mb()
     metrics["inputs"] = {
         name: str(value) for name, value in dataclasses.asdict(options).items() if isinstance(value, Path)
     }
@@ -207,16 +217,6 @@ def _landmark_scores(landmarks: LandmarkPairs, result: RegistrationResult) -> di
         "tre_before_mean_mm": float(before.mean()),
         "tre_after_mean_mm": float(after.mean()),
     }
-
-
-def _peak_memory_mb() -> float | None:
-    """Peak resident memory of this process; None where the system does not tell (Windows)."""
-    try:
-        import resource  # noqa: PLC0415 not on Windows
-    except ImportError:
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB on Linux
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
 
 
 def _print_summary(metrics: dict[str, Any], folder: Path, names: list[str]) -> None:

@@ -1,0 +1,138 @@
+"""The result table: a CSV file that grows by a row at a time and may be cut short at any time, and its summary."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from ..errors import FileError
+from ..files.output import raise_write_error
+
+_KEY = ("group", "pair", "method")
+#: Per label, and as the mean of two groups of labels.
+_OVERLAPS = ("dice", "hd95_mm", "assd_mm")
+_UNIONS = ("cartilage", "bones")
+_FIGURES = ("folds", "folds_percent", "inverse_error_mean_mm", "ncc", "seconds", "peak_memory_mb", "notes")
+
+
+def columns(labels: Sequence[int]) -> list[str]:
+    """The columns of a table for these labels."""
+    parts = (*_UNIONS, *(str(label) for label in labels))
+    return [*_KEY, *(f"{measure}_{part}" for measure in _OVERLAPS for part in parts), *_FIGURES]
+
+
+class ResultTable:
+    """A CSV file of results; what is in it already is kept.
+
+    A last line without an end was being written when the program was stopped: it is dropped.
+
+    Args:
+        path: the file; made if it does not exist.
+        labels: the labels it has columns for.
+
+    Raises:
+        FileError: if it cannot be written, or is another table.
+        ResourceError: if the disk is full.
+    """
+
+    def __init__(self, path: Path, labels: Sequence[int]) -> None:
+        self.path = path
+        self.columns = columns(labels)
+        self.rows: list[dict[str, str]] = []
+        try:
+            self._open()
+        except OSError as error:
+            raise_write_error(error, path)
+
+    def __contains__(self, key: tuple[str, str, str]) -> bool:
+        """Whether the row of (group, pair, method) is there."""
+        return any(tuple(row[name] for name in _KEY) == key for row in self.rows)
+
+    def append(self, values: Mapping[str, object]) -> dict[str, str]:
+        """Add a row and save it; columns without a value, and nan, stay empty.
+
+        Raises:
+            FileError, ResourceError: if it cannot be written.
+        """
+        row = {column: _cell(values.get(column)) for column in self.columns}
+        self._write(_line([row[column] for column in self.columns]))
+        self.rows.append(row)
+        return row
+
+    def _open(self) -> None:
+        header = _line(self.columns)
+        content = self.path.read_bytes().decode("utf-8", "replace") if self.path.exists() else ""
+        if not (content.startswith(header) or header.startswith(content)):
+            raise FileError(
+                f"{self.path}: is another table, perhaps of other labels, and will not be changed; "
+                "give another name to --output"
+            )
+        whole = content[: content.rfind("\n") + 1]
+        if len(whole) < len(content):
+            os.truncate(self.path, len(whole.encode()))
+        if not whole:
+            self._write(header)
+        for number, cells in enumerate(csv.reader(io.StringIO(whole[len(header) :])), 2):
+            if len(cells) != len(self.columns):
+                raise FileError(
+                    f"{self.path}: line {number} has {len(cells)} columns, not {len(self.columns)}; "
+                    "delete the line, and it will be computed again"
+                )
+            self.rows.append(dict(zip(self.columns, cells, strict=True)))
+
+    def _write(self, line: str) -> None:
+        try:
+            with self.path.open("a", encoding="utf-8", newline="") as stream:
+                stream.write(line)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise_write_error(error, self.path)
+
+
+def summary(rows: Iterable[Mapping[str, str]]) -> str:
+    """The paper's table, as Markdown: a row a method, for each group mean (standard deviation) over its pairs.
+
+    Dice is the mean of femoral and tibial cartilage, in percent; the deviation is the sample's (n - 1).
+    Methods and groups stand in the order in which they first occur.
+    """
+    by_cell: dict[tuple[str, str], list[Mapping[str, str]]] = {}
+    for row in rows:
+        by_cell.setdefault((row["method"], row["group"]), []).append(row)
+    methods, groups = (list(dict.fromkeys(key[n] for key in by_cell)) for n in (0, 1))
+    head = ["method"]
+    for group in groups:
+        head += [f"{group}: pairs", "cartilage Dice, %", "folds", "seconds"]
+    lines = [head, ["---"] * len(head)]
+    lines += [[method, *(c for g in groups for c in _cells(by_cell.get((method, g), [])))] for method in methods]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cells(rows: list[Mapping[str, str]]) -> list[str]:
+    figures = (("dice_cartilage", 100.0, ".1f"), ("folds", 1.0, ".1f"), ("seconds", 1.0, ".1f"))
+    spread = [_mean_and_deviation([scale * float(r[c]) for r in rows if r[c]], digits) for c, scale, digits in figures]
+    return [str(len(rows)), *spread]
+
+
+def _mean_and_deviation(values: list[float], digits: str) -> str:
+    if not values:
+        return "-"
+    deviation = f"{statistics.stdev(values):{digits}}" if len(values) > 1 else "-"
+    return f"{statistics.fmean(values):{digits}} ({deviation})"
+
+
+def _cell(value: object) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else " ".join(str(value).split())
+
+
+def _line(cells: Sequence[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
