@@ -78,6 +78,7 @@ def _run(
     with _shown(len(runs)) as (progress, finished):
         for row in evaluation.evaluate(runs, table, progress, interruption.asked):
             finished(row)
+    click.echo(f"{output}: mean (standard deviation) over the pairs of each group\n")
     click.echo(evaluation.summary(table.rows))
 
 

@@ -16,10 +16,15 @@ _SETTINGS = {"avsm": ("affine_steps", "vsvf_steps", "refine"), "avsm-affine": ("
 
 @dataclass(frozen=True)
 class Method:
-    """A method under the name it was asked for; ``config`` None means no registration."""
+    """A method under the name it was asked for.
+
+    ``registers`` False: images are left where their headers put them, and ``config`` only says how alike
+    they are to be measured.
+    """
 
     name: str
-    config: RegistrationConfig | None
+    config: RegistrationConfig
+    registers: bool = True
 
 
 def parse_methods(text: str, base: RegistrationConfig) -> tuple[Method, ...]:
@@ -35,18 +40,18 @@ def parse_methods(text: str, base: RegistrationConfig) -> tuple[Method, ...]:
     names = dict.fromkeys(name.strip() for name in text.split(",") if name.strip())
     if not names:
         raise ConfigError(f"--methods: no method in {text!r}; give names separated by commas, e.g. none,vsvf-opt")
-    return tuple(Method(name, _config(name, base)) for name in names)
+    return tuple(_method(name, base) for name in names)
 
 
-def _config(text: str, base: RegistrationConfig) -> RegistrationConfig | None:
+def _method(text: str, base: RegistrationConfig) -> Method:
     method, *settings = text.split(":")
     if method not in (NO_REGISTRATION, *METHODS):
         raise ConfigError(f"method {text!r}: {method!r} is unknown; choose of {', '.join((NO_REGISTRATION, *METHODS))}")
     allowed = _SETTINGS.get(method, ())
     network = dict(_setting(text, setting, allowed) for setting in settings)
     if method == NO_REGISTRATION:
-        return None
-    return dataclasses.replace(base, method=method, network=_network(text, base.network, network))
+        return Method(text, base, registers=False)
+    return Method(text, dataclasses.replace(base, method=method, network=_network(text, base.network, network)))
 
 
 def _setting(text: str, setting: str, allowed: tuple[str, ...]) -> tuple[str, int]:

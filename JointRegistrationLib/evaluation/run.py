@@ -118,10 +118,10 @@ def _read(pair: EvaluationPair) -> _Images:
 def _figures(
     images: _Images, method: Method, progress: ProgressCallback, cancelled: CancelCheck | None
 ) -> dict[str, object]:
-    if method.config is None:
-        figures, map_ras = _unregistered(images)
-    else:
+    if method.registers:
         figures, map_ras = _registered(images, method.config, progress, cancelled)
+    else:
+        figures, map_ras = _unregistered(images, method.config)
     return {**score_labels(images.fixed_labels, images.moving_labels, map_ras), **figures}
 
 
@@ -142,9 +142,9 @@ def _registered(
     return figures, from_displacement(field, result.fixed_grid)
 
 
-def _unregistered(images: _Images) -> tuple[dict[str, object], Tensor]:
-    """As the scanner's coordinates have it; similarity on the same working grid as everywhere."""
-    pair = inference.prepare_pair(images.fixed, images.moving, RegistrationConfig(), choose_device("cpu"))
+def _unregistered(images: _Images, config: RegistrationConfig) -> tuple[dict[str, object], Tensor]:
+    """As the headers have it; similarity on the same working grid as everywhere."""
+    pair = inference.prepare_pair(images.fixed, images.moving, config, choose_device("cpu"))
     before, _ = inference.similarities(pair, np.eye(4), no_deformation(pair))
     nothing: dict[str, object] = {"folds": 0, "folds_percent": 0.0, "inverse_error_mean_mm": 0.0, "seconds": 0.0}
     return {**nothing, "ncc": before, "peak_memory_mb": peak_memory_mb()}, identity(images.fixed.grid)

@@ -237,10 +237,10 @@ def test_methods_carry_settings_over_those_of_the_configuration() -> None:
     none, plain, tuned, affine = parse_methods(
         " none, avsm,avsm:refine=20:vsvf_steps=3 ,avsm-affine:affine_steps=1,avsm", base
     )
-    assert (none.name, none.config) == ("none", None)
+    assert (none.name, none.registers) == ("none", False)
+    assert plain.registers
     assert plain.config == RegistrationConfig(method="avsm", device="cpu")
     assert tuned.name == "avsm:refine=20:vsvf_steps=3"
-    assert tuned.config is not None and affine.config is not None
     assert (tuned.config.method, tuned.config.device) == ("avsm", "cpu")
     assert (tuned.config.network.refine, tuned.config.network.vsvf_steps) == (20, 3)
     assert tuned.config.network.affine_steps == base.network.affine_steps
