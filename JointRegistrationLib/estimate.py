@@ -20,15 +20,10 @@ from .vsvf_opt import LocalMap, composed, local_map, vsvf_opt
 #: Resolution, as a shrink factor, at which predictions are compared.
 _JUDGED_AT = 2
 
-_HANDED_OVER = {
-    "avsm": (
-        "The network's affine transform did not make the images more alike, so it was found by optimisation; "
-        "the network's deformation was left out."
-    ),
-    "avsm-affine": (
-        "The network's affine transform did not make the images more alike, so it was found by optimisation."
-    ),
-}
+_HANDED_OVER = (
+    "The networks' prediction did not make the images more alike, so it was left out and the affine transform "
+    "was found by optimisation."
+)
 _LEFT_OUT = "The network's deformation did not make the images more alike, so it was left out."
 
 
@@ -104,7 +99,7 @@ def _predicted(
 
 
 def _network(pair: ImagePair, config: RegistrationConfig, start: FloatArray | None, reporter: Reporter) -> Estimate:
-    """What the networks say, each part kept only where it makes the images more alike."""
+    """What the networks say, kept only where it makes the images more alike, as a whole and the deformation too."""
     from .networks.predict import predict  # noqa: PLC0415 the optimisers need no networks
     from .networks.weights import load_model  # noqa: PLC0415
 
@@ -118,15 +113,17 @@ def _network(pair: ImagePair, config: RegistrationConfig, start: FloatArray | No
     reporter.update(0.6)
     judge = _Judge(pair, config)
     affine, local = prediction.affine_ras, no_deformation(pair)
-    if judge(affine) >= judge(np.eye(4) if start is None else start):
+    notes: tuple[str, ...] = ()
+    loss = judge(affine)
+    if config.method == "avsm":
+        predicted = LocalMap(prediction.psi_mm, prediction.inverse_psi_mm, prediction.grid)
+        deformed = judge(affine, predicted)
+        local, notes = (predicted, ()) if deformed < loss else (local, (_LEFT_OUT,))
+        loss = min(loss, deformed)
+    if loss >= judge(np.eye(4) if start is None else start):
         affine = affine_opt(pair, config.affine, initial_ras=start, reporter=reporter.part(0.6, 1.0))
-        return Estimate(affine, local, (_HANDED_OVER[config.method],))
-    if config.method == "avsm-affine":
-        return Estimate(affine, local)
-    predicted = LocalMap(prediction.psi_mm, prediction.inverse_psi_mm, prediction.grid)
-    if judge(affine, predicted) >= judge(affine):
-        return Estimate(affine, local, (_LEFT_OUT,))
-    return Estimate(affine, predicted)
+        return Estimate(affine, no_deformation(pair), (_HANDED_OVER,))
+    return Estimate(affine, local, notes)
 
 
 class _Judge:

@@ -184,8 +184,25 @@ def test_images_that_are_no_knees_are_handed_over_to_optimisation(
     assert found.similarity_before < found.similarity_after
     assert found.similarity_after > 0.99
     assert len(found.notes) == 1
-    assert "so it was found by optimisation" in found.notes[0]
-    assert ("deformation was left out" in found.notes[0]) == (config is AVSM)
+    assert "the affine transform was found by optimisation" in found.notes[0]
+
+
+def test_an_affine_transform_is_judged_together_with_its_deformation(
+    images: tuple[Image, Image], result: RegistrationResult, spoil: Callable[..., None]
+) -> None:
+    """Alone this one takes the images further apart; with the deformation, it is the prediction."""
+    shift = np.eye(4)
+    shift[:3, 3] = (25.0, 0.0, 0.0)
+    back = torch.tensor([-25.0, 0.0, 0.0]).view(1, 3, 1, 1, 1)
+    spoil(
+        affine_ras=lambda found: found.affine_ras @ shift,
+        psi_mm=lambda found: found.psi_mm + back,
+        inverse_psi_mm=lambda found: found.inverse_psi_mm - back,
+    )
+    found = register(*images, AVSM)
+    assert found.notes == ()
+    np.testing.assert_allclose(found.displacement_field_mm, result.displacement_field_mm, atol=1e-3)
+    assert register(*images, AFFINE).notes != ()
 
 
 @pytest.fixture
