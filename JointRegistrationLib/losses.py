@@ -110,9 +110,9 @@ def ncc_loss(x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
     return 1 - ncc(x, y, weight)
 
 
-def lncc_loss(x: Tensor, y: Tensor, window: int, weight: Tensor | None = None) -> Tensor:
+def lncc_loss(x: Tensor, y: Tensor, window: int, weight: Tensor | None = None, *, noise: float = 0.0) -> Tensor:
     """1 - :func:`lncc`."""
-    return 1 - lncc(x, y, window, weight)
+    return 1 - lncc(x, y, window, weight, noise=noise)
 
 
 def mk_lncc_loss(x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -130,7 +130,7 @@ def similarity_loss(
     """
 
     def windowed(x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
-        return 1 - lncc(x, y, window, weight, noise=noise)
+        return lncc_loss(x, y, window, weight, noise=noise)
 
     losses: dict[str, SimilarityLoss] = {"ncc": ncc_loss, "lncc": windowed, "mk-lncc": mk_lncc_loss}
     if name not in losses:
