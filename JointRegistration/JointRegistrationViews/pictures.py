@@ -216,18 +216,17 @@ class PictureMaker:
             overlays=[nodes.movingToFixed],
         )
         showAsFill(nodes.folds)
-        with compactLegend(nodes.log2Jacobian):
-            yield self._row(
-                "jacobian",
-                "Local volume change",
-                "Red: this part is larger in the moving knee than in the fixed one; blue: smaller; grey or "
-                "white: the same size. On the scale +1 means twice, -1 half the volume. Folds, places where the map is "
-                "impossible, would be bright yellow.",
-                nodes.fixed,
-                foreground=nodes.log2Jacobian,
-                foregroundOpacity=0.5,
-                overlays=[nodes.folds],
-            )
+        yield self._row(
+            "jacobian",
+            "Local volume change",
+            "Red: this part is larger in the moving knee than in the fixed one; blue: smaller; grey or "
+            "white: the same size. On the scale +1 means twice, -1 half the volume. Folds, places where the map is "
+            "impossible, would be bright yellow.",
+            nodes.fixed,
+            foreground=nodes.log2Jacobian,
+            foregroundOpacity=0.5,
+            overlays=[nodes.folds],
+        )
 
     # -- help ---------------------------------------------------------------------------------------
 
@@ -277,26 +276,6 @@ def shareWindows(nodes: ShownNodes) -> None:
             display = node.GetDisplayNode()
             display.AutoWindowLevelOff()
             display.SetWindowLevel(high - low, (high + low) / 2)
-
-
-@contextmanager
-def compactLegend(volumeNode: Any) -> Iterator[None]:
-    """A volume's colour legend small, without title, in the lower right corner, for the length of the block."""
-    displays = [volumeNode.GetNthDisplayNode(n) for n in range(volumeNode.GetNumberOfDisplayNodes())]
-    legends = [display for display in displays if display.IsA("vtkMRMLColorLegendDisplayNode")]
-    before = []
-    for legend in legends:
-        before.append((legend.GetTitleText(), legend.GetPosition(), legend.GetSize()))
-        legend.SetTitleText("")
-        legend.SetPosition(0.98, 0.1)
-        legend.SetSize(0.12, 0.32)
-    try:
-        yield
-    finally:
-        for legend, (title, position, size) in zip(legends, before, strict=True):
-            legend.SetTitleText(title)
-            legend.SetPosition(*position)
-            legend.SetSize(*size)
 
 
 def showAsOutline(node: Any) -> None:

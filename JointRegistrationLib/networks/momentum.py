@@ -16,7 +16,29 @@ from ..geometry import Grid
 from .blocks import LEAK, Conv, Up, fold
 
 
-class PublishedMomentumNet(nn.Module):
+class _PublishedForm(nn.Module):
+    """What both published networks do from half resolution down and up again."""
+
+    at_quarter: nn.Module
+    at_eighth: nn.Module
+    at_sixteenth: nn.Module
+    up_eighth: nn.Module
+    eighth_out: nn.Module
+    up_quarter: nn.Module
+    quarter_out: nn.Module
+    up_half: nn.Module
+    half_out: nn.Module
+
+    def _below(self, half: Tensor) -> Tensor:
+        quarter = self.at_quarter(half)
+        eighth = self.at_eighth(quarter)
+        y = self.eighth_out(_join(self.up_eighth(self.at_sixteenth(eighth), eighth), eighth))
+        y = self.quarter_out(_join(self.up_quarter(y, quarter), quarter))
+        out: Tensor = self.half_out(_join(self.up_half(y, half), half))
+        return out
+
+
+class PublishedMomentumNet(_PublishedForm):
     """The published residual U-Net without its full-resolution decoder level: 5,938,515 parameters."""
 
     def __init__(self, upsampling: str = "deconvolution") -> None:
@@ -40,15 +62,10 @@ class PublishedMomentumNet(nn.Module):
         a = self.at_half(x)
         u = a + self.half_blocks[0](a)
         half = a + self.half_blocks[1](u)  # adds a, not u: as published
-        quarter = self.at_quarter(half)
-        eighth = self.at_eighth(quarter)
-        y = self.eighth_out(_join(self.up_eighth(self.at_sixteenth(eighth), eighth), eighth))
-        y = self.quarter_out(_join(self.up_quarter(y, quarter), quarter))
-        out: Tensor = self.half_out(_join(self.up_half(y, half), half))
-        return out
+        return self._below(half)
 
 
-class LightMomentumNet(nn.Module):
+class LightMomentumNet(_PublishedForm):
     """The published light variant, no residuals: 781,523 parameters."""
 
     def __init__(self, upsampling: str = "deconvolution") -> None:
@@ -68,12 +85,7 @@ class LightMomentumNet(nn.Module):
     def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
         """See :meth:`PublishedMomentumNet.forward`."""
         half = self.at_half(self.at_full(2 * torch.cat([moving, fixed], dim=1) - 1))
-        quarter = self.at_quarter(half)
-        eighth = self.at_eighth(quarter)
-        y = self.eighth_out(_join(self.up_eighth(self.at_sixteenth(eighth), eighth), eighth))
-        y = self.quarter_out(_join(self.up_quarter(y, quarter), quarter))
-        out: Tensor = self.half_out(_join(self.up_half(y, half), half))
-        return out
+        return self._below(half)
 
 
 class FastMomentumNet(nn.Module):

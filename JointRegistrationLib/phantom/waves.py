@@ -37,8 +37,6 @@ class WaveField:
         amplitude = torch.randn(count, 3, generator=generator, dtype=torch.float64) * length / high
         amplitude *= rms_mm / (amplitude.square().sum() / 2).sqrt()
         phase = 2 * math.pi * torch.rand(count, 1, generator=generator, dtype=torch.float64)
-        #: Upper bound of the norm of the field's derivative, per mm: below it nothing can fold.
-        self.lipschitz = float((amplitude.norm(dim=1) * waves.norm(dim=1)).sum())
         self._waves = waves.float().to(device)
         self._amplitude = amplitude.float().to(device)
         self._phase = phase.float().to(device)
