@@ -43,3 +43,7 @@ class ResourceError(JointRegistrationError):
     """Memory, disk space or the requested device is not there."""
 
     exit_code = 4
+
+
+class OutOfMemory(ResourceError):
+    """Memory ran out during a run, on the GPU or in the computer: less of it may do."""

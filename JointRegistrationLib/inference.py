@@ -13,7 +13,7 @@ from torch import Tensor
 from .config import RegistrationConfig
 from .devices import choose_device
 from .energy import ImagePair
-from .errors import ResourceError
+from .errors import OutOfMemory
 from .estimate import estimate
 from .finish import finish
 from .geometry import FloatArray, Grid
@@ -204,10 +204,10 @@ def _memory_errors(device: torch.device) -> Iterator[None]:
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:
-        raise ResourceError(f"the GPU ran out of memory; {advice}, or use --device cpu") from error
+        raise OutOfMemory(f"the GPU ran out of memory; {advice}, or use --device cpu") from error
     except MemoryError as error:
-        raise ResourceError(f"memory ran out on {device}; {advice}") from error
+        raise OutOfMemory(f"memory ran out on {device}; {advice}") from error
     except RuntimeError as error:
         if "allocate memory" in str(error) or "out of memory" in str(error):
-            raise ResourceError(f"memory ran out on {device}; {advice}") from error
+            raise OutOfMemory(f"memory ran out on {device}; {advice}") from error
         raise

@@ -1,0 +1,100 @@
+"""What the worker computes with: PyTorch, its devices and the networks, made ready once."""
+
+from __future__ import annotations
+
+import gc
+import os
+import platform
+from collections.abc import Callable
+
+from .. import __version__
+from ..errors import CheckpointError
+from ..progress import CancelCheck, ProgressCallback
+from ..result import RegistrationResult
+from .exchange import Job
+from .messages import Ready
+
+#: How many threads to compute with on the CPU; PyTorch's own choice if unset.
+THREADS_VARIABLE = "JOINTREG_THREADS"
+
+
+def make_ready() -> Ready:
+    """Import PyTorch, wake the GPU, load the networks, and say what there is.
+
+    Raises:
+        ImportError: if PyTorch is not installed, or cannot be loaded.
+    """
+    import torch  # noqa: PLC0415 the worker says so itself if it is missing
+
+    from .. import inference  # noqa: F401, PLC0415 all that a run will need
+
+    threads = os.environ.get(THREADS_VARIABLE, "")
+    if threads.isdigit() and int(threads) > 0:
+        torch.set_num_threads(int(threads))
+    devices = describe_devices()
+    if "cuda" in devices:
+        torch.zeros(1, device="cuda")  # makes the context, which takes a second
+    versions = {"joint-registration": __version__, "python": platform.python_version(), "torch": torch.__version__}
+    return Ready(os.getpid(), versions, devices, _weights_problem(next(iter(devices))))
+
+
+def run(job: Job, progress: ProgressCallback, cancelled: CancelCheck) -> RegistrationResult:
+    """Run a job; see :func:`..inference.register` for the errors."""
+    from ..inference import register  # noqa: PLC0415
+
+    return register(
+        job.fixed,
+        job.moving,
+        job.config,
+        progress,
+        cancelled,
+        fixed_mask=job.fixed_mask,
+        moving_mask=job.moving_mask,
+        landmarks=job.landmarks,
+        initial_affine_ras=job.initial_affine_ras,
+    )
+
+
+def free_memory() -> None:
+    """Give back what a failed run held, so that the next one has it."""
+    import torch  # noqa: PLC0415
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def describe_devices() -> dict[str, str]:
+    """What there is to compute on, in words, by its name in the configuration; first what ``"auto"`` takes."""
+    import torch  # noqa: PLC0415
+
+    found: dict[str, str] = {}
+    if torch.cuda.is_available():
+        free, _ = torch.cuda.mem_get_info()
+        found["cuda"] = f"{torch.cuda.get_device_name()}, {free / 1e9:.0f} GB free"
+    if torch.backends.mps.is_available():
+        found["mps"] = "Apple GPU (MPS)"
+    threads = torch.get_num_threads()
+    words = f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+    return {**found, "cpu": words if found else f"{words}: {_why_no_gpu()}"}
+
+
+def _why_no_gpu() -> str:
+    import torch  # noqa: PLC0415
+
+    if platform.system() == "Darwin":
+        return "this PyTorch finds no Apple GPU"
+    build: Callable[[], bool] = torch.backends.cuda.is_built
+    if not build():
+        return f"this PyTorch ({torch.__version__}) was built without CUDA"
+    return "no CUDA GPU was found, or its driver is too old for this PyTorch"
+
+
+def _weights_problem(device: str) -> str:
+    from ..networks.weights import load_model  # noqa: PLC0415
+
+    try:
+        load_model(device=device)
+    except CheckpointError as error:
+        return str(error)
+    return ""

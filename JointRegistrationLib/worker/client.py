@@ -1,0 +1,318 @@
+"""The worker as its user sees it: a state machine, independent of how the process is run.
+
+A :class:`Transport` runs the process. Whoever owns it hands on what the process does: bytes of its
+standard output to :meth:`Client.receive`, its end to :meth:`Client.ended`, and, several times a second,
+the passing of time to :meth:`Client.tick`. All calls come from one thread. This module imports no PyTorch.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from .. import errors
+from ..errors import JointRegistrationError, ResourceError
+from .messages import (
+    Cancel,
+    Cancelled,
+    Decoder,
+    Done,
+    Failed,
+    Log,
+    Message,
+    Ping,
+    Progress,
+    Ready,
+    Register,
+    Shutdown,
+    encode,
+)
+
+#: How long a worker that was asked to cancel may take before its process is ended.
+CANCEL_PATIENCE_S = 0.7
+#: How long a worker may take to say that it is ready; importing PyTorch from a slow disk takes long.
+START_PATIENCE_S = 180.0
+
+
+class State(enum.Enum):
+    """What the worker is at. A run that waits for the start is part of ``STARTING``."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    READY = "ready"
+    BUSY = "busy"
+    CANCELLING = "cancelling"
+
+
+class Transport(Protocol):
+    """Runs the worker's process. After :meth:`kill` nothing of that process may reach the client."""
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a process."""
+        ...
+
+    def start(self) -> None:
+        """Start a fresh process; raises ``OSError`` if that is impossible."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Send to its standard input; raises ``OSError`` or does nothing if it is gone."""
+        ...
+
+    def kill(self) -> None:
+        """End the process and its children at once; nothing to do if there is none."""
+        ...
+
+
+class RunListener(Protocol):
+    """Told of one run: progress any number of times, then one of the three ends."""
+
+    def onProgress(self, progress: Progress) -> None: ...  # noqa: N802 the scene layer implements these
+
+    def onDone(self, folder: Path) -> None:  # noqa: N802
+        """The result lies in the job's folder."""
+
+    def onFailed(self, error: JointRegistrationError) -> None: ...  # noqa: N802
+
+    def onCancelled(self) -> None: ...  # noqa: N802
+
+
+class Listener(RunListener, Protocol):
+    """Told of the worker too. ``onFailed`` without a run under way: the worker could not be started."""
+
+    def onReady(self, ready: Ready) -> None: ...  # noqa: N802
+
+    def onLog(self, text: str) -> None: ...  # noqa: N802
+
+
+class Client:
+    """Keeps one worker and gives it one run at a time.
+
+    Args:
+        transport: runs the process.
+        listener: told of the worker, and of runs that have no listener of their own.
+        clock: seconds, from any origin.
+        start_patience_s, cancel_patience_s: see :data:`START_PATIENCE_S` and :data:`CANCEL_PATIENCE_S`.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        listener: Listener,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        start_patience_s: float = START_PATIENCE_S,
+        cancel_patience_s: float = CANCEL_PATIENCE_S,
+    ) -> None:
+        self._transport = transport
+        self._listener = listener
+        self._clock = clock
+        self._start_patience_s, self._cancel_patience_s = start_patience_s, cancel_patience_s
+        self._decoder = Decoder()
+        self._state = State.STOPPED
+        self._ready: Ready | None = None
+        self._folder: Path | None = None
+        self._run_listener: RunListener = listener
+        self._deadline = 0.0
+
+    @property
+    def state(self) -> State:
+        """What the worker is at."""
+        return self._state
+
+    @property
+    def ready(self) -> Ready | None:
+        """What the worker said of itself, or None before its start and after its end."""
+        return self._ready
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way or waits for the worker."""
+        return self._folder is not None
+
+    # -- what the user asks for -----------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the worker if there is none. A failure is reported to ``onFailed``."""
+        if self._state is not State.STOPPED:
+            return
+        self._decoder, self._ready = Decoder(), None
+        self._state, self._deadline = State.STARTING, self._clock() + self._start_patience_s
+        try:
+            self._transport.start()
+        except OSError as error:
+            self._stop()
+            self._fail(ResourceError(f"the registration process could not be started: {error}; check the installation"))
+
+    def submit(self, folder: Path, listener: RunListener | None = None) -> None:
+        """Run the job in ``folder``, as soon as the worker is ready.
+
+        Args:
+            folder: complete, see :func:`.exchange.job_steps`.
+            listener: told of this run; None for the client's own.
+
+        Raises:
+            ResourceError: if a run is under way.
+        """
+        if self._folder is not None:
+            raise ResourceError("a registration is running already; wait for its end or cancel it")
+        self._folder, self._run_listener = folder, listener or self._listener
+        if self._state is State.READY:
+            self._send_job()
+        else:
+            self.start()
+
+    def cancel(self) -> None:
+        """End the run; ``onCancelled`` follows within ``cancel_patience_s``. Without a run nothing happens."""
+        if self._folder is None or self._state is State.CANCELLING:
+            return
+        if self._state is State.STARTING:  # the worker goes on starting: the next run will want it
+            self._end_run().onCancelled()
+            return
+        self._state, self._deadline = State.CANCELLING, self._clock() + self._cancel_patience_s
+        self._write(Cancel())
+
+    def refresh(self) -> None:
+        """Have ``onReady`` called again with what is found now, e.g. the GPU's free memory."""
+        if self._state is State.READY:
+            self._write(Ping())
+
+    def close(self) -> None:
+        """End the worker; a run under way is cancelled."""
+        if self._state is not State.STOPPED:
+            self._write(Shutdown())
+            self._stop()
+        if self._folder is not None:
+            self._end_run().onCancelled()
+
+    # -- what the transport's owner hands on ------------------------------------------------------------
+
+    def receive(self, data: bytes) -> None:
+        """Bytes of the worker's standard output, cut anywhere."""
+        decoder = self._decoder
+        for message in decoder.feed(data):
+            if self._decoder is not decoder or self._state is State.STOPPED:
+                return  # the worker that said this has been ended
+            self._take(message)
+
+    def ended(self, exit_code: int, stderr_tail: str = "") -> None:
+        """The process ended by itself."""
+        if self._state is State.STOPPED:
+            return
+        before = self._state
+        self._stop()
+        if before is State.CANCELLING:
+            self._end_run().onCancelled()
+        elif before is State.READY:
+            self._listener.onLog(f"the registration process ended (code {exit_code}); the next run starts a new one")
+        else:
+            self._fail(ResourceError(_death(before, exit_code, stderr_tail)))
+
+    def tick(self) -> None:
+        """Time has passed: ends a worker that does not start, or does not cancel, in time."""
+        if self._state not in (State.STARTING, State.CANCELLING) or self._clock() < self._deadline:
+            return
+        before = self._state
+        self._stop()
+        if before is State.CANCELLING:
+            self._end_run().onCancelled()
+        else:
+            self._fail(
+                ResourceError(
+                    f"the registration process was not ready after {self._start_patience_s:.0f} s and was ended; "
+                    "try again, and close other programs if the computer is busy"
+                )
+            )
+
+    # -- inside -----------------------------------------------------------------------------------------
+
+    def _take(self, message: Message) -> None:
+        if isinstance(message, Log):
+            self._listener.onLog(message.text)
+        elif isinstance(message, Ready):
+            self._take_ready(message)
+        elif isinstance(message, Failed) and self._state is State.STARTING:
+            self._stop()
+            self._fail(_error(message))
+        elif self._state is State.CANCELLING and isinstance(message, (Done, Failed, Cancelled)):
+            self._finish_run(message).onCancelled()  # whatever it was: the user has cancelled
+        elif self._state is State.BUSY:
+            self._take_of_run(message)
+
+    def _take_ready(self, ready: Ready) -> None:
+        self._ready = ready
+        starting = self._state is State.STARTING
+        if starting:
+            self._state = State.READY
+        self._listener.onReady(ready)
+        if starting and self._state is State.READY and self._folder is not None:
+            self._send_job()
+
+    def _take_of_run(self, message: Message) -> None:
+        if isinstance(message, Progress):
+            self._run_listener.onProgress(message)
+        elif isinstance(message, Done):
+            self._finish_run(message).onDone(Path(message.folder))
+        elif isinstance(message, Failed):
+            self._finish_run(message).onFailed(_error(message))
+        elif isinstance(message, Cancelled):
+            self._finish_run(message).onCancelled()
+
+    def _finish_run(self, message: Message) -> RunListener:
+        """The run has ended; the worker waits for the next, or is ended if it may be out of order."""
+        if isinstance(message, Failed) and _kind(message) is None:
+            self._stop()  # after an unexpected error, e.g. of CUDA, only a new process is surely sound
+        else:
+            self._state = State.READY
+        return self._end_run()
+
+    def _end_run(self) -> RunListener:
+        self._folder = None
+        return self._run_listener
+
+    def _fail(self, error: JointRegistrationError) -> None:
+        listener = self._listener if self._folder is None else self._end_run()
+        listener.onFailed(error)
+
+    def _send_job(self) -> None:
+        self._state = State.BUSY
+        self._write(Register(str(self._folder)))
+
+    def _write(self, message: Message) -> None:
+        try:
+            self._transport.write(encode(message))
+        except OSError as error:  # it is ending: ended() or tick() follow
+            self._listener.onLog(f"the registration process takes no more messages: {error}")
+
+    def _stop(self) -> None:
+        self._state, self._ready, self._decoder = State.STOPPED, None, Decoder()
+        self._transport.kill()
+
+
+def _kind(failed: Failed) -> type[JointRegistrationError] | None:
+    """The error class of that name, or None if it is not one of ours."""
+    kind = getattr(errors, failed.kind, None)
+    return kind if isinstance(kind, type) and issubclass(kind, JointRegistrationError) else None
+
+
+def _error(failed: Failed) -> JointRegistrationError:
+    kind = _kind(failed)
+    if kind is not None:
+        return kind(failed.message)
+    return JointRegistrationError(
+        f"the registration failed unexpectedly ({failed.kind}: {failed.message}); please report it with the log"
+    )
+
+
+def _death(before: State, exit_code: int, stderr_tail: str) -> str:
+    when = "while it started" if before is State.STARTING else "during the registration"
+    last = stderr_tail.strip()
+    said = f" Its last words: {last}" if last else ""
+    return (
+        f"the registration process ended {when} (code {exit_code}); nothing was changed. Register again; if it "
+        f"happens again, close other programs or reduce preprocess.max_working_voxels.{said}"
+    )

@@ -1,0 +1,224 @@
+"""The worker's side: takes jobs one after the other and says how they go.
+
+The backend's two functions do the work; tests give :func:`serve` others. This module imports no PyTorch
+by itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from .. import errors
+from ..errors import JointRegistrationError, OutOfMemory, RegistrationCancelled
+from ..progress import CancelCheck, ProgressCallback
+from ..result import RegistrationResult
+from . import backend
+from .exchange import Job, read_job, remove_folder, write_result
+from .memory_plans import memory_plans
+from .messages import (
+    Cancel,
+    Cancelled,
+    Done,
+    Failed,
+    Log,
+    Message,
+    Ping,
+    Progress,
+    Ready,
+    Register,
+    Shutdown,
+    decode,
+    encode,
+)
+from .time_left import TimeLeft
+
+Run = Callable[[Job, ProgressCallback, CancelCheck], RegistrationResult]
+
+_PROGRESS_INTERVAL_S = 0.1
+_PARENT_CHECK_S = 1.0
+
+
+def serve(
+    make_ready: Callable[[], Ready] = backend.make_ready,
+    run: Run = backend.run,
+    free_memory: Callable[[], None] = backend.free_memory,
+) -> int:
+    """Serve standard input and output; when the former ends, so does the process.
+
+    Returns:
+        The process's exit code if the worker could not start.
+
+    Args:
+        make_ready: loads what runs need and says what there is. Called again for a Ping.
+        run: runs a job; raises what :func:`..inference.register` raises.
+        free_memory: called after memory ran out.
+    """
+    output = _Output(_take_stdout())
+    requests = _Requests(sys.stdin.buffer)
+    threading.Thread(target=_watch_parent, args=(requests,), daemon=True).start()
+    try:
+        ready = make_ready()
+    except Exception as error:  # noqa: BLE001 whatever it is, its cause must be told
+        output.send(Log(traceback.format_exc()))
+        output.send(Failed("ResourceError", f"the registration process cannot start: {type(error).__name__}: {error}"))
+        return 1
+    output.send(ready)
+    worker = _Worker(output, run, free_memory, next(iter(ready.devices), "cpu"))
+    while True:
+        request = requests.next()
+        if isinstance(request, _Run):
+            worker.work(request)
+            requests.finished()
+        elif isinstance(request, Ping):
+            output.send(make_ready())
+        else:
+            output.send(Log(f"not understood: {request}"))
+
+
+def _take_stdout() -> IO[bytes]:
+    """Keep standard output for messages: what libraries print goes to standard error from now on."""
+    sys.stdout.flush()
+    channel = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return channel
+
+
+class _Output:
+    """Sends messages from any thread."""
+
+    def __init__(self, channel: IO[bytes]) -> None:
+        self._channel, self._lock = channel, threading.Lock()
+
+    def send(self, message: Message) -> None:
+        try:
+            with self._lock:
+                self._channel.write(encode(message))
+        except OSError:
+            os._exit(1)  # nobody listens any more
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    folder: Path
+    cancel: threading.Event
+
+
+class _Requests:
+    """Reads standard input in a thread, so that a Cancel is seen while a run is under way."""
+
+    def __init__(self, channel: IO[bytes]) -> None:
+        self._queue: queue.Queue[_Run | Message] = queue.Queue()
+        self._current: _Run | None = None
+        threading.Thread(target=self._read, args=(channel,), daemon=True).start()
+
+    def next(self) -> _Run | Message:
+        """The next request."""
+        return self._queue.get()
+
+    def finished(self) -> None:
+        """The run handed out last is over."""
+        self._current = None
+
+    def abandon(self) -> None:
+        """Nobody waits for this process any more: it ends at once, whatever it is doing."""
+        current = self._current
+        if current is not None:
+            remove_folder(current.folder)
+        os._exit(0)
+
+    def _read(self, channel: IO[bytes]) -> None:
+        for line in channel:
+            message = decode(line)
+            if isinstance(message, Register):
+                self._current = _Run(Path(message.folder), threading.Event())
+                self._queue.put(self._current)
+            elif isinstance(message, Cancel):
+                if self._current is not None:
+                    self._current.cancel.set()
+            elif isinstance(message, Shutdown):
+                break
+            else:
+                self._queue.put(message)
+        self.abandon()
+
+
+def _watch_parent(requests: _Requests) -> None:
+    """End when the parent has died although standard input stays open, held by another of its children."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        time.sleep(_PARENT_CHECK_S)
+    requests.abandon()
+
+
+class _Worker:
+    def __init__(self, output: _Output, run: Run, free_memory: Callable[[], None], auto_device: str) -> None:
+        self._output, self._run, self._free_memory = output, run, free_memory
+        self._auto_device = auto_device
+
+    def work(self, request: _Run) -> None:
+        """Run one job and say how it ended."""
+        try:
+            write_result(request.folder, self._result(request))
+            end: Message = Cancelled() if request.cancel.is_set() else Done(str(request.folder))
+        except RegistrationCancelled:
+            end = Cancelled()
+        except JointRegistrationError as error:
+            end = Failed(_public_kind(error), str(error))
+        except Exception as error:  # noqa: BLE001 the worker must say what happened
+            self._output.send(Log(traceback.format_exc()))
+            end = Failed(type(error).__name__, str(error))
+        self._output.send(end)
+
+    def _result(self, request: _Run) -> RegistrationResult:
+        """The result of the first memory plan that memory suffices for."""
+        job = read_job(request.folder)
+        shortage: OutOfMemory | None = None
+        for plan in memory_plans(job.config, self._auto_device):
+            if plan.note:
+                self._free_memory()
+                self._output.send(Log(plan.note))
+            try:
+                result = self._run(
+                    dataclasses.replace(job, config=plan.config), self._reporter(), request.cancel.is_set
+                )
+            except OutOfMemory as error:
+                shortage = OutOfMemory(str(error))  # without its traceback, which keeps the memory
+                continue
+            except MemoryError:
+                shortage = OutOfMemory("memory ran out; reduce preprocess.max_working_voxels, or close other programs")
+                continue
+            return dataclasses.replace(result, notes=(*result.notes, *filter(None, [plan.note])))
+        assert shortage is not None
+        raise shortage
+
+    def _reporter(self) -> ProgressCallback:
+        """Progress as messages: every change of stage, else about ten a second."""
+        left = TimeLeft()
+        last_stage, last_time = "", 0.0
+
+        def report(stage: str, fraction: float, loss: float | None) -> None:
+            nonlocal last_stage, last_time
+            seconds_left = left.update(fraction)
+            now = time.monotonic()
+            if stage == last_stage and now - last_time < _PROGRESS_INTERVAL_S:
+                return
+            last_stage, last_time = stage, now
+            self._output.send(Progress(stage, float(fraction), loss if loss is None else float(loss), seconds_left))
+
+        return report
+
+
+def _public_kind(error: JointRegistrationError) -> str:
+    """The nearest class that the errors module has."""
+    names = (str(kind.__name__) for kind in type(error).__mro__ if getattr(errors, kind.__name__, None) is kind)
+    return next(names)
