@@ -21,6 +21,7 @@ T = TypeVar("T")
 #: What each method does, in words for a user.
 METHOD_DESCRIPTIONS = {
     "vsvf-opt": "affine, then a smooth deformation, both by optimisation",
+    "lddmm-opt": "affine, then a geodesic of deformations (LDDMM), both by optimisation",
     "affine-opt": "affine only, by optimisation",
     "avsm": "affine and deformation predicted by the networks, then refined as asked",
     "avsm-affine": "affine only, predicted by the network",
@@ -102,8 +103,8 @@ class AffineConfig:
 
 
 @dataclass(frozen=True)
-class VelocityConfig:
-    """Momentum to velocity to map: kernel sigmas in mm, their weights, and the integrator.
+class KernelConfig:
+    """Momentum to velocity: kernel sigmas in mm and their weights.
 
     The published kernel, 0.05 to 0.25 of the unit cube with weights proportional to sigma (spec,
     section 4), is 7 to 35 mm on a 140 mm field of view; ours begins finer.
@@ -111,12 +112,8 @@ class VelocityConfig:
 
     sigmas_mm: tuple[float, ...] = (4.0, 8.0, 16.0, 32.0)
     weights: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4)
-    integrator: str = "scaling-squaring"
-    steps: int = 10
 
     def __post_init__(self) -> None:
-        _choice("velocity", "integrator", self.integrator, INTEGRATORS)
-        _range("velocity", "steps", self.steps, 1, 200)
         if not self.sigmas_mm or len(self.sigmas_mm) != len(self.weights):
             raise ConfigError(
                 f"velocity.weights: one weight per sigma is needed, but there are {len(self.sigmas_mm)} sigmas "
@@ -128,6 +125,19 @@ class VelocityConfig:
             _range("velocity", "weights", weight, 0, 1)
         if abs(sum(self.weights) - 1) > 1e-6:
             raise ConfigError(f"velocity.weights: must sum to 1, but sum to {sum(self.weights):g}")
+
+
+@dataclass(frozen=True)
+class VelocityConfig(KernelConfig):
+    """Momentum to a velocity that stays as it is, and the integrator that makes it a map."""
+
+    integrator: str = "scaling-squaring"
+    steps: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _choice("velocity", "integrator", self.integrator, INTEGRATORS)
+        _range("velocity", "steps", self.steps, 1, 200)
 
 
 @dataclass(frozen=True)
@@ -143,11 +153,28 @@ class VsvfConfig:
     tolerance: float = 1e-5
 
     def __post_init__(self) -> None:
-        _range("vsvf", "regularity", self.regularity, 0, 1e9)
-        _range("vsvf", "iterations", self.iterations, 0, 10000)
-        _range("vsvf", "tolerance", self.tolerance, 0, 1)
-        _choice("vsvf", "optimizer", self.optimizer, OPTIMIZERS)
-        _levels("vsvf", self.levels)
+        _optimized("vsvf", self)
+
+
+@dataclass(frozen=True)
+class LddmmConfig:
+    """LDDMM optimisation: the initial momentum of a geodesic as the unknown (spec, section 7).
+
+    As :class:`VsvfConfig`, but the momentum changes along the way; ``steps`` are those of EPDiff, at least.
+    """
+
+    similarity: SimilarityConfig = field(default_factory=SimilarityConfig)
+    velocity: KernelConfig = field(default_factory=KernelConfig)
+    steps: int = 5
+    regularity: float = 10.0
+    levels: tuple[int, ...] = (4, 2, 1)
+    iterations: int = 30
+    optimizer: str = "lbfgs"
+    tolerance: float = 1e-5
+
+    def __post_init__(self) -> None:
+        _range("lddmm", "steps", self.steps, 1, 200)
+        _optimized("lddmm", self)
 
 
 @dataclass(frozen=True)
@@ -175,11 +202,21 @@ class RegistrationConfig:
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     affine: AffineConfig = field(default_factory=AffineConfig)
     vsvf: VsvfConfig = field(default_factory=VsvfConfig)
+    lddmm: LddmmConfig = field(default_factory=LddmmConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
 
     def __post_init__(self) -> None:
         _choice("registration", "method", self.method, METHODS)
         _choice("registration", "device", self.device, DEVICES)
+
+
+def _optimized(owner: str, config: VsvfConfig | LddmmConfig) -> None:
+    """What the optimisers of a momentum have in common."""
+    _range(owner, "regularity", config.regularity, 0, 1e9)
+    _range(owner, "iterations", config.iterations, 0, 10000)
+    _range(owner, "tolerance", config.tolerance, 0, 1)
+    _choice(owner, "optimizer", config.optimizer, OPTIMIZERS)
+    _levels(owner, config.levels)
 
 
 def _levels(owner: str, levels: tuple[int, ...]) -> None:

@@ -13,6 +13,7 @@ from .affine_opt import affine_opt
 from .config import RegistrationConfig
 from .energy import Dissimilarity, ImagePair
 from .geometry import FloatArray
+from .lddmm_opt import geodesic_map, lddmm_opt
 from .maps import affine_map, apply_matrix, from_displacement, resample_displacement
 from .progress import Reporter
 from .vsvf_opt import LocalMap, composed, local_map, vsvf_opt
@@ -57,7 +58,7 @@ def estimate(
     """
     if config.method in ("avsm", "avsm-affine"):
         return _predicted(pair, config, start, reporter, lap)
-    affine_end = 0.25 if config.method == "vsvf-opt" else 1.0
+    affine_end = 1.0 if config.method == "affine-opt" else 0.25
     affine = affine_opt(pair, config.affine, initial_ras=start, reporter=reporter.part(0, affine_end, "affine"))
     lap("affine")
     local = no_deformation(pair)
@@ -65,6 +66,11 @@ def estimate(
         momentum, grid = vsvf_opt(pair, affine, config.vsvf, reporter=reporter.part(affine_end, 1, "deformable"))
         with torch.no_grad():
             local = local_map(momentum, grid, config.vsvf.velocity)
+        lap("deformable")
+    elif config.method == "lddmm-opt":
+        momentum, grid = lddmm_opt(pair, affine, config.lddmm, reporter=reporter.part(affine_end, 1, "deformable"))
+        with torch.no_grad():
+            local = geodesic_map(momentum, grid, config.lddmm)
         lap("deformable")
     return Estimate(affine, local)
 

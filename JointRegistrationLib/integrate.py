@@ -103,7 +103,7 @@ def advect(map_ras: Tensor, velocity_mm: Tensor, grid: Grid, steps: int = 10) ->
         changes = [derivative(phi, axis) * by_index[:, c : c + 1] for c, axis in enumerate((4, 3, 2))]
         return -(changes[0] + changes[1] + changes[2])
 
-    return _runge_kutta_4(rate, map_ras, steps)
+    return runge_kutta_4(rate, map_ras, steps)
 
 
 def cfl_number(velocity_mm: Tensor, grid: Grid, steps: int) -> float:
@@ -131,7 +131,7 @@ def _along_paths(velocity_mm: Tensor, grid: Grid, steps: int) -> Tensor:
     def rate(displacement_mm: Tensor) -> Tensor:
         return sample(velocity_mm, grid, start + displacement_mm, outside=None)
 
-    return _runge_kutta_4(rate, torch.zeros_like(velocity_mm), steps)
+    return runge_kutta_4(rate, torch.zeros_like(velocity_mm), steps)
 
 
 def _scaling_squaring(velocity_mm: Tensor, grid: Grid, steps: int) -> Tensor:
@@ -153,7 +153,7 @@ INTEGRATORS: dict[str, Integrator] = {
 ADVECTION_ORDER = 4
 
 
-def _runge_kutta_4(rate: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> Tensor:
+def runge_kutta_4(rate: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> Tensor:
     """y(1) of y' = rate(y), y(0) = ``start``: the classical method."""
     h = 1 / steps
     y = start

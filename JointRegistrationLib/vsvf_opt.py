@@ -6,12 +6,14 @@ on the fixed side of the affine transform A. The momentum lives on a grid of hal
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from .config import VelocityConfig, VsvfConfig
+from .config import KernelConfig, LddmmConfig, VelocityConfig, VsvfConfig
 from .energy import Dissimilarity, ImagePair
 from .geometry import FloatArray, Grid
 from .integrate import exponential
@@ -63,7 +65,7 @@ def upsample(field: Tensor, target: Grid) -> Tensor:
     return F.interpolate(field, size=target.shape, mode="trilinear", align_corners=True)
 
 
-def velocity(momentum: Tensor, grid: Grid, config: VelocityConfig) -> Tensor:
+def velocity(momentum: Tensor, grid: Grid, config: KernelConfig) -> Tensor:
     """v = K m (spec, section 4): (1, 3, D, H, W) RAS mm per unit time."""
     return smooth(momentum, grid, config.sigmas_mm, config.weights)
 
@@ -98,6 +100,34 @@ def vsvf_opt(
     Raises:
         RegistrationCancelled: if asked to stop.
     """
+
+    def flow(momentum: Tensor, grid: Grid) -> Flow:
+        v = velocity(momentum, grid, config.velocity)
+        return Flow(v, exponential(-v, grid, method=config.velocity.integrator, steps=config.velocity.steps))
+
+    return optimize_momentum(
+        pair, affine_ras, config, flow, initial_momentum=initial_momentum, before=before, reporter=reporter
+    )
+
+
+class Flow(NamedTuple):
+    """What a momentum gives: v = K m, and the displacement of psi, both (1, 3, d, h, w) RAS mm."""
+
+    velocity_mm: Tensor
+    forward_mm: Tensor
+
+
+def optimize_momentum(
+    pair: ImagePair,
+    affine_ras: FloatArray,
+    config: VsvfConfig | LddmmConfig,
+    flow: Callable[[Tensor, Grid], Flow],
+    *,
+    initial_momentum: Tensor | None = None,
+    before: LocalMap | None = None,
+    reporter: Reporter | None = None,
+) -> tuple[Tensor, Grid]:
+    """Coarse to fine, whatever a momentum's flow is: ``flow(momentum, grid)``. See :func:`vsvf_opt`."""
     reporter = reporter or Reporter()
     levels = [pair.shrunk(factor) for factor in config.levels]
     total = sum(level.fixed.numel() for level in levels)
@@ -108,7 +138,7 @@ def vsvf_opt(
         grid = momentum_grid(level.fixed_grid)
         share = level.fixed.numel() / total
         momentum = _optimize(
-            level, affine_ras, grid, config, upsample(momentum, grid), before, reporter.part(done, done + share)
+            level, affine_ras, grid, config, flow, upsample(momentum, grid), before, reporter.part(done, done + share)
         )
         done += share
     return momentum, grid
@@ -118,7 +148,8 @@ def _optimize(
     pair: ImagePair,
     affine_ras: FloatArray,
     grid: Grid,
-    config: VsvfConfig,
+    config: VsvfConfig | LddmmConfig,
+    flow: Callable[[Tensor, Grid], Flow],
     start: Tensor,
     before: LocalMap | None,
     reporter: Reporter,
@@ -127,8 +158,7 @@ def _optimize(
     dissimilarity = Dissimilarity(pair, config.similarity)
 
     def energy() -> Tensor:
-        v = velocity(momentum, grid, config.velocity)
-        u = exponential(-v, grid, method=config.velocity.integrator, steps=config.velocity.steps)
+        v, u = flow(momentum, grid)
         psi = from_displacement(upsample(u, pair.fixed_grid), pair.fixed_grid)
         if before is not None:
             psi = compose_displacement(before.forward_mm, before.grid, psi)

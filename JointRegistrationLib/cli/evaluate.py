@@ -31,7 +31,8 @@ _DESCRIPTION = """Register every pair listed in PAIRS by every method, and score
     \b
     Methods, separated by commas:
       none                          images where their headers put them
-      affine-opt, vsvf-opt          by optimisation
+      affine-opt, vsvf-opt,         by optimisation
+      lddmm-opt
       avsm-affine                   the affine network; avsm-affine:affine_steps=3
       avsm                          all networks; avsm:vsvf_steps=3, avsm:affine_steps=3:refine=20
 

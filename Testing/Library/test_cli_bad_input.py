@@ -205,7 +205,7 @@ def test_missing_settings(inputs: dict[str, Path], tmp_path: Path) -> None:
     ("options", "said"),
     [
         (("--device", "gpu"), "'gpu' is not one of 'auto', 'cpu', 'cuda', 'mps'"),
-        (("--method", "magic"), "'magic' is not one of 'vsvf-opt', 'affine-opt', 'avsm', 'avsm-affine'"),
+        (("--method", "magic"), "'magic' is not one of 'vsvf-opt', 'lddmm-opt', 'affine-opt', 'avsm', 'avsm-affine'"),
         (("--landmarks-fixed", "a.csv"), "give both --landmarks-fixed and --landmarks-moving"),
         (("--landmarks-moving", "a.csv"), "give both --landmarks-fixed and --landmarks-moving"),
         (("--fixed-labels", "a.nrrd"), "give --moving-labels too"),
