@@ -12,7 +12,8 @@ from .config import SimilarityConfig
 from .geometry import Grid
 from .losses import similarity_loss
 from .maps import inside, warp
-from .preprocess import resample, shrunk_grid
+from .preprocess import resample
+from .resolution import shrunk_grid
 
 
 @dataclass(frozen=True)

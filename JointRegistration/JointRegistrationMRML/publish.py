@@ -23,6 +23,7 @@ from .nodes import newNode, numpyView, vtkMatrix, worldTransform
 from .segmentations import segmentationFromLabels, warpSegmentation
 from .transaction import SceneTransaction, checkTarget
 from .transforms import FIXED_ROLE, MOVING_ROLE, affineTransformNode, gridTransformNode
+from .undo import RunRecord
 from .volumes import volumeFromImage
 
 
@@ -41,7 +42,7 @@ class InputNodes:
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Which results are wanted. ``showMovingTransformed`` puts the moving volume under the transform."""
+    """Which results are wanted. ``showMovingTransformed`` puts moving volume and segmentation under the transform."""
 
     transform: bool = True
     inverseTransform: bool = True
@@ -76,11 +77,17 @@ class OutputNodes:
 
 @dataclass(frozen=True)
 class RegistrationOutputs:
-    """What a run left in the scene: its nodes, its subject-hierarchy folder (0: none), and the figures."""
+    """What a run left in the scene: its nodes, its subject-hierarchy folder (0: none), the figures and the inputs.
+
+    ``record`` is what :func:`.undo.discard` needs to take the run back; it holds on to the old content
+    of reused nodes, so drop it when it is no longer wanted.
+    """
 
     nodes: OutputNodes
     folderItem: int
     result: RegistrationResult
+    inputs: InputNodes
+    record: RunRecord
 
 
 _CLASSES = {
@@ -141,10 +148,11 @@ def publishResult(
         _display(transaction, scene, nodes, inputs)
         members = [node for node in _present(nodes) if transaction.isNew(node)]
         if options.showMovingTransformed:
-            start = _showTransformed(transaction, scene, inputs.moving, nodes.transform)
-            members += [] if start is None else [start]
+            shown = [node for node in (inputs.moving, inputs.movingSegmentation) if node is not None]
+            starts = [_showTransformed(transaction, scene, node, nodes.transform) for node in shown]
+            members += [start for start in starts if start is not None]
         folderItem = _intoFolder(transaction, scene, members, _runName(inputs))
-    return RegistrationOutputs(nodes, folderItem, result)
+    return RegistrationOutputs(nodes, folderItem, result, inputs, RunRecord(transaction))
 
 
 def _present(nodes: OutputNodes) -> list[Any]:
@@ -239,9 +247,9 @@ def _displaySegmentsLike(display: Any, segmentation: Any, source: Any) -> None:
 
 
 def _showTransformed(transaction: SceneTransaction, scene: Any, moving: Any, transform: Any) -> Any:
-    """Put the moving volume under the result; what stood above it already is kept, as a node between.
+    """Put a moving node under the result; what stood above it already is kept, as a node between.
 
-    The result starts from the moving volume's place in the *world*. Its old transforms may carry other
+    The result starts from the moving image's place in the *world*. Its old transforms may carry other
     nodes too, so they are copied rather than put under the result themselves.
 
     Returns:
@@ -270,7 +278,7 @@ def _intoFolder(transaction: SceneTransaction, scene: Any, nodes: list[Any], nam
         return 0
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     folder = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), _freeName(hierarchy, f"Registration: {name}"))
-    transaction.onFailure(lambda: hierarchy.RemoveItem(folder, False, True))  # items only: nodes go by themselves
+    transaction.noteFolder(hierarchy, folder)
     for node in nodes:
         item = hierarchy.GetItemByDataNode(node)
         if item == hierarchy.GetInvalidItemID():

@@ -1,14 +1,32 @@
-"""Changes to a scene that happen as a whole or not at all."""
+"""Changes to a scene that happen as a whole or not at all, and can be taken back later."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+import slicer
+import vtk
+
 from JointRegistrationLib.errors import InputError
 
-from .nodes import newNode
+from .nodes import contentState, newNode, ownedList
+
+#: Nodes that only serve another node: they go when nothing that stays needs them.
+_COLORS = "vtkMRMLColorNode"
+_HELPERS = ("vtkMRMLDisplayNode", "vtkMRMLStorageNode", _COLORS)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """How to undo one change of ``node``. ``now`` reads what was changed; ``content``: whether that is its content."""
+
+    node: Any
+    undo: Callable[[], None]
+    now: Callable[[], Any]
+    content: bool = False
 
 
 class SceneTransaction:
@@ -19,15 +37,21 @@ class SceneTransaction:
         with SceneTransaction(scene) as transaction:
             volume = transaction.put(newVolume, None)
             transaction.setParentTransform(moving, transform)
+
+    After a block that succeeded, :meth:`takeBack` does the same at any later time, but spares what was
+    changed since.
     """
 
     def __init__(self, scene: Any) -> None:
         self._scene = scene
-        self._undo: list[Callable[[], None]] = []
+        self._steps: list[_Step] = []
+        self._folders: list[tuple[Any, int]] = []
         self._idsBefore: set[str] = set()
+        self._left: list[Any] = []
+        self._added: dict[Any, Any] = {}
 
     def __enter__(self) -> SceneTransaction:
-        self._idsBefore = self._nodeIds()
+        self._idsBefore = {node.GetID() for node in nodesOf(self._scene)}
         self._scene.StartState(self._scene.BatchProcessState)
         return self
 
@@ -39,6 +63,9 @@ class SceneTransaction:
                 self._rollBack()
         finally:
             self._scene.EndState(self._scene.BatchProcessState)
+        if error is None:
+            self._left = [step.now() for step in self._steps]
+            self._added = {node: contentState(node) for node in self._newNodes()}
 
     def put(self, built: Any, target: Any) -> Any:
         """Bring a node made outside the scene into it; returns the node that now holds its content.
@@ -54,49 +81,147 @@ class SceneTransaction:
             return self._scene.AddNode(built)
         backup = newNode(target.GetClassName(), "backup")
         backup.CopyContent(target, False)  # shares the old voxels or transform: they are replaced, not changed
-        self._undo.append(lambda: target.CopyContent(backup, False))
-        self.setParentTransform(target, None)
+        self._steps.append(
+            _Step(target, lambda: target.CopyContent(backup, False), lambda: contentState(target), content=True)
+        )
+        if target.IsA("vtkMRMLTransformableNode"):  # a table is not
+            self.setParentTransform(target, None)
         target.CopyContent(built, False)
         return target
 
     def setReference(self, node: Any, role: str, referenced: Any) -> None:
         """Let ``node`` refer to ``referenced`` under ``role``."""
         before = node.GetNodeReferenceID(role)
-        self._undo.append(lambda: node.SetNodeReferenceID(role, before))
+        self._steps.append(
+            _Step(node, lambda: node.SetNodeReferenceID(role, before), lambda: node.GetNodeReferenceID(role))
+        )
         node.SetNodeReferenceID(role, referenced.GetID())
 
     def setParentTransform(self, node: Any, transform: Any) -> None:
         """Put ``node`` under ``transform`` (None: under nothing)."""
         before = node.GetTransformNodeID()
-        self._undo.append(lambda: node.SetAndObserveTransformNodeID(before))
+        self._steps.append(_Step(node, lambda: node.SetAndObserveTransformNodeID(before), node.GetTransformNodeID))
         node.SetAndObserveTransformNodeID(None if transform is None else transform.GetID())
 
     def changing(self, node: Any) -> Any:
         """``node``, after noting all of it (name and references too) for restoring; for display nodes."""
         backup = newNode(node.GetClassName(), "")
         backup.Copy(node)
-        self._undo.append(lambda: node.Copy(backup))
+        self._steps.append(_Step(node, lambda: node.Copy(backup), lambda: None))
         return node
 
-    def onFailure(self, undo: Callable[[], None]) -> None:
-        """Call ``undo`` if the block fails; the last one noted is called first."""
-        self._undo.append(undo)
+    def noteFolder(self, hierarchy: Any, item: int) -> None:
+        """A subject-hierarchy folder was made: it goes, after the new nodes, unless something else is in it."""
+        self._folders.append((hierarchy, item))
 
     def isNew(self, node: Any) -> bool:
         """Whether the node came into the scene within this block."""
         return node.GetID() not in self._idsBefore
 
-    def _rollBack(self) -> None:
-        for undo in reversed(self._undo):
-            undo()
-        for nodeId in self._nodeIds() - self._idsBefore:
-            node = self._scene.GetNodeByID(nodeId)
-            if node is not None and not node.IsA("vtkMRMLSubjectHierarchyNode"):
-                self._scene.RemoveNode(node)
+    def takeBack(self) -> list[str]:
+        """Take back what a block that succeeded did: once, at any later time.
 
-    def _nodeIds(self) -> set[str]:
-        nodes = self._scene.GetNodes()
-        return {nodes.GetItemAsObject(index).GetID() for index in range(nodes.GetNumberOfItems())}
+        New nodes go and changed ones become what they were. A node whose content (voxels, transform,
+        segments) was edited after the block stays as it is, with all it needs; a value that is no longer
+        what the block set is left alone, and what was deleted since stays deleted.
+
+        Returns:
+            The names of the nodes that stay because they were edited.
+        """
+        steps, left, added = self._steps, self._left, self._added
+        self._steps, self._left, self._added = [], [], {}
+        added = {node: state for node, state in added.items() if node.GetScene() is self._scene}
+        edited = {node for node, state in added.items() if contentState(node) != state}
+        pairs = [(step, value) for step, value in zip(steps, left, strict=True) if step.node.GetScene() is self._scene]
+        edited |= {step.node for step, value in pairs if step.content and step.now() != value}
+        self._scene.StartState(self._scene.BatchProcessState)
+        try:
+            for step, value in reversed(pairs):
+                if step.node not in edited and step.node not in added and step.now() == value:
+                    step.undo()
+            _remove(self._scene, set(added) - edited)
+            self._removeFolders()
+        finally:
+            self._scene.EndState(self._scene.BatchProcessState)
+        return sorted(node.GetName() for node in edited)
+
+    def _rollBack(self) -> None:
+        for step in reversed(self._steps):
+            step.undo()
+        _removeNodes(self._scene, self._newNodes())
+        self._removeFolders()
+
+    def _newNodes(self) -> list[Any]:
+        new = [node for node in nodesOf(self._scene) if self.isNew(node)]
+        return [node for node in new if not node.IsA("vtkMRMLSubjectHierarchyNode")]
+
+    def _removeFolders(self) -> None:
+        for hierarchy, item in self._folders:
+            if hierarchy.GetScene() is self._scene and _isEmptyFolder(hierarchy, item):
+                hierarchy.RemoveItem(item, False, False)
+        self._folders = []
+
+
+def nodesOf(scene: Any) -> list[Any]:
+    """All nodes of a scene, in its order."""
+    nodes = scene.GetNodes()
+    return [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
+
+
+def _remove(scene: Any, nodes: set[Any]) -> None:
+    """Remove nodes, and of display, storage and colour nodes those that nothing else needs."""
+    main = {node for node in nodes if not _isHelper(node)}
+    helpers = nodes - main
+    for node in main:  # a storage node comes with the first saving, after the run
+        helpers |= {other for other in _referenced(scene, node) if _isHelper(other) and not other.IsA(_COLORS)}
+    staying = [node for node in nodesOf(scene) if node not in main and node not in helpers]
+    while staying:
+        needed = {other for node in staying for other in _referenced(scene, node)} & helpers
+        helpers -= needed
+        staying = list(needed)
+    _removeNodes(scene, [*main, *helpers])
+
+
+def _removeNodes(scene: Any, nodes: list[Any]) -> None:
+    """Remove nodes and their items: within a batch the subject hierarchy does not follow by itself."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    for node in nodes:
+        item = hierarchy.GetItemByDataNode(node)
+        if item != hierarchy.GetInvalidItemID():
+            _freeChildren(hierarchy, item, nodes)
+            hierarchy.RemoveItem(item, False, True)
+        if node.GetScene() is scene:  # not gone with another one
+            scene.RemoveNode(node)
+
+
+def _freeChildren(hierarchy: Any, item: int, going: list[Any]) -> None:
+    """Move up what a user put below an item that goes."""
+    for child in _children(hierarchy, item):
+        node = hierarchy.GetItemDataNode(child)
+        if node is not None and node not in going:
+            hierarchy.SetItemParent(child, hierarchy.GetItemParent(item))
+
+
+def _children(hierarchy: Any, item: int, recursive: bool = False) -> list[int]:
+    found = vtk.vtkIdList()
+    hierarchy.GetItemChildren(item, found, recursive)
+    return [found.GetId(index) for index in range(found.GetNumberOfIds())]
+
+
+def _isHelper(node: Any) -> bool:
+    return any(node.IsA(kind) for kind in _HELPERS)
+
+
+def _referenced(scene: Any, node: Any) -> set[Any]:
+    """The nodes of the scene that ``node`` refers to; the subject hierarchy, which refers to all, to none."""
+    if node.IsA("vtkMRMLSubjectHierarchyNode"):
+        return set()
+    return set(ownedList(scene.GetReferencedNodes(node, False))) - {node}
+
+
+def _isEmptyFolder(hierarchy: Any, item: int) -> bool:
+    there = item in _children(hierarchy, hierarchy.GetSceneItemID(), recursive=True)
+    return there and not _children(hierarchy, item)
 
 
 def checkTarget(target: Any, className: str, scene: Any, what: str) -> None:

@@ -16,10 +16,9 @@ from JointRegistrationLib.preprocess import (
     check_same_grid,
     normalize,
     resample,
-    shrunk_grid,
     to_tensor,
-    working_grid,
 )
+from JointRegistrationLib.resolution import shrunk_grid, working_grid
 
 GRID = Grid((8, 9, 10))
 

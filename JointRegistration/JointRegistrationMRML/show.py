@@ -1,0 +1,172 @@
+"""What the slice views show after a run, and back: layers set on nodes, so that it works without a window.
+
+The slice views' zoom and position are left alone; in desktop Slicer ``slicer.util.resetSliceViews()``
+fits them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from JointRegistrationLib.errors import InputError
+
+from .nodes import numpyView, ownedList
+
+if TYPE_CHECKING:
+    from .publish import RegistrationOutputs
+
+#: What can lie over the fixed volume, and how a user would say it.
+MODES = {
+    "warped": "fixed and warped volume",
+    "jacobian": "fixed volume and Jacobian",
+    "moving": "fixed and moving volume",
+}
+_ALPHA_BLENDING = 0
+_FOREGROUND_OPACITY = 0.5
+#: Intensity ranges within this factor are taken for the same kind of image.
+_SAME_RANGE_FACTOR = 2.0
+_SAMPLES_PER_AXIS = 32
+
+
+@dataclass
+class _Change:
+    """One value that was set: how to read and write it, what it was and what it became."""
+
+    node: Any
+    get: Callable[[], Any]
+    set: Callable[[Any], None]
+    before: Any
+    after: Any
+
+
+@dataclass
+class ViewRecord:
+    """What :func:`showComparison` changed, for :func:`restoreViews`."""
+
+    changes: list[_Change] = field(default_factory=list)
+
+    def change(self, node: Any, get: Callable[[], Any], setter: Callable[[Any], None], value: Any) -> None:
+        """Set a value of ``node`` and note what it was."""
+        before = get()
+        if before != value:
+            setter(value)
+            self.changes.append(_Change(node, get, setter, before, get()))
+
+
+def showComparison(
+    scene: Any, outputs: RegistrationOutputs, mode: str = "warped", earlier: ViewRecord | None = None
+) -> ViewRecord:
+    """Lay a result over the fixed volume in every slice view.
+
+    The fixed volume is the background and the result the foreground at half opacity. Where both have
+    intensities of the same range, the warped volume gets the fixed one's window and level. Of the moving
+    segmentation's two forms one is shown: the warped one if there is one, else the moving one through the
+    transform; one that is not transformed is hidden, because it does not belong to what is shown.
+
+    Args:
+        scene: the outputs' scene.
+        outputs: of one run.
+        mode: one of :data:`MODES`.
+        earlier: the record of an earlier call, which is restored first, so that the new record leads back
+            to before both.
+
+    Raises:
+        InputError: for an unknown mode, or if the run has no such result.
+    """
+    fixed, foreground = outputs.inputs.fixed, _foreground(outputs, mode)
+    for node, what in ((fixed, "fixed volume"), (foreground, MODES[mode])):
+        if node.GetScene() is not scene:
+            raise InputError(f"{what}: {node.GetName()} is no longer in the scene; run the registration again")
+    if earlier is not None:
+        restoreViews(scene, earlier)
+    record = ViewRecord()
+    if mode == "warped":
+        _shareWindow(record, fixed, foreground)
+    _showOneSegmentation(record, outputs, mode)
+    for composite in slicesOf(scene):
+        _setLayers(record, composite, fixed.GetID(), foreground.GetID())
+    return record
+
+
+def restoreViews(scene: Any, record: ViewRecord) -> None:
+    """Set back what :func:`showComparison` set, except where it was changed or deleted since."""
+    for change in reversed(record.changes):
+        if change.node.GetScene() is not scene or change.get() != change.after:
+            continue
+        gone = isinstance(change.before, str) and scene.GetNodeByID(change.before) is None
+        change.set(None if gone else change.before)
+    record.changes.clear()
+
+
+def slicesOf(scene: Any) -> list[Any]:
+    """The nodes that say which layers each slice view shows."""
+    return ownedList(scene.GetNodesByClass("vtkMRMLSliceCompositeNode"))
+
+
+def _foreground(outputs: RegistrationOutputs, mode: str) -> Any:
+    if mode not in MODES:
+        raise InputError(f"view {mode!r} is unknown; choose one of {', '.join(MODES)}")
+    if mode == "moving":
+        return outputs.inputs.moving
+    node = outputs.nodes.warpedVolume if mode == "warped" else outputs.nodes.jacobian
+    if node is None:
+        raise InputError(f"{MODES[mode]}: this run made no such volume; tick it under Outputs and run again")
+    return node
+
+
+def _setLayers(record: ViewRecord, composite: Any, background: str, foreground: str) -> None:
+    for get, setter, value in (
+        (composite.GetBackgroundVolumeID, composite.SetBackgroundVolumeID, background),
+        (composite.GetForegroundVolumeID, composite.SetForegroundVolumeID, foreground),
+        (composite.GetForegroundOpacity, composite.SetForegroundOpacity, _FOREGROUND_OPACITY),
+        (composite.GetCompositing, composite.SetCompositing, _ALPHA_BLENDING),
+    ):
+        record.change(composite, get, setter, value)
+
+
+def _shareWindow(record: ViewRecord, fixed: Any, warped: Any) -> None:
+    """Give the warped volume the fixed one's window where their intensities have the same range."""
+    source, display = fixed.GetDisplayNode(), warped.GetDisplayNode()
+    if source is None or display is None or not _sameRange(fixed, warped):
+        return
+    window = (source.GetWindow(), source.GetLevel())
+    record.change(display, display.GetAutoWindowLevel, display.SetAutoWindowLevel, 0)
+    record.change(
+        display,
+        lambda: (display.GetWindow(), display.GetLevel()),
+        lambda values: display.SetWindowLevel(*values),
+        window,
+    )
+
+
+def _sameRange(first: Any, second: Any) -> bool:
+    """Whether the bulk of the intensities of both spans about the same range, judged by a few of them."""
+    highs = []
+    for node in (first, second):
+        array = numpyView(node.GetImageData())
+        few = array[tuple(slice(None, None, max(1, n // _SAMPLES_PER_AXIS)) for n in array.shape)]
+        low, high = np.percentile(few, [5, 95])
+        highs.append((float(low), float(high)))
+    (low1, high1), (low2, high2) = highs
+    width1, width2 = high1 - low1, high2 - low2
+    if min(width1, width2) <= 0:
+        return False
+    close = abs((low1 + high1) - (low2 + high2)) / 2 <= 0.5 * max(width1, width2)
+    return close and max(width1, width2) <= _SAME_RANGE_FACTOR * min(width1, width2)
+
+
+def _showOneSegmentation(record: ViewRecord, outputs: RegistrationOutputs, mode: str) -> None:
+    moving, warped = outputs.inputs.movingSegmentation, outputs.nodes.warpedSegmentation
+    transform = outputs.nodes.transform
+    if moving is None:
+        return
+    transformed = transform is not None and moving.IsTransformNodeMyParent(transform)
+    showWarped = warped is not None and mode != "moving"
+    for node, visible in ((warped, showWarped), (moving, not showWarped and (transformed or mode == "moving"))):
+        display = None if node is None else node.GetDisplayNode()
+        if display is not None:
+            record.change(display, display.GetVisibility, display.SetVisibility, int(visible))

@@ -1,0 +1,212 @@
+"""Measure what runs take, memory and time, and fit the numbers of JointRegistrationLib/plan.py to it.
+
+    nice -n 10 python Testing/Benchmarks/measure_plan.py measure runs/plan.json
+    python Testing/Benchmarks/measure_plan.py fit runs/plan.json
+
+Each case is a process of its own with one thread, because the peak of a process's memory never falls. Time is
+processor time, so that other programs on the machine do not count. A case already in the file is not repeated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from JointRegistrationLib.config import (
+    AffineConfig,
+    NetworkConfig,
+    PreprocessConfig,
+    RegistrationConfig,
+    SimilarityConfig,
+    VelocityConfig,
+    VsvfConfig,
+    from_dict,
+    to_dict,
+)
+from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.image import Image
+
+FIELD_OF_VIEW_MM = (140.0, 140.0, 112.0)
+#: Native sizes along i, j, k.
+SIZES = ((96, 96, 80), (192, 192, 80), (384, 384, 160), (512, 512, 80))
+_FEW = 3
+
+
+def _settings(method: str, iterations: int = _FEW, **vsvf: Any) -> RegistrationConfig:
+    """A few iterations of each stage, none left out for lack of gain."""
+    return RegistrationConfig(
+        method=method,
+        device="cpu",
+        affine=AffineConfig(iterations=iterations, tolerance=0.0),
+        vsvf=VsvfConfig(iterations=iterations, tolerance=0.0, **vsvf),
+    )
+
+
+def _network(method: str, refine: int) -> RegistrationConfig:
+    return dataclasses.replace(_settings(method), network=NetworkConfig(refine=refine))
+
+
+METHODS = {
+    "affine-opt": _settings("affine-opt"),
+    "vsvf-opt": _settings("vsvf-opt"),
+    "avsm-affine": _network("avsm-affine", 0),
+    "avsm": _network("avsm", 0),
+    "avsm, refined": _network("avsm", _FEW),
+}
+#: Settings that change memory or time per voxel, at one size.
+VARIANTS = {
+    "ncc": _settings("vsvf-opt", similarity=SimilarityConfig("ncc")),
+    "mk-lncc": _settings("vsvf-opt", similarity=SimilarityConfig("mk-lncc")),
+    "rk4": _settings("vsvf-opt", velocity=VelocityConfig(integrator="rk4")),
+    "20 steps": _settings("vsvf-opt", velocity=VelocityConfig(steps=20)),
+    "8 iterations": _settings("vsvf-opt", iterations=8),
+    "level 2": _settings("vsvf-opt", levels=(4, 2)),
+    "quarter": dataclasses.replace(_settings("vsvf-opt"), preprocess=PreprocessConfig(max_working_voxels=737_280)),
+}
+VARIANT_SIZES = ((192, 192, 80), (384, 384, 160))
+
+
+def cases() -> dict[str, tuple[tuple[int, int, int], tuple[int, int, int], RegistrationConfig]]:
+    """Every case by name: native size of fixed and moving image, and the settings."""
+    found = {}
+    for size in SIZES:
+        for name, config in METHODS.items():
+            found[f"{name} {size}"] = (size, size, config)
+    for size in VARIANT_SIZES:
+        for name, config in VARIANTS.items():
+            found[f"vsvf-opt, {name} {size}"] = (size, size, config)
+    found["vsvf-opt small to large"] = (SIZES[2], SIZES[0], METHODS["vsvf-opt"])
+    found["vsvf-opt large to small"] = (SIZES[0], SIZES[2], METHODS["vsvf-opt"])
+    return found
+
+
+def knee_grid(size_ijk: tuple[int, int, int]) -> Grid:
+    """A knee's field of view with ``size_ijk`` voxels."""
+    spacing = tuple(f / n for f, n in zip(FIELD_OF_VIEW_MM, size_ijk, strict=True))
+    return Grid(size_ijk, spacing, tuple(-f / 2 for f in FIELD_OF_VIEW_MM))  # type: ignore[arg-type]
+
+
+def smooth_image(grid: Grid, shift: float) -> Image:
+    """A smooth image as a scanner gives it: 16-bit integers. Made axis by axis, in little memory."""
+    k, j, i = (np.linspace(0, 9, n, dtype=np.float32) + shift for n in grid.shape)
+    array = np.empty(grid.shape, np.int16)
+    for index, depth in enumerate(k):
+        plane = np.sin(j + depth)[:, None] * np.cos(i - 0.5 * depth)[None] + np.sin(j)[:, None] * np.sin(2 * i)[None]
+        array[index] = 500 + 200 * plane
+    return Image(array, grid, f"shift {shift}")
+
+
+# -- one case, in a process of its own ---------------------------------------------------------------
+
+
+def _reset_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_bytes() -> int:
+    """Largest resident memory since the last reset; the kernel's figure behind ``resource.getrusage``."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+class _Stages:
+    """Peak memory, processor time and compared voxels of each stage, noted by wrapping its function."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, dict[str, float]] = {}
+        self.voxels = 0
+
+    def wrap(self, module: Any, name: str, stage: str) -> None:
+        real: Callable[..., Any] = getattr(module, name)
+
+        def measured(*args: Any, **kwargs: Any) -> Any:
+            outer, self.voxels = self.voxels, 0
+            peak, begin = peak_bytes(), time.process_time()
+            _reset_peak()
+            result = real(*args, **kwargs)
+            entry = self.found.setdefault(stage, {"peak": 0.0, "seconds": 0.0, "voxels": 0.0, "outer_peak": 0.0})
+            entry["peak"] = max(entry["peak"], peak_bytes())
+            entry["seconds"] += time.process_time() - begin
+            entry["voxels"] += self.voxels
+            entry["outer_peak"] = max(entry["outer_peak"], peak)
+            self.voxels += outer
+            return result
+
+        setattr(module, name, measured)
+
+
+def run_case(fixed_ijk: tuple[int, int, int], moving_ijk: tuple[int, int, int], config: RegistrationConfig) -> Any:
+    """Memory in bytes and processor seconds of one registration in this process."""
+    from JointRegistrationLib import energy, estimate, inference
+
+    stages = _Stages()
+    stages.wrap(inference, "prepare_pair", "prepare")
+    stages.wrap(estimate, "affine_opt", "affine")
+    stages.wrap(estimate, "vsvf_opt", "deformable")
+    stages.wrap(estimate, "_network", "network")
+    stages.wrap(inference, "finish", "finish")
+    stages.wrap(inference, "similarities", "similarities")
+    compare = energy.Dissimilarity.__call__
+
+    def counted(self: Any, map_ras: Any) -> Any:
+        stages.voxels += self.pair.fixed.numel()
+        return compare(self, map_ras)
+
+    energy.Dissimilarity.__call__ = counted  # type: ignore[method-assign]
+    fixed, moving = smooth_image(knee_grid(fixed_ijk), 0.0), smooth_image(knee_grid(moving_ijk), 0.1)
+    before = peak_bytes()
+    begin = time.process_time()
+    inference.register(fixed, moving, config)
+    seconds = time.process_time() - begin
+    peak = max([peak_bytes(), *(max(stage["peak"], stage["outer_peak"]) for stage in stages.found.values())])
+    return {"before": before, "peak": peak, "seconds": seconds, "stages": stages.found}
+
+
+# -- commands ------------------------------------------------------------------------------------------
+
+
+@click.group()
+def main() -> None:
+    """What a registration takes."""
+
+
+@main.command()
+@click.argument("case")
+def one(case: str) -> None:
+    """Run CASE and print what it took as JSON."""
+    fixed, moving, values = json.loads(case)
+    click.echo(json.dumps(run_case(tuple(fixed), tuple(moving), from_dict(RegistrationConfig, values))))
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--only", default="", help="only cases with this in their name")
+def measure(file: Path, only: str) -> None:
+    """Run all cases and keep what they took in FILE."""
+    done = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    for name, (fixed, moving, config) in cases().items():
+        if only not in name or name in done:
+            continue
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+        command = [sys.executable, __file__, "one", json.dumps([fixed, moving, to_dict(config)])]
+        output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+        done[name] = {"fixed": fixed, "moving": moving, "config": to_dict(config), **json.loads(output)}
+        file.write_text(json.dumps(done, indent=1), encoding="utf-8")
+        click.echo(f"{name}: {done[name]['peak'] / 1e9:.2f} GB, {done[name]['seconds']:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
