@@ -28,9 +28,9 @@ from .preprocess import (
     normalize,
     resample,
     to_tensor,
-    working_grid,
 )
 from .progress import CancelCheck, ProgressCallback, Reporter
+from .resolution import working_grid
 from .result import RegistrationResult
 from .vsvf_opt import LocalMap
 
