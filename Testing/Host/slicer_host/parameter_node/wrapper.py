@@ -1,0 +1,164 @@
+"""``@parameterNodeWrapper``: typed parameters in a scene node, bound to widgets."""
+
+from __future__ import annotations
+
+import typing
+from typing import Any
+
+import vtk
+from PySide6 import QtWidgets
+
+from .annotations import Default, Validator, findFirstAnnotation, splitAnnotations
+from .connectors import Connector, createConnector
+from .serializers import Stored, createSerializer
+
+SlicerParameterNamePropertyName = "SlicerParameterName"
+
+
+def parameterNodeWrapper(kind: type | None = None) -> Any:
+    """Class decorator: each annotated name becomes a property kept in the parameter node."""
+    return _process if kind is None else _process(kind)
+
+
+def isParameterNodeWrapper(kindOrObject: Any) -> bool:
+    return bool(getattr(kindOrObject, "_isParameterNodeWrapper", False))
+
+
+class _Parameter:
+    def __init__(self, name: str, hint: Any, owner: type) -> None:
+        bare, annotations = splitAnnotations(hint)
+        self.name, self.hint = name, hint
+        self.stored: Stored = createSerializer(bare, [a for a in annotations if isinstance(a, Validator)])
+        given = findFirstAnnotation(annotations, Default)
+        self.default = Default(getattr(owner, name, self.stored.defaultValue if given is None else given.value))
+
+
+class _WrapperMethods:
+    """What every wrapped class offers."""
+
+    allParameters: dict[str, _Parameter]
+
+    def _start(self, parameterNode: Any, prefix: str | None = None) -> None:
+        self.parameterNode = parameterNode
+        self._prefix = prefix or ""
+        self._guis: dict[int, dict[str, Connector]] = {}
+        self._nextTag, self._updatingGui = 0, False
+        for parameter in self.allParameters.values():
+            if not parameter.stored.isIn(parameterNode, self._prefix + parameter.name):
+                parameter.stored.write(parameterNode, self._prefix + parameter.name, parameter.default.value)
+
+    def _read(self, name: str) -> Any:
+        return self.allParameters[name].stored.read(self.parameterNode, self._prefix + name)
+
+    def _write(self, name: str, value: Any) -> None:
+        changing = self.parameterNode.StartModify()
+        try:
+            self.allParameters[name].stored.write(self.parameterNode, self._prefix + name, value)
+        finally:
+            self.parameterNode.EndModify(changing)
+
+    def _split(self, name: str) -> tuple[str, str | None]:
+        top, _, rest = name.partition(".")
+        if top not in self.allParameters:
+            raise ValueError(f"Cannot find a param with the given name: {top}; there are {list(self.allParameters)}")
+        return top, rest or None
+
+    def default(self, name: str) -> Default:
+        return self.allParameters[self._split(name)[0]].default
+
+    def isCached(self, name: str) -> bool:
+        return not hasattr(self.allParameters[self._split(name)[0]].stored, "members")
+
+    def dataType(self, name: str) -> Any:
+        top, rest = self._split(name)
+        hint = self.allParameters[top].hint
+        return hint if rest is None else splitAnnotations(hint)[0].dataType(rest)
+
+    def getValue(self, name: str) -> Any:
+        top, rest = self._split(name)
+        return self._read(top) if rest is None else self._read(top).getValue(rest)
+
+    def setValue(self, name: str, value: Any) -> None:
+        top, rest = self._split(name)
+        if rest is None:
+            self._write(top, value)
+        else:
+            self._read(top).setValue(rest, value)
+
+    def connectGui(self, gui: Any) -> int:
+        """Bind the widgets that carry the property SlicerParameterName; returns a tag for disconnectGui."""
+        widgets = gui.findChildren(QtWidgets.QWidget) if hasattr(gui, "findChildren") else vars(gui).values()
+        named = {w.property(SlicerParameterNamePropertyName): w for w in widgets if hasattr(w, "property")}
+        return self.connectParametersToGui({name: widget for name, widget in named.items() if name})
+
+    def connectParametersToGui(self, mapping: dict[str, Any]) -> int:
+        connectors = {
+            name: target if isinstance(target, Connector) else createConnector(target, self.dataType(name))
+            for name, target in mapping.items()
+        }
+        tag, self._nextTag = self._nextTag, self._nextTag + 1
+        self._guis[tag] = connectors
+        for name, connector in connectors.items():
+            connector.write(self.getValue(name))
+            connector.onChanged(self._fromGui(name, connector))
+        self.parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._toGui())
+        return tag
+
+    def disconnectGui(self, tag: int) -> None:
+        for connector in self._guis.pop(tag, {}).values():
+            connector.onChanged(None)
+
+    def _fromGui(self, name: str, connector: Connector) -> Any:
+        def changed() -> None:
+            if not self._updatingGui:
+                self.setValue(name, connector.read())
+
+        return changed
+
+    def _toGui(self) -> None:
+        if self._updatingGui:
+            return
+        self._updatingGui = True
+        changing = self.parameterNode.StartModify()
+        try:
+            for connectors in self._guis.values():
+                for name, connector in connectors.items():
+                    connector.write(self.getValue(name))
+        finally:
+            self._updatingGui = False
+            self.parameterNode.EndModify(changing)
+
+    def StartModify(self) -> int:
+        return self.parameterNode.StartModify()
+
+    def EndModify(self, wasModifying: int) -> int:
+        return self.parameterNode.EndModify(wasModifying)
+
+    def AddObserver(self, event: Any, callback: Any, priority: float = 0.0) -> int:
+        return self.parameterNode.AddObserver(event, callback, priority)
+
+    def RemoveObserver(self, tag: int) -> None:
+        self.parameterNode.RemoveObserver(tag)
+
+    def Modified(self) -> None:
+        self.parameterNode.Modified()
+
+
+def _process(kind: type) -> type:
+    hints = typing.get_type_hints(kind, include_extras=True)
+    offered = {name: method for name, method in vars(_WrapperMethods).items() if not name.startswith("__")}
+    for name in hints:
+        if name in offered or name in ("parameterNode", "allParameters"):
+            raise ValueError(f"Cannot use reserved name '{name}' in a parameterNodeWrapper")
+    kind.allParameters = {name: _Parameter(name, hint, kind) for name, hint in hints.items()}
+    for name, method in offered.items():
+        setattr(kind, name, method)
+    kind.__init__ = _WrapperMethods._start
+    kind._isParameterNodeWrapper = True
+    for name in hints:
+        setattr(kind, name, _property(name))
+    return kind
+
+
+def _property(name: str) -> property:
+    return property(lambda self: self._read(name), lambda self, value: self._write(name, value))

@@ -1,0 +1,90 @@
+"""What the application adds to the ``slicer`` package of the slicer-core wheel, and its removal."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+import slicer
+import slicer.util
+
+from . import ctk_module, parameter_node, scripted_module
+from .modules import qSlicerScriptedLoadableModule, qSlicerScriptedLoadableModuleWidget
+from .qt_module import makeQtModule
+from .widgets.node_combo_box import qMRMLNodeComboBox
+from .widgets.scene_widgets import qMRMLWidget
+from .widgets.sliders import qMRMLSliderWidget
+
+WIDGETS = (qMRMLNodeComboBox, qMRMLSliderWidget, qMRMLWidget)
+_MISSING = object()
+
+
+@functools.cache
+def _modules() -> dict[str, types.ModuleType]:
+    """Made once, so that what an imported file has got from them stays good for the next host."""
+    custom = {kind.__name__: kind for kind in (*ctk_module.WIDGETS, *WIDGETS)}
+    return {
+        "qt": makeQtModule(custom),
+        "ctk": ctk_module.makeCtkModule(),
+        "slicer.i18n": _makeTranslation(),
+        "slicer.ScriptedLoadableModule": scripted_module.makeModule(),
+        "slicer.parameterNodeWrapper": parameter_node.makeModule(),
+    }
+
+
+def install(host: Any) -> Callable[[], None]:
+    """Add everything; returns what takes it away again."""
+    modules = _modules()
+    undo = [_replaceItem(sys.modules, name, module) for name, module in modules.items()]
+    additions: dict[str, Any] = {
+        "app": host.app,
+        "mrmlScene": host.scene,
+        "modules": types.SimpleNamespace(),
+        "moduleNames": types.SimpleNamespace(),
+        "selfTests": {},
+        **{name.partition(".")[2]: module for name, module in modules.items() if "." in name},
+        "qSlicerScriptedLoadableModule": qSlicerScriptedLoadableModule,
+        "qSlicerScriptedLoadableModuleWidget": qSlicerScriptedLoadableModuleWidget,
+        **{kind.__name__: kind for kind in WIDGETS},
+    }
+    undo += [_replaceAttribute(slicer, name, value) for name, value in additions.items()]
+    undo.append(_replaceAttribute(slicer.util, "pip_install", _recorder(host)))
+    path = list(sys.path)
+    undo.append(lambda: sys.path.__setitem__(slice(None), path))
+
+    def uninstall() -> None:
+        for step in reversed(undo):
+            step()
+
+    return uninstall
+
+
+def _recorder(host: Any) -> Callable[..., None]:
+    def pip_install(requirements: str | list[str], **_named: Any) -> None:
+        """Note what would be installed."""
+        host.installed.extend(requirements.split() if isinstance(requirements, str) else requirements)
+
+    return pip_install
+
+
+def _makeTranslation() -> types.ModuleType:
+    """No language is loaded: texts come back as they are."""
+    module = types.ModuleType("slicer.i18n")
+    module.tr = lambda text: text
+    module.translate = lambda context, text: text
+    return module
+
+
+def _replaceItem(owner: dict[str, Any], name: str, value: Any) -> Callable[[], None]:
+    before = owner.get(name, _MISSING)
+    owner[name] = value
+    return lambda: owner.pop(name, None) if before is _MISSING else owner.__setitem__(name, before)
+
+
+def _replaceAttribute(owner: Any, name: str, value: Any) -> Callable[[], None]:
+    before = vars(owner).get(name, _MISSING)
+    setattr(owner, name, value)
+    return lambda: delattr(owner, name) if before is _MISSING else setattr(owner, name, before)
