@@ -21,7 +21,7 @@ PANEL = ROOT / "JointRegistration" / "JointRegistrationPanel"
 SLICER = {"slicer", "vtk", "vtkmodules", "qt", "ctk", "PythonQt"}
 QT = {"qt", "ctk", "PythonQt"}
 UPPER_LAYERS = {"JointRegistration", "JointRegistrationMRML", "JointRegistrationViews", "JointRegistrationPanel"}
-TORCH_FREE = ("__init__", "config", "errors", "geometry", "image", "resolution", "result")
+TORCH_FREE = ("__init__", "config", "errors", "geometry", "image", "plan", "resolution", "result")
 EVERYWHERE_IN_LIBRARY = {"numpy", "torch", "safetensors", "JointRegistrationLib"}
 #: Which parts of the library, a folder or a file, may import a package that the others may not.
 ONLY_IN = {

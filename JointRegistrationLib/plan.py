@@ -1,0 +1,243 @@
+"""What a run will take, before it starts: memory, and about how long.
+
+The numbers are fitted to runs that ``Testing/Benchmarks/measure_plan.py`` measured; its ``fit`` prints the
+tables below. This module imports no PyTorch, so that a panel can show a plan before PyTorch is installed.
+
+Memory is the largest resident memory of the process that registers, on the CPU. Time is modelled as work, in
+seconds of one core of the machine where it was measured; :func:`calibrated` brings it to another machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .config import AffineConfig, LddmmConfig, RegistrationConfig, VsvfConfig
+from .errors import ResourceError
+from .geometry import Grid
+from .resolution import shrunk_grid, working_grid
+
+#: Below this many working voxels a knee's cartilage is no longer resolved.
+MIN_WORKING_VOXELS = 100_000
+
+#: Voxels of a piece in which native grids are worked through, see :mod:`.finish`.
+_SLAB_VOXELS = 2_000_000
+_NATIVE_GRID_NOTE = "Most memory is for the results on the images' own grids: cropping the volumes saves most."
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will take.
+
+    Args:
+        seconds: about how long; None where nothing is known of the device's speed yet, see :func:`calibrated`.
+        memory_bytes: largest resident memory of the registering process.
+        working_voxels: of the fixed image's working grid, on which the images are compared.
+        notes: sentences for the user.
+        work: the same run in seconds of one core of the machine where the model was measured.
+    """
+
+    seconds: float | None
+    memory_bytes: int
+    working_voxels: int
+    notes: tuple[str, ...] = ()
+    work: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Size:
+    """What memory and time depend on: voxels of the native and working grids, and of the finest level."""
+
+    fixed: int
+    moving: int
+    working: int
+    working_moving: int
+    finest: int
+
+    @property
+    def slab(self) -> int:
+        return min(self.fixed, _SLAB_VOXELS) + min(self.moving, _SLAB_VOXELS)
+
+
+def estimate_plan(
+    fixed_grid: Grid, moving_grid: Grid, config: RegistrationConfig, device: str = "cpu", threads: int = 1
+) -> Plan:
+    """What registering two images will take.
+
+    Args:
+        fixed_grid, moving_grid: the images' native grids.
+        config: method and settings.
+        device: ``"cpu"`` or another one; for others the time is not known before a first run.
+        threads: computing threads on the CPU.
+    """
+    size = _size(fixed_grid, moving_grid, config)
+    stages = {stage: _stage_bytes(stage, size) for stage in _stages(config)}
+    largest = max(stages, key=lambda stage: stages[stage])
+    work = _work(fixed_grid, size, config)
+    return Plan(
+        seconds=work * _thread_factor(threads) if device == "cpu" else None,
+        memory_bytes=round(stages[largest]),
+        working_voxels=size.working,
+        notes=(_NATIVE_GRID_NOTE,) if largest == "finish" and size.fixed > _SLAB_VOXELS else (),
+        work=work,
+    )
+
+
+def calibrated(plan: Plan, last_seconds: float, last_plan: Plan) -> Plan:
+    """``plan`` with its time corrected by what a run of ``last_plan`` took on this machine and device."""
+    if last_seconds <= 0 or last_plan.work <= 0:
+        return plan
+    return dataclasses.replace(plan, seconds=plan.work * last_seconds / last_plan.work)
+
+
+def low_memory(
+    config: RegistrationConfig, grids: tuple[Grid, Grid], available_bytes: int, device: str = "cpu"
+) -> RegistrationConfig:
+    """``config`` with the finest working resolution that fits into ``available_bytes``.
+
+    Args:
+        config: method and settings; returned as it is if it fits.
+        grids: native grids of the fixed and the moving image.
+        available_bytes: free memory.
+        device: as in :func:`estimate_plan`.
+
+    Raises:
+        ResourceError: if no working resolution fits.
+    """
+
+    def needed(candidate: RegistrationConfig) -> int:
+        return estimate_plan(*grids, candidate, device).memory_bytes
+
+    if needed(config) <= available_bytes:
+        return config
+    high = estimate_plan(*grids, config, device).working_voxels
+    low = min(MIN_WORKING_VOXELS, high)
+    if needed(_with_voxels(config, low)) > available_bytes:
+        raise ResourceError(
+            f"about {needed(_with_voxels(config, low)) / 1e9:.1f} GB are needed even at the coarsest working resolution, "
+            f"but {available_bytes / 1e9:.1f} GB are free; crop the volumes, or close other programs"
+        )
+    while high - low > 0.01 * high:
+        middle = (low + high) // 2
+        low, high = (middle, high) if needed(_with_voxels(config, middle)) <= available_bytes else (low, middle)
+    return _with_voxels(config, low)
+
+
+def _with_voxels(config: RegistrationConfig, voxels: int) -> RegistrationConfig:
+    return dataclasses.replace(
+        config, preprocess=dataclasses.replace(config.preprocess, max_working_voxels=max(voxels, 1000))
+    )
+
+
+# -- which stages, on which lattices ------------------------------------------------------------------
+
+
+def _stages(config: RegistrationConfig) -> list[str]:
+    """The stages of a run whose memory is modelled."""
+    return ["prepare", *_main_stages(config), "finish"]
+
+
+def _main_stages(config: RegistrationConfig) -> list[str]:
+    network = config.network
+    return {
+        "affine-opt": ["affine"],
+        "vsvf-opt": ["affine", "deformable"],
+        "lddmm-opt": ["affine", "geodesic"],
+        "avsm-affine": ["network"],
+        "avsm": ["network", "deformable"] if network.refine else ["network"],
+    }[config.method]
+
+
+def _deformable(config: RegistrationConfig) -> VsvfConfig | LddmmConfig | None:
+    """The settings of the method's deformable optimisation, if it has one."""
+    if config.method == "vsvf-opt":
+        return config.vsvf
+    if config.method == "lddmm-opt":
+        return config.lddmm
+    if config.method == "avsm" and config.network.refine:
+        return dataclasses.replace(config.vsvf, iterations=config.network.refine, levels=config.vsvf.levels[-2:])
+    return None
+
+
+def _size(fixed: Grid, moving: Grid, config: RegistrationConfig) -> _Size:
+    bound = config.preprocess.max_working_voxels
+    working = working_grid(fixed, bound)
+    settings = _deformable(config)
+    finest = 1 if settings is None else settings.levels[-1]
+    return _Size(
+        fixed.num_voxels,
+        moving.num_voxels,
+        working.num_voxels,
+        working_grid(moving, bound).num_voxels,
+        shrunk_grid(working, finest).num_voxels,
+    )
+
+
+# -- memory ---------------------------------------------------------------------------------------------
+
+#: Bytes: of the process itself, then a native voxel of the fixed and of the moving image, a working voxel of
+#: either image, a voxel of the finest level, and a voxel of a slab.
+_BYTES = {
+    "prepare": (2.4e8, 9, 9, 4, 0, 0),
+    "affine": (3.3e8, 4, 4, 20, 0, 0),
+    "network": (3.7e8, 4, 4, 20, 0, 0),
+    "deformable": (3.8e8, 4, 4, 0, 200, 0),
+    "geodesic": (3.8e8, 4, 4, 0, 300, 0),
+    "finish": (4.5e8, 26, 26, 10, 0, 30),
+}
+
+
+def _stage_bytes(stage: str, size: _Size) -> float:
+    base, fixed, moving, working, finest, slab = _BYTES[stage]
+    return (
+        base
+        + fixed * size.fixed
+        + moving * size.moving
+        + working * (size.working + size.working_moving)
+        + finest * size.finest
+        + slab * size.slab
+    )
+
+
+# -- time -----------------------------------------------------------------------------------------------
+
+#: Seconds of one core: a run's start, a native voxel of either image, a working voxel, the networks.
+_START_S, _NATIVE_S, _WORKING_S, _NETWORK_S = 0.2, 3.5e-7, 1.0e-7, 1.2
+#: Seconds of one evaluation of the energy: at least, and a voxel.
+_EVALUATION_S = {"affine": (0.03, 1.5e-7), "deformable": (0.03, 3.5e-7), "geodesic": (0.05, 9e-7)}
+#: Evaluations an iteration, and the share of the iterations that are run before the gain is too small.
+_EVALUATIONS, _SHARE_RUN = 1.25, 0.7
+#: Share of the work that more threads make faster.
+_PARALLEL = 0.8
+
+
+def _thread_factor(threads: int) -> float:
+    return 1 - _PARALLEL + _PARALLEL / max(threads, 1)
+
+
+def _work(fixed: Grid, size: _Size, config: RegistrationConfig) -> float:
+    working = working_grid(fixed, config.preprocess.max_working_voxels)
+    seconds = _START_S + _NATIVE_S * (size.fixed + size.moving) + _WORKING_S * (size.working + size.working_moving)
+    if "network" in _main_stages(config):
+        seconds += _NETWORK_S
+    else:
+        seconds += _affine_work(working, config.affine)
+    settings = _deformable(config)
+    if settings is not None:
+        stage = "geodesic" if config.method == "lddmm-opt" else "deformable"
+        seconds += _evaluations_work(working, stage, settings.levels, settings.iterations)
+    return seconds
+
+
+def _affine_work(working: Grid, config: AffineConfig) -> float:
+    """The coarsest level is run from three starts, where none is chosen."""
+    starts = 3 if config.initialization == "auto" else 1
+    levels = (*config.levels[:1] * starts, *config.levels[1:])
+    return _evaluations_work(working, "affine", levels, config.iterations)
+
+
+def _evaluations_work(working: Grid, stage: str, levels: Sequence[int], iterations: int) -> float:
+    least, voxel = _EVALUATION_S[stage]
+    count = _EVALUATIONS * _SHARE_RUN * iterations + 2
+    return sum(count * (least + voxel * shrunk_grid(working, level).num_voxels) for level in levels)
