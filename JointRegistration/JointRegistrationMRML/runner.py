@@ -1,29 +1,59 @@
-"""What runs a registration: a protocol, and the form that runs it in this process."""
+"""What runs a registration: a protocol, and its two forms, in this process and in a worker process."""
 
 from __future__ import annotations
 
+import atexit
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from JointRegistrationLib.config import RegistrationConfig
+from JointRegistrationLib.errors import JointRegistrationError, RegistrationCancelled
 from JointRegistrationLib.image import Image, LandmarkPairs
 from JointRegistrationLib.result import RegistrationResult
+from JointRegistrationLib.worker.client import Client
+from JointRegistrationLib.worker.exchange import (
+    Job,
+    new_folder,
+    read_result,
+    remove_folder,
+    write_job,
+)
+from JointRegistrationLib.worker.messages import Progress as ProgressMessage
+from JointRegistrationLib.worker.messages import Ready
+from JointRegistrationLib.worker.process import SubprocessTransport, WorkerCommand
 
 #: Called with the stage, the overall fraction done (0..1), and the loss or None.
 Progress = Callable[[str, float, "float | None"], None]
 CancelCheck = Callable[[], bool]
 
+_log = logging.getLogger(__name__)
+
+#: How long to wait for the worker before asking again whether the run is cancelled.
+_POLL_S = 0.05
+
 
 @dataclass(frozen=True)
 class RegistrationInputs:
-    """What a registration needs, in world coordinates and without any node."""
+    """What a registration needs, in world coordinates and without any node.
+
+    ``initialAffineRas`` is 4x4 and takes fixed RAS points to moving ones; landmarks go before it.
+    """
 
     fixed: Image
     moving: Image
     fixedMask: Image | None = None
     movingMask: Image | None = None
     landmarks: LandmarkPairs | None = None
+    initialAffineRas: Any = None
+
+    def job(self, config: RegistrationConfig) -> Job:
+        """The same as what the worker process takes."""
+        return Job(
+            self.fixed, self.moving, config, self.fixedMask, self.movingMask, self.landmarks, self.initialAffineRas
+        )
 
 
 class Runner(Protocol):
@@ -58,4 +88,85 @@ def runInProcess(
         fixed_mask=inputs.fixedMask,
         moving_mask=inputs.movingMask,
         landmarks=inputs.landmarks,
+        initial_affine_ras=inputs.initialAffineRas,
     )
+
+
+class WorkerRunner:
+    """A :class:`Runner` that waits for a worker process, which it starts once and keeps.
+
+    Args:
+        command: how to start the worker; None for the project's own.
+    """
+
+    def __init__(self, command: WorkerCommand | None = None) -> None:
+        self._transport = SubprocessTransport(command)
+        self._client = Client(self._transport, _Run(None))
+        atexit.register(self.close)
+
+    def __call__(
+        self,
+        inputs: RegistrationInputs,
+        config: RegistrationConfig,
+        progress: Progress | None = None,
+        cancelled: CancelCheck | None = None,
+    ) -> RegistrationResult:
+        """Register in the worker; raises what ``inference.register`` raises, and ResourceError if it dies."""
+        job = inputs.job(config)
+        folder = new_folder(job.exchange_bytes)
+        try:
+            write_job(folder, job)
+            self._wait(folder, _Run(progress), cancelled)
+            return read_result(folder)
+        finally:
+            remove_folder(folder)
+
+    def close(self) -> None:
+        """End the worker; the next run starts another."""
+        self._client.close()
+
+    def _wait(self, folder: Path, run: _Run, cancelled: CancelCheck | None) -> None:
+        self._transport.deliver(self._client)  # the worker may have died since the last run
+        self._client.submit(folder, run)
+        try:
+            while not run.over:
+                if cancelled is not None and cancelled():
+                    self._client.cancel()
+                self._transport.deliver(self._client, _POLL_S)
+        except BaseException:  # Ctrl-C, or an error in ``progress``: the worker must not go on alone
+            self.close()
+            raise
+        if run.error is not None:
+            raise run.error
+
+
+class _Run:
+    """Listens to one run, and keeps its end."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self.over = False
+        self.error: JointRegistrationError | None = None
+
+    def onProgress(self, progress: ProgressMessage) -> None:
+        if self._progress is not None:
+            self._progress(progress.stage, progress.fraction, progress.loss)
+
+    def onDone(self, folder: Path) -> None:
+        self.over = True
+
+    def onFailed(self, error: JointRegistrationError) -> None:
+        self.over, self.error = True, error
+
+    def onCancelled(self) -> None:
+        self.onFailed(RegistrationCancelled("the registration was cancelled; nothing was changed"))
+
+    def onReady(self, ready: Ready) -> None:
+        """Runs wait for it by themselves."""
+
+    def onLog(self, text: str) -> None:
+        _log.info(text)
+
+
+#: The form for scripts in Slicer's console: PyTorch stays out of Slicer, and the worker stays warm.
+runInWorker = WorkerRunner()

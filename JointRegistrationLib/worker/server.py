@@ -22,7 +22,7 @@ from ..errors import JointRegistrationError, OutOfMemory, RegistrationCancelled
 from ..progress import CancelCheck, ProgressCallback
 from ..result import RegistrationResult
 from . import backend
-from .exchange import Job, read_job, remove_folder, write_result
+from .exchange import Job, read_job, remove_folder, remove_stale_folders, write_result
 from .memory_plans import memory_plans
 from .messages import (
     Cancel,
@@ -65,6 +65,7 @@ def serve(
     output = _Output(_take_stdout())
     requests = _Requests(sys.stdin.buffer)
     threading.Thread(target=_watch_parent, args=(requests,), daemon=True).start()
+    remove_stale_folders()
     try:
         ready = make_ready()
     except Exception as error:  # noqa: BLE001 whatever it is, its cause must be told

@@ -1,0 +1,239 @@
+"""One registration of a scene's nodes in the worker process, without waiting for it.
+
+The caller keeps its event loop: it calls :meth:`RegistrationJob.prepareStep` from a timer until that
+returns False, and from then on hands the worker's output to the client, as for any run. Nothing is added
+to the scene before the end, and then all or nothing.
+
+Example::
+
+    job = RegistrationJob(scene, InputNodes(fixed, moving), config, options, reuse, client, listener)
+    job.start()
+    while job.prepareStep():
+        ...  # one turn of the event loop
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import slicer
+import vtk
+
+from JointRegistrationLib.config import RegistrationConfig
+from JointRegistrationLib.errors import JointRegistrationError, OutOfMemory
+from JointRegistrationLib.worker.client import Client, State
+from JointRegistrationLib.worker.exchange import job_steps, new_folder, read_result, remove_folder
+from JointRegistrationLib.worker.messages import Progress
+
+from .logic import readInputs
+from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, checkOutputs, publishResult
+
+_log = logging.getLogger(__name__)
+
+#: Share of the progress at which the images are with the worker, and at which its result is there.
+_PREPARED, _RETURNED = 0.02, 0.95
+
+CANCELLED = "The registration was cancelled. The scene is as it was."
+
+
+class JobState(enum.Enum):
+    """What a job is at; the last three are its ends."""
+
+    NEW = "new"
+    PREPARING = "preparing"
+    RUNNING = "running"
+    PUBLISHING = "publishing"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class JobListener(Protocol):
+    """Told of one job: progress any number of times, then one of the three ends."""
+
+    def onProgress(self, stage: str, fraction: float, secondsLeft: float | None) -> None:
+        """``fraction`` is 0..1 of the whole; ``secondsLeft`` None while that is not known."""
+        ...
+
+    def onFinished(self, outputs: RegistrationOutputs) -> None:
+        """The results are in the scene."""
+        ...
+
+    def onFailed(self, error: JointRegistrationError) -> None:
+        """The scene is as it was; the error says what to do."""
+        ...
+
+    def onCancelled(self, message: str) -> None:
+        """The scene is as it was, apart from what its user removed; ``message`` says why the job ended."""
+        ...
+
+
+class RegistrationJob:
+    """One run, from nodes to nodes. Everything is called from one thread, that of the scene.
+
+    Args:
+        scene: MRML scene that holds the nodes. While the job runs, it ends as cancelled if one of its
+            nodes is removed or the scene is closed.
+        nodes: the run's input nodes.
+        config: method and settings.
+        options: which results are wanted.
+        reuse: nodes to be given results instead of new ones.
+        client: the worker.
+        listener: told how the job goes.
+    """
+
+    def __init__(
+        self,
+        scene: Any,
+        nodes: InputNodes,
+        config: RegistrationConfig,
+        options: OutputOptions,
+        reuse: OutputNodes,
+        client: Client,
+        listener: JobListener,
+    ) -> None:
+        self._scene, self._nodes, self._config = scene, nodes, config
+        self._options, self._reuse = options, reuse
+        self._client, self._listener = client, listener
+        self._state = JobState.NEW
+        self._steps: Iterator[float] = iter(())
+        self._folder: Path | None = None
+        self._observers: list[int] = []
+        self._why: str | None = None
+
+    @property
+    def state(self) -> JobState:
+        """What the job is at."""
+        return self._state
+
+    @property
+    def active(self) -> bool:
+        """Whether the job has begun and not ended."""
+        return self._state in (JobState.PREPARING, JobState.RUNNING, JobState.PUBLISHING)
+
+    def start(self) -> None:
+        """Check the nodes, read them, and warm the worker up; :meth:`prepareStep` goes on from there.
+
+        Raises:
+            InputError: a node cannot be used; the message names it. Nothing was run.
+            ResourceError: there is no room for the images on disk.
+        """
+        checkOutputs(self._scene, self._nodes, self._reuse)
+        job = readInputs(self._nodes, self._reuse).job(self._config)
+        self._folder = new_folder(job.exchange_bytes)
+        self._steps = job_steps(self._folder, job)
+        self._state = JobState.PREPARING
+        self._observe()
+        self._client.start()
+
+    def prepareStep(self) -> bool:
+        """Hand the next few megabytes to the worker, and after the last ones start it.
+
+        Returns:
+            Whether to call it again. False also when the job has ended meanwhile.
+        """
+        if self._state is not JobState.PREPARING:
+            return False
+        try:
+            self._progress("preparing", _PREPARED * next(self._steps), None)
+        except StopIteration:
+            self._submit()
+        except JointRegistrationError as error:
+            self._fail(error)
+        return self._state is JobState.PREPARING
+
+    def cancel(self, message: str = CANCELLED) -> None:
+        """End the job: ``listener.onCancelled(message)`` follows, at the latest with the client's patience."""
+        if self._state is JobState.PREPARING:
+            self._end(JobState.CANCELLED)
+            self._listener.onCancelled(message)
+        elif self._state is JobState.RUNNING and self._why is None:  # a closed scene removes its nodes too
+            self._why = message
+            self._client.cancel()
+
+    # -- told by the client -------------------------------------------------------------------------------
+
+    def onProgress(self, progress: Progress) -> None:
+        """The worker's progress, as part of the job's."""
+        fraction = _PREPARED + (_RETURNED - _PREPARED) * progress.fraction
+        self._progress(progress.stage, fraction, progress.seconds_left)
+
+    def onDone(self, folder: Path) -> None:
+        """The worker has written its result: put it into the scene."""
+        self._state = JobState.PUBLISHING
+        self._progress("adding the results", _RETURNED, 0.0)
+        try:
+            outputs = publishResult(self._scene, self._nodes, read_result(folder), self._options, self._reuse)
+        except JointRegistrationError as error:
+            self._fail(error)
+        except MemoryError:
+            self._fail(OutOfMemory("memory ran out while the results were added; close other programs or volumes"))
+        except Exception as error:  # noqa: BLE001 a slot must not raise; the scene has been restored
+            _log.exception("the results could not be added to the scene")
+            self._fail(JointRegistrationError(f"the results could not be added to the scene: {error}; see the log"))
+        else:
+            self._end(JobState.FINISHED)
+            self._listener.onFinished(outputs)
+
+    def onFailed(self, error: JointRegistrationError) -> None:
+        """The worker failed, or died."""
+        self._fail(error)
+
+    def onCancelled(self) -> None:
+        """The worker has ended the run."""
+        self._end(JobState.CANCELLED)
+        self._listener.onCancelled(self._why or CANCELLED)
+
+    # -- inside -------------------------------------------------------------------------------------------
+
+    def _submit(self) -> None:
+        self._state = JobState.RUNNING
+        if self._client.state is not State.READY:
+            self._progress("starting the registration process", _PREPARED, None)
+        assert self._folder is not None
+        try:
+            self._client.submit(self._folder, self)
+        except JointRegistrationError as error:
+            self._fail(error)
+
+    def _progress(self, stage: str, fraction: float, secondsLeft: float | None) -> None:
+        self._listener.onProgress(stage, fraction, secondsLeft)
+
+    def _fail(self, error: JointRegistrationError) -> None:
+        self._end(JobState.FAILED)
+        self._listener.onFailed(error)
+
+    def _end(self, state: JobState) -> None:
+        self._state = state
+        self._steps = iter(())
+        for observer in self._observers:
+            self._scene.RemoveObserver(observer)
+        self._observers = []
+        if self._folder is not None:
+            remove_folder(self._folder)
+
+    # -- the scene under the job ----------------------------------------------------------------------------
+
+    def _observe(self) -> None:
+        scene = slicer.vtkMRMLScene
+        self._observers = [
+            self._scene.AddObserver(scene.NodeAboutToBeRemovedEvent, self._onNodeRemoved),
+            self._scene.AddObserver(scene.StartCloseEvent, self._onSceneClosed),
+        ]
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onNodeRemoved(self, caller: Any, event: str, node: Any) -> None:
+        if any(node is own for own in self._ownNodes()):
+            self.cancel(f"{node.GetName()} was removed from the scene, so the registration was cancelled.")
+
+    def _onSceneClosed(self, caller: Any, event: str) -> None:
+        self.cancel("The scene was closed, so the registration was cancelled.")
+
+    def _ownNodes(self) -> list[Any]:
+        owners = (self._nodes, self._reuse)
+        return [node for owner in owners for entry in fields(owner) if (node := getattr(owner, entry.name)) is not None]

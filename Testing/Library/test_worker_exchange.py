@@ -1,0 +1,166 @@
+"""A job's folder: exact both ways, written in small steps, whole or not at all, and never left behind."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from stub_worker import identity_result
+from worker_cases import GRID, job_folder, small_job
+
+from JointRegistrationLib.config import AffineConfig, RegistrationConfig
+from JointRegistrationLib.errors import FileError, ResourceError
+from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.image import Image, LandmarkPairs
+from JointRegistrationLib.worker import exchange
+from JointRegistrationLib.worker.exchange import (
+    STEP_BYTES,
+    Job,
+    job_steps,
+    new_folder,
+    read_job,
+    read_result,
+    remove_folder,
+    remove_stale_folders,
+    write_job,
+    write_result,
+)
+
+
+def _assert_equal_images(first: Image | None, second: Image | None) -> None:
+    if first is None or second is None:
+        assert first is second
+        return
+    np.testing.assert_array_equal(first.array, second.array)
+    assert first.array.dtype == second.array.dtype
+    assert (first.grid, first.name) == (second.grid, second.name)
+
+
+def test_everything_of_a_job_comes_back(tmp_path):
+    other = Grid((6, 7, 9), (0.3, 0.7, 1.1), (1 / 3, 2.0, -5.5), ((0, 0, 1), (-1, 0, 0), (0, 1, 0)))
+    moving = np.asfortranarray(np.random.default_rng(1).normal(size=other.shape))[:, ::-1]
+    job = dataclasses.replace(
+        small_job("knee ü"),
+        moving=Image(moving, other, "moving"),
+        config=RegistrationConfig(method="affine-opt", affine=AffineConfig(levels=(2, 1))),
+        fixed_mask=Image(np.ones(GRID.shape, bool), GRID, "mask"),
+        moving_mask=Image(np.ones(other.shape, np.uint8), other, "other mask"),
+        landmarks=LandmarkPairs(np.eye(3), 1 / 3 * np.ones((3, 3)), ("a", "b", "c")),
+        initial_affine_ras=np.diag([1.1, 1.0, 1 / 3, 1.0]),
+    )
+    write_job(tmp_path, job)
+    back = read_job(tmp_path)
+    for name in ("fixed", "moving", "fixed_mask", "moving_mask"):
+        _assert_equal_images(getattr(back, name), getattr(job, name))
+    assert back.config == job.config
+    np.testing.assert_array_equal(back.landmarks.fixed_ras, job.landmarks.fixed_ras)
+    np.testing.assert_array_equal(back.landmarks.moving_ras, job.landmarks.moving_ras)
+    assert back.landmarks.names == ("a", "b", "c")
+    np.testing.assert_array_equal(back.initial_affine_ras, job.initial_affine_ras)
+
+
+def test_what_a_job_does_not_have_stays_absent(tmp_path):
+    write_job(tmp_path, small_job())
+    back = read_job(tmp_path)
+    assert (back.fixed_mask, back.moving_mask, back.landmarks, back.initial_affine_ras) == (None,) * 4
+
+
+def test_everything_of_a_result_comes_back_and_is_private(tmp_path):
+    result = identity_result(small_job())
+    result.displacement_field_mm[...] = np.random.default_rng(2).normal(size=result.displacement_field_mm.shape)
+    result = dataclasses.replace(result, similarity_before=float("nan"), notes=("one", "two"))
+    write_result(tmp_path, result)
+    back = read_result(tmp_path)
+    for field in dataclasses.fields(result):
+        np.testing.assert_equal(getattr(back, field.name), getattr(result, field.name), err_msg=field.name)
+    back.warped[...] = 7  # a reader may write to its copy
+    assert read_result(tmp_path).warped.max() != 7
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps files that are in use")
+def test_result_outlives_its_folder(tmp_path):
+    folder = new_folder(0, (tmp_path,))
+    write_result(folder, identity_result(small_job()))
+    back = read_result(folder)
+    remove_folder(folder)
+    assert not folder.exists()
+    assert back.jacobian_determinant.sum() == GRID.num_voxels
+
+
+def test_job_is_written_in_small_steps_and_read_at_once(tmp_path):
+    grid = Grid((256, 256, 120))
+    image = Image(np.ones(grid.shape, np.float32), grid)
+    shares = []
+    sizes = [0]
+    for share in job_steps(tmp_path, Job(image, image, RegistrationConfig())):
+        shares.append(share)
+        sizes.append(sum(path.stat().st_size for path in tmp_path.iterdir()))
+    assert shares == sorted(shares) and shares[-1] == 1.0
+    assert max(np.diff(sizes)) < STEP_BYTES + 2**16
+    begin = time.perf_counter()
+    read_job(tmp_path)
+    assert time.perf_counter() - begin < 0.1
+
+
+def test_incomplete_job_and_result_are_refused(tmp_path):
+    steps = job_steps(tmp_path, small_job())
+    next(steps)
+    with pytest.raises(FileError, match="no complete job"):
+        read_job(tmp_path)
+    with pytest.raises(FileError, match="no complete result"):
+        read_result(tmp_path)
+
+
+def test_result_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    def full(path, *args, **kwargs):
+        if "warped" in Path(path).name:
+            raise OSError(28, "No space left on device")
+        real(path, *args, **kwargs)
+
+    real = np.save
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(ResourceError, match="No space left on device"):
+        write_result(tmp_path, identity_result(small_job()))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_job_for_a_folder_that_is_gone_is_an_error_to_act_on(tmp_path):
+    with pytest.raises(ResourceError, match="cannot be written"):
+        write_job(tmp_path / "gone", small_job())
+    with pytest.raises(ResourceError, match="cannot be written"):
+        write_result(tmp_path / "gone", identity_result(small_job()))
+
+
+def test_folder_is_made_where_there_is_room(tmp_path):
+    assert new_folder(10, (tmp_path / "missing", tmp_path)).parent == tmp_path
+    with pytest.raises(ResourceError, match="MB are needed in"):
+        new_folder(10**18, (tmp_path,))
+
+
+def test_size_of_a_job_counts_its_result(tmp_path):
+    job = small_job()
+    folder = job_folder(job, tmp_path)
+    write_result(folder, identity_result(job))
+    stored = sum(path.stat().st_size for path in folder.rglob("*.npy"))
+    headers = 6 * 128
+    assert stored - headers == job.exchange_bytes
+
+
+def test_folders_of_dead_processes_are_removed_and_others_kept(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    dead = tmp_path / f"joint-registration-job-{process.pid}-abc"
+    foreign = tmp_path / "joint-registration-job-notes"
+    for folder in (dead, foreign):
+        folder.mkdir()
+    (dead / "fixed.npy").write_bytes(b"x")
+    own = new_folder(0, (tmp_path,))
+    assert remove_stale_folders((tmp_path,)) == [dead]
+    assert own.exists() and foreign.exists() and not dead.exists()
+    assert exchange._alive(os.getpid())
