@@ -16,7 +16,7 @@ class qSlicerApplication(QtWidgets.QApplication):
 
     mrmlSceneChanged = QtCore.Signal(object)
     startupCompleted = QtCore.Signal()
-    _pythonQtSignals = {"mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged"}  # noqa: RUF012
+    _pythonQtSignals = {"mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged"}
 
     def __init__(self) -> None:
         super().__init__([sys.argv[0] or "Slicer"])

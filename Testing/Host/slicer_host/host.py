@@ -15,7 +15,7 @@ from .pythonqt import applyPythonQtManners  # isort: skip
 
 from PySide6 import QtCore, QtGui, QtTest, QtWidgets
 
-from . import dialogs, slicer_additions
+from . import connections, dialogs, slicer_additions
 from .application import application
 from .gap_monitor import GapMonitor
 from .layout import qSlicerLayoutManager
@@ -48,6 +48,7 @@ class Host:
         self.app._setUp(headless, Path(self._folder.name), self.layoutManager, self.moduleManager)
         self.mainWindow = qSlicerMainWindow(self.moduleManager)
         dialogs.use(self.dialogs)
+        connections.refused.clear()
         self._excepthook, sys.excepthook = sys.excepthook, self._onException
         self._undo = slicer_additions.install(self)
 
@@ -78,6 +79,7 @@ class Host:
         if check:
             assert not self.dialogs.unexpected, f"dialogs that nobody answered: {self.dialogs.unexpected}"
             assert not self.dialogs.answers, f"answers to dialogs that never came: {list(self.dialogs.answers)}"
+            assert not connections.refused, f"connections that do not exist: {connections.refused}"
             assert not self.errors, "errors in slots:\n" + "\n".join(self.errors)
 
     # -- modules -----------------------------------------------------------------------------------

@@ -23,9 +23,9 @@ if "PySide6" not in sys.modules:
 if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-from PySide6 import QtCore, QtGui, QtWidgets  # noqa: E402
+from PySide6 import QtCore, QtGui, QtWidgets
 
-from .connections import connect, disconnect  # noqa: E402
+from .connections import connect, disconnect
 
 _MODULES = (QtCore, QtGui, QtWidgets)
 #: Classes of Qt itself; a Python class derived from one may have attributes of its own, as with PythonQt.

@@ -35,11 +35,15 @@ def _processPack(kind: type) -> type:
     kind.__init__ = initialise
     kind.__eq__ = lambda self, other: isinstance(other, kind) and self._values == other._values
     kind.__hash__ = None
-    kind.getValue = lambda self, name: getattr(self, name)
+    kind.getValue = _getValue
     kind.setValue = _setValue
     kind.onChanged = _onChanged
     kind.dataType = staticmethod(lambda name: hints[name])
     return kind
+
+
+def _getValue(self: Any, name: str) -> Any:
+    return getattr(self, name)
 
 
 def _setValue(self: Any, name: str, value: Any) -> None:

@@ -23,7 +23,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     nodeAboutToBeEdited = QtCore.Signal(object)
     currentNodeRenamed = QtCore.Signal(str)
     _currentNodeChangedBool = QtCore.Signal(bool)
-    _pythonQtSignals = {  # noqa: RUF012
+    _pythonQtSignals = {
         "currentNodeChanged(vtkMRMLNode*)": "currentNodeChanged",
         "currentNodeChanged(bool)": "_currentNodeChangedBool",
         "nodeActivated(vtkMRMLNode*)": "nodeActivated",

@@ -11,7 +11,7 @@ class qMRMLWidget(QtWidgets.QWidget):
     """A widget that hands its scene on to its children, through the connections of the form."""
 
     mrmlSceneChanged = QtCore.Signal(object)
-    _pythonQtSignals = {"mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged"}  # noqa: RUF012
+    _pythonQtSignals = {"mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged"}
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
