@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import vtk
 
 from JointRegistrationLib.config import RegistrationConfig
 from JointRegistrationLib.errors import InputError, RegistrationCancelled
@@ -18,6 +20,7 @@ from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
 
 from .landmarks import landmarksFromMarkups
+from .nodes import numpyMatrix
 from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, checkOutputs, publishResult
 from .runner import CancelCheck, Progress, RegistrationInputs, Runner, runInProcess
 from .segmentations import checkSegmentation, labelsFromSegmentation
@@ -86,8 +89,9 @@ def readInputs(nodes: InputNodes, reuse: OutputNodes | None = None) -> Registrat
         checkVolume(volume)
     if nodes.fixed is nodes.moving:
         raise InputError(f"{nodes.fixed.GetName()}: fixed and moving are the same volume; choose two")
-    if nodes.movingSegmentation is not None:
-        checkSegmentation(nodes.movingSegmentation)
+    for segmentation in (nodes.movingSegmentation, nodes.fixedSegmentation):
+        if segmentation is not None:
+            checkSegmentation(segmentation)
     if (nodes.fixedLandmarks is None) != (nodes.movingLandmarks is None):
         raise InputError("landmarks: a point list is given for one image only; give one for each, or none")
     fixed, moving = imageFromVolume(nodes.fixed, below), imageFromVolume(nodes.moving, below)
@@ -100,7 +104,25 @@ def readInputs(nodes: InputNodes, reuse: OutputNodes | None = None) -> Registrat
         _mask(nodes.fixedMask, fixed.grid, below),
         _mask(nodes.movingMask, moving.grid, below),
         landmarks,
+        _initialAffine(nodes.initialTransform),
     )
+
+
+def _initialAffine(node: Any) -> npt.NDArray[np.float64] | None:
+    """The 4x4 that takes fixed points to moving ones, of a node that takes moving nodes to the fixed image.
+
+    Raises:
+        InputError: if the node, or a transform above it, is not linear.
+    """
+    if node is None:
+        return None
+    if not node.IsTransformToWorldLinear():
+        raise InputError(
+            f"initial transform: {node.GetName()} is not linear; choose a linear one, or put the moving volume under it"
+        )
+    matrix = vtk.vtkMatrix4x4()
+    node.GetMatrixTransformToWorld(matrix)
+    return np.linalg.inv(numpyMatrix(matrix))
 
 
 def _mask(node: Any, grid: Grid, below: Any) -> Image | None:

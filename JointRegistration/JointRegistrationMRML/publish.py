@@ -18,6 +18,7 @@ from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.image import Image
 from JointRegistrationLib.result import RegistrationResult
 
+from .figures import Overlap, resultsTableNode, segmentOverlaps
 from .jacobian import addLegend, foldsSegmentation, jacobianVolume, sharedDivergingColors, showJacobian
 from .nodes import newNode, numpyView, vtkMatrix, worldTransform
 from .segmentations import segmentationFromLabels, warpSegmentation
@@ -29,7 +30,11 @@ from .volumes import volumeFromImage
 
 @dataclass(frozen=True)
 class InputNodes:
-    """The nodes of one run. Masks are label maps or segmentations; landmarks are point lists."""
+    """The nodes of one run. Masks are label maps or segmentations; landmarks are point lists.
+
+    ``fixedSegmentation`` is for measuring the overlap only. ``initialTransform`` is linear and brings moving
+    nodes near the fixed image.
+    """
 
     fixed: Any
     moving: Any
@@ -38,6 +43,8 @@ class InputNodes:
     fixedLandmarks: Any = None
     movingLandmarks: Any = None
     movingSegmentation: Any = None
+    fixedSegmentation: Any = None
+    initialTransform: Any = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,7 @@ class OutputOptions:
     warpedSegmentation: bool = True
     jacobian: bool = True
     folds: bool = True
+    resultsTable: bool = True
     showMovingTransformed: bool = False
 
     def __post_init__(self) -> None:
@@ -73,6 +81,7 @@ class OutputNodes:
     warpedSegmentation: Any = None
     jacobian: Any = None
     folds: Any = None
+    resultsTable: Any = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,7 @@ class RegistrationOutputs:
     """What a run left in the scene: its nodes, its subject-hierarchy folder (0: none), the figures and the inputs.
 
     ``record`` is what :func:`.undo.discard` needs to take the run back; it holds on to the old content
-    of reused nodes, so drop it when it is no longer wanted.
+    of reused nodes, so drop it when it is no longer wanted. ``overlaps`` is empty without a fixed segmentation.
     """
 
     nodes: OutputNodes
@@ -88,6 +97,7 @@ class RegistrationOutputs:
     result: RegistrationResult
     inputs: InputNodes
     record: RunRecord
+    overlaps: tuple[Overlap, ...] = ()
 
 
 _CLASSES = {
@@ -98,6 +108,7 @@ _CLASSES = {
     "warpedSegmentation": "vtkMRMLSegmentationNode",
     "jacobian": "vtkMRMLScalarVolumeNode",
     "folds": "vtkMRMLSegmentationNode",
+    "resultsTable": "vtkMRMLTableNode",
 }
 _KINDS = tuple(field.name for field in fields(OutputNodes))
 
@@ -141,7 +152,8 @@ def publishResult(
     """
     options, reuse = options or OutputOptions(), reuse or OutputNodes()
     checkOutputs(scene, inputs, reuse)
-    built = _build(inputs, result, options, reuse)
+    overlaps = segmentOverlaps(inputs.fixedSegmentation, inputs.movingSegmentation, result, reuse.transform)
+    built = _build(inputs, result, options, reuse, overlaps)
     with SceneTransaction(scene) as transaction:
         nodes = OutputNodes(**{kind: transaction.put(node, getattr(reuse, kind)) for kind, node in built.items()})
         _setRoles(transaction, nodes, inputs)
@@ -152,7 +164,7 @@ def publishResult(
             starts = [_showTransformed(transaction, scene, node, nodes.transform) for node in shown]
             members += [start for start in starts if start is not None]
         folderItem = _intoFolder(transaction, scene, members, _runName(inputs))
-    return RegistrationOutputs(nodes, folderItem, result, inputs, RunRecord(transaction))
+    return RegistrationOutputs(nodes, folderItem, result, inputs, RunRecord(transaction), overlaps)
 
 
 def _present(nodes: OutputNodes) -> list[Any]:
@@ -167,7 +179,11 @@ def _runName(inputs: InputNodes) -> str:
 
 
 def _build(
-    inputs: InputNodes, result: RegistrationResult, options: OutputOptions, reuse: OutputNodes
+    inputs: InputNodes,
+    result: RegistrationResult,
+    options: OutputOptions,
+    reuse: OutputNodes,
+    overlaps: tuple[Overlap, ...],
 ) -> dict[str, Any]:
     """The wanted nodes by kind, in no scene."""
     run, fixed, moving = _runName(inputs), inputs.fixed.GetName(), inputs.moving.GetName()
@@ -182,6 +198,7 @@ def _build(
         "warpedSegmentation": lambda: _warpedSegmentation(inputs.movingSegmentation, result, reuse.transform),
         "jacobian": lambda: jacobianVolume(result.jacobian_determinant, grid, f"{run} (log2 Jacobian)"),
         "folds": lambda: foldsSegmentation(result.jacobian_determinant, grid, f"{run} (folds)"),
+        "resultsTable": lambda: resultsTableNode(result, overlaps, f"{run} (results)"),
     }
     wanted = {kind for kind in _KINDS if getattr(options, kind)}
     if inputs.movingSegmentation is None:

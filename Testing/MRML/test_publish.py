@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -18,8 +18,15 @@ from JointRegistrationMRML import publish
 from JointRegistrationMRML.logic import readInputs, registerVolumes
 from JointRegistrationMRML.nodes import numpyView, transformPoints, vtkMatrix
 from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions, publishResult
-from JointRegistrationMRML.segmentations import labelsFromSegmentation
-from JointRegistrationMRML.transforms import FIXED_ROLE, MOVING_ROLE, affineFromNode, displacementFromNode
+from JointRegistrationMRML.segmentations import labelsFromSegmentation, maskSegmentation, segmentationFromLabels
+from JointRegistrationMRML.transforms import (
+    FIXED_ROLE,
+    MOVING_ROLE,
+    affineFromNode,
+    affineTransformNode,
+    displacementFromNode,
+    gridTransformNode,
+)
 from JointRegistrationMRML.volumes import imageFromVolume
 
 KINDS = [field.name for field in fields(OutputNodes)]
@@ -248,7 +255,12 @@ def _contents(nodes: OutputNodes) -> dict[str, object]:
         "labels": labelsFromSegmentation(nodes.warpedSegmentation, FIXED_GRID).layers[0],
         "window": np.array([display.GetWindow(), display.GetLevel()]),
         "colors": np.array([display.GetColorNodeID()]),
-        "parents": np.array([str(getattr(nodes, kind).GetTransformNodeID()) for kind in KINDS]),
+        "parents": np.array(
+            [str(getattr(nodes, kind).GetTransformNodeID()) for kind in KINDS if kind != "resultsTable"]
+        ),
+        "table": np.array(
+            [nodes.resultsTable.GetCellText(row, 1) for row in range(nodes.resultsTable.GetNumberOfRows())]
+        ),
         "roles": np.array([getattr(nodes, kind).GetNodeReferenceID(FIXED_ROLE) for kind in KINDS]),
     }
 
@@ -435,3 +447,40 @@ def test_publishing_alone_serves_a_result_from_elsewhere(knee):
     moved = transformPoints(outputs.nodes.transform.GetTransformFromParent(), FIXED_GRID.corners_ras)
     field = smoothField(FIXED_GRID)
     np.testing.assert_allclose(moved[0], FIXED_GRID.corners_ras[0] + field[0, 0, 0], atol=1e-4)
+
+
+def test_results_table_holds_the_figures_and_the_overlap_of_segments(knee):
+    fixedLabels = knee.scene.AddNode(
+        segmentationFromLabels(labelsFromSegmentation(knee.nodes.movingSegmentation, FIXED_GRID), "fixed labels")
+    )
+    nodes = replace(knee.nodes, fixedSegmentation=fixedLabels)
+    outputs = registerVolumes(knee.scene, nodes, runner=knee.run)
+    table = outputs.nodes.resultsTable
+    rows = {table.GetCellText(row, 0): table.GetCellText(row, 1) for row in range(table.GetNumberOfRows())}
+    assert rows["NCC after"] == "0.9"
+    assert rows["Dice before, Femur"] == "1"
+    assert [overlap.name for overlap in outputs.overlaps] == ["Femur", "Femoral cartilage", "Lesion"]
+    assert all(0 < overlap.after < 1 for overlap in outputs.overlaps)
+    assert float(rows["Dice after, Femur"]) == pytest.approx(outputs.overlaps[0].after, rel=1e-4)
+
+
+def test_overlap_without_a_common_segment_is_left_out(knee):
+    fixedLabels = knee.scene.AddNode(
+        maskSegmentation(np.ones(FIXED_GRID.shape, bool), FIXED_GRID, "Patella", (1, 0, 0))
+    )
+    outputs = registerVolumes(knee.scene, replace(knee.nodes, fixedSegmentation=fixedLabels), runner=knee.run)
+    assert outputs.overlaps == ()
+    assert outputs.nodes.resultsTable.GetNumberOfRows() > 5
+
+
+def test_an_initial_transform_reaches_the_runner_as_the_map_of_fixed_points(knee):
+    toParent = np.array([[1, 0, 0, 5], [0, 1, 0, -3], [0, 0, 1, 2], [0, 0, 0, 1.0]])
+    node = knee.scene.AddNode(affineTransformNode(np.linalg.inv(toParent), "start"))
+    inputs = readInputs(replace(knee.nodes, initialTransform=node))
+    np.testing.assert_allclose(inputs.initialAffineRas, np.linalg.inv(toParent))
+
+
+def test_an_initial_transform_that_is_not_linear_is_refused(knee):
+    node = knee.scene.AddNode(gridTransformNode(smoothField(FIXED_GRID), FIXED_GRID, "bent"))
+    with pytest.raises(InputError, match=r"initial transform: bent is not linear"):
+        readInputs(replace(knee.nodes, initialTransform=node))
