@@ -2,52 +2,127 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from ..config import DEVICES
 from ..errors import ConfigError, RegistrationCancelled
 from .failures import debug_option
 
+if TYPE_CHECKING:
+    from ..training.config import TrainingConfig
+
+
+_FILE = click.Path(path_type=Path)
+OnUpdate = Callable[[int, dict[str, float]], None]
+
 
 @click.command()
-@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Training configuration, JSON.")
-@click.option("--preset", help="A built-in configuration instead: affine, vsvf, joint or published-*.")
-@click.option("--output-dir", required=True, type=click.Path(path_type=Path), help="Folder of this run.")
+@click.option("--config", "config_path", type=_FILE, help="Training configuration, JSON.")
+@click.option("--preset", help="A built-in configuration instead: affine, vsvf, joint, published-affine, ...")
+@click.option("--output-dir", required=True, type=_FILE, help="Folder of this run.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last state if it has one.")
+@click.option("--pool", type=_FILE, help="Folder of the scans, in place of the configuration's.")
+@click.option("--weights", type=_FILE, multiple=True, help="Weights to start from, likewise; may be repeated.")
+@click.option("--updates", type=click.IntRange(1), help="Updates of the weights in all, likewise.")
+@click.option("--device", type=click.Choice(DEVICES), help="Where to compute, likewise; auto takes a GPU if there is.")
 @click.option("--threads", type=click.IntRange(1), help="Processor threads; as many as there are if not given.")
 @debug_option
-def train(config_path: Path | None, preset: str | None, output_dir: Path, resume: bool, threads: int | None) -> None:
+def train(
+    config_path: Path | None,
+    preset: str | None,
+    output_dir: Path,
+    resume: bool,
+    pool: Path | None,
+    weights: tuple[Path, ...],
+    updates: int | None,
+    device: str | None,
+    threads: int | None,
+) -> None:
     """Train the networks of AVSM.
 
-    Everything a run makes lies in its folder: configuration, log.csv, validation.csv, the best and the
-    last weights, and the state from which --resume goes on exactly. It can be stopped at any time.
+    Everything a run makes lies in its folder: configuration, log.csv, validation.csv, pictures of two
+    validation pairs, the best and the last weights, and the state from which --resume goes on exactly.
+    It can be stopped at any time. Several GPUs: start it by torchrun.
 
     \b
     Examples:
-      joint-registration train --config affine.json --output-dir runs/affine
+      joint-registration train --preset affine --pool runs/pool --output-dir runs/affine
       joint-registration train --config runs/affine/config.json --output-dir runs/affine --resume
+      torchrun --nproc-per-node 4 -m JointRegistrationLib train --preset vsvf --output-dir runs/vsvf
     """
     import torch  # noqa: PLC0415 takes seconds, so not for --help
 
-    from ..training.config import PRESETS  # noqa: PLC0415
-    from ..training.loop import Trainer, read_config  # noqa: PLC0415
+    from ..training.distributed import process_group  # noqa: PLC0415
+    from ..training.loop import Trainer  # noqa: PLC0415
 
-    if (config_path is None) == (preset is None):
-        raise ConfigError("train: give either --config FILE or --preset NAME")
-    if preset is not None and preset not in PRESETS:
-        raise ConfigError(f"train: preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}")
+    config = _configuration(config_path, preset, pool, weights, updates, device)
     if threads is not None:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
-    config = PRESETS[preset] if preset is not None else read_config(config_path or Path())
-    trainer = Trainer(config, output_dir, report=click.echo)
-    if resume and (output_dir / "state" / "state.json").exists():
-        trainer.resume()
-    else:
-        trainer.start()
-    if not trainer.run():
+    with process_group(config.device) as ranks, _shown(config.optimizer.steps, ranks.first) as (report, on_update):
+        trainer = Trainer(config, output_dir, report=report, ranks=ranks, on_update=on_update)
+        if resume and (output_dir / "state" / "state.json").exists():
+            trainer.resume()
+        else:
+            trainer.start()
+        finished = trainer.run()
+    if not finished:
         raise RegistrationCancelled(f"stopped at step {trainer.progress.step}, state saved; go on with --resume")
+
+
+def _configuration(
+    path: Path | None,
+    preset: str | None,
+    pool: Path | None,
+    weights: tuple[Path, ...],
+    updates: int | None,
+    device: str | None,
+) -> TrainingConfig:
+    """The file's or preset's configuration with what the other options change."""
+    from ..training.config import PRESETS  # noqa: PLC0415
+    from ..training.loop import read_config  # noqa: PLC0415
+
+    if (path is None) == (preset is None):
+        raise ConfigError("train: give either --config FILE or --preset NAME")
+    if preset is not None and preset not in PRESETS:
+        raise ConfigError(f"train: preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}")
+    config = PRESETS[preset] if preset is not None else read_config(path or Path())
+    if pool is not None:
+        config = replace(config, data=replace(config.data, pool=str(pool)))
+    if updates is not None:
+        config = replace(config, optimizer=replace(config.optimizer, steps=updates))
+    if weights:
+        config = replace(config, initial_weights=tuple(map(str, weights)))
+    return replace(config, device=device or config.device)
+
+
+@contextmanager
+def _shown(updates: int, first: bool) -> Iterator[tuple[Callable[[str], None], OnUpdate]]:
+    """Callbacks for lines and for updates: on a terminal also a bar; silent in all but the first process."""
+    from tqdm import tqdm  # noqa: PLC0415
+
+    hidden = not (first and sys.stderr.isatty())
+    with tqdm(total=updates, unit="update", file=sys.stderr, disable=hidden, smoothing=0.1) as bar:
+
+        def report(line: str) -> None:
+            if first:
+                bar.write(line)
+                sys.stdout.flush()
+
+        def on_update(step: int, terms: dict[str, float]) -> None:
+            if bar.n == 0:
+                bar.n = bar.initial = step - 1  # a resumed run's speed is that of its own updates
+            bar.set_postfix_str(f"loss {sum(terms.values()):.4f}", refresh=False)
+            bar.update(step - bar.n)
+
+        yield report, on_update
 
 
 @click.command("prepare-pool")

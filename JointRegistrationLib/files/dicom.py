@@ -12,6 +12,13 @@ from ..errors import FileError, GeometryError, InputError
 from .output import itk_reason
 
 _POSITION, _DESCRIPTION = "0020|0032", "0008|103e"
+#: Laterality is written in either place.
+_TAGS = {
+    "PatientID": ("0010|0020",),
+    "StudyDate": ("0008|0020",),
+    "Laterality": ("0020|0060", "0020|0062"),
+    "SeriesDescription": (_DESCRIPTION,),
+}
 _TOLERANCE_MM = 0.05
 
 
@@ -42,6 +49,23 @@ def read_series(folder: Path) -> Any:
         raise FileError(f"{folder}: the DICOM series cannot be read ({itk_reason(error)}); export it again") from error
 
 
+def series_tags(folder: Path) -> dict[str, str] | None:
+    """PatientID, StudyDate, Laterality and SeriesDescription of the DICOM series in ``folder``, "" for a missing one.
+
+    None if there is no DICOM series; of several series, the first one's.
+    """
+    uids = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+    if not uids:
+        return None
+    header = _header(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uids[0])[0])
+    values = {name: [_value(header, tag) for tag in tags] for name, tags in _TAGS.items()}
+    return {name: next(filter(None, found), "") for name, found in values.items()}
+
+
+def _value(header: Any, tag: str) -> str:
+    return str(header.GetMetaData(tag)).strip() if header.HasMetaDataKey(tag) else ""
+
+
 def _header(file: str) -> Any:
     reader = sitk.ImageFileReader()
     reader.SetFileName(file)
@@ -51,7 +75,7 @@ def _header(file: str) -> Any:
 
 def _describe(files: tuple[str, ...]) -> str:
     header = _header(files[0])
-    text = header.GetMetaData(_DESCRIPTION).strip() if header.HasMetaDataKey(_DESCRIPTION) else ""
+    text = _value(header, _DESCRIPTION)
     return repr(text) if text else f"no description, first file {Path(files[0]).name}"
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from .. import maps
 from ..errors import ConfigError
 from ..geometry import FloatArray, Grid
+from ..separable import without_autocast
 from .blocks import LEAK, Conv, Up, fold
 
 #: Factor on the heat maps' logits: peaks form in a tenth of the updates.
@@ -60,7 +61,8 @@ class PublishedAffineNet(nn.Module):
         """Increment (N, 4, 4) in the frame [-1, 1] from images (N, 1, D, H, W) in [0, 1]."""
         features = torch.cat([self.shared(2 * moving - 1), self.shared(2 * fixed - 1)], dim=1)
         pooled = F.adaptive_avg_pool3d(self.trunk(features), PUBLISHED_FEATURE_SIZE)
-        parameters = self.output(F.relu(self.hidden(pooled.flatten(1))))
+        with without_autocast(moving.device.type):
+            parameters = self.output(F.relu(self.hidden(pooled.flatten(1).float())))
         return homogeneous(parameters[:, :9].reshape(-1, 3, 3), parameters[:, 9:])
 
 
@@ -140,6 +142,12 @@ class LandmarkAffineNet(nn.Module):
         eighth = self.at_eighth(quarter)
         x = self.quarter_out(quarter + self.up_quarter(eighth, quarter))
         x = self.half_out(half + self.up_half(x, half))
+        # Positions under mixed precision too in float32: bfloat16 would move a landmark by a quarter of a millimetre.
+        with without_autocast(image.device.type):
+            return self._landmarks(x, eighth)
+
+    def _landmarks(self, x: Tensor, eighth: Tensor) -> HeatMaps:
+        x, eighth = x.float(), eighth.float()
         positions = _frame_positions(x.shape[2:], x)  # (M, 3)
         prior = torch.cdist(self.anchors, positions).square() / (2 * self.prior_sigma**2)
         logits = HEAT_GAIN * self.heat(x).flatten(2).float() - prior
@@ -158,7 +166,8 @@ class LandmarkAffineNet(nn.Module):
         moving_points, fixed_points = found.points.chunk(2)
         moving_confidence, fixed_confidence = found.confidence.chunk(2)
         weights = torch.softmax(moving_confidence + fixed_confidence, dim=1)
-        return fit_affine(fixed_points, moving_points, weights, self.ridge)
+        with without_autocast(weights.device.type):
+            return fit_affine(fixed_points, moving_points, weights, self.ridge)
 
 
 def fit_affine(start: Tensor, end: Tensor, weights: Tensor, ridge: float) -> Tensor:
@@ -251,6 +260,7 @@ def multi_step_affine(
         if t > 0:
             warped = warp_affine(moving, matrices[-1], grid)
         increment = step(warped, fixed).to(frame.dtype)
-        frame = frame @ increment if fixed_side else increment @ frame
-        matrices.append(affine_ras(frame, grid))
+        with without_autocast(frame.device.type):
+            frame = frame @ increment if fixed_side else increment @ frame
+            matrices.append(affine_ras(frame, grid))
     return matrices

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .. import maps
 from ..geometry import Grid
+from ..separable import without_autocast
 from .blocks import LEAK, Conv, Up, fold
 
 
@@ -166,4 +167,5 @@ def momentum_ras(raw: Tensor, grid: Grid, scale_mm: float | None) -> Tensor:
     """
     unit = np.full(3, scale_mm) if scale_mm is not None else grid.extent_mm
     matrix = np.asarray(grid.direction_ras) * unit  # columns i, j, k
-    return torch.einsum("rc,ncdhw->nrdhw", maps.matrix_tensor(matrix, raw), raw.flip(1))
+    with without_autocast(raw.device.type):
+        return torch.einsum("rc,ncdhw->nrdhw", maps.matrix_tensor(matrix, raw), raw.flip(1))

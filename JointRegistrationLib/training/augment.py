@@ -41,9 +41,9 @@ class AugmentConfig:
                 raise ConfigError(f"augment.{name}: a number from 0 to 180 is needed, but {value!r} was given")
 
 
-def generator(seed: int, step: int) -> torch.Generator:
-    """The random source of one step."""
-    return torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)
+def generator(seed: int, step: int, part: int = 0) -> torch.Generator:
+    """The random source of one step, or of one of the parts whose gradients it averages."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + step + part * 1_000_000_000_039) % 2**63)
 
 
 def random_affine(config: AugmentConfig, grid: Grid, count: int, g: torch.Generator) -> Tensor:

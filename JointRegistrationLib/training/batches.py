@@ -11,7 +11,7 @@ from torch import Tensor
 from .. import maps
 from .alignment import CLIP_MM
 from .augment import AugmentConfig, deformed_points, random_affine, random_deformation
-from .labels import DISTANCE_STEP_MM
+from .labels import DISTANCE_STEP_MM, STRUCTURES
 from .pool import Pool, Scan
 
 
@@ -21,7 +21,8 @@ class Batch:
 
     Args:
         moving, fixed: (N, 1, D, H, W) in [0, 1].
-        moving_distances, fixed_distances: (N, 6, D, H, W) mm, clipped.
+        moving_distances, fixed_distances: (N, 6, D, H, W) mm, clipped. Of a pair without both label
+            maps all are at the limit: such a pair adds nothing to the losses on labels.
         affine_ras: (N, 4, 4), fixed to moving points, from the label maps.
         fixed_to_template, moving_to_template: (N, 4, 4), each image's points to the template's.
     """
@@ -78,13 +79,8 @@ def draw_batch(
             with this much left over, so that the identity is nearly right.
         distances: False leaves the distance fields out (they then have no channel).
     """
-    fixed_scans, moving_scans = [], []
-    for _ in range(count):
-        fixed = pool.scans[_integer(len(pool.scans), g)]
-        own = float(torch.rand((), generator=g)) < same_subject
-        others = [s for s in pool.scans if (s.subject == fixed.subject) == own] or list(pool.scans)
-        fixed_scans.append(fixed)
-        moving_scans.append(others[_integer(len(others), g)])
+    drawn = [_draw_pair(pool, same_subject, g) for _ in range(count)]
+    fixed_scans, moving_scans = [fixed for fixed, _ in drawn], [moving for _, moving in drawn]
     fixed_geometry = random_affine(config, pool.grid, count, g)
     if align is None:
         moving_geometry = random_affine(config, pool.grid, count, g)
@@ -94,15 +90,30 @@ def draw_batch(
     fixed_side = _side(pool, fixed_scans, fixed_geometry, config, g, distances)
     moving_side = _side(pool, moving_scans, moving_geometry, config, g, distances)
     affine = torch.linalg.inv(moving_side.to_template) @ fixed_side.to_template
+    known = torch.tensor([fixed.labelled and moving.labelled for fixed, moving in drawn], device=pool.device)
+    known, limit = known.view(-1, 1, 1, 1, 1), moving_side.distances.new_tensor(CLIP_MM)
     return Batch(
         moving_side.image,
         fixed_side.image,
-        moving_side.distances,
-        fixed_side.distances,
+        torch.where(known, moving_side.distances, limit),
+        torch.where(known, fixed_side.distances, limit),
         affine,
         fixed_side.to_template,
         moving_side.to_template,
     )
+
+
+def _draw_pair(pool: Pool, same_subject: float, g: torch.Generator) -> tuple[Scan, Scan]:
+    """Fixed and moving scan: of the pool's list, if it has one, otherwise any two."""
+    if pool.pairs is not None:
+        own = float(torch.rand((), generator=g)) < same_subject
+        listed = (pool.longitudinal_pairs() if own else pool.cross_subject_pairs()) or list(pool.pairs)
+        fixed_number, moving_number = listed[_integer(len(listed), g)]
+        return pool.scans[fixed_number], pool.scans[moving_number]
+    fixed = pool.scans[_integer(len(pool.scans), g)]
+    own = float(torch.rand((), generator=g)) < same_subject
+    others = [s for s in pool.scans if (s.subject == fixed.subject) == own] or list(pool.scans)
+    return fixed, others[_integer(len(others), g)]
 
 
 def stored_pair(pool: Pool, fixed: int, moving: int) -> Batch:
@@ -134,7 +145,7 @@ def _side(
         displacement = random_deformation(config, pool.grid, len(scans), g, device)
     points = deformed_points(geometry.to(device), displacement, pool.grid)
     images = torch.stack([s.images[_integer(len(s.images), g)] for s in scans])[:, None].float() / 255
-    distances = torch.stack([_clipped(s.distances if with_distances else s.distances[:0]) for s in scans])
+    distances = torch.stack([_distances(s) if with_distances else _clipped(s.distances[:0]) for s in scans])
     # One interpolation for all channels; outside, an image is black and no structure is near.
     both = maps.sample(torch.cat([images, distances], dim=1), pool.grid, points, outside=None)
     inside = maps.inside(pool.grid, points)
@@ -153,6 +164,12 @@ def _random_gamma(image: Tensor, g: torch.Generator) -> Tensor:
 
 def _clipped(stored: Tensor) -> Tensor:
     return (stored.float() * DISTANCE_STEP_MM).clamp(-CLIP_MM, CLIP_MM)
+
+
+def _distances(scan: Scan) -> Tensor:
+    if scan.labelled:
+        return _clipped(scan.distances)
+    return torch.full((len(STRUCTURES), *scan.images.shape[1:]), CLIP_MM, device=scan.images.device)
 
 
 def _integer(n: int, g: torch.Generator) -> int:

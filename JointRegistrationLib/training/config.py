@@ -25,6 +25,8 @@ class DataConfig:
         prealigned: for stage ``vsvf``: pairs are drawn as if registered by the affines of their label
             maps; otherwise the (frozen) affine network registers them.
         residual: for prealigned pairs: what the affine registration is taken to leave over.
+        listed_pairs: draw only the pairs that ``joint-registration prepare`` listed, from the files
+            ``pairs-train.csv`` and ``pairs-validation.csv`` of the pool (published); otherwise any two scans.
     """
 
     pool: str = "runs/pool"
@@ -34,6 +36,7 @@ class DataConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     prealigned: bool = True
     residual: AugmentConfig = field(default_factory=lambda: AugmentConfig(1.5, 0.015, 0.01, 1.0))
+    listed_pairs: bool = False
 
 
 @dataclass(frozen=True)

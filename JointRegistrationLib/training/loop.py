@@ -7,37 +7,41 @@ makes the same updates as an uninterrupted one: on CPU bit for bit.
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import json
-import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from .. import checkpoint
-from ..config import from_json, to_json
+from ..config import from_dict, from_json, to_json
 from ..devices import choose_device
 from ..errors import CheckpointError, ConfigError
+from ..geometry import Grid
 from ..networks.model import AVSM
 from ..networks.weights import ARCHITECTURE
 from .augment import generator
-from .batches import draw_batch
+from .batches import Batch, draw_batch
 from .config import OptimizerConfig, TrainingConfig
+from .distributed import Ranks, any_of, mean_of
+from .examples import write_examples
+from .logs import append_row, trim_rows
 from .objectives import Moment, objective
 from .pool import Pool, load_pool
+from .stopping import stop_signals
 from .validation import validate
 
 #: Beginnings of the names of the parameters that a stage trains.
 PARTS = {"affine": ("affine.",), "vsvf": ("momentum.",), "joint": ("affine.", "momentum.")}
 Report = Callable[[str], None]
+OnUpdate = Callable[[int, dict[str, float]], None]
 
 
 def learning_rate(config: OptimizerConfig, step: int) -> float:
@@ -61,6 +65,17 @@ class Progress:
     unlogged: list[dict[str, float]] = field(default_factory=list)
 
 
+class _Objective(nn.Module):
+    """The loss as a module, which is what DistributedDataParallel can watch."""
+
+    def __init__(self, model: AVSM, config: TrainingConfig) -> None:
+        super().__init__()
+        self.model, self.config = model, config
+
+    def forward(self, batch: Batch, grid: Grid, moment: Moment) -> dict[str, Tensor]:
+        return objective(self.model, batch, grid, self.config, moment)
+
+
 class Trainer:
     """One training run in one folder.
 
@@ -69,6 +84,11 @@ class Trainer:
         folder: where the run lives.
         train, validation: pools on the training grid; None loads those of the configuration.
         report: receives a line now and then.
+        ranks: which process this is, if several train together (``distributed``).
+        on_update: receives the number of updates made and the terms of the last one.
+
+    Raises:
+        ConfigError: if the losses need label maps and the pool has none.
     """
 
     def __init__(
@@ -78,17 +98,21 @@ class Trainer:
         train: Pool | None = None,
         validation: Pool | None = None,
         report: Report = lambda line: None,
+        ranks: Ranks | None = None,
+        on_update: OnUpdate = lambda step, terms: None,
     ) -> None:
-        self.config, self.folder, self.report = config, folder, report
-        root = Path(config.data.pool)
-        self.train_pool = train or load_pool(root / "train", config.data.shrink, config.data.last_images)
-        self.validation_pool = validation or load_pool(root / "validation", config.data.shrink, config.data.last_images)
+        self.config, self.folder, self.report, self.on_update = config, folder, report, on_update
+        self.ranks = ranks or Ranks()
         self.device = choose_device(config.device)
-        self.train_pool, self.validation_pool = (p.to(self.device) for p in (self.train_pool, self.validation_pool))
+        self.train_pool = usable_part(train or configured_pool(config, "train"), config).to(self.device)
+        self.validation_pool = usable_part(validation or configured_pool(config, "validation"), config).to(self.device)
         torch.manual_seed(config.seed)
         self.model = AVSM(config.model).to(self.device)
         self.progress = Progress()
         self.trained = trained_parameters(self.model, config.stage)
+        self.objective: nn.Module = _Objective(self.model, config)
+        if self.ranks.world > 1:
+            self.objective = DistributedDataParallel(self.objective, find_unused_parameters=True)
         self.optimizer = torch.optim.Adam(list(self.trained.values()), lr=config.optimizer.learning_rate)
 
     # -- start, resume, save --------------------------------------------------------------------------
@@ -97,17 +121,20 @@ class Trainer:
         """Begin a new run: initial weights, configuration on disk."""
         for path in self.config.initial_weights:
             load_initial_weights(self.model, Path(path))
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "config.json").write_text(to_json(self.config))
+        if self.ranks.first:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "config.json").write_text(to_json(self.config))
 
     def resume(self) -> None:
         """Go on from the folder's last state.
+
+        Settings that the state's version did not know count as their defaults, which mean what it did.
 
         Raises:
             CheckpointError: if there is none, it is damaged, or it belongs to another configuration.
         """
         tensors, values = checkpoint.load_state(self.folder / "state")
-        if values["config"] != asdict_json(self.config):
+        if not same_config(values["config"], self.config):
             raise CheckpointError(
                 f"{self.folder}: the saved state belongs to another configuration; "
                 "resume with its config.json or start a run in another folder"
@@ -117,7 +144,9 @@ class Trainer:
         self._restore_optimizer(tensors)
         torch.set_rng_state(tensors["rng"])
         self.progress = Progress(**values["progress"])
-        self._trim_logs()
+        if self.ranks.first:
+            for name in ("log.csv", "validation.csv"):
+                trim_rows(self.folder / name, self.progress.step)
 
     def _restore_optimizer(self, tensors: dict[str, Tensor]) -> None:
         for name, parameter in self.trained.items():
@@ -132,7 +161,9 @@ class Trainer:
                 }
 
     def save(self) -> None:
-        """Write the state and ``last.safetensors``, each whole or not at all."""
+        """Write the state and ``last.safetensors``, each whole or not at all; the first process does."""
+        if not self.ranks.first:
+            return
         tensors: dict[str, Tensor] = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         for name, parameter in self.trained.items():
             for key, value in self.optimizer.state.get(parameter, {}).items():
@@ -163,9 +194,11 @@ class Trainer:
         last = min(self.config.optimizer.steps, until or self.config.optimizer.steps)
         started = saved = time.monotonic()
         base = self.progress.seconds
-        with _stop_signals() as stopped:
-            while self.progress.step < last and not stopped():
+        with stop_signals() as asked:
+            stopped = any_of(asked(), self.ranks, self.device)
+            while self.progress.step < last and not stopped:
                 self.progress.unlogged.append(self.update())
+                self.on_update(self.progress.step, self.progress.unlogged[-1])
                 self.progress.seconds = base + time.monotonic() - started
                 if self.progress.step % self.config.log_every == 0:
                     self._log(self.progress.unlogged)
@@ -175,50 +208,62 @@ class Trainer:
                 if time.monotonic() - saved > self.config.save_every_seconds:
                     self.save()
                     saved = time.monotonic()
+                stopped = any_of(asked(), self.ranks, self.device)
             self.save()
-            return not stopped()
+            return not stopped
 
     def update(self) -> dict[str, float]:
         """One update of the weights; returns the terms."""
         config, step = self.config, self.progress.step
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config.optimizer, step)
-        g = generator(config.seed, step)
         moment = Moment(step, step / config.optimizer.steps_per_epoch)
         totals: dict[str, float] = {}
         self.optimizer.zero_grad()
-        for _ in range(config.optimizer.accumulate):
-            terms = self._terms(g, moment)
-            loss = torch.stack(list(terms.values())).sum() / config.optimizer.accumulate
-            loss.backward()  # type: ignore[no-untyped-call]
+        for n in range(config.optimizer.accumulate):
+            with self._synchronised(n + 1 == config.optimizer.accumulate):
+                terms = self._terms(self.ranks.rank + n * self.ranks.world, moment)
+                loss = torch.stack(list(terms.values())).sum() / config.optimizer.accumulate
+                loss.backward()  # type: ignore[no-untyped-call]
             for name, value in terms.items():
                 totals[name] = totals.get(name, 0.0) + float(value.detach()) / config.optimizer.accumulate
         if config.optimizer.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.trained.values(), config.optimizer.clip_norm)
         self.optimizer.step()
         self.progress.step += 1
-        return totals
+        return mean_of(totals, self.ranks, self.device)
 
-    def _terms(self, g: torch.Generator, moment: Moment) -> dict[str, Tensor]:
+    def _synchronised(self, last: bool) -> contextlib.AbstractContextManager[object]:
+        """Processes exchange gradients once an update, with its last part."""
+        if isinstance(self.objective, DistributedDataParallel) and not last:
+            return self.objective.no_sync()
+        return contextlib.nullcontext()
+
+    def _terms(self, part: int, moment: Moment) -> dict[str, Tensor]:
+        """The loss on part number ``part`` of an update: process r of W takes r, r + W, r + 2 W, ..."""
         data = self.config.data
         align = data.residual if self.config.stage == "vsvf" and data.prealigned else None
         batch = draw_batch(
             self.train_pool,
             data.augment,
             self.config.optimizer.batch,
-            g,
+            generator(self.config.seed, moment.step, part),
             same_subject=data.same_subject,
             align=align,
             distances=max(self.config.losses.distances, self.config.losses.overlap) > 0,
         )
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.mixed_precision):
-            return objective(self.model, batch, self.train_pool.grid, self.config, moment)
+        terms: dict[str, Tensor] = self.objective(batch, self.train_pool.grid, moment)
+        return terms
 
     def check(self) -> dict[str, float]:
-        """Validate, log, keep the best weights."""
+        """Validate, log, draw examples, keep the best weights; the first process does, the others get nothing."""
+        if not self.ranks.first:
+            return {}
         config = self.config
         figures = validate(self.model, self.validation_pool, config, config.affine_steps, config.vsvf_steps)
-        _append(self.folder / "validation.csv", {"step": self.progress.step, **figures})
+        append_row(self.folder / "validation.csv", {"step": self.progress.step, **figures})
+        examples = self.folder / "examples" / f"step-{self.progress.step:07d}.png"
+        write_examples(examples, self.model, self.validation_pool, config)
         self.report(f"step {self.progress.step}: " + ", ".join(f"{k} {v:.4f}" for k, v in figures.items()))
         if figures["score"] > self.progress.best_score:
             self.progress.best_score = figures["score"]
@@ -229,17 +274,44 @@ class Trainer:
         means = {name: sum(row[name] for row in rows) / len(rows) for name in rows[-1]}
         rate = self.optimizer.param_groups[0]["lr"]
         row = {"step": self.progress.step, "seconds": self.progress.seconds, "rate": rate, **means}
-        _append(self.folder / "log.csv", row)
+        if not self.ranks.first:
+            return
+        append_row(self.folder / "log.csv", row)
         self.report(" ".join(f"{name} {value:.5g}" for name, value in row.items()))
 
-    def _trim_logs(self) -> None:
-        """Drop logged rows of steps that were lost with the process and will be made again."""
-        for name in ("log.csv", "validation.csv"):
-            path = self.folder / name
-            if path.exists():
-                head, *rows = path.read_text().splitlines(keepends=True)
-                kept = [row for row in rows if int(row.split(",")[0]) <= self.progress.step]
-                path.write_text("".join([head, *kept]))
+
+def configured_pool(config: TrainingConfig, split: str) -> Pool:
+    """The configuration's ``train`` or ``validation`` pool on the training grid."""
+    root, data = Path(config.data.pool), config.data
+    pairs = root / f"pairs-{split}.csv" if data.listed_pairs else None
+    return load_pool(root / split, data.shrink, data.last_images, pairs)
+
+
+def usable_part(pool: Pool, config: TrainingConfig) -> Pool:
+    """The scans that the losses can learn from: all, or those with label maps.
+
+    Raises:
+        ConfigError: if label maps are needed and no scan has one.
+    """
+    losses = config.losses
+    aligned = config.stage == "vsvf" and config.data.prealigned
+    if not aligned and losses.similarity > 0 and max(losses.points, losses.landmarks, losses.heat_maps) == 0:
+        return pool
+    part = pool.labelled_part()
+    if not part.scans:
+        raise ConfigError(
+            f"{config.data.pool}: no scan of this pool has a label map, but the losses or data.prealigned of "
+            f"{config.name!r} need them; train with a published-* preset, or prepare the scans with label maps"
+        )
+    return part
+
+
+def same_config(saved: dict[str, Any], config: TrainingConfig) -> bool:
+    """Whether a saved configuration, read with today's defaults for settings it lacks, is ``config``."""
+    try:
+        return asdict_json(from_dict(TrainingConfig, saved)) == asdict_json(config)
+    except ConfigError:  # a setting that this version does not know
+        return False
 
 
 def trained_parameters(model: AVSM, stage: str) -> dict[str, torch.nn.Parameter]:
@@ -294,31 +366,3 @@ def current_commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-
-
-def _append(path: Path, row: dict[str, Any]) -> None:
-    new = not path.exists()
-    with path.open("a", newline="") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-
-
-@contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """While inside, SIGTERM and SIGINT ask for a stop after the current step instead of killing."""
-    asked: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
-
-    try:
-        previous = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    except ValueError:  # not in the main thread: nobody sends us signals
-        previous = {}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

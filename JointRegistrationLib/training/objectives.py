@@ -38,6 +38,11 @@ def objective(model: AVSM, batch: Batch, grid: Grid, config: TrainingConfig, mom
     return _map_terms(model, directions, grid, config, moment)
 
 
+def _mixed(config: TrainingConfig, batch: Batch) -> torch.autocast:
+    """The networks' own precision. Only they run inside: coordinates, warps and losses keep float32."""
+    return torch.autocast(batch.fixed.device.type, dtype=torch.bfloat16, enabled=config.mixed_precision)
+
+
 def _symmetric(config: LossConfig) -> bool:
     return max(config.affine_symmetry, config.map_symmetry, config.gradient_symmetry) > 0
 
@@ -49,8 +54,9 @@ def _affine_terms(model: AVSM, directions: list[Batch], grid: Grid, config: Trai
     weights = config.losses
     steps = config.affine_steps if moment.step >= config.multi_step_from_step else 1
     if max(weights.landmarks, weights.heat_maps) > 0 and isinstance(model.affine, LandmarkAffineNet):
-        return _landmark_terms(model.affine, model, directions, grid, weights, steps, moment)
-    predictions = [model.predict_affine(b.moving, b.fixed, grid, steps) for b in directions]
+        return _landmark_terms(model.affine, model, directions, grid, config, steps, moment)
+    with _mixed(config, directions[0]):
+        predictions = [model.predict_affine(b.moving, b.fixed, grid, steps) for b in directions]
     frames = [affine_frame(p[-1], grid) for p in predictions]
     terms: Terms = {}
     for batch, predicted, frame in zip(directions, predictions, frames, strict=True):
@@ -90,7 +96,7 @@ def _landmark_terms(
     model: AVSM,
     directions: list[Batch],
     grid: Grid,
-    weights: LossConfig,
+    config: TrainingConfig,
     steps: int,
     moment: Moment,
 ) -> Terms:
@@ -99,12 +105,14 @@ def _landmark_terms(
     A step is taught to be right by itself: no gradient goes back through the resampling.
     """
     terms: Terms = {}
+    weights = config.losses
     blocks = affine_blocks(grid, model.config.affine_spacing_mm)
     share = 1 / (len(directions) * steps)
     for original in directions:
         batch = original
         for step in range(steps):
-            found = network.heat_maps(shrunk(torch.cat([batch.moving, batch.fixed]), blocks))
+            with _mixed(config, batch):
+                found = network.heat_maps(shrunk(torch.cat([batch.moving, batch.fixed]), blocks))
             increment = affine_ras(network.fit(found), grid)
             left = torch.linalg.inv(original.moving_to_template) @ batch.moving_to_template  # the affine so far
             predicted = left @ increment  # the fit acts on the fixed side, see multi_step_affine
@@ -158,7 +166,8 @@ def heat_map_loss(found: HeatMaps, wanted: Tensor, grid: Grid, sigma_mm: float =
 
 def _map_terms(model: AVSM, directions: list[Batch], grid: Grid, config: TrainingConfig, moment: Moment) -> Terms:
     weights = config.losses
-    outputs = [_deform(model, batch, grid, config) for batch in directions]
+    with _mixed(config, directions[0]):
+        outputs = [_deform(model, batch, grid, config) for batch in directions]
     terms: Terms = {}
     for batch, output in zip(directions, outputs, strict=True):
         share = 1 / (len(directions) * max(1, len(output.steps)))

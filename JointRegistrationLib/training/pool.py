@@ -1,15 +1,16 @@
 """Pools: knees rendered once, kept as bytes, from which training draws.
 
 One safetensors file a scan: ``images`` (R, D, H, W) uint8, ``distances`` (6, D, H, W) int8 of 0.1 mm,
-``labels`` (D, H, W) uint8 0..6; lattice and subject in its metadata. A pool stays on the machine that
-made it: it is derived from data that may not be passed on.
+``labels`` (D, H, W) uint8 0..6; lattice and subject in its metadata. A scan without a label map has
+``distances`` without a channel and ``labels`` of zeros. A pool stays on the machine that made it: it is
+derived from data that may not be passed on.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,7 +32,10 @@ from .render import build_anatomy, render
 
 @dataclass(frozen=True)
 class Scan:
-    """One knee of a pool. ``affine_ras`` sends points of the common template into this knee."""
+    """One knee of a pool. ``affine_ras`` sends points of the common template into this knee.
+
+    Scans of one ``subject`` show the same knee at different visits.
+    """
 
     name: str
     subject: str
@@ -40,13 +44,19 @@ class Scan:
     labels: Tensor
     affine_ras: npt.NDArray[np.float64]
 
+    @property
+    def labelled(self) -> bool:
+        """Whether a label map is known."""
+        return len(self.distances) > 0
+
 
 @dataclass(frozen=True)
 class Pool:
-    """Scans on one lattice."""
+    """Scans on one lattice; ``pairs``, positions of fixed and moving scan, are the only ones to draw if given."""
 
     scans: tuple[Scan, ...]
     grid: Grid
+    pairs: tuple[tuple[int, int], ...] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -60,16 +70,26 @@ class Pool:
 
     def longitudinal_pairs(self) -> list[tuple[int, int]]:
         """Ordered pairs of two scans of one subject."""
-        return [
-            (a, b)
-            for a, x in enumerate(self.scans)
-            for b, y in enumerate(self.scans)
-            if a != b and x.subject == y.subject
-        ]
+        return [(a, b) for a, b in self._all_pairs() if a != b and self.scans[a].subject == self.scans[b].subject]
 
     def cross_subject_pairs(self) -> list[tuple[int, int]]:
         """Ordered pairs of scans of two subjects."""
-        return [(a, b) for a, x in enumerate(self.scans) for b, y in enumerate(self.scans) if x.subject != y.subject]
+        return [(a, b) for a, b in self._all_pairs() if self.scans[a].subject != self.scans[b].subject]
+
+    def labelled_part(self) -> Pool:
+        """The scans with label maps, and the pairs between them."""
+        kept = [n for n, scan in enumerate(self.scans) if scan.labelled]
+        place = {old: new for new, old in enumerate(kept)}
+        pairs = self.pairs
+        if pairs is not None:
+            pairs = tuple((place[a], place[b]) for a, b in pairs if a in place and b in place)
+        return Pool(tuple(self.scans[n] for n in kept), self.grid, pairs)
+
+    def _all_pairs(self) -> Iterable[tuple[int, int]]:
+        if self.pairs is not None:
+            return self.pairs
+        numbers = range(len(self.scans))
+        return ((a, b) for a in numbers for b in numbers)
 
 
 @dataclass(frozen=True)
@@ -146,9 +166,14 @@ def _store_scan(
         "distances": torch.from_numpy(lab.quantized(distances)),
         "labels": torch.from_numpy(labels),
     }
+    write_scan(path, tensors, subject, spacing)
+
+
+def write_scan(path: Path, tensors: dict[str, Tensor], subject: str, spacing_kji_mm: Sequence[float]) -> None:
+    """Write one scan's file, whole or not at all; see the top of this file for ``tensors``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    save_file(tensors, temporary, {"subject": subject, "spacing_kji_mm": json.dumps(spacing)})
+    temporary = path.with_name(f"{path.name}.part")
+    save_file(tensors, temporary, {"subject": subject, "spacing_kji_mm": json.dumps(list(spacing_kji_mm))})
     temporary.replace(path)
 
 
@@ -188,17 +213,24 @@ def hash_name(name: str) -> int:
     return sum((n + 1) * ord(c) for n, c in enumerate(name)) * 7919 % 1_000_003
 
 
-def load_pool(folder: Path, shrink: Sequence[int] = (1, 1, 1), last_images: int = 0) -> Pool:
+def load_pool(folder: Path, shrink: Sequence[int] = (1, 1, 1), last_images: int = 0, pairs: Path | None = None) -> Pool:
     """All scans of ``folder``, images and distances averaged over blocks of ``shrink`` voxels (k, j, i).
 
-    ``last_images`` keeps only so many of each scan's images, the last ones; 0 keeps all.
+    Args:
+        folder: of the scans' files.
+        shrink: see above.
+        last_images: keep only so many of each scan's images, the last ones; 0 keeps all.
+        pairs: CSV with the columns fixed and moving, names of scans: the only pairs to draw.
 
     Raises:
-        FileError: if there is none, or their lattices differ.
+        FileError: if there is no scan, their lattices differ, or the list of pairs does not fit them.
     """
     paths = sorted(folder.glob("*.safetensors"))
     if not paths:
-        raise FileError(f"{folder}: no pool here; make it with `joint-registration prepare-pool`")
+        raise FileError(
+            f"{folder}: no pool here; make it with `joint-registration prepare` from images or "
+            "`joint-registration prepare-pool` from label maps"
+        )
     affines = folder / "affines.json"
     matrices = json.loads(affines.read_text()) if affines.exists() else {}
     scans, grids = [], []
@@ -215,11 +247,32 @@ def load_pool(folder: Path, shrink: Sequence[int] = (1, 1, 1), last_images: int 
         grids.append(lab.canonical_grid(images.shape[1:], [s * f for s, f in zip(spacing, shrink, strict=True)]))
     if any(not grid.is_close(grids[0], 0.5) for grid in grids):
         raise FileError(f"{folder}: the scans lie on different lattices; make the pool anew")
-    return Pool(tuple(scans), grids[0])
+    return Pool(tuple(scans), grids[0], None if pairs is None else _read_pairs(pairs, [scan.name for scan in scans]))
+
+
+def _read_pairs(path: Path, names: list[str]) -> tuple[tuple[int, int], ...]:
+    place = {name: n for n, name in enumerate(names)}
+    try:
+        with path.open(newline="") as stream:
+            found = tuple((place[row["fixed"]], place[row["moving"]]) for row in csv.DictReader(stream))
+    except OSError as error:
+        raise FileError(
+            f"{path}: the list of pairs cannot be read ({error}); set data.listed_pairs to false"
+        ) from error
+    except KeyError as error:
+        raise FileError(
+            f"{path}: {error} is neither a column nor a scan of the pool; make the list with `joint-registration "
+            "prepare`: columns fixed and moving, names of scans"
+        ) from error
+    if not found:
+        raise FileError(f"{path}: the list holds no pair; set data.listed_pairs to false to draw any two scans")
+    return found
 
 
 def _shrunk(values: Tensor, factors: Sequence[int]) -> Tensor:
     if max(factors) == 1:
         return values
+    if len(values) == 0:
+        return values.new_zeros((0, *(n // f for n, f in zip(values.shape[1:], factors, strict=True))))
     pooled = torch.nn.functional.avg_pool3d(values[None].float(), tuple(factors))[0]
     return pooled.round().to(values.dtype)

@@ -1,4 +1,4 @@
-"""Dice on pairs that training never sees."""
+"""Dice, or without label maps the likeness of the images, on pairs that training never sees."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import maps
+from .. import losses, maps
 from ..geometry import Grid
-from ..networks.model import AVSM
+from ..networks.model import AVSM, AVSMOutput
 from .batches import Batch, stored_pair
 from .config import TrainingConfig
 from .labels import STRUCTURES
 from .pool import Pool
 
 CARTILAGES = ("femoral cartilage", "tibial cartilage")
+#: Enough of them to tell two networks apart.
+MOST_LONGITUDINAL = 50
 
 
 def dice_of_distances(warped: Tensor, fixed: Tensor) -> dict[str, float]:
@@ -30,17 +32,29 @@ def cartilage_dice(dice: dict[str, float]) -> float:
 
 
 def choose_pairs(pool: Pool, count: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """All longitudinal pairs and ``count`` cross-subject pairs, the same at every call."""
-    cross = pool.cross_subject_pairs()
+    """Longitudinal pairs, all or :data:`MOST_LONGITUDINAL`, and ``count`` cross-subject pairs, the same at every call.
+
+    Pairs with label maps if there are any, because their overlap says more than the images' likeness.
+    """
+    longitudinal, cross = (_labelled(pool, p) for p in (pool.longitudinal_pairs(), pool.cross_subject_pairs()))
+    if len(longitudinal) > MOST_LONGITUDINAL:
+        order = np.random.default_rng(0).permutation(len(longitudinal))[:MOST_LONGITUDINAL]
+        longitudinal = [longitudinal[n] for n in order]
     order = np.random.default_rng(0).permutation(len(cross))[:count]
-    return pool.longitudinal_pairs(), [cross[n] for n in order]
+    return longitudinal, [cross[n] for n in order]
+
+
+def _labelled(pool: Pool, pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    return [(a, b) for a, b in pairs if pool.scans[a].labelled and pool.scans[b].labelled] or pairs
 
 
 @torch.no_grad()
 def validate(model: AVSM, pool: Pool, config: TrainingConfig, affine_steps: int, vsvf_steps: int) -> dict[str, float]:
     """Mean cartilage Dice, longitudinal and cross-subject, folds in percent of voxels, and ``score``.
 
-    Stage ``vsvf`` starts from the affine of the label maps, the others from the network's own.
+    Without label maps the correlation of the images takes the place of Dice. The score is the
+    cross-subject figure, or the longitudinal one where there is a single subject. Stage ``vsvf`` with
+    prealigned pairs starts from the affine of the label maps, the others from the network's own.
     """
     model.eval()
     figures: dict[str, list[float]] = {}
@@ -51,18 +65,32 @@ def validate(model: AVSM, pool: Pool, config: TrainingConfig, affine_steps: int,
                 figures.setdefault(f"{kind}_{name}", []).append(value)
     model.train()
     means = {name: float(np.mean(values)) for name, values in figures.items()}
-    return {**means, "score": means["cross_dice"]}
+    names = [f"{kind}_{what}" for kind in ("cross", "longitudinal") for what in ("dice", "similarity")]
+    return {**means, "score": next((means[name] for name in names if name in means), 0.0)}
 
 
 def _pair_figures(
     model: AVSM, batch: Batch, grid: Grid, config: TrainingConfig, affine_steps: int, vsvf_steps: int
 ) -> dict[str, float]:
+    output = predicted(model, batch, grid, config, affine_steps, vsvf_steps)
+    folded = (maps.jacobian_determinant(output.map_ras, grid) <= 0).float().mean()
+    return {**_likeness(batch, output, grid), "folds": 100 * float(folded)}
+
+
+def predicted(
+    model: AVSM, batch: Batch, grid: Grid, config: TrainingConfig, affine_steps: int, vsvf_steps: int
+) -> AVSMOutput:
+    """What the networks make of a pair, as :func:`validate` measures it."""
     if config.stage == "vsvf" and config.data.prealigned:
         affines = [batch.affine_ras]
     else:
         affines = model.predict_affine(batch.moving, batch.fixed, grid, affine_steps)
-    output = model.deform(batch.moving, batch.fixed, grid, affines, 0 if config.stage == "affine" else vsvf_steps)
+    return model.deform(batch.moving, batch.fixed, grid, affines, 0 if config.stage == "affine" else vsvf_steps)
+
+
+def _likeness(batch: Batch, output: AVSMOutput, grid: Grid) -> dict[str, float]:
+    if min(batch.moving_distances.shape[1], batch.fixed_distances.shape[1]) == 0:
+        return {"similarity": float(losses.ncc(batch.fixed, output.warped))}
     warped = maps.sample(batch.moving_distances, grid, output.map_ras, outside=None)
     dice = dice_of_distances(warped, batch.fixed_distances)
-    folded = (maps.jacobian_determinant(output.map_ras, grid) <= 0).float().mean()
-    return {"dice": cartilage_dice(dice), "dice_all": float(np.mean(list(dice.values()))), "folds": 100 * float(folded)}
+    return {"dice": cartilage_dice(dice), "dice_all": float(np.mean(list(dice.values())))}
