@@ -13,7 +13,7 @@ from known_scene import FIXED_GRID, addVolume, sceneState
 from stub_worker import STAGES, stub_command
 
 from JointRegistrationLib.config import RegistrationConfig
-from JointRegistrationLib.errors import (
+from JointRegistrationLib.errors import InputError, JointRegistrationError, OutOfMemory, RegistrationCancelled, ResourceError
     InputError,
     OutOfMemory,
     RegistrationCancelled,
