@@ -13,8 +13,9 @@ from known_scene import FIXED_GRID, addVolume, sceneState
 from stub_worker import STAGES, stub_command
 
 from JointRegistrationLib.config import RegistrationConfig
-from JointRegistrationLib.errors import InputError, JointRegistrationError, OutOfMemory, RegistrationCancelled, ResourceError
+from JointRegistrationLib.errors import (
     InputError,
+    JointRegistrationError,
     OutOfMemory,
     RegistrationCancelled,
     ResourceError,
