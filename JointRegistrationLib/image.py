@@ -11,6 +11,11 @@ import numpy.typing as npt
 from .errors import InputError
 from .geometry import Grid
 
+#: Fewer voxels than this along an axis are no 3D image.
+MIN_SIZE = 4
+#: Below this share of common field of view two images are taken not to belong together.
+MIN_OVERLAP = 0.01
+
 
 @dataclass(frozen=True)
 class Image:

@@ -12,12 +12,8 @@ from torch import Tensor
 from .config import PreprocessConfig
 from .errors import InputError
 from .geometry import Grid, transform_points
-from .image import Image
+from .image import MIN_OVERLAP, MIN_SIZE, Image
 from .maps import check_on_grid
-
-MIN_SIZE = 4
-#: Below this share of common field of view two images are taken not to belong together.
-MIN_OVERLAP = 0.01
 
 
 def check_image(image: Image) -> None:
