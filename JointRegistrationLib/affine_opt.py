@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .config import AffineConfig
+from .config import AffineConfig, SimilarityConfig
 from .energy import Dissimilarity, ImagePair
 from .errors import InputError
-from .geometry import FloatArray
-from .maps import affine_map, inside
+from .geometry import FloatArray, Grid
+from .maps import affine_map, apply_matrix, from_displacement, inside, resample_displacement
 from .optimize import minimize
 from .progress import Reporter
 
@@ -59,6 +59,44 @@ def affine_opt(
         _, best = _optimize(level, config, best, part)
     # A blurred level can move images that were aligned before; the finest level decides.
     return min([best, *starts], key=lambda matrix: _loss(level, config, matrix))
+
+
+def affine_around(
+    pair: ImagePair,
+    config: AffineConfig,
+    similarity: SimilarityConfig,
+    affine_ras: FloatArray,
+    psi: tuple[Tensor, Grid],
+    *,
+    level: int,
+    iterations: int,
+    reporter: Reporter,
+) -> FloatArray:
+    """The affine A (4x4, RAS) that makes the images most alike under A o psi, psi kept as it is.
+
+    Args:
+        pair: normalised images.
+        config: which model, and the tolerance.
+        similarity: of the energy, that of the deformable part.
+        affine_ras: start.
+        psi: displacement (1, 3, d, h, w), RAS mm, and its lattice.
+        level: shrink factor to work at.
+        iterations: upper bound.
+        reporter: receives progress.
+    """
+    shrunk = pair.shrunk(level)
+    points = from_displacement(resample_displacement(*psi, shrunk.fixed_grid), shrunk.fixed_grid)
+    unknowns = _Unknowns(affine_ras, shrunk, config.model)
+    dissimilarity = Dissimilarity(shrunk, similarity)
+    minimize(
+        unknowns.values,
+        lambda: dissimilarity(apply_matrix(unknowns.matrix(), points)),
+        optimizer="lbfgs",
+        iterations=iterations,
+        tolerance=config.tolerance,
+        reporter=reporter,
+    )
+    return np.asarray(unknowns.matrix().detach().cpu().double().numpy(), dtype=np.float64)
 
 
 def initial_transforms(pair: ImagePair, initialization: str) -> list[FloatArray]:

@@ -27,7 +27,7 @@ METHOD_DESCRIPTIONS = {
     "avsm-affine": "affine only, predicted by the network",
 }
 METHODS = tuple(METHOD_DESCRIPTIONS)
-SIDES = ("right", "left")
+SIDES = ("auto", "right", "left")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 SIMILARITIES = ("ncc", "lncc", "mk-lncc")
 AFFINE_MODELS = ("rigid", "similarity", "affine")
@@ -179,12 +179,21 @@ class LddmmConfig:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The networks: which knee, how many steps, and how many iterations of instance optimisation follow."""
+    """The networks: which knee, how many steps, and how many iterations of instance optimisation follow.
 
-    side: str = "right"
+    ``side`` "auto" finds out whether the knees are right or left ones.
+    ``refine_affine``: refine the affine too, before the deformation; it lowers the energy, but takes
+    cartilage apart (docs/method.md).
+    ``fallback``: where the networks' weights are missing, the optimisers do their work, and the result's
+    notes say so; off, that is an error.
+    """
+
+    side: str = "auto"
     affine_steps: int = 7
     vsvf_steps: int = 2
-    refine: int = 0
+    refine: int = 20
+    refine_affine: bool = False
+    fallback: bool = True
 
     def __post_init__(self) -> None:
         _choice("network", "side", self.side, SIDES)
@@ -195,10 +204,15 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class RegistrationConfig:
-    """One registration: method, device, and a block per stage."""
+    """One registration: method, device, and a block per stage.
 
-    method: str = "vsvf-opt"
+    ``check_side``: refuse, whatever the method, a left knee on a right one where both are certain; only
+    while ``network.side`` is "auto".
+    """
+
+    method: str = "avsm"
     device: str = "auto"
+    check_side: bool = True
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     affine: AffineConfig = field(default_factory=AffineConfig)
     vsvf: VsvfConfig = field(default_factory=VsvfConfig)

@@ -36,7 +36,7 @@ _DESCRIPTION = f"""Lay the MOVING image onto the FIXED image.
     \b
     Examples:
       joint-registration register visit1.nii.gz visit2.nii.gz --output-dir out
-      joint-registration register fixed.nrrd moving.nrrd -o out --method avsm --refine 30 --side left
+      joint-registration register fixed.nrrd moving.nrrd -o out --refine 40 --side left
       joint-registration register fixed.nrrd moving.nrrd -o out \\
           --moving-labels atlas.nrrd --fixed-labels manual.nrrd
       joint-registration register dicom-folder/ moving.nrrd -o out \\
@@ -57,8 +57,18 @@ _DESCRIPTION = f"""Lay the MOVING image onto the FIXED image.
 @click.option("--landmarks-moving", type=_FILE, help="The same points in the moving image: they are the start.")
 @click.option("--initial-transform", type=_FILE, help="Affine to start from, fixed to moving (.tfm, .txt, .mat, .h5).")
 @click.option("--method", type=click.Choice(METHODS), help=f"See above; {RegistrationConfig().method} if not given.")
-@click.option("--refine", type=click.IntRange(min=0), metavar="N", help="Iterations that refine avsm's prediction.")
-@click.option("--side", type=click.Choice(SIDES), help="Which knee it is, for avsm and avsm-affine; right by default.")
+@click.option(
+    "--refine",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help=f"Iterations that refine avsm's prediction; {RegistrationConfig().network.refine} if not given.",
+)
+@click.option("--side", type=click.Choice(SIDES), help="Which knee it is; auto (default) finds out.")
+@click.option(
+    "--check-side/--no-check-side",
+    default=None,
+    help="Refuse a left knee on a right one where both are certain (default).",
+)
 @click.option("--device", type=click.Choice(DEVICES), help="Where to compute; auto (default) takes a GPU if there is.")
 @click.option("--config", type=_FILE, help="Settings as JSON; a run's metrics.json shows all under 'config'.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing unless something is wrong.")

@@ -57,6 +57,7 @@ class RegisterOptions:
     method: str | None
     refine: int | None
     side: str | None
+    check_side: bool | None
     device: str | None
     config: Path | None
     quiet: bool
@@ -125,11 +126,15 @@ def read_config(path: Path | None) -> RegistrationConfig:
 
 
 def _config(options: RegisterOptions) -> RegistrationConfig:
-    """Defaults, then the file, then the options."""
-    config = _replace(read_config(options.config), method=options.method, device=options.device)
+    """Defaults, then the file, then the options. A method that was asked for by name is run, or nothing."""
+    config = _replace(
+        read_config(options.config), method=options.method, device=options.device, check_side=options.check_side
+    )
     if options.refine is not None and config.method != "avsm":
         raise click.UsageError(f"--refine refines what the networks predict; give --method avsm (not {config.method})")
-    return _replace(config, network=_replace(config.network, refine=options.refine, side=options.side))
+    fallback = None if options.method is None else False
+    network = _replace(config.network, refine=options.refine, side=options.side, fallback=fallback)
+    return _replace(config, network=network)
 
 
 def _replace(config: _Config, **options: Any) -> _Config:

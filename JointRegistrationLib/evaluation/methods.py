@@ -31,7 +31,8 @@ def parse_methods(text: str, base: RegistrationConfig) -> tuple[Method, ...]:
     """Methods from a comma-separated list of ``NAME[:SETTING=NUMBER]...``; each once, in this order.
 
     Args:
-        text: e.g. ``"none,affine-opt,avsm:vsvf_steps=3:refine=20"``.
+        text: e.g. ``"none,affine-opt,avsm:vsvf_steps=3:refine=20"``; without ``refine`` nothing is refined, and
+            no method stands in for another.
         base: all other settings.
 
     Raises:
@@ -71,7 +72,8 @@ def _network(text: str, base: NetworkConfig, settings: dict[str, int]) -> Networ
             base,
             affine_steps=settings.get("affine_steps", base.affine_steps),
             vsvf_steps=settings.get("vsvf_steps", base.vsvf_steps),
-            refine=settings.get("refine", base.refine),
+            refine=settings.get("refine", 0),
+            fallback=False,
         )
     except ConfigError as error:
         raise ConfigError(f"method {text!r}: {error}") from error

@@ -21,8 +21,7 @@ from ..energy import ImagePair
 from ..errors import InputError
 from ..geometry import FloatArray, Grid
 from ..preprocess import resample
-from .affine import LandmarkAffineNet, fit_affine, frame_to_ras
-from .model import AVSM, AVSMOutput, affine_blocks, inverse_psi, shrunk
+from .model import AVSM, AVSMOutput, inverse_psi
 
 SIDES = ("right", "left")
 
@@ -80,14 +79,21 @@ def canonical_lattice(grid: Grid, size_ijk: Sequence[int], side: str = "right") 
     return Grid.from_ijk_to_ras(size_ijk, matrix)
 
 
-def on_lattice(image: Tensor, grid: Grid, lattice: Grid) -> Tensor:
-    """An image (1, 1, D, H, W) sampled on another lattice, anti-aliased, 0 outside."""
+def on_lattice(image: Tensor, grid: Grid, lattice: Grid, matrix_ras: FloatArray | None = None) -> Tensor:
+    """An image (1, 1, D, H, W) sampled on another lattice, anti-aliased, 0 outside.
+
+    ``matrix_ras``: 4x4 from points of the lattice to points of the image; None for the same ones.
+    """
     finer = np.asarray(grid.spacing_mm)
-    along = np.abs(np.asarray(grid.direction_ras).T @ np.asarray(lattice.direction_ras))
+    turn = np.eye(3) if matrix_ras is None else matrix_ras[:3, :3]
+    along = np.abs(np.asarray(grid.direction_ras).T @ turn @ np.asarray(lattice.direction_ras))
     target = np.asarray(lattice.spacing_mm)[along.argmax(axis=1)]  # the lattice's spacing along each own axis
     size = [max(2, min(n, round(n * f / t))) for n, f, t in zip(grid.size_ijk, finer, target, strict=True)]
     thinned = resample(image, grid, size)
-    return maps.sample(thinned, grid.resized(size), maps.identity(lattice, device=image.device))
+    points = maps.identity(lattice, device=image.device)
+    if matrix_ras is not None:
+        points = maps.apply_matrix(matrix_ras, points)
+    return maps.sample(thinned, grid.resized(size), points)
 
 
 @torch.no_grad()
@@ -98,6 +104,7 @@ def predict(
     side: str = "right",
     affine_steps: int | None = None,
     vsvf_steps: int | None = None,
+    start_ras: FloatArray | None = None,
 ) -> Prediction:
     """Run the networks on a pair.
 
@@ -106,14 +113,17 @@ def predict(
         pair: normalised images in [0, 1], each on its own grid; masks are not used.
         side: of the knee, both images.
         affine_steps, vsvf_steps: the model's own if None.
+        start_ras: 4x4, fixed to moving, from which the networks begin; None lays the centres of the fields of
+            view, and the images' axes, onto each other.
     """
     size_ijk = model.config.lattice_ijk
     fixed_lattice = canonical_lattice(pair.fixed_grid, size_ijk, side)
-    moving_lattice = canonical_lattice(pair.moving_grid, size_ijk, side)
+    to_moving = start_ras
+    if to_moving is None:  # same voxel, other lattice
+        to_moving = canonical_lattice(pair.moving_grid, size_ijk, side).ijk_to_ras @ fixed_lattice.ras_to_ijk
     fixed = on_lattice(pair.fixed, pair.fixed_grid, fixed_lattice)
-    moving = on_lattice(pair.moving, pair.moving_grid, moving_lattice)
+    moving = on_lattice(pair.moving, pair.moving_grid, fixed_lattice, to_moving)
     output = model(moving, fixed, fixed_lattice, affine_steps, vsvf_steps)
-    to_moving = moving_lattice.ijk_to_ras @ fixed_lattice.ras_to_ijk  # same voxel, other lattice
     affines = [np.asarray(to_moving @ matrix[0].double().cpu().numpy()) for matrix in output.affines_ras]
     return Prediction(
         affines[-1],
@@ -131,45 +141,3 @@ def _inverse(model: AVSM, output: AVSMOutput) -> Tensor:
     if not output.steps:
         return torch.zeros_like(output.psi_displacement_mm)
     return inverse_psi(output.velocities_mm, output.momentum_grid, model.config.velocity)
-
-
-@dataclass(frozen=True)
-class SideGuess:
-    """Which knee an image shows.
-
-    Args:
-        side: ``"right"`` or ``"left"``.
-        residual_mm: for each side, how far the landmarks found in the image lie from an affine copy of
-            their lattice: anatomy that the network knows gives the smaller one.
-    """
-
-    side: str
-    residual_mm: dict[str, float]
-
-
-@torch.no_grad()
-def detect_side(model: AVSM, image: Tensor, grid: Grid) -> SideGuess:
-    """Tell a left knee from a right one by how well the affine network's landmarks fit together.
-
-    Args:
-        model: with a landmark network, trained on right knees.
-        image: (1, 1, D, H, W), normalised to [0, 1].
-        grid: its lattice.
-
-    Raises:
-        InputError: if the model has no landmarks.
-    """
-    if not isinstance(model.affine, LandmarkAffineNet):
-        raise InputError("this model finds no landmarks, so it cannot tell left from right; say which knee it is")
-    residuals = {}
-    for side in SIDES:
-        lattice = canonical_lattice(grid, model.config.lattice_ijk, side)
-        blocks = affine_blocks(lattice, model.config.affine_spacing_mm)
-        found = model.affine.heat_maps(shrunk(on_lattice(image, grid, lattice), blocks)).points
-        anchors = model.affine.anchors[None]
-        even = torch.full_like(found[..., 0], 1 / found.shape[1])
-        fit = fit_affine(anchors, found, even, model.affine.ridge)
-        off = anchors @ fit[:, :3, :3].mT + fit[:, None, :3, 3] - found
-        to_mm = maps.matrix_tensor(frame_to_ras(lattice)[:3, :3], off)
-        residuals[side] = float((off @ to_mm.mT).norm(dim=2).mean())
-    return SideGuess(min(residuals, key=lambda side: residuals[side]), residuals)

@@ -28,9 +28,7 @@ def load_model(path: Path | None = None, device: torch.device | str = "cpu") -> 
         CheckpointError: if the file is missing, damaged, changed, or not of this architecture.
     """
     path = path or DEFAULT_WEIGHTS
-    beside = checksum_file(path)
-    expected = beside.read_text(errors="replace").partition(" ")[0].strip() if beside.exists() else None
-    header, tensors = checkpoint.read_tensors(path, expected)
+    header, tensors = checkpoint.read_tensors(path, expected_checksum(path))
     if header.architecture != ARCHITECTURE:
         raise CheckpointError(f"{path}: these weights are for {header.architecture!r}, but {ARCHITECTURE!r} is needed")
     try:
@@ -45,3 +43,9 @@ def load_model(path: Path | None = None, device: torch.device | str = "cpu") -> 
 def checksum_file(path: Path) -> Path:
     """Where the checksum of a weights file is kept."""
     return path.with_name(f"{path.name}.sha256")
+
+
+def expected_checksum(path: Path) -> str | None:
+    """What stands in the checksum file of a weights file; None if there is no such file."""
+    beside = checksum_file(path)
+    return beside.read_text(errors="replace").partition(" ")[0].strip() if beside.exists() else None

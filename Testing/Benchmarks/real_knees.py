@@ -1,10 +1,12 @@
 """Register the real knees of ``shared/data`` from the command line and print a table of what came out.
 
-    python Testing/Benchmarks/real_knees.py [--data DIR] [--methods affine-opt,vsvf-opt] [--keep DIR]
+    python Testing/Benchmarks/real_knees.py [--data DIR] [--methods ...] [--pairs ...] [--keep DIR]
 
-Three pairs: a knee at two flexion angles; a DESS and its own copy under a known warp; the same DESS and a
-CubeQuant of that knee under the known warp. Warps, resampling and landmark errors are SimpleITK's and
-NumPy's: nothing of the library under test is used but its command line.
+Four pairs: a knee at two flexion angles; a DESS and its own copy under a known warp; the same DESS and a
+CubeQuant of that knee under the known warp; the same DESS and a DESS rendered from another knee's label map.
+Methods are named as in ``joint-registration evaluate``: avsm is the networks alone, avsm:refine=20 refined.
+Warps, resampling and landmark errors are SimpleITK's and NumPy's: but for the rendered knee nothing of the
+library under test is used except its command line. real_pictures.py draws what --keep kept.
 """
 
 from __future__ import annotations
@@ -114,12 +116,21 @@ def errors_mm(transform: Path, pairs) -> np.ndarray:
     return np.linalg.norm(np.array([read.TransformPoint(p) for p in pairs[0].tolist()]) - pairs[1], axis=1)
 
 
+def method_options(text: str) -> list[str]:
+    """The command line's options for a method named as in ``evaluate``."""
+    method, _, refine = text.partition(":refine=")
+    return ["--method", method, *(["--refine", refine or "0"] if method == "avsm" else [])]
+
+
 def register(fixed: Path, moving: Path, method: str, folder: Path) -> dict:
-    """Run the command line; its metrics.json with the wall time added."""
+    """Run the command line; its metrics.json with the wall time added. Its notes go to the error stream."""
     command = [sys.executable, "-m", "JointRegistrationLib", "register", str(fixed), str(moving)]
     begin = time.perf_counter()
-    subprocess.run([*command, "-o", str(folder), "--method", method, "--quiet", "--overwrite"], check=True, cwd=ROOT)
+    options = ["-o", str(folder), *method_options(method), "--quiet", "--overwrite"]
+    subprocess.run([*command, *options], check=True, cwd=ROOT)
     metrics = json.loads((folder / "metrics.json").read_text())
+    for note in metrics["notes"]:
+        click.echo(f"{folder.name}: {note}", err=True)
     return {**metrics, "wall_s": time.perf_counter() - begin}
 
 
@@ -133,29 +144,60 @@ def row(name: str, method: str, metrics: dict, tre: str) -> str:
     )
 
 
+PAIRS = ("flexion", "dess", "cubequant", "rendered")
+
+
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path), default=None, help="Folder with real-knee/.")
-@click.option("--methods", default="affine-opt,vsvf-opt", help="Methods, comma-separated.")
+@click.option("--data", type=click.Path(path_type=Path), default=None, help="Folder with real-knee/ and knee-labels/.")
+@click.option("--methods", default="affine-opt,avsm-affine,avsm,avsm:refine=20,vsvf-opt", show_default=True)
+@click.option("--pairs", default=",".join(PAIRS), show_default=True)
 @click.option("--keep", type=click.Path(path_type=Path), default=None, help="Keep the results in this folder.")
-def main(data: Path | None, methods: str, keep: Path | None) -> None:
+def main(data: Path | None, methods: str, pairs: str, keep: Path | None) -> None:
     """Print the table of docs/results.md."""
-    knees = (data or default_data()) / "real-knee"
-    if not knees.is_dir():
-        raise click.ClickException(f"no real knees at {knees}; give --data, or set JOINTREG_DATA")
+    data = data or default_data()
+    if not (data / "real-knee").is_dir():
+        raise click.ClickException(f"no real knees at {data / 'real-knee'}; give --data, or set JOINTREG_DATA")
+    unknown = set(pairs.split(",")) - set(PAIRS)
+    if unknown:
+        raise click.UsageError(f"--pairs: {unknown.pop()!r} is unknown; choose of {', '.join(PAIRS)}")
     with tempfile.TemporaryDirectory() as scratch:
-        folder = keep or Path(scratch)
+        folder = (keep or Path(scratch)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         click.echo(
             "| pair | method | NCC | TRE mean (95 %), mm | folds | Jacobian | inverse error mean / max, mm | s | GiB |"
         )
         click.echo("|---|---|---|---|---|---|---|---|---|")
-        fixed, moving = knees / "flexion_fixed.nii.gz", knees / "flexion_moving.nii.gz"
-        for method in methods.split(","):
-            metrics = register(fixed, moving, method, folder / f"flexion-{method}")
-            click.echo(row("flexion", method, metrics, "-"))
-        for name in ("dess", "cubequant"):
-            for line in known_warp_rows(knees, name, methods.split(","), folder):
+        for pair in pairs.split(","):
+            for line in rows(data, pair, methods.split(","), folder):
                 click.echo(line)
+
+
+def rows(data: Path, pair: str, methods: list[str], folder: Path):
+    """The lines of one pair, one a method."""
+    knees = data / "real-knee"
+    if pair in ("dess", "cubequant"):
+        yield from known_warp_rows(knees, pair, methods, folder)
+        return
+    if pair == "flexion":
+        fixed, moving = knees / "flexion_fixed.nii.gz", knees / "flexion_moving.nii.gz"
+    else:
+        fixed, moving = knees / "dess.nii.gz", rendered_knee(data / "knee-labels", folder)
+    for method in methods:
+        metrics = register(fixed, moving, method, folder / f"{pair}--{method}")
+        yield row("DESS, rendered knee" if pair == "rendered" else pair, method, metrics, "-")
+
+
+def rendered_knee(labels: Path, folder: Path) -> Path:
+    """A DESS-like image of the first validation knee, 80 x 192 x 192, as evaluation_pairs.py renders it."""
+    from evaluation_pairs import coarser, rendered
+
+    from JointRegistrationLib.files import read_labels, write_image
+
+    source = sorted((labels / "validation").glob("*.nii.gz"))[0]
+    scan = source.name.removesuffix(".nii.gz")
+    path = folder / f"rendered-{scan}.nrrd"
+    write_image(rendered(coarser(read_labels(source), 2), scan.split("_")[0], scan), path)
+    return path
 
 
 def known_warp_rows(knees: Path, name: str, methods: list[str], folder: Path):
@@ -171,7 +213,7 @@ def known_warp_rows(knees: Path, name: str, methods: list[str], folder: Path):
     pairs = landmark_pairs(moving, tissue, fixed, patient, JOINT_RADIUS_MM)
     before = np.linalg.norm(pairs[0] - pairs[1], axis=1)
     for method in methods:
-        target = folder / f"{name}-{method}"
+        target = folder / f"{name}--{method}"
         metrics = register(knees / "dess.nii.gz", path, method, target)
         after = errors_mm(target / "transform.h5", pairs)
         tre = " → ".join(f"{e.mean():.2f} ({np.percentile(e, 95):.2f})" for e in (before, after))

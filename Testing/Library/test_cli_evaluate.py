@@ -16,7 +16,7 @@ import SimpleITK as sitk
 from cli_cases import FIXED_GRID, MOVING_GRID, FakeRegister, blobs, run, write_inputs
 
 from JointRegistrationLib import inference
-from JointRegistrationLib.config import RegistrationConfig
+from JointRegistrationLib.config import NetworkConfig, RegistrationConfig
 from JointRegistrationLib.errors import ConfigError, InputError
 from JointRegistrationLib.evaluation import ResultTable, parse_methods, score_labels, summary
 from JointRegistrationLib.files import write_labels
@@ -239,7 +239,8 @@ def test_methods_carry_settings_over_those_of_the_configuration() -> None:
     )
     assert (none.name, none.registers) == ("none", False)
     assert plain.registers
-    assert plain.config == RegistrationConfig(method="avsm", device="cpu")
+    only_predicted = NetworkConfig(refine=0, fallback=False)
+    assert plain.config == RegistrationConfig(method="avsm", device="cpu", network=only_predicted)
     assert tuned.name == "avsm:refine=20:vsvf_steps=3"
     assert (tuned.config.method, tuned.config.device) == ("avsm", "cpu")
     assert (tuned.config.network.refine, tuned.config.network.vsvf_steps) == (20, 3)

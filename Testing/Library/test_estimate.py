@@ -13,8 +13,10 @@ import torch
 from conftest import smooth_random
 
 from JointRegistrationLib import maps
+from JointRegistrationLib import predicted as prediction
 from JointRegistrationLib.affine_opt import affine_opt
 from JointRegistrationLib.config import (
+    AffineConfig,
     NetworkConfig,
     PreprocessConfig,
     RegistrationConfig,
@@ -23,22 +25,23 @@ from JointRegistrationLib.config import (
     VsvfConfig,
 )
 from JointRegistrationLib.energy import Dissimilarity, ImagePair
-from JointRegistrationLib.errors import CheckpointError, RegistrationCancelled
+from JointRegistrationLib.errors import CheckpointError, InputError, RegistrationCancelled
 from JointRegistrationLib.estimate import Estimate, estimate, no_deformation
 from JointRegistrationLib.geometry import FloatArray, Grid, transform_points
 from JointRegistrationLib.image import Image
 from JointRegistrationLib.inference import prepare_pair, register
 from JointRegistrationLib.integrate import exponential
 from JointRegistrationLib.networks import predict, weights
+from JointRegistrationLib.networks import side as side_network
 from JointRegistrationLib.phantom import KneePair, make_pair, working_grid
 from JointRegistrationLib.progress import ProgressCallback, Reporter
 from JointRegistrationLib.result import RegistrationResult
 from JointRegistrationLib.vsvf_opt import LocalMap, composed, momentum_grid, vsvf_opt
 
 GRID = working_grid().resized((48, 48, 40))  # 2.9 mm
-AVSM = RegistrationConfig(method="avsm")
-AFFINE = RegistrationConfig(method="avsm-affine")
-REFINED = RegistrationConfig(method="avsm", network=NetworkConfig(refine=8))
+AVSM = RegistrationConfig(method="avsm", network=NetworkConfig(side="right", refine=0))
+AFFINE = RegistrationConfig(method="avsm-affine", network=NetworkConfig(side="right"))
+REFINED = RegistrationConfig(method="avsm", network=NetworkConfig(side="right", refine=8))
 STRUCTURES = {1: "femur", 2: "femoral cartilage", 3: "tibia", 4: "tibial cartilage"}
 MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
 
@@ -163,7 +166,7 @@ def test_a_left_knee_fares_exactly_as_its_mirror_image(
     phantom: KneePair, images: tuple[Image, Image], result: RegistrationResult
 ) -> None:
     fixed, moving = (turned(image, MIRROR) for image in images)
-    left = register(fixed, moving, RegistrationConfig(method="avsm", network=NetworkConfig(side="left")))
+    left = register(fixed, moving, RegistrationConfig(method="avsm", network=NetworkConfig(side="left", refine=0)))
     mirrored_back = left.displacement_field_mm * np.array([-1, 1, 1], np.float32)
     np.testing.assert_allclose(mirrored_back, result.displacement_field_mm, atol=0.02)
     np.testing.assert_allclose(MIRROR @ left.affine_ras @ MIRROR, result.affine_ras, atol=1e-3)
@@ -216,7 +219,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             found = original(*args, **kwargs)  # type: ignore[arg-type]
             return dataclasses.replace(found, **{name: of(found) for name, of in make.items()})
 
-        monkeypatch.setattr(predict, "predict", spoilt)
+        monkeypatch.setattr(prediction, "predict", spoilt)
 
     return replace
 
@@ -240,7 +243,7 @@ def test_an_affine_transform_that_leads_nowhere_is_handed_over(
     assert found.similarity_after > 0.85
 
 
-def test_a_start_better_than_the_prediction_is_where_the_optimisation_begins(images: tuple[Image, Image]) -> None:
+def test_the_networks_begin_from_a_given_start_too(images: tuple[Image, Image]) -> None:
     """A moving image whose header has it back to front, which no network has seen."""
     matrix = np.array([[-1.0, 0, 0, 5], [0, -1.0, 0, -3], [0, 0, 1.0, 4], [0, 0, 0, 1]])
     fixed, moving = images[0], turned(images[1], matrix)
@@ -248,7 +251,60 @@ def test_a_start_better_than_the_prediction_is_where_the_optimisation_begins(ima
     given = register(fixed, moving, AFFINE, initial_affine_ras=matrix)
     assert without.similarity_after < 0.5
     assert given.similarity_after > 0.85
+    assert given.notes == ()
     assert np.diag(given.affine_ras)[:2].max() < -0.8
+
+
+def test_a_poor_start_is_not_used_and_the_result_says_so(
+    images: tuple[Image, Image], affine_result: RegistrationResult
+) -> None:
+    start = np.eye(4)
+    start[:3, 3] = (0.0, 40.0, 30.0)
+    found = register(*images, AFFINE, initial_affine_ras=start)
+    np.testing.assert_allclose(found.affine_ras, affine_result.affine_ras, atol=1e-6)
+    assert len(found.notes) == 1
+    assert "without the starting transform" in found.notes[0]
+
+
+def test_masks_count_in_the_judgement(images: tuple[Image, Image], spoil: Callable[..., None]) -> None:
+    """A deformation that spoils only what the mask leaves out is kept."""
+    lower = np.zeros(GRID.shape, dtype=np.uint8)
+    lower[:, -(GRID.shape[1] // 3) :] = 1  # rows run downwards
+    upper_mm = 12.0 * torch.sigmoid((maps.identity(GRID)[:, 2:] - 10) / 3)
+
+    def spoilt(found: predict.Prediction) -> torch.Tensor:
+        wave = maps.resample_displacement(upper_mm.expand(-1, 3, -1, -1, -1), GRID, found.grid)
+        return found.psi_mm + wave
+
+    spoil(psi_mm=spoilt)
+    assert "left out" in register(*images, AVSM).notes[0]
+    assert register(*images, AVSM, fixed_mask=Image(lower, GRID, "mask")).notes == ()
+
+
+# -- left or right ------------------------------------------------------------------------------------------
+
+
+def test_a_side_that_nobody_knows_is_tried_both_ways(
+    images: tuple[Image, Image], affine_result: RegistrationResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side_network, "detect_side", lambda *_: side_network.SideGuess("left", 0.0))
+    found = register(*images, RegistrationConfig(method="avsm-affine"))
+    np.testing.assert_array_equal(found.affine_ras, affine_result.affine_ras)
+    assert len(found.notes) == 1
+    assert "as right knees the images became more alike" in found.notes[0]
+
+
+def test_the_side_is_found_and_a_left_knee_on_a_right_one_refused(
+    images: tuple[Image, Image], result: RegistrationResult
+) -> None:
+    auto = RegistrationConfig(network=NetworkConfig(refine=0))
+    left = tuple(turned(image, MIRROR) for image in images)
+    found = register(*left, auto)
+    assert found.notes == ()
+    assert found.similarity_after == pytest.approx(result.similarity_after, abs=1e-3)
+    for config in (auto, RegistrationConfig(method="vsvf-opt")):
+        with pytest.raises(InputError, match="shows a right knee and the moving image a left one"):
+            register(images[0], left[1], config)
 
 
 # -- refined ------------------------------------------------------------------------------------------------
@@ -282,7 +338,7 @@ def test_refinement_brings_the_images_and_structures_closer(
 def test_refinement_also_follows_a_hand_over(blobs: tuple[Image, Image]) -> None:
     pair = prepare_pair(*blobs, AVSM, torch.device("cpu"))
     handed_over, found = solve(pair, AVSM), solve(pair, REFINED)
-    assert found.notes == handed_over.notes
+    assert "affine transform and deformation were found by optimisation" in found.notes[0]
     similarity = AVSM.vsvf.similarity
     assert dissimilarity(pair, found.affine_ras, found.local, similarity) <= dissimilarity(
         pair, handed_over.affine_ras, handed_over.local, similarity
@@ -312,13 +368,40 @@ def test_cancel_is_obeyed(stage: str, images: tuple[Image, Image]) -> None:
     assert seen[-1] == stage
 
 
+def test_refining_the_affine_too_changes_it_and_lowers_the_dissimilarity(
+    images: tuple[Image, Image], result: RegistrationResult, refined: RegistrationResult
+) -> None:
+    network = dataclasses.replace(REFINED.network, refine_affine=True)
+    found = register(*images, dataclasses.replace(REFINED, network=network))
+    assert np.abs(found.affine_ras - result.affine_ras).max() > 0.01
+    assert found.folds.count == 0
+    assert found.similarity_after > refined.similarity_after - 0.01
+
+
+@pytest.mark.parametrize(("method", "instead"), [("avsm", "vsvf-opt"), ("avsm-affine", "affine-opt")])
+def test_without_weights_the_optimisers_do_the_work_and_the_result_says_so(
+    method: str, instead: str, blobs: tuple[Image, Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "DEFAULT_WEIGHTS", tmp_path / "none.safetensors")
+    brief = RegistrationConfig(
+        affine=AffineConfig(levels=(4,), iterations=3), vsvf=VsvfConfig(levels=(4,), iterations=2)
+    )
+    found = register(*blobs, dataclasses.replace(brief, method=method))
+    expected = register(*blobs, dataclasses.replace(brief, method=instead))
+    np.testing.assert_array_equal(found.displacement_field_mm, expected.displacement_field_mm)
+    assert set(found.timings_s) == set(expected.timings_s)
+    assert len(found.notes) == 1
+    assert f"{instead} was run instead of {method}" in found.notes[0]
+    assert "none.safetensors" in found.notes[0]
+
+
 @pytest.mark.parametrize("method", ["avsm", "avsm-affine"])
-def test_without_weights_the_error_says_so(
+def test_without_weights_and_fallback_the_error_says_so(
     method: str, blobs: tuple[Image, Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(weights, "DEFAULT_WEIGHTS", tmp_path / "none.safetensors")
     with pytest.raises(CheckpointError, match=r"none\.safetensors: there is no such weights file"):
-        register(*blobs, RegistrationConfig(method=method))
+        register(*blobs, RegistrationConfig(method=method, network=NetworkConfig(fallback=False)))
 
 
 # -- one deformation after another --------------------------------------------------------------------------

@@ -313,6 +313,17 @@ def test_map_symmetry_gradient_agrees_with_finite_differences():
     assert torch.autograd.gradcheck(lambda a, b: losses.map_symmetry(a, grid, b, grid), (there, back), atol=1e-6)
 
 
+def test_gradients_of_the_noisy_lncc_and_the_regularisers_agree_with_finite_differences():
+    x, y = (image.requires_grad_() for image in images((6, 5, 7)))
+    assert torch.autograd.gradcheck(lambda a, b: losses.lncc(a, b, 5, noise=0.1), (x, y))
+    grid = Grid((4, 5, 3), (1.0, 2.0, 1.5))
+    momentum, velocity = (smooth_random((1, 3, *grid.shape), n).requires_grad_() for n in (1, 2))
+    assert torch.autograd.gradcheck(lambda m, v: losses.momentum_energy(m, v, grid), (momentum, velocity))
+    noise = torch.randn(2, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    affine = (torch.eye(4, dtype=torch.float64) + 0.2 * noise).requires_grad_()
+    assert torch.autograd.gradcheck(losses.affine_regularity, (affine,))
+
+
 def test_with_noise_windows_without_structure_in_the_second_image_hardly_count():
     generator = torch.Generator().manual_seed(0)
     y, other = torch.rand(2, 1, 1, 12, 12, 24, generator=generator, dtype=torch.float64)

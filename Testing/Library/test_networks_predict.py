@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -16,7 +14,6 @@ from JointRegistrationLib.networks.model import AVSM, ModelConfig
 from JointRegistrationLib.networks.predict import (
     Prediction,
     canonical_lattice,
-    detect_side,
     on_lattice,
     predict,
 )
@@ -131,18 +128,22 @@ def test_inverse_psi_is_its_inverse(ras_grid: Grid) -> None:
     assert back[..., 2:-2, 2:-2, 2:-2].norm(dim=1).mean() < 0.1 * found.psi_mm.norm(dim=1).mean() + 1e-3
 
 
-def test_side_is_the_one_whose_landmarks_fit_together(ras_grid: Grid) -> None:
-    image = blobs(ras_grid, 0.0)
-    guess = detect_side(model(), image, ras_grid)
-    assert set(guess.residual_mm) == {"right", "left"}
-    assert guess.residual_mm[guess.side] == min(guess.residual_mm.values())
-    mirrored = Grid.from_ijk_to_ras(ras_grid.size_ijk, np.diag([-1.0, 1.0, 1.0, 1.0]) @ ras_grid.ijk_to_ras)
-    other = detect_side(model(), image, mirrored)
-    assert {guess.side, other.side} == {"right", "left"}
-    assert other.residual_mm["left"] == pytest.approx(guess.residual_mm["right"], rel=1e-3)
+def test_networks_begin_from_a_given_start(oblique_grid: Grid) -> None:
+    """The moving image, turned about in space, registers as before when the start undoes the turn."""
+    images = pair(oblique_grid, oblique_grid)
+    away = np.array([[0.0, -1, 0, 40], [1, 0, 0, -30], [0, 0, 1, 8], [0, 0, 0, 1]])
+    turned = Grid.from_ijk_to_ras(oblique_grid.size_ijk, away @ oblique_grid.ijk_to_ras)
+    moved = ImagePair(images.fixed, oblique_grid, images.moving, turned)
+    plain = predict(model(), images)
+    found = predict(model(), moved, start_ras=away)
+    assert np.abs(plain.affine_ras - np.eye(4)).max() > 0.01
+    assert np.allclose(found.affine_ras, away @ plain.affine_ras, atol=1e-3)
+    assert torch.allclose(found.psi_mm, plain.psi_mm, atol=1e-2)
 
 
-def test_side_needs_landmarks(ras_grid: Grid) -> None:
-    published = AVSM(replace(CONFIG, affine_network="published"))
-    with pytest.raises(InputError, match="left from right"):
-        detect_side(published, blobs(ras_grid, 0.0), ras_grid)
+def test_a_mirroring_start_makes_a_left_knee_of_a_right_one(oblique_grid: Grid) -> None:
+    images = pair(oblique_grid, oblique_grid)
+    mirror = np.diag([-1.0, 1.0, 1.0, 1.0])
+    mirrored = Grid.from_ijk_to_ras(oblique_grid.size_ijk, mirror @ oblique_grid.ijk_to_ras)
+    found = predict(model(), ImagePair(images.fixed, oblique_grid, images.moving, mirrored), start_ras=mirror)
+    assert np.allclose(found.affine_ras, mirror @ predict(model(), images).affine_ras, atol=1e-3)

@@ -1,0 +1,54 @@
+"""Left or right: what two images say, whether they agree, and which side the networks are to take."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .config import RegistrationConfig
+from .energy import ImagePair
+from .errors import InputError
+from .geometry import FloatArray
+from .networks import side as detector
+
+_OTHER = {"right": "left", "left": "right"}
+
+
+def knee_sides(pair: ImagePair, config: RegistrationConfig, start: FloatArray | None) -> tuple[str, ...]:
+    """Which knees these may be, in the order of trust: one side if it is told or found, else both.
+
+    Only answers that are certain count; the images of a pair are taken for the same side where only one
+    is. A starting transform that mirrors makes a left knee the counterpart of a right one.
+
+    Args:
+        pair: normalised images.
+        config: ``network.side`` if told; ``check_side`` whether to refuse a left knee on a right one.
+        start: see :func:`~.estimate.estimate`.
+
+    Raises:
+        InputError: if one image certainly shows a left knee and the other certainly a right one.
+        CheckpointError: if the weights of the detection are damaged.
+    """
+    if config.network.side != "auto":
+        return (config.network.side,)
+    if not detector.SIDE_WEIGHTS.is_file():
+        return ("right", "left")
+    model = detector.load_side_model(device=pair.fixed.device)
+    fixed = detector.detect_side(model, pair.fixed, pair.fixed_grid)
+    moving = detector.detect_side(model, pair.moving, pair.moving_grid)
+    mirrors = start is not None and np.linalg.det(start[:3, :3]) < 0
+    moving_side = _OTHER[moving.side] if mirrors else moving.side
+    if config.check_side and fixed.certain and moving.certain and fixed.side != moving_side:
+        raise InputError(_mismatch(fixed.side, moving.side, mirrors))
+    surest, side = max((fixed, fixed.side), (moving, moving_side), key=lambda found: found[0].log_odds)
+    return (side,) if surest.certain else (side, _OTHER[side])
+
+
+def _mismatch(fixed: str, moving: str, mirrors: bool) -> str:
+    found = f"the fixed image shows a {fixed} knee and the moving image a {moving} one"
+    if mirrors:
+        return f"{found}, but the starting transform mirrors; give one that does not, or leave it out"
+    return (
+        f"{found}, so they have no anatomy in common. Is one of them the wrong image, or is the orientation in one "
+        "header mirrored? If both are of the same side after all, set the side (--side), or switch the check off "
+        "(--no-check-side; check_side in the settings)"
+    )

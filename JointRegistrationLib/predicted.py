@@ -1,0 +1,202 @@
+"""The networks' way: affine and deformation predicted, judged by the energy, refined by optimisation."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .affine_opt import MIN_COMMON, affine_around, affine_opt
+from .config import RegistrationConfig
+from .energy import Dissimilarity, ImagePair
+from .estimate import Estimate, no_deformation, optimised
+from .geometry import FloatArray
+from .maps import affine_map, apply_matrix, from_displacement, resample_displacement
+from .networks import weights
+from .networks.model import AVSM
+from .networks.predict import predict
+from .progress import Reporter
+from .vsvf_opt import LocalMap, composed, local_map, vsvf_opt
+
+#: Resolution, as a shrink factor, at which predictions are compared.
+_JUDGED_AT = 2
+
+#: What does a network method's work where its weights are missing.
+_INSTEAD = {"avsm": "vsvf-opt", "avsm-affine": "affine-opt"}
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """One prediction; ``local`` None: its deformation did not make the images more alike, or none was asked for."""
+
+    affine_ras: FloatArray
+    local: LocalMap | None
+    loss: float
+    side: str
+    from_start: bool
+
+
+def predicted(
+    pair: ImagePair,
+    config: RegistrationConfig,
+    start: FloatArray | None,
+    sides: tuple[str, ...],
+    reporter: Reporter,
+    lap: Callable[[str], None],
+) -> Estimate:
+    """Method ``avsm`` or ``avsm-affine``; see :func:`~.estimate.estimate`.
+
+    Args:
+        sides: which knees it may be, in the order of trust; the networks are run for each.
+
+    Raises:
+        CheckpointError: if the weights are damaged, or missing and ``network.fallback`` is off.
+    """
+    network = config.network
+    if network.fallback and not weights.DEFAULT_WEIGHTS.is_file():
+        found = optimised(pair, config, _INSTEAD[config.method], start, reporter, lap)
+        return dataclasses.replace(found, notes=(_missing(config.method),))
+    refine = network.refine if config.method == "avsm" else 0
+    network_end = 0.2 if refine else 1.0
+    found, is_predicted = _best(pair, config, start, sides, reporter.part(0, network_end, "network"))
+    lap("network")
+    if not refine:
+        return found
+    found = _refined(pair, config, found, is_predicted, reporter.part(network_end, 1, "refining"))
+    lap("refining")
+    return found
+
+
+def _missing(method: str) -> str:
+    return (
+        f"The networks' weights are missing ({weights.DEFAULT_WEIGHTS}), so {_INSTEAD[method]} was run instead of "
+        f"{method}; reinstall the package to get them."
+    )
+
+
+def _refined(
+    pair: ImagePair, config: RegistrationConfig, found: Estimate, is_predicted: bool, reporter: Reporter
+) -> Estimate:
+    """Instance optimisation on the fixed side of a prediction; all of vSVF-opt where there is none."""
+    settings, affine, begin = config.vsvf, found.affine_ras, 0.0
+    if is_predicted:
+        settings = dataclasses.replace(settings, iterations=config.network.refine, levels=settings.levels[-2:])
+        if config.network.refine_affine:
+            begin = 0.1
+            affine = affine_around(
+                pair,
+                config.affine,
+                settings.similarity,
+                affine,
+                (found.local.forward_mm, found.local.grid),
+                level=settings.levels[0],
+                iterations=config.network.refine,
+                reporter=reporter.part(0, begin),
+            )
+    momentum, grid = vsvf_opt(pair, affine, settings, before=found.local, reporter=reporter.part(begin, 1))
+    with torch.no_grad():
+        local = composed(found.local, local_map(momentum, grid, settings.velocity))
+    return Estimate(affine, local, found.notes)
+
+
+def _best(
+    pair: ImagePair, config: RegistrationConfig, start: FloatArray | None, sides: tuple[str, ...], reporter: Reporter
+) -> tuple[Estimate, bool]:
+    """The best prediction, or affine-opt where none makes the images more alike; and whether it deforms."""
+    reporter.update(0.0)
+    model, _ = weights.load_model(device=pair.fixed.device)
+    reporter.update(0.1)
+    judge = _Judge(pair, config)
+    candidates = []
+    for candidate in _candidates(model, pair, config, start, sides, judge):
+        candidates.append(candidate)
+        reporter.update(0.6)
+    best = min(candidates, key=lambda candidate: candidate.loss)
+    if not best.loss < judge(np.eye(4) if start is None else start):
+        affine = affine_opt(pair, config.affine, initial_ras=start, reporter=reporter.part(0.6, 1.0))
+        return Estimate(affine, no_deformation(pair), (_handed_over(config),)), False
+    notes = tuple(_notes(config, best, sides, start is not None))
+    local = no_deformation(pair) if best.local is None else best.local
+    return Estimate(best.affine_ras, local, notes), best.local is not None
+
+
+def _handed_over(config: RegistrationConfig) -> str:
+    deforms = config.method == "avsm" and config.network.refine > 0
+    found = "affine transform and deformation were" if deforms else "affine transform was"
+    return (
+        "The networks' prediction did not make the images more alike, so it was left out and the "
+        f"{found} found by optimisation."
+    )
+
+
+def _notes(config: RegistrationConfig, best: _Candidate, sides: tuple[str, ...], has_start: bool) -> Iterator[str]:
+    if len(sides) > 1:
+        yield (
+            "Whether these are right or left knees could not be told from the images, so the networks were run for "
+            f"both: as {best.side} knees the images became more alike. Set the side if that is wrong."
+        )
+    if has_start and not best.from_start:
+        yield (
+            "The networks made the images more alike without the starting transform than from it, so it was not used."
+        )
+    if config.method == "avsm" and best.local is None:
+        yield "The network's deformation did not make the images more alike, so it was left out."
+
+
+def _candidates(
+    model: AVSM,
+    pair: ImagePair,
+    config: RegistrationConfig,
+    start: FloatArray | None,
+    sides: tuple[str, ...],
+    judge: _Judge,
+) -> Iterator[_Candidate]:
+    """Predictions for every side, from the fields of view laid onto each other and from the start, if any."""
+    network = config.network
+    for side in sides:
+        for begin in (None,) if start is None else (start, None):
+            found = predict(
+                model,
+                pair,
+                side=side,
+                affine_steps=network.affine_steps,
+                vsvf_steps=network.vsvf_steps if config.method == "avsm" else 0,
+                start_ras=begin,
+            )
+            loss = judge(found.affine_ras)
+            local = None
+            if config.method == "avsm":
+                psi = LocalMap(found.psi_mm, found.inverse_psi_mm, found.grid)
+                deformed = judge(found.affine_ras, psi)
+                if deformed < loss:
+                    loss, local = deformed, psi
+            yield _Candidate(found.affine_ras, local, loss, side, begin is not None)
+
+
+class _Judge:
+    """The dissimilarity of a pair under a transform, at reduced resolution; infinite where next to nothing overlaps."""
+
+    def __init__(self, pair: ImagePair, config: RegistrationConfig) -> None:
+        self._pair = pair.shrunk(_JUDGED_AT)
+        self._dissimilarity = Dissimilarity(self._pair, config.vsvf.similarity)
+        mask = self._pair.fixed_mask
+        self._whole = self._pair.fixed.numel() if mask is None else max(float(mask.sum()), 1e-6)
+
+    @torch.no_grad()
+    def __call__(self, affine_ras: FloatArray, local: LocalMap | None = None) -> float:
+        grid = self._pair.fixed_grid
+        if not np.isfinite(affine_ras).all():
+            return math.inf
+        if local is None:
+            map_ras = affine_map(affine_ras, grid, self._pair.fixed)
+        else:
+            u = resample_displacement(local.forward_mm, local.grid, grid)
+            map_ras = apply_matrix(affine_ras, from_displacement(u, grid))
+        if float(self._pair.weight(map_ras).sum()) < MIN_COMMON * self._whole:
+            return math.inf
+        loss = float(self._dissimilarity(map_ras))
+        return loss if math.isfinite(loss) else math.inf

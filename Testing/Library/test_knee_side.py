@@ -1,0 +1,105 @@
+"""Whether two images may be registered to each other, and as which knees."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import knees
+import numpy as np
+import pytest
+import torch
+
+from JointRegistrationLib import inference
+from JointRegistrationLib.config import AffineConfig, NetworkConfig, RegistrationConfig
+from JointRegistrationLib.energy import ImagePair
+from JointRegistrationLib.errors import InputError
+from JointRegistrationLib.knee_side import knee_sides
+from JointRegistrationLib.networks import side as detector
+from JointRegistrationLib.networks.side import SideGuess
+
+GRID = knees.centered_grid((12, 12, 12), (4.0, 4.0, 4.0))
+PAIR = ImagePair(torch.zeros(1, 1, *GRID.shape), GRID, torch.ones(1, 1, *GRID.shape), GRID)
+AUTO = RegistrationConfig()
+MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
+
+Says = Callable[[tuple[str, float], tuple[str, float]], None]
+
+
+@pytest.fixture
+def says(monkeypatch: pytest.MonkeyPatch) -> Says:
+    """Let the detection find these sides and log odds in the fixed and the moving image."""
+
+    def answer(fixed: tuple[str, float], moving: tuple[str, float]) -> None:
+        monkeypatch.setattr(
+            detector, "detect_side", lambda _model, image, _grid: SideGuess(*(moving if float(image.mean()) else fixed))
+        )
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("fixed", "moving", "expected"),
+    [
+        (("right", 6.0), ("right", 5.0), ("right",)),
+        (("left", 6.0), ("left", 5.0), ("left",)),
+        (("left", 6.0), ("right", 1.0), ("left",)),
+        (("left", 0.5), ("right", 4.0), ("right",)),
+        (("left", 0.5), ("right", 1.0), ("right", "left")),
+        (("left", 0.5), ("right", 0.0), ("left", "right")),
+    ],
+)
+def test_a_certain_answer_counts_for_both_images_and_else_both_sides_are_tried(
+    fixed: tuple[str, float], moving: tuple[str, float], expected: tuple[str, ...], says: Says
+) -> None:
+    says(fixed, moving)
+    assert knee_sides(PAIR, AUTO, None) == expected
+
+
+def test_a_left_knee_on_a_right_one_is_refused_in_plain_words(says: Says) -> None:
+    says(("left", 6.0), ("right", 5.0))
+    with pytest.raises(InputError) as caught:
+        knee_sides(PAIR, AUTO, None)
+    for said in (
+        "the fixed image shows a left knee",
+        "the moving image a right one",
+        "wrong image",
+        "header",
+        "--side",
+    ):
+        assert said in str(caught.value)
+
+
+def test_the_refusal_can_be_switched_off_or_the_side_told(says: Says) -> None:
+    says(("left", 6.0), ("right", 5.0))
+    assert knee_sides(PAIR, dataclasses.replace(AUTO, check_side=False), None) == ("left",)
+    told = dataclasses.replace(AUTO, network=NetworkConfig(side="right"))
+    assert knee_sides(PAIR, told, None) == ("right",)
+
+
+def test_a_start_that_mirrors_wants_one_knee_of_each_side(says: Says) -> None:
+    says(("left", 6.0), ("right", 5.0))
+    assert knee_sides(PAIR, AUTO, MIRROR) == ("left",)
+    says(("left", 6.0), ("left", 5.0))
+    with pytest.raises(InputError, match="a left knee and the moving image a left one, but the starting transform"):
+        knee_sides(PAIR, AUTO, MIRROR)
+
+
+def test_every_method_refuses_and_none_looks_if_the_check_is_off(says: Says, monkeypatch: pytest.MonkeyPatch) -> None:
+    fixed, moving = knees.make_pair(GRID, GRID, lambda y: y)
+    says(("left", 6.0), ("left", 6.0))
+    sides = iter(["right", "left"])
+    monkeypatch.setattr(detector, "detect_side", lambda *_: SideGuess(next(sides), 9.0))
+    quick = RegistrationConfig(method="affine-opt", affine=AffineConfig(levels=(2,), iterations=1))
+    with pytest.raises(InputError, match="the fixed image shows a right knee"):
+        inference.register(fixed, moving, quick)
+    found = inference.register(fixed, moving, dataclasses.replace(quick, check_side=False))
+    assert found.notes == ()
+
+
+def test_without_its_weights_nothing_is_known_and_nothing_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detector, "SIDE_WEIGHTS", tmp_path / "none.safetensors")
+    assert knee_sides(PAIR, AUTO, None) == ("right", "left")
