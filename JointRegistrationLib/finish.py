@@ -1,11 +1,12 @@
 """From a solution on the working grid to everything a user gets, on the images' native grids.
 
-Native grids are worked through in slabs along k, so that memory holds the results and little else.
+Native grids are worked through in slabs along k, so that memory holds the results and little else, and the
+slab in hand stays in the processor's cache. Vectors are the last axis here: (k, j, i, 3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,13 +16,20 @@ from torch import Tensor
 
 from .geometry import FloatArray, Grid
 from .image import Image
-from .maps import apply_matrix, diagonal_product, identity, inside, inverse, jacobian_determinant, sample
+from .maps import derivative, identity, inverse, sample, sample_unit
+from .parallel import ParallelField, affine_vectors, parallel_axes
 from .preprocess import to_tensor
 from .progress import Reporter
 from .result import FoldCount
 from .vsvf_opt import LocalMap
 
-_SLAB_VOXELS = 2_000_000
+#: Voxels of a slab: few megabytes on a CPU, many threads' worth on a GPU.
+_SLAB_VOXELS = 500_000
+_SLAB_VOXELS_GPU = 8_000_000
+#: The inverse is solved for at no more lattice points than this and interpolated to the others.
+_INVERSE_VOXELS = 192 * 192 * 80
+#: The round trip is measured at no more lattice points than about this.
+_ROUND_TRIP_VOXELS = 3_000_000
 FloatVolume = npt.NDArray[np.float32]
 
 
@@ -42,24 +50,22 @@ def finish(
     fixed_grid: Grid, moving: Image, affine_ras: FloatArray, local: LocalMap, reporter: Reporter
 ) -> NativeFields:
     """Evaluate A o psi and its inverse on the native grids, warp, and measure."""
+    device = local.forward_mm.device
     with torch.no_grad():
-        forward = _forward(fixed_grid, affine_ras, local)
-        reporter.update(0.25)
-        warped = warp_native(moving, fixed_grid, forward, local.forward_mm.device)
-        reporter.update(0.4)
-        determinant, folds = _jacobian(fixed_grid, forward)
-        reporter.update(0.6)
-        backward = _inverse(moving.grid, affine_ras, local)
-        reporter.update(0.85)
-        mean_mm, max_mm = round_trip_error(fixed_grid, forward, moving.grid, backward)
+        forward = forward_field(fixed_grid, affine_ras, local, reporter.part(0, 0.2))
+        warped = warp_native(moving, fixed_grid, forward, device, reporter.part(0.2, 0.5))
+        determinant, folds = jacobian(fixed_grid, forward, device, reporter.part(0.5, 0.7))
+        backward = inverse_field(moving.grid, affine_ras, local)
+        reporter.update(0.9)
+        mean_mm, max_mm = round_trip_error(fixed_grid, forward, moving.grid, backward, device)
         reporter.update(1.0)
     return NativeFields(forward, backward, determinant, warped, folds, mean_mm, max_mm)
 
 
-def slabs(grid: Grid, margin: int = 0) -> Iterator[tuple[slice, slice, Grid]]:
+def slabs(grid: Grid, device: torch.device, margin: int = 0) -> Iterator[tuple[slice, slice, Grid]]:
     """Cut a grid along k: (slices to keep of the whole, of the slab, and the slab's own grid)."""
     i, j, num_slices = grid.size_ijk
-    thickness = max(2, _SLAB_VOXELS // (i * j))
+    thickness = max(2, (_SLAB_VOXELS if device.type == "cpu" else _SLAB_VOXELS_GPU) // (i * j))
     starts = list(range(0, num_slices, thickness))
     if num_slices - starts[-1] < 2 and len(starts) > 1:
         starts.pop()  # a grid has at least two slices
@@ -69,82 +75,187 @@ def slabs(grid: Grid, margin: int = 0) -> Iterator[tuple[slice, slice, Grid]]:
         yield slice(start, end), slice(start - low, end - low), part
 
 
-def to_vectors(field: Tensor) -> FloatVolume:
-    """(1, 3, D, H, W) as a (k, j, i, 3) array."""
-    return np.ascontiguousarray(field[0].movedim(0, -1).cpu().numpy(), dtype=np.float32)
+# -- fields ---------------------------------------------------------------------------------------------
 
 
-def from_vectors(field: FloatVolume, device: torch.device | str = "cpu") -> Tensor:
-    """(k, j, i, 3) as a (1, 3, D, H, W) tensor."""
-    return torch.from_numpy(np.ascontiguousarray(field)).movedim(-1, 0)[None].to(device)
-
-
-def warp_native(
-    moving: Image, fixed_grid: Grid, displacement_mm: FloatVolume, device: torch.device | str = "cpu"
+def forward_field(
+    fixed_grid: Grid, affine_ras: FloatArray, local: LocalMap, reporter: Reporter | None = None
 ) -> FloatVolume:
-    """The moving image's own intensities on the fixed grid, linear, 0 outside: (k, j, i) float32."""
-    result = np.empty(fixed_grid.shape, dtype=np.float32)
-    values = to_tensor(moving.array, device)
-    for keep, _, part in slabs(fixed_grid):
-        points = identity(part, device=device) + from_vectors(displacement_mm[keep], device)
-        result[keep] = sample(values, moving.grid, points)[0, 0].cpu().numpy()
-    return result
-
-
-def _forward(fixed_grid: Grid, affine_ras: FloatArray, local: LocalMap) -> FloatVolume:
+    """A(x + u(x)) - x on the fixed grid: (k, j, i, 3) RAS mm."""
+    u = local.forward_mm
+    linear = torch.as_tensor(affine_ras[:3, :3]).to(u)
+    turned = torch.einsum("rc,ncdhw->nrdhw", linear, u)  # A(x + u) - x = (A x - x) + A' u, A' its linear part
+    local_part = _reader(turned, local.grid, fixed_grid)
+    without_u = (affine_ras - np.eye(4)) @ fixed_grid.ijk_to_ras
     result = np.empty((*fixed_grid.shape, 3), dtype=np.float32)
-    for keep, _, part in slabs(fixed_grid):
-        points = identity(part, device=local.forward_mm.device)
-        moved = apply_matrix(affine_ras, points + sample(local.forward_mm, local.grid, points, outside=None))
-        result[keep] = to_vectors(moved - points)
+    for keep, _, part in slabs(fixed_grid, u.device):
+        affine_part = affine_vectors(_from_slice(without_u, keep.start), part, u)
+        result[keep] = (local_part(keep) + affine_part).cpu().numpy()
+        _report(reporter, keep, fixed_grid)
     return result
 
 
-def _inverse(moving_grid: Grid, affine_ras: FloatArray, local: LocalMap) -> FloatVolume:
-    """psi^-1(A^-1 y) - y on the moving grid: the flow backwards, polished against the forward field."""
-    result = np.empty((*moving_grid.shape, 3), dtype=np.float32)
+def inverse_field(moving_grid: Grid, affine_ras: FloatArray, local: LocalMap) -> FloatVolume:
+    """psi^-1(A^-1 y) - y on the moving grid: the flow backwards, polished against the forward field.
+
+    Solved at ``_INVERSE_VOXELS`` points or fewer; between them linear interpolation is off by less than the
+    forward field's own lattice is coarse.
+    """
+    grid = coarser(moving_grid, _INVERSE_VOXELS)
+    solved = torch.empty((1, 3, *grid.shape), device=local.inverse_mm.device)
     back = np.linalg.inv(affine_ras)
-    for keep, _, part in slabs(moving_grid):
-        points = identity(part, device=local.inverse_mm.device)
-        pulled = apply_matrix(back, points)
+    for keep, _, part in slabs(grid, solved.device):
+        points = identity(part, device=solved.device)
+        pulled = torch.einsum("rc,ncdhw->nrdhw", torch.as_tensor(back[:3, :3]).to(points), points)
+        pulled = pulled + torch.as_tensor(back[:3, 3]).to(points).view(1, 3, 1, 1, 1)
         guess = pulled + sample(local.inverse_mm, local.grid, pulled, outside=None)
-        solved = inverse(
+        found = inverse(
             local.forward_mm,
             local.grid,
             part,
             affine_ras=affine_ras,
             initial_map_ras=guess,
-            iterations=3,
-            tolerance_mm=1e-3,
+            iterations=2,
+            tolerance_mm=2e-3,
         )
-        result[keep] = to_vectors(solved.map_ras - points)
+        solved[:, :, keep] = found.map_ras - points
+    return on_grid(solved, grid, moving_grid)
+
+
+def coarser(grid: Grid, most_voxels: int) -> Grid:
+    """The same field of view with at most about ``most_voxels`` lattice points, thinned evenly in mm."""
+    if grid.num_voxels <= most_voxels:
+        return grid
+    spacing = np.asarray(grid.spacing_mm)
+    target = spacing.copy()
+    while np.prod(grid.extent_mm / target + 1) > most_voxels:  # widen the finest axes first
+        target = np.maximum(target, target.min() * 1.05)
+    return grid.resized([max(2, int(n)) for n in np.floor(grid.extent_mm / target + 1)])
+
+
+def on_grid(field: Tensor, source: Grid, target: Grid) -> FloatVolume:
+    """A displacement field (1, 3, d, h, w) on another grid, linear: (k, j, i, 3)."""
+    if source == target:
+        return np.ascontiguousarray(field[0].movedim(0, -1).cpu().numpy())
+    read = _reader(field, source, target)
+    result = np.empty((*target.shape, 3), dtype=np.float32)
+    for keep, _, _ in slabs(target, field.device):
+        result[keep] = read(keep).cpu().numpy()
     return result
 
 
-def _jacobian(grid: Grid, displacement_mm: FloatVolume) -> tuple[FloatVolume, FoldCount]:
+def _reader(field: Tensor, source: Grid, target: Grid) -> Callable[[slice], Tensor]:
+    """Reads ``field`` at slices of ``target``, (slices, j, i, 3): by matrix products where the axes allow."""
+    if parallel_axes(source, target) is not None:
+        return ParallelField(field, source, target).slab
+
+    def read(keep: slice) -> Tensor:
+        part = target.cropped((0, 0, keep.start), (*target.size_ijk[:2], keep.stop - keep.start))
+        points = identity(part, device=field.device)
+        return sample(field, source, points, outside=None)[0].movedim(0, -1)
+
+    return read
+
+
+def _from_slice(matrix: FloatArray, start: int) -> FloatArray:
+    """A matrix from indices, for indices that count from slice ``start``."""
+    moved = matrix.copy()
+    moved[:, 3] += matrix[:, 2] * start
+    return moved
+
+
+# -- what is measured and warped with them -----------------------------------------------------------------
+
+
+def warp_native(
+    moving: Image,
+    fixed_grid: Grid,
+    displacement_mm: FloatVolume,
+    device: torch.device | str = "cpu",
+    reporter: Reporter | None = None,
+) -> FloatVolume:
+    """The moving image's own intensities on the fixed grid, linear, 0 outside: (k, j, i) float32."""
+    values = to_tensor(moving.array, device)
+    result = np.empty(fixed_grid.shape, dtype=np.float32)
+    for keep, unit in _unit_positions(fixed_grid, displacement_mm, moving.grid, values):
+        result[keep] = sample_unit(values, moving.grid, unit)[0, 0].cpu().numpy()
+        _report(reporter, keep, fixed_grid)
+    return result
+
+
+def jacobian(
+    grid: Grid, displacement_mm: FloatVolume, device: torch.device | str = "cpu", reporter: Reporter | None = None
+) -> tuple[FloatVolume, FoldCount]:
+    """det of the derivative of x -> x + u(x), by :func:`~.maps.jacobian_determinant`'s formula, and the folds."""
     result = np.empty(grid.shape, dtype=np.float32)
     diagonal = 0
-    for keep, own, part in slabs(grid, margin=1):
+    for keep, own, part in slabs(grid, torch.device(device), margin=1):
         whole = slice(keep.start - own.start, keep.start - own.start + part.shape[0])
-        map_ras = identity(part) + from_vectors(displacement_mm[whole])
-        result[keep] = jacobian_determinant(map_ras, part)[0, 0, own].numpy()
-        diagonal += int((diagonal_product(map_ras, part)[0, 0, own] < 0).sum())
+        field = torch.from_numpy(displacement_mm[whole]).to(device).movedim(-1, 0).contiguous()
+        determinant, product = _determinants(field, grid)
+        result[keep] = determinant[own].cpu().numpy()
+        diagonal += int((product[own] < 0).sum())
+        _report(reporter, keep, grid)
     count = int((result <= 0).sum())
     return result, FoldCount(count, 100.0 * count / result.size, diagonal)
 
 
+def _determinants(field: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+    """Of x -> x + u(x), u (3, D, H, W): the determinant and the product of its diagonal along the grid's axes."""
+    direction = torch.as_tensor(grid.direction_ras, dtype=torch.float32, device=field.device)
+    along = torch.einsum("ra,rdhw->adhw", direction, field)  # components along the grid's own axes
+    columns = []
+    for axis, spacing in enumerate(grid.spacing_mm):
+        column = derivative(along, 3 - axis).div_(spacing)
+        column[axis] += 1.0
+        columns.append(column)
+    (ii, ji, ki), (ij, jj, kj), (ik, jk, kk) = (column.unbind() for column in columns)
+    determinant = ii * (jj * kk - jk * kj) - ij * (ji * kk - jk * ki) + ik * (ji * kj - jj * ki)
+    return determinant, ii * jj * kk
+
+
 def round_trip_error(
-    fixed_grid: Grid, forward_mm: FloatVolume, moving_grid: Grid, backward_mm: FloatVolume
+    fixed_grid: Grid,
+    forward_mm: FloatVolume,
+    moving_grid: Grid,
+    backward_mm: FloatVolume,
+    device: torch.device | str = "cpu",
 ) -> tuple[float, float]:
-    """Mean and largest |inverse(map(x)) - x|, mm, over fixed points that land in the moving field of view."""
+    """Mean and largest |inverse(map(x)) - x|, mm, over fixed points that land in the moving field of view.
+
+    On large grids at every second or third point of each axis.
+    """
+    step = 1
+    while fixed_grid.num_voxels / step**3 > _ROUND_TRIP_VOXELS:
+        step += 1
+    size = [max(2, -(-n // step)) for n in fixed_grid.size_ijk]
+    matrix = fixed_grid.ijk_to_ras @ np.diag([step, step, step, 1.0])
+    thinned = Grid.from_ijk_to_ras(size, matrix)
+    forward_mm = np.ascontiguousarray(forward_mm[::step, ::step, ::step])
     total, count, largest = 0.0, 0, 0.0
-    backward = from_vectors(backward_mm)
-    for keep, _, part in slabs(fixed_grid):
-        step = from_vectors(forward_mm[keep])
-        there = identity(part) + step
-        error = (step + sample(backward, moving_grid, there, outside=None)).norm(dim=1, keepdim=True)
-        error = error[inside(moving_grid, there, margin_voxels=0.0)]
+    backward = torch.from_numpy(backward_mm).to(device).movedim(-1, 0)[None]
+    for keep, unit in _unit_positions(thinned, forward_mm, moving_grid, backward):
+        there_and = torch.from_numpy(forward_mm[keep]).to(device)
+        and_back = sample_unit(backward, moving_grid, unit, outside=None)[0].movedim(0, -1)
+        error = (there_and + and_back).norm(dim=-1)[((unit >= -1e-5) & (unit <= 1 + 1e-5)).all(dim=-1)[0]]
         if error.numel():
             total, count = total + float(error.double().sum()), count + error.numel()
             largest = max(largest, float(error.max()))
     return total / max(count, 1), largest
+
+
+def _unit_positions(
+    grid: Grid, displacement_mm: FloatVolume, other: Grid, like: Tensor
+) -> Iterator[tuple[slice, Tensor]]:
+    """Where x + u(x) lies in ``other``'s unit frame, slab by slab: (slices, (1, D, H, W, 3))."""
+    to_unit = other.ras_to_unit
+    linear = torch.as_tensor(to_unit[:3, :3].T.copy()).to(like)
+    from_index = to_unit @ grid.ijk_to_ras
+    for keep, _, part in slabs(grid, like.device):
+        moved = torch.from_numpy(displacement_mm[keep]).to(like.device) @ linear
+        yield keep, (moved + affine_vectors(_from_slice(from_index, keep.start), part, like))[None]
+
+
+def _report(reporter: Reporter | None, keep: slice, grid: Grid) -> None:
+    if reporter is not None:
+        reporter.update(keep.stop / grid.shape[0])
