@@ -82,12 +82,18 @@ $(VENV)/.created:
 		"install one (Debian, Ubuntu: apt-get install python3 python3-venv) or name it: make PYTHON=/path/to/python3.12" >&2; \
 	exit 1
 
-# Slice views are rendered off-screen through EGL on Linux; macOS needs nothing for that.
+# Slice views are rendered off-screen through EGL on Linux, and Qt's widgets need a few libraries and a
+# font; macOS needs nothing for either.
+SHARED_LIBRARIES := libEGL.so.1 libGL.so.1 libxkbcommon.so.0 libdbus-1.so.3 libfontconfig.so.1 libglib-2.0.so.0
+DEBIAN_PACKAGES := libegl1 libgl1 libgl1-mesa-dri libxkbcommon0 libdbus-1-3 libfontconfig1 libglib2.0-0 fonts-dejavu-core
+
 rendering: | $(VENV)/.created
-	@if [ "$$(uname)" != Linux ] || $(BIN)/python -c 'import ctypes; ctypes.CDLL("libEGL.so.1")' 2>/dev/null; then exit 0; fi; \
+	@if [ "$$(uname)" != Linux ] || $(BIN)/python -c \
+		'import ctypes, sys; [ctypes.CDLL(name) for name in sys.argv[1:]]' $(SHARED_LIBRARIES) 2>/dev/null; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-			libegl1 libgl1-mesa-dri >/dev/null && exit 0; \
+			$(DEBIAN_PACKAGES) >/dev/null && exit 0; \
 	fi; \
-	echo "Note: libEGL is missing, so slice views cannot be rendered off-screen;" \
-		"install it with: sudo apt-get install libegl1 libgl1-mesa-dri (Fedora: mesa-libEGL mesa-dri-drivers)" >&2
+	echo "Note: libraries for drawing off-screen are missing (slice views, and the panel's tests);" \
+		"install them with: sudo apt-get install $(DEBIAN_PACKAGES)" \
+		"(Fedora: mesa-libEGL mesa-dri-drivers libxkbcommon dbus-libs fontconfig glib2 dejavu-sans-fonts)" >&2

@@ -9,6 +9,8 @@ from typing import Any
 
 from PySide6 import QtCore
 
+from .recorded_api import signalsOf
+
 _connectSignal = QtCore.QObject.connect
 _disconnectSignal = QtCore.QObject.disconnect
 #: Connections that were refused; the application only prints a line, so a test has to look here.
@@ -17,14 +19,15 @@ refused: list[str] = []
 _delivered: dict[tuple[int, str, Any], Callable[..., None]] = {}
 
 
-def connect(sender: QtCore.QObject, signal: str, *target: Any) -> bool:
+def connect(sender: QtCore.QObject, signal: Any, *target: Any) -> bool:
     """Connect ``signal`` to a callable, or to a receiver and its slot's name.
 
     Returns:
         Whether it is connected; a signature that the object does not have gives False.
     """
-    signature = QtCore.QMetaObject.normalizedSignature(signal.lstrip("12")).data().decode()
-    slot = target[0] if len(target) == 1 else getattr(target[0], target[1].lstrip("12").partition("(")[0])
+    if not isinstance(signal, str):  # PySide6 itself: from one object to another, by its own signatures
+        return bool(_connectSignal(signal, *target))
+    signature, slot = _signature(signal), _slot(*target)
     found = _signalOf(sender, signature)
     if found is None:
         refused.append(f"no such signal {type(sender).__name__}::{signature} ({sender.objectName})")
@@ -36,10 +39,11 @@ def connect(sender: QtCore.QObject, signal: str, *target: Any) -> bool:
     return True
 
 
-def disconnect(sender: QtCore.QObject, signal: str, *target: Any) -> bool:
+def disconnect(sender: QtCore.QObject, signal: Any, *target: Any) -> bool:
     """Undo :func:`connect` with the same arguments; False if there was no such connection."""
-    signature = QtCore.QMetaObject.normalizedSignature(signal.lstrip("12")).data().decode()
-    slot = target[0] if len(target) == 1 else getattr(target[0], target[1].lstrip("12").partition("(")[0])
+    if not isinstance(signal, str):
+        return bool(_disconnectSignal(signal, *target))
+    signature, slot = _signature(signal), _slot(*target)
     deliver = _delivered.pop((id(sender), signature, slot), None)
     found = _signalOf(sender, signature)
     if deliver is None or found is None:
@@ -47,15 +51,28 @@ def disconnect(sender: QtCore.QObject, signal: str, *target: Any) -> bool:
     return bool(found.disconnect(deliver))
 
 
+def _signature(signal: str) -> str:
+    return QtCore.QMetaObject.normalizedSignature(signal).data().decode()
+
+
+def _slot(receiver: Any, name: str | None = None) -> Callable[..., Any]:
+    return receiver if name is None else getattr(receiver, name.partition("(")[0])
+
+
 def _signalOf(sender: QtCore.QObject, signature: str) -> Any:
     """The bound signal of that signature, or None."""
     name = signature.partition("(")[0]
+    recorded = signalsOf(type(sender).__name__)
+    if recorded is not None and signature not in recorded:
+        return None
     declared = getattr(type(sender), "_pythonQtSignals", {})
     if signature in declared:
         return getattr(sender, declared[signature])
     if sender.metaObject().indexOfSignal(signature) < 0:
         return None
     signal = getattr(sender, name)
+    if isinstance(signal, ExitCodeSignal):
+        signal = signal._signal
     types = re.search(r"\((.*)\)", signature).group(1)
     if types and "[" not in types and not types.count(","):
         try:
@@ -85,3 +102,20 @@ def _accepted(slot: Callable[..., Any]) -> int | None:
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return None
     return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+
+
+class ExitCodeSignal:
+    """``process.finished``: by attribute PythonQt gives the overload that carries the exit code alone."""
+
+    def __init__(self, signal: QtCore.SignalInstance) -> None:
+        self._signal = signal
+
+    def connect(self, slot: Callable[..., Any]) -> bool:
+        deliver = _deliverer(slot, 1)
+        self._signal.connect(deliver)
+        _delivered[(id(self._signal), "finished(int)", slot)] = deliver
+        return True
+
+    def disconnect(self, slot: Callable[..., Any]) -> bool:
+        deliver = _delivered.pop((id(self._signal), "finished(int)", slot), None)
+        return deliver is not None and bool(self._signal.disconnect(deliver))

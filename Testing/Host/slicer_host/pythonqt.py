@@ -25,7 +25,8 @@ if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.env
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from .connections import connect, disconnect
+from .connections import ExitCodeSignal, connect, disconnect
+from .recorded_api import namesOf
 
 _MODULES = (QtCore, QtGui, QtWidgets)
 #: Classes of Qt itself; a Python class derived from one may have attributes of its own, as with PythonQt.
@@ -153,15 +154,25 @@ def _delete(self: QtCore.QObject) -> None:
 def _withStringConnections(kind: type) -> None:
     """PySide6 looks up ``connect`` before Python can override it, hence by ``__getattribute__``."""
     original = kind.__getattribute__
+    allowed = namesOf(kind.__name__)
 
     def lookUp(self: Any, name: str) -> Any:
         if name == "connect":
             return lambda *arguments: connect(self, *arguments)
         if name == "disconnect":
             return lambda *arguments: disconnect(self, *arguments)
-        return original(self, name)
+        if allowed is not None and name not in allowed and type(self) is kind and _isRefused(name):
+            raise AttributeError(f"'{kind.__name__}' has no '{name}' in the application, though PySide6 has it")
+        found = original(self, name)
+        return ExitCodeSignal(found) if name == "finished" and isinstance(self, QtCore.QProcess) else found
 
     kind.__getattribute__ = lookUp
+
+
+def _isRefused(name: str) -> bool:
+    """Names are refused to the files under test; the host itself may use all of PySide6."""
+    asking = sys._getframe(2).f_globals.get("__name__", "")
+    return not name.startswith("_") and not asking.startswith(("slicer_host", "PySide6", "shiboken6"))
 
 
 def applyPythonQtManners() -> None:

@@ -14,11 +14,12 @@ import slicer.util
 from . import ctk_module, parameter_node, scripted_module
 from .modules import qSlicerScriptedLoadableModule, qSlicerScriptedLoadableModuleWidget
 from .qt_module import makeQtModule
+from .widgets.checkable_node_combo_box import qMRMLCheckableNodeComboBox
 from .widgets.node_combo_box import qMRMLNodeComboBox
 from .widgets.scene_widgets import qMRMLWidget
 from .widgets.sliders import qMRMLSliderWidget
 
-WIDGETS = (qMRMLNodeComboBox, qMRMLSliderWidget, qMRMLWidget)
+WIDGETS = (qMRMLCheckableNodeComboBox, qMRMLNodeComboBox, qMRMLSliderWidget, qMRMLWidget)
 _MISSING = object()
 
 
@@ -35,22 +36,25 @@ def _modules() -> dict[str, types.ModuleType]:
     }
 
 
-def install(host: Any) -> Callable[[], None]:
-    """Add everything; returns what takes it away again."""
-    modules = _modules()
-    undo = [_replaceItem(sys.modules, name, module) for name, module in modules.items()]
-    additions: dict[str, Any] = {
+def additions(host: Any) -> dict[str, Any]:
+    """What the package ``slicer`` gets around ``host``."""
+    return {
         "app": host.app,
         "mrmlScene": host.scene,
         "modules": types.SimpleNamespace(),
         "moduleNames": types.SimpleNamespace(),
         "selfTests": {},
-        **{name.partition(".")[2]: module for name, module in modules.items() if "." in name},
+        **{name.partition(".")[2]: module for name, module in _modules().items() if "." in name},
         "qSlicerScriptedLoadableModule": qSlicerScriptedLoadableModule,
         "qSlicerScriptedLoadableModuleWidget": qSlicerScriptedLoadableModuleWidget,
         **{kind.__name__: kind for kind in WIDGETS},
     }
-    undo += [_replaceAttribute(slicer, name, value) for name, value in additions.items()]
+
+
+def install(host: Any) -> Callable[[], None]:
+    """Add everything; returns what takes it away again."""
+    undo = [_replaceItem(sys.modules, name, module) for name, module in _modules().items()]
+    undo += [_replaceAttribute(slicer, name, value) for name, value in additions(host).items()]
     undo.append(_replaceAttribute(slicer.util, "pip_install", _recorder(host)))
     path = list(sys.path)
     undo.append(lambda: sys.path.__setitem__(slice(None), path))
