@@ -1,24 +1,27 @@
-"""The Slicer module "Joint Registration": descriptor, logic for Slicer's Python console, and a self-test.
+"""The Slicer module "Joint Registration": descriptor, panel, logic for the Python console, and self-tests.
 
-It only mounts what lies beside it: the scene layer (``JointRegistrationMRML``) and the library
-(``JointRegistrationLib``). Nothing heavy is imported before a registration is asked for.
+It only mounts what lies beside it: the panel (``JointRegistrationPanel``), the scene layer
+(``JointRegistrationMRML``) and the library (``JointRegistrationLib``). Nothing heavy is imported before a
+registration is asked for.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import slicer
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
 )
+
+PACKAGES = ("JointRegistrationPanel", "JointRegistrationMRML", "JointRegistrationLib")
 
 
 def addLibraryToPath() -> None:
@@ -33,27 +36,78 @@ def addLibraryToPath() -> None:
 
 addLibraryToPath()
 
+try:
+    from slicer.i18n import tr as _
+except ImportError:  # slicer-core without the application's translations
+
+    def _(text: str) -> str:
+        return text
+
 
 class JointRegistration(ScriptedLoadableModule):
     """What Slicer lists about the module."""
 
     def __init__(self, parent: Any) -> None:
         super().__init__(parent)
-        parent.title = "Joint Registration"
+        parent.title = _("Joint Registration")
         parent.categories = ["Registration"]
         parent.dependencies = []
         parent.contributors = ["Joint Registration contributors"]
-        parent.helpText = (
-            "Registers one knee MR image to another, affine and deformation together, and shows whether to trust it. "
-            "Use it from the Python console: JointRegistration.JointRegistrationLogic().register(fixed, moving)."
+        parent.helpText = _(
+            "<p>Lays one MR image of a knee onto another: an affine transform, then a smooth deformation that has an "
+            "inverse. Choose a fixed and a moving volume and press Register; segmentations of the moving image come "
+            "along. The section Results says whether to trust it.</p>"
+            "<p>From the Python console: <tt>JointRegistration.JointRegistrationLogic().register(fixedVolume, "
+            "movingVolume)</tt>.</p><p>Research software, not a medical device.</p>"
         )
-        parent.acknowledgementText = (
-            "Follows Shen, Han, Xu and Niethammer, Networks for Joint Affine and Non-parametric Image Registration, "
-            "CVPR 2019."
+        parent.acknowledgementText = _(
+            "Follows Z. Shen, X. Han, Z. Xu and M. Niethammer, Networks for Joint Affine and Non-parametric Image "
+            "Registration, CVPR 2019."
         )
-        # There is no panel yet. A module without one would open as an empty page, so it stays out of
-        # the module list; its logic works all the same.
-        parent.hidden = True
+        if hasattr(slicer, "app"):
+            slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def registerSampleData() -> None:
+    """Offer the computed knee pair in the Sample Data module."""
+    from JointRegistrationPanel.sample_data import registerSource
+
+    registerSource(str(Path(__file__).parent / "Resources" / "Icons" / "SampleKnees.png"))
+
+
+class JointRegistrationWidget(ScriptedLoadableModuleWidget):
+    """Mounts the panel."""
+
+    def __init__(self, parent: Any = None) -> None:
+        self.panel: Any = None
+        super().__init__(parent)
+
+    def setup(self) -> None:
+        super().setup()
+        from JointRegistrationPanel.widget import Panel
+
+        self.logic = JointRegistrationLogic()
+        self.panel = Panel(self.resourcePath("UI/JointRegistration.ui"), self.logic.getParameterNode, slicer.mrmlScene)
+        self.layout.addWidget(self.panel.widget)
+
+    def enter(self) -> None:
+        self.panel.enter()
+
+    def exit(self) -> None:
+        self.panel.exit()
+
+    def cleanup(self) -> None:
+        from JointRegistrationPanel.process import closeSharedWorker
+
+        if self.panel is not None:
+            self.panel.cleanup()
+        closeSharedWorker()
+
+    def onReload(self) -> None:
+        """Take up changes in the packages too, not in this file only."""
+        for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
+            del sys.modules[name]
+        super().onReload()
 
 
 class JointRegistrationLogic(ScriptedLoadableModuleLogic):
@@ -67,19 +121,34 @@ class JointRegistrationLogic(ScriptedLoadableModuleLogic):
         outputs.nodes.warpedVolume, outputs.result.similarity_after
     """
 
+    def getParameterNode(self) -> Any:
+        """The panel's parameters in Slicer's scene."""
+        from JointRegistrationPanel.parameters import PanelParameters
+
+        return PanelParameters(super().getParameterNode())
+
     def register(
-        self, fixedVolume: Any, movingVolume: Any, config: Any = None, *, scene: Any = None, **arguments: Any
+        self,
+        fixedVolume: Any,
+        movingVolume: Any,
+        config: Any = None,
+        *,
+        scene: Any = None,
+        progress: Callable[[str, float, float | None], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        **arguments: Any,
     ) -> Any:
-        """Register ``movingVolume`` to ``fixedVolume`` and add the results to the scene, all or none.
+        """Register ``movingVolume`` to ``fixedVolume``, add the results to the scene, all or none, and return.
 
         Args:
             fixedVolume, movingVolume: scalar volume nodes.
             config: a ``RegistrationConfig``; defaults if None.
             scene: where the nodes are and the results go; Slicer's own scene if None.
-            arguments: further input nodes (``fixedMask``, ``movingMask``, ``fixedLandmarks``,
-                ``movingLandmarks``, ``movingSegmentation``), and what
-                ``JointRegistrationMRML.logic.registerVolumes`` takes (``options``, ``reuse``,
-                ``progress``, ``cancelled``).
+            progress: called with the stage, the fraction done (0 to 1), and the loss or None.
+            cancelled: asked often; True ends the run.
+            arguments: what ``JointRegistrationMRML.request.makeRequest`` takes: ``device``, further inputs
+                (``movingSegmentation``, ``fixedMask``, ``initialTransform``, ...) and nodes for the results
+                (``outputTransform``, ``outputVolume``, ...).
 
         Returns:
             ``RegistrationOutputs``: the nodes, their subject-hierarchy folder, and the figures.
@@ -89,51 +158,84 @@ class JointRegistrationLogic(ScriptedLoadableModuleLogic):
             RegistrationCancelled, ResourceError: the scene is as it was.
         """
         from JointRegistrationMRML.logic import registerVolumes
-        from JointRegistrationMRML.publish import InputNodes
+        from JointRegistrationMRML.request import makeRequest
 
-        further = {field.name for field in dataclasses.fields(InputNodes)}
-        inputs = {name: arguments.pop(name) for name in further & set(arguments)}
-        nodes = InputNodes(fixedVolume, movingVolume, **inputs)
-        return registerVolumes(slicer.mrmlScene if scene is None else scene, nodes, config, **arguments)
+        request = makeRequest(fixedVolume, movingVolume, config, arguments)
+        return registerVolumes(
+            slicer.mrmlScene if scene is None else scene,
+            request.nodes,
+            request.config,
+            options=request.options,
+            reuse=request.reuse,
+            progress=progress,
+            cancelled=cancelled,
+            **request.further,
+        )
+
+    def registerAsync(
+        self,
+        fixedVolume: Any,
+        movingVolume: Any,
+        config: Any = None,
+        *,
+        onFinished: Callable[[Any], None],
+        onFailed: Callable[[Exception], None] | None = None,
+        progress: Callable[[str, float, float | None], None] | None = None,
+        **arguments: Any,
+    ) -> Any:
+        """As :meth:`register`, but in the worker process: returns at once, and the window stays alive.
+
+        Args:
+            onFinished: called with ``RegistrationOutputs`` when the results are in the scene.
+            onFailed: called with the error, or with ``RegistrationCancelled``; None to print it.
+            progress: called with the stage, the fraction done (0 to 1), and the seconds left or None.
+
+        Returns:
+            The run, which has ``running`` and ``cancel()``.
+
+        Raises:
+            InputError: an input cannot be used.
+            ResourceError: another registration is running.
+        """
+        from JointRegistrationMRML.request import makeRequest
+        from JointRegistrationPanel.console import startRun
+
+        request = makeRequest(fixedVolume, movingVolume, config, arguments)
+        return startRun(slicer.mrmlScene, request, onFinished, onFailed, progress)
 
 
 class JointRegistrationTest(ScriptedLoadableModuleTest):
-    """Registers a small synthetic pair in Slicer's scene; needs PyTorch."""
+    """Runs in seconds inside Slicer (Reload and Test, ctest). What needs PyTorch is skipped without it."""
 
     def setUp(self) -> None:
         slicer.mrmlScene.Clear()
 
     def runTest(self) -> None:
-        self.setUp()
-        self.test_syntheticPairIsRegistered()
+        for name in ("test_panelWithAStubWorker", "test_panelWithTheRealWorker", "test_syntheticPairIsRegistered"):
+            self.setUp()
+            try:
+                getattr(self, name)()
+            except self.skipTest.__globals__["SkipTest"] as skipped:
+                self.delayDisplay(f"{name}: skipped, {skipped}")
 
-    def test_syntheticPairIsRegistered(self) -> None:
-        """A bright ellipsoid, moved by 4 mm, comes back to where the fixed one is."""
+    def test_panelWithAStubWorker(self) -> None:
+        """Two volumes are chosen, Register is pressed, and the results are in the scene; Discard takes them away."""
+        from JointRegistrationPanel import selftests
+
+        selftests.registersAndDiscards(self, stub=True)
+
+    def test_panelWithTheRealWorker(self) -> None:
+        """The same with the process that registers."""
+        from JointRegistrationPanel import selftests
+
         if importlib.util.find_spec("torch") is None:
             self.skipTest("PyTorch is not installed")
-        from JointRegistrationLib.config import AffineConfig, RegistrationConfig
+        selftests.registersAndDiscards(self, stub=False)
 
-        fixed, moving = addEllipsoid("fixed", 0.0), addEllipsoid("moving", 4.0)
-        config = RegistrationConfig(method="affine-opt", affine=AffineConfig(model="rigid", levels=(2, 1)))
-        outputs = JointRegistrationLogic().register(fixed, moving, config)
+    def test_syntheticPairIsRegistered(self) -> None:
+        """From the console: a bright ellipsoid, moved by 4 mm, comes back to where the fixed one is."""
+        from JointRegistrationPanel import selftests
 
-        self.assertGreater(outputs.result.similarity_after, 0.99)
-        self.assertEqual(outputs.result.folds.count, 0)
-        for node in (outputs.nodes.transform, outputs.nodes.inverseTransform, outputs.nodes.warpedVolume):
-            self.assertTrue(slicer.mrmlScene.IsNodePresent(node))
-        moved = [0.0, 0.0, 0.0]
-        outputs.nodes.transform.GetTransformFromParent().TransformPoint((0.0, 0.0, 0.0), moved)
-        np.testing.assert_allclose(moved, (4.0, 0.0, 0.0), atol=0.2)
-
-
-def addEllipsoid(name: str, centerR: float) -> Any:
-    """A volume node in Slicer's scene with a smooth ellipsoid around (``centerR``, 0, 0) RAS."""
-    from JointRegistrationLib.geometry import Grid
-    from JointRegistrationLib.image import Image
-    from JointRegistrationMRML.volumes import volumeFromImage
-
-    grid = Grid((32, 32, 32), (2.0, 2.0, 2.0), (-31.0, -31.0, -31.0))
-    s, a, r = np.meshgrid(*(np.arange(32) * 2.0 - 31.0,) * 3, indexing="ij")
-    radius = np.sqrt(((r - centerR) / 12) ** 2 + (a / 15) ** 2 + (s / 18) ** 2)
-    voxels = (100 / (1 + np.exp(6 * (radius - 1)))).astype(np.float32)
-    return slicer.mrmlScene.AddNode(volumeFromImage(Image(voxels, grid, name), name))
+        if importlib.util.find_spec("torch") is None:
+            self.skipTest("PyTorch is not installed")
+        selftests.registersFromTheConsole(self, JointRegistrationLogic())

@@ -1,0 +1,71 @@
+"""Combo boxes that show words and save short names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from JointRegistrationLib.config import DEVICES, METHOD_DESCRIPTIONS, METHODS, SIDES, SIMILARITIES
+
+from .text import _, sentence
+
+_METHOD_LABELS = {
+    "avsm": _("Networks, then refinement"),
+    "avsm-affine": _("Networks, affine only"),
+    "vsvf-opt": _("Optimisation"),
+    "affine-opt": _("Optimisation, affine only"),
+}
+_DEVICE_LABELS = {
+    "auto": _("Automatic"),
+    "cuda": _("NVIDIA GPU (CUDA)"),
+    "mps": _("Apple GPU (MPS)"),
+    "cpu": _("Processor (CPU)"),
+}
+_SIDE_LABELS = {"auto": _("Automatic"), "right": _("Right knee"), "left": _("Left knee")}
+_SIMILARITY_LABELS = {
+    "lncc": _("Local correlation"),
+    "mk-lncc": _("Local correlation, several windows"),
+    "ncc": _("Correlation of the whole image"),
+}
+
+
+def _labelled(names: tuple[str, ...], labels: Mapping[str, str]) -> dict[str, str]:
+    """Label by name, ours first; a name of the library without a label shows itself."""
+    order = [name for name in labels if name in names] + [name for name in names if name not in labels]
+    return {name: labels.get(name, name) for name in order}
+
+
+METHOD_CHOICES = _labelled(METHODS, _METHOD_LABELS)
+DEVICE_CHOICES = _labelled(DEVICES, _DEVICE_LABELS)
+SIDE_CHOICES = _labelled(SIDES, _SIDE_LABELS)
+SIMILARITY_CHOICES = _labelled(SIMILARITIES, _SIMILARITY_LABELS)
+
+
+def methodExplanation(method: str) -> str:
+    """One sentence on what the method does."""
+    return sentence(METHOD_DESCRIPTIONS[method])
+
+
+class Choice:
+    """Ties a combo box to one string; ``changed`` is called with the name that a person picked."""
+
+    def __init__(self, comboBox: Any, labels: Mapping[str, str], changed: Callable[[str], None]) -> None:
+        self._comboBox = comboBox
+        self._names = list(labels)
+        self._changed = changed
+        self._showing = False
+        for label in labels.values():
+            comboBox.addItem(label)
+        comboBox.currentIndexChanged.connect(self._onIndexChanged)
+
+    def show(self, name: str) -> None:
+        """Show ``name`` without reporting a change."""
+        self._showing = True
+        try:
+            self._comboBox.setCurrentIndex(self._names.index(name) if name in self._names else 0)
+        finally:
+            self._showing = False
+
+    def _onIndexChanged(self, index: int) -> None:
+        if not self._showing and 0 <= index < len(self._names):
+            self._changed(self._names[index])

@@ -1,0 +1,112 @@
+"""Whether a run can work, and what it is likely to cost: from the nodes and settings, without running it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from JointRegistrationLib.errors import JointRegistrationError
+from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.plan import Plan, estimate_plan
+from JointRegistrationLib.worker.messages import Ready
+from JointRegistrationMRML.checks import Problem, findProblems
+from JointRegistrationMRML.nodes import gridOf
+from JointRegistrationMRML.volumes import ijkToRasOf
+
+from .machine import Speed, availableMemoryBytes
+from .messages import Message
+from .outputs import anyWanted
+from .parameters import configFrom, inputNodes, nodesToReuse
+from .text import _, duration, memory
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Sentences for the panel, and the estimate in words."""
+
+    messages: tuple[Message, ...] = ()
+    estimate: str = ""
+
+
+def missingInputs(parameters: Any) -> list[str]:
+    """What is not chosen yet, as sentences; these are no errors, but Register waits for them."""
+    fixed, moving = parameters.fixedVolume, parameters.movingVolume
+    missing = []
+    if fixed is None:
+        missing.append(_("Choose a fixed volume."))
+    if moving is None:
+        missing.append(_("Choose a moving volume."))
+    if fixed is not None and fixed is moving:
+        missing.append(_("Fixed and moving are the same volume: choose two."))
+    if (parameters.fixedLandmarks is None) != (parameters.movingLandmarks is None):
+        missing.append(_("Choose points for both images, or for none."))
+    if not anyWanted(parameters):
+        missing.append(_("Tick at least one result under Outputs."))
+    return missing
+
+
+def planFor(parameters: Any, device: str) -> Plan | None:
+    """What the run will take; None while there is nothing to run."""
+    grids = [_gridOf(volume) for volume in (parameters.fixedVolume, parameters.movingVolume)]
+    if None in grids:
+        return None
+    return estimate_plan(grids[0], grids[1], configFrom(parameters), device, os.cpu_count() or 1)
+
+
+def _gridOf(volume: Any) -> Grid | None:
+    """The volume's own lattice; None if there is none, which is a problem that the checks name."""
+    if volume is None or volume.GetImageData() is None:
+        return None
+    try:
+        return gridOf(volume.GetName(), volume.GetImageData().GetDimensions(), ijkToRasOf(volume))
+    except JointRegistrationError:
+        return None
+
+
+def deviceOf(parameters: Any, ready: Ready | None) -> str:
+    """The device that a run would take, as far as it is known."""
+    if parameters.device != "auto":
+        return str(parameters.device)
+    return "cpu" if ready is None else next(iter(ready.devices), "cpu")
+
+
+def estimateText(plan: Plan | None, seconds: float | None) -> str:
+    """The estimate in words."""
+    if plan is None:
+        return _("given once both volumes are chosen")
+    needed = _("about {memory} of memory").format(memory=memory(plan.memory_bytes))
+    if seconds is None:
+        return _("{memory}; the time is known after a first run on this device").format(memory=needed)
+    return _("about {time} and {memory} of memory").format(time=duration(seconds), memory=memory(plan.memory_bytes))
+
+
+def judge(parameters: Any, ready: Ready | None, speed: Speed, solve: Callable[[Problem], None]) -> Judgement:
+    """Look for problems, and estimate.
+
+    Args:
+        parameters: the panel's.
+        ready: what the worker says of itself; None before it is there.
+        speed: of this computer.
+        solve: called with a problem whose remedy a person wants.
+    """
+    device = deviceOf(parameters, ready)
+    plan = planFor(parameters, device)
+    estimate = estimateText(plan, None if plan is None else speed.seconds(plan, device))
+    if missingInputs(parameters):
+        return Judgement((), estimate)
+    problems = findProblems(
+        inputNodes(parameters),
+        configFrom(parameters),
+        availableMemoryBytes() if device == "cpu" else None,
+        below=nodesToReuse(parameters).transform,
+        device=device,
+    )
+    return Judgement(tuple(_message(problem, solve) for problem in problems), estimate)
+
+
+def _message(problem: Problem, solve: Callable[[Problem], None]) -> Message:
+    if problem.remedy is None:
+        return Message(problem.severity, problem.text)
+    return Message(problem.severity, problem.text, problem.remedy.label, lambda: solve(problem))

@@ -1,0 +1,176 @@
+"""The panel's parameters, saved with the scene, and what they mean for the library and the scene layer.
+
+The controls are tied to them in the .ui file (property ``SlicerParameterName``); the four choices by
+:mod:`.choices`, because they show other words than they save.
+"""
+
+import dataclasses
+from typing import Annotated, Any, Union
+
+from slicer import (
+    vtkMRMLLabelMapVolumeNode,
+    vtkMRMLMarkupsFiducialNode,
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLSegmentationNode,
+    vtkMRMLTableNode,
+    vtkMRMLTransformNode,
+)
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+
+from JointRegistrationLib.config import RegistrationConfig
+from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions
+
+DEFAULTS = RegistrationConfig()
+DEFAULT_MILLIONS = round(DEFAULTS.preprocess.max_working_voxels / 1e6, 2)
+
+#: The results that a run can put into the scene.
+OUTPUT_KINDS = tuple(field.name for field in dataclasses.fields(OutputNodes))
+
+
+# The wrapper of Slicer 5.6 knows typing.Union, not the | of types.
+Mask = Union[vtkMRMLLabelMapVolumeNode, vtkMRMLSegmentationNode]  # noqa: UP007
+
+
+@parameterNodeWrapper
+class PanelParameters:
+    """What a person chose in the panel. ``workingMillions``: at most so many million working points."""
+
+    fixedVolume: vtkMRMLScalarVolumeNode
+    movingVolume: vtkMRMLScalarVolumeNode
+    fixedSegmentation: vtkMRMLSegmentationNode
+    movingSegmentation: vtkMRMLSegmentationNode
+    fixedMask: Mask
+    movingMask: Mask
+    fixedLandmarks: vtkMRMLMarkupsFiducialNode
+    movingLandmarks: vtkMRMLMarkupsFiducialNode
+    initialTransform: vtkMRMLTransformNode
+
+    method: str = DEFAULTS.method
+    device: str = DEFAULTS.device
+    side: str = DEFAULTS.network.side
+    similarity: str = DEFAULTS.vsvf.similarity.name
+    refine: Annotated[int, WithinRange(0, 500)] = DEFAULTS.network.refine
+    affineSteps: Annotated[int, WithinRange(1, 20)] = DEFAULTS.network.affine_steps
+    vsvfSteps: Annotated[int, WithinRange(1, 10)] = DEFAULTS.network.vsvf_steps
+    workingMillions: Annotated[float, WithinRange(0.05, 20)] = DEFAULT_MILLIONS
+    regularity: Annotated[float, WithinRange(0, 10000)] = DEFAULTS.vsvf.regularity
+
+    wantsTransform: bool = True
+    wantsInverseTransform: bool = True
+    wantsAffine: bool = False
+    wantsWarpedVolume: bool = True
+    wantsWarpedSegmentation: bool = True
+    wantsJacobian: bool = True
+    wantsFolds: bool = False
+    wantsResultsTable: bool = True
+
+    transformNode: vtkMRMLTransformNode
+    inverseTransformNode: vtkMRMLTransformNode
+    affineNode: vtkMRMLTransformNode
+    warpedVolumeNode: vtkMRMLScalarVolumeNode
+    warpedSegmentationNode: vtkMRMLSegmentationNode
+    jacobianNode: vtkMRMLScalarVolumeNode
+    foldsNode: vtkMRMLSegmentationNode
+    resultsTableNode: vtkMRMLTableNode
+
+
+#: Which parameters "Restore defaults" resets.
+SETTINGS = ("side", "similarity", "refine", "affineSteps", "vsvfSteps", "workingMillions", "regularity")
+
+
+def restoreDefaults(parameters: Any) -> None:
+    """Give :data:`SETTINGS` the library's own values."""
+    restored = parametersFromConfig(DEFAULTS)
+    for name in SETTINGS:
+        setattr(parameters, name, restored[name])
+
+
+def parametersFromConfig(config: RegistrationConfig) -> dict[str, Any]:
+    """The parameters that show ``config``; what the panel has no control for is left out."""
+    return {
+        "method": config.method,
+        "device": config.device,
+        "side": config.network.side,
+        "similarity": config.vsvf.similarity.name,
+        "refine": config.network.refine,
+        "affineSteps": config.network.affine_steps,
+        "vsvfSteps": config.network.vsvf_steps,
+        "workingMillions": round(config.preprocess.max_working_voxels / 1e6, 2),
+        "regularity": config.vsvf.regularity,
+    }
+
+
+def configFrom(parameters: Any) -> RegistrationConfig:
+    """The library's configuration that the panel shows."""
+    replace = dataclasses.replace
+    return replace(
+        DEFAULTS,
+        method=parameters.method,
+        device=parameters.device,
+        preprocess=replace(DEFAULTS.preprocess, max_working_voxels=_workingVoxels(parameters.workingMillions)),
+        vsvf=replace(
+            DEFAULTS.vsvf,
+            regularity=parameters.regularity,
+            similarity=replace(DEFAULTS.vsvf.similarity, name=parameters.similarity),
+        ),
+        network=replace(
+            DEFAULTS.network,
+            side=parameters.side,
+            refine=parameters.refine,
+            affine_steps=parameters.affineSteps,
+            vsvf_steps=parameters.vsvfSteps,
+        ),
+    )
+
+
+def _workingVoxels(millions: float) -> int:
+    """The control has two decimals; its first value stands for the library's exact one."""
+    if abs(millions - DEFAULT_MILLIONS) < 0.005:
+        return DEFAULTS.preprocess.max_working_voxels
+    return round(millions * 1e6)
+
+
+def inputNodes(parameters: Any) -> InputNodes:
+    """The nodes of the run, as the scene layer takes them."""
+    return InputNodes(
+        parameters.fixedVolume,
+        parameters.movingVolume,
+        **{name: getattr(parameters, name) for name in _FURTHER_INPUTS},
+    )
+
+
+_FURTHER_INPUTS = tuple(field.name for field in dataclasses.fields(InputNodes) if field.name not in ("fixed", "moving"))
+
+
+def wants(parameters: Any, kind: str) -> bool:
+    """Whether the result ``kind``, of :data:`OUTPUT_KINDS`, is asked for."""
+    return bool(getattr(parameters, f"wants{kind[0].upper()}{kind[1:]}"))
+
+
+def outputOptions(parameters: Any) -> OutputOptions:
+    """Which results are wanted; the moving volume is shown through the transform if there is one."""
+    wanted = {kind: wants(parameters, kind) for kind in OUTPUT_KINDS}
+    return OutputOptions(**wanted, showMovingTransformed=wanted["transform"])
+
+
+def nodesToReuse(parameters: Any) -> OutputNodes:
+    """The nodes chosen for wanted results."""
+    chosen = {kind: getattr(parameters, f"{kind}Node") for kind in OUTPUT_KINDS if wants(parameters, kind)}
+    return OutputNodes(**chosen)
+
+
+_PAIRS = (
+    ("fixedVolume", "movingVolume"),
+    ("fixedSegmentation", "movingSegmentation"),
+    ("fixedMask", "movingMask"),
+    ("fixedLandmarks", "movingLandmarks"),
+)
+
+
+def swapInputs(parameters: Any) -> None:
+    """Exchange fixed and moving, with what belongs to each. An initial transform would be wrong: it is let go."""
+    for fixed, moving in _PAIRS:
+        before = getattr(parameters, fixed), getattr(parameters, moving)
+        setattr(parameters, moving, before[0])
+        setattr(parameters, fixed, before[1])
+    parameters.initialTransform = None

@@ -1,0 +1,38 @@
+"""The computed knee pair in Slicer's Sample Data module."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+
+from .text import _
+
+CATEGORY = "Joint Registration"
+SAMPLE = "JointRegistrationKnees"
+
+
+def registerSource(thumbnail: str) -> None:
+    """Offer the pair in Sample Data, under its own category. It is computed here: nothing is downloaded."""
+    try:
+        import SampleData
+    except ImportError:  # an application without the module
+        return
+    if not hasattr(slicer.modules, "sampleDataSources"):
+        slicer.modules.sampleDataSources = {}
+    if any(source.sampleName == SAMPLE for source in slicer.modules.sampleDataSources.get(CATEGORY, [])):
+        return
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category=CATEGORY,
+        sampleName=_("Pair of knees"),
+        thumbnailFileName=thumbnail,
+        customDownloader=addPair,
+    )
+
+
+def addPair(source: Any = None) -> list[Any]:
+    """Add the pair to Slicer's scene; what Sample Data calls. Returns the nodes."""
+    from JointRegistrationMRML.samples import addSamplePair
+
+    pair = addSamplePair(slicer.mrmlScene)
+    return [pair.fixed, pair.moving]

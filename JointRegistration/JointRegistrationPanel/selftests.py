@@ -1,0 +1,102 @@
+"""The module's own tests, run inside Slicer (Reload and Test, ctest) and inside the test host, in seconds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import qt
+import slicer
+
+from JointRegistrationLib.config import AffineConfig, RegistrationConfig
+from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.image import Image
+from JointRegistrationLib.worker.process import WorkerCommand, worker_command
+from JointRegistrationMRML.volumes import volumeFromImage
+
+from .process import Worker
+
+_SIZE = 32
+
+
+def stubCommand(*options: str) -> WorkerCommand:
+    """How to start :mod:`.stub_worker`."""
+    real = worker_command()
+    return real._replace(arguments=[str(Path(__file__).with_name("stub_worker.py")), *options])
+
+
+def addEllipsoid(name: str, centerR: float) -> Any:
+    """A volume node in Slicer's scene with a smooth ellipsoid around (``centerR``, 0, 0) RAS."""
+    grid = Grid((_SIZE, _SIZE, _SIZE), (2.0, 2.0, 2.0), (-31.0, -31.0, -31.0))
+    s, a, r = np.meshgrid(*(np.arange(_SIZE) * 2.0 - 31.0,) * 3, indexing="ij")
+    radius = np.sqrt(((r - centerR) / 12) ** 2 + (a / 15) ** 2 + (s / 18) ** 2)
+    voxels = (100 / (1 + np.exp(6 * (radius - 1)))).astype(np.float32)
+    node = slicer.mrmlScene.AddNode(volumeFromImage(Image(voxels, grid, name), name))
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
+def waitFor(happened: Callable[[], bool], seconds: float) -> None:
+    """Let the application go on until ``happened()``; AssertionError after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"nothing happened within {seconds} s")
+        loop = qt.QEventLoop()
+        qt.QTimer.singleShot(10, loop.quit)
+        loop.exec_()
+
+
+def registersAndDiscards(test: Any, stub: bool) -> None:
+    """Two volumes are chosen, Register and then Discard are pressed, and the scene follows."""
+    from .widget import Panel
+
+    module = slicer.modules.jointregistration.path
+    uiPath = Path(module).parent / "Resources" / "UI" / "JointRegistration.ui"
+    logic = __import__("JointRegistration").JointRegistrationLogic()
+    worker = Worker(stubCommand() if stub else None)
+    panel = Panel(str(uiPath), logic.getParameterNode, slicer.mrmlScene, worker)
+    try:
+        panel.ui.fixedVolumeSelector.setCurrentNode(addEllipsoid("fixed", 0.0))
+        panel.ui.movingVolumeSelector.setCurrentNode(addEllipsoid("moving", 4.0))
+        parameters = logic.getParameterNode()
+        parameters.method, parameters.device = "affine-opt", "cpu"
+        waitFor(lambda: panel.ui.registerButton.enabled, 10)
+        before = nodeIds()
+        panel.ui.registerButton.click()
+        waitFor(lambda: panel.results.outputs is not None, 120)
+        nodes = panel.results.outputs.nodes
+        for node in (nodes.transform, nodes.inverseTransform, nodes.warpedVolume, nodes.jacobian, nodes.resultsTable):
+            test.assertTrue(slicer.mrmlScene.IsNodePresent(node))
+        test.assertIsNone(nodes.affine)
+        if not stub:
+            test.assertGreater(panel.results.outputs.result.similarity_after, 0.99)
+        panel.ui.discardButton.click()
+        test.assertEqual(nodeIds(), before)
+    finally:
+        panel.cleanup()
+        worker.close()
+
+
+def nodeIds() -> set[str]:
+    """The ids of all nodes in Slicer's scene."""
+    nodes = slicer.mrmlScene.GetNodes()
+    return {nodes.GetItemAsObject(index).GetID() for index in range(nodes.GetNumberOfItems())}
+
+
+def registersFromTheConsole(test: Any, logic: Any) -> None:
+    """``JointRegistrationLogic.register`` with named nodes for its results."""
+    fixed, moving = addEllipsoid("fixed", 0.0), addEllipsoid("moving", 4.0)
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode", "mine")
+    config = RegistrationConfig(method="affine-opt", affine=AffineConfig(model="rigid", levels=(2, 1)))
+    outputs = logic.register(fixed, moving, config, outputTransform=transform, device="cpu")
+
+    test.assertGreater(outputs.result.similarity_after, 0.99)
+    test.assertEqual(outputs.result.folds.count, 0)
+    test.assertIs(outputs.nodes.transform, transform)
+    moved = [0.0, 0.0, 0.0]
+    transform.GetTransformFromParent().TransformPoint((0.0, 0.0, 0.0), moved)
+    np.testing.assert_allclose(moved, (4.0, 0.0, 0.0), atol=0.2)

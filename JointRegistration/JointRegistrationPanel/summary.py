@@ -1,0 +1,86 @@
+"""The figures of a run as text in the panel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from JointRegistrationLib.result import RegistrationResult
+from JointRegistrationMRML.figures import Overlap
+
+from .choices import METHOD_CHOICES
+from .text import _, duration, escaped, sentence
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure: what it is, its value in words, and what a good one looks like."""
+
+    name: str
+    value: str
+    meaning: str = ""
+
+
+def resultRows(result: RegistrationResult, overlaps: Sequence[Overlap] = ()) -> list[Row]:
+    """The figures that tell whether to trust a registration, most important first."""
+    jacobian = result.jacobian_determinant
+    folds = result.folds
+    rows = [
+        Row(
+            _("Likeness (NCC)"),
+            f"{result.similarity_before:.3f} → {result.similarity_after:.3f}",
+            _("correlation of the two images before and after; 1 is perfect"),
+        )
+    ]
+    rows += [
+        Row(_("Dice, {segment}").format(segment=overlap.name), f"{overlap.before:.3f} → {overlap.after:.3f}")
+        for overlap in overlaps
+    ]
+    rows += [
+        Row(
+            _("Folds"),
+            _("none")
+            if folds.count == 0
+            else _("{count} points, {percent:.2g} %").format(count=folds.count, percent=folds.percent),
+            _("where the map turns space inside out; there should be none"),
+        ),
+        Row(
+            _("Volume change (Jacobian)"),
+            _("{low:.2f} to {high:.2f}").format(low=float(jacobian.min()), high=float(jacobian.max())),
+            _("how many times larger the moving anatomy is than the fixed one"),
+        ),
+        Row(
+            _("Error of the inverse"),
+            _("{mean:.2g} mm, at most {most:.2g} mm").format(
+                mean=result.inverse_error_mean_mm, most=result.inverse_error_max_mm
+            ),
+            _("round trip from the fixed image to the moving one and back"),
+        ),
+        Row(
+            _("Time"),
+            _("{time} on {device}").format(time=duration(result.timings_s.get("total", 0.0)), device=result.device),
+        ),
+    ]
+    return rows
+
+
+def summaryHtml(
+    runName: str, result: RegistrationResult, overlaps: Sequence[Overlap] = (), remarks: Sequence[str] = ()
+) -> str:
+    """The panel's summary, as rich text.
+
+    Args:
+        runName: "moving to fixed".
+        result: of the run.
+        overlaps: of the segments, if a fixed segmentation was given.
+        remarks: further sentences, after the result's own notes.
+    """
+    lines = [f"<b>{escaped(runName)}</b><br>{escaped(METHOD_CHOICES.get(result.config.method, result.config.method))}"]
+    cells = "".join(
+        f"<tr><td style='padding-right:12px'>{escaped(row.name)}</td><td>{escaped(row.value)}</td></tr>"
+        for row in resultRows(result, overlaps)
+    )
+    lines.append(f"<table cellspacing='0' cellpadding='2'>{cells}</table>")
+    notes = [sentence(note) for note in (*result.notes, *remarks)]
+    lines += [f"<p style='margin-top:6px'>{escaped(note)}</p>" for note in notes]
+    return "".join(lines)

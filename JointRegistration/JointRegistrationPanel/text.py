@@ -1,0 +1,49 @@
+"""Sentences for people: translation, durations and sizes of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+def _translator() -> Callable[[str], str]:
+    """Slicer's translation function; the text itself where there is none (before 5.6)."""
+    try:
+        from slicer.i18n import tr
+    except ImportError:
+        return lambda text: text
+    return tr
+
+
+_ = _translator()
+
+
+def duration(seconds: float) -> str:
+    """``seconds`` as a person says it: "2 s", "40 s", "3 min", "1 h 10 min"."""
+    if seconds < 10:
+        return _("{seconds} s").format(seconds=max(1, round(seconds)))
+    if seconds < 90:
+        return _("{seconds} s").format(seconds=round(seconds / 5) * 5)
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return _("{minutes} min").format(minutes=minutes)
+    return _("{hours} h {minutes} min").format(hours=minutes // 60, minutes=minutes % 60)
+
+
+def memory(amountBytes: float) -> str:
+    """``amountBytes`` in GB with one decimal, or in MB below half a GB."""
+    if amountBytes < 0.5e9:
+        return _("{amount} MB").format(amount=round(amountBytes / 1e7) * 10)
+    return _("{amount} GB").format(amount=f"{amountBytes / 1e9:.1f}")
+
+
+def sentence(text: str) -> str:
+    """``text`` with a capital letter and a full stop, as the library's messages have neither."""
+    text = text.strip()
+    if not text:
+        return text
+    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
+
+
+def escaped(text: object) -> str:
+    """``text`` safe to put into rich text."""
+    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,384 @@
+"""The panel: controls, signals, and which of them can be used when. The work is done elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+import vtk
+from slicer.util import VTKObservationMixin
+
+from JointRegistrationLib.errors import CheckpointError, JointRegistrationError, OutOfMemory
+from JointRegistrationMRML.checks import Problem, applyRemedy
+from JointRegistrationMRML.publish import RegistrationOutputs
+from JointRegistrationMRML.undo import discard
+
+from . import choices, dependencies, outputs
+from .choices import Choice
+from .judgement import Judgement, judge, missingInputs, planFor
+from .machine import Speed
+from .messages import Message, MessageRows, tint
+from .parameters import (
+    OUTPUT_KINDS,
+    configFrom,
+    inputNodes,
+    nodesToReuse,
+    outputOptions,
+    parametersFromConfig,
+    restoreDefaults,
+    swapInputs,
+)
+from .process import Worker, sharedWorker
+from .progress_view import ProgressView
+from .results_view import ResultsView
+from .run_control import RunControl
+from .text import _, escaped, sentence
+
+#: How long a person has to be still before the inputs are judged, in ms.
+_JUDGE_DELAY_MS = 200
+
+
+class Panel(VTKObservationMixin):
+    """The module's panel on one scene.
+
+    Args:
+        uiPath: the .ui file.
+        getParameters: gives the scene's :class:`.parameters.PanelParameters`.
+        scene: the application's scene.
+        worker: runs the registrations; None for the one that the application shares.
+        confirm: asks a person a question; only before something is installed.
+    """
+
+    def __init__(
+        self,
+        uiPath: str,
+        getParameters: Callable[[], Any],
+        scene: Any,
+        worker: Worker | None = None,
+        confirm: Callable[[str], bool] = dependencies.askInWindow,
+    ) -> None:
+        VTKObservationMixin.__init__(self)
+        self._getParameters, self._scene, self._confirm = getParameters, scene, confirm
+        self._worker = worker or sharedWorker()
+        self._parameters: Any = None
+        self._guiTag: Any = None
+        self._judgement, self._speed = Judgement(), Speed()
+        self._notice: Message | None = None
+        self._missing: tuple[dependencies.Package, ...] = ()
+        self.widget = slicer.util.loadUI(uiPath)
+        self.widget.setMRMLScene(scene)
+        self.ui = slicer.util.childWidgetVariables(self.widget)
+        self.results = ResultsView(self.ui)
+        self._run = RunControl(self._worker, self)
+        self._messages = MessageRows(self.ui)
+        self._progress = ProgressView(self.ui)
+        tint(self.ui.installFrame, "info")
+        self._choices = self._makeChoices()
+        self._refreshTimer = self._makeTimer(0, self._refresh)
+        self._judgeTimer = self._makeTimer(_JUDGE_DELAY_MS, self._judge)
+        self._connect()
+        self._worker.addListener(self)
+        self._findMissing()
+        self._useParameters(getParameters())
+
+    # -- the module's life --------------------------------------------------------------------------------
+
+    def enter(self) -> None:
+        """The module is shown."""
+        self._findMissing()
+        if self._parameters is None:
+            self._useParameters(self._getParameters())
+
+    def exit(self) -> None:
+        """Another module is shown; a run goes on."""
+
+    def cleanup(self) -> None:
+        """The module is about to go."""
+        self._run.cancel()
+        self._refreshTimer.stop()
+        self._judgeTimer.stop()
+        self._worker.removeListener(self)
+        self._useParameters(None)
+        self.removeObservers()
+
+    # -- setting up ---------------------------------------------------------------------------------------
+
+    def _makeChoices(self) -> dict[str, Choice]:
+        def choice(name: str, labels: dict[str, str]) -> Choice:
+            return Choice(getattr(self.ui, f"{name}ComboBox"), labels, lambda value: self._set(name, value))
+
+        return {
+            "method": choice("method", choices.METHOD_CHOICES),
+            "device": choice("device", choices.DEVICE_CHOICES),
+            "side": choice("side", choices.SIDE_CHOICES),
+            "similarity": choice("similarity", choices.SIMILARITY_CHOICES),
+        }
+
+    def _makeTimer(self, interval: int, called: Callable[[], None]) -> Any:
+        timer = qt.QTimer()
+        timer.setSingleShot(True)
+        timer.setInterval(interval)
+        timer.connect("timeout()", called)
+        return timer
+
+    def _connect(self) -> None:
+        self.ui.swapButton.clicked.connect(self.onSwap)
+        self.ui.sampleButton.clicked.connect(self.onSample)
+        self.ui.defaultsButton.clicked.connect(self.onDefaults)
+        self.ui.installButton.clicked.connect(self.onInstall)
+        self.ui.registerButton.clicked.connect(self.onRegister)
+        self.ui.cancelButton.clicked.connect(self.onCancel)
+        self.ui.discardButton.clicked.connect(self.onDiscard)
+        scene = slicer.vtkMRMLScene
+        self.addObserver(self._scene, scene.StartCloseEvent, self._onSceneStartsClosing)
+        self.addObserver(self._scene, scene.EndCloseEvent, self._onSceneChanged)
+        self.addObserver(self._scene, scene.EndImportEvent, self._onSceneChanged)
+        self.addObserver(self._scene, scene.NodeAddedEvent, self._onNodesChanged)
+        self.addObserver(self._scene, scene.NodeRemovedEvent, self._onNodesChanged)
+
+    def _useParameters(self, parameters: Any) -> None:
+        if self._parameters is not None:
+            self._parameters.disconnectGui(self._guiTag)
+            self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
+        self._parameters = parameters
+        if parameters is not None:
+            self._guiTag = parameters.connectGui(self.ui)
+            self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
+            self._onParametersModified()
+
+    def _set(self, name: str, value: Any) -> None:
+        if self._parameters is not None:
+            setattr(self._parameters, name, value)
+
+    # -- what changes around the panel ----------------------------------------------------------------------
+
+    def _onParametersModified(self, caller: Any = None, event: Any = None) -> None:
+        self._refreshTimer.start()
+        self._judgeTimer.start()
+
+    def _onNodesChanged(self, caller: Any = None, event: Any = None) -> None:
+        self._refreshTimer.start()
+
+    def _onSceneStartsClosing(self, caller: Any = None, event: Any = None) -> None:
+        self._useParameters(None)
+        self.results.clear()
+
+    def _onSceneChanged(self, caller: Any = None, event: Any = None) -> None:
+        self._useParameters(self._getParameters())
+
+    def onWorkerReady(self, ready: Any) -> None:
+        """The worker says what there is to compute on."""
+        versions = ", ".join(f"{name} {version}" for name, version in ready.versions.items())
+        self._progress.log(_("The registration process is ready: {versions}").format(versions=versions))
+        self._onParametersModified()
+
+    def onWorkerLog(self, text: str) -> None:
+        """A line that the worker wrote."""
+        self._progress.log(text)
+
+    def onWorkerFailed(self, error: JointRegistrationError) -> None:
+        """The worker could not be started ahead of a run; a run will say so in the panel."""
+        self._progress.log(sentence(str(error)))
+
+    # -- buttons ------------------------------------------------------------------------------------------
+
+    def onSwap(self) -> None:
+        """Exchange fixed and moving."""
+        with slicer.util.NodeModify(self._parameters):
+            swapInputs(self._parameters)
+
+    def onSample(self) -> None:
+        """Add the sample pair and choose it."""
+        from JointRegistrationMRML.samples import addSamplePair
+
+        with slicer.util.WaitCursor():
+            pair = addSamplePair(self._scene)
+        with slicer.util.NodeModify(self._parameters):
+            self._parameters.fixedVolume = pair.fixed
+            self._parameters.movingVolume = pair.moving
+            self._parameters.fixedSegmentation = pair.fixedSegmentation
+            self._parameters.movingSegmentation = pair.movingSegmentation
+
+    def onDefaults(self) -> None:
+        """Give the settings their first values."""
+        with slicer.util.NodeModify(self._parameters):
+            restoreDefaults(self._parameters)
+
+    def onInstall(self) -> bool:
+        """Install what is missing, after asking; whether all is there now."""
+        self.ui.installText.setText(_("Waiting for your answer..."))
+        outcome = dependencies.ensure(self._confirm, self._onInstalling)
+        self._findMissing(outcome.text)
+        self._onParametersModified()
+        return outcome.ready
+
+    def _onInstalling(self, package: dependencies.Package) -> None:
+        self.ui.installText.setText(_("Installing {name}; this may take some minutes...").format(name=package.title))
+        slicer.app.processEvents()  # so that the sentence is seen: the installation keeps the window busy
+
+    def onRegister(self) -> None:
+        """Start a run."""
+        self._notice = None
+        if self._missing and not self.onInstall():
+            return
+        parameters = self._parameters
+        outputs.forgetOtherPairs(parameters)
+        try:
+            self._run.start(
+                self._scene,
+                inputNodes(parameters),
+                configFrom(parameters),
+                outputOptions(parameters),
+                nodesToReuse(parameters),
+            )
+        except JointRegistrationError as error:
+            self.onRunFailed(error)
+        self._refresh()
+
+    def onCancel(self) -> None:
+        """Stop the run."""
+        self.ui.cancelButton.setEnabled(False)
+        self._progress.show("cancelling")
+        self._run.cancel()
+
+    def onDiscard(self) -> None:
+        """Take away what the last run added."""
+        kept = self.results.discard(self._scene)
+        text = _("The results were taken away.")
+        if kept:
+            text += " " + _("These stay, because they were edited: {names}.").format(names=", ".join(kept))
+        self._progress.idle(text)
+        self._refresh()
+
+    # -- the run ------------------------------------------------------------------------------------------
+
+    def onRunProgress(self, stage: str, fraction: float, secondsLeft: float | None) -> None:
+        """How far the run is."""
+        if self.ui.cancelButton.enabled or stage == "preparing":
+            self._progress.show(stage, fraction, secondsLeft)
+
+    def onRunFinished(self, made: RegistrationOutputs) -> None:
+        """The results are in the scene."""
+        self._progress.idle()
+        for note in made.result.notes:
+            self._progress.log(note)
+        device = made.result.device.partition(":")[0]
+        self._speed.learn(device, made.result.timings_s.get("total", 0.0), planFor(self._parameters, device))
+        with slicer.util.NodeModify(self._parameters):
+            outputs.remember(self._parameters, {kind: getattr(made.nodes, kind) for kind in OUTPUT_KINDS})
+        self.results.show(self._scene, made)
+        self._refresh()
+
+    def onRunFailed(self, error: JointRegistrationError) -> None:
+        """The scene is as it was; say why, and offer what may help."""
+        self._progress.idle()
+        self._progress.log(str(error))
+        self._notice = self._failure(error)
+        self._refresh()
+
+    def onRunCancelled(self, message: str) -> None:
+        """The scene is as it was."""
+        self._progress.idle(message)
+        self._refresh()
+
+    def _failure(self, error: JointRegistrationError) -> Message:
+        text = sentence(str(error))
+        if isinstance(error, OutOfMemory):
+            return Message("error", text, _("Reduce the resolution"), self._reduceResolution)
+        if isinstance(error, CheckpointError):
+            return Message("error", text, _("Use optimisation"), lambda: self._solve("method", "vsvf-opt"))
+        return Message("error", text)
+
+    def _reduceResolution(self) -> None:
+        self._solve("workingMillions", max(0.05, round(self._parameters.workingMillions / 4, 2)))
+
+    def _solve(self, name: str, value: Any) -> None:
+        self._notice = None
+        self._set(name, value)
+
+    # -- what the controls show ---------------------------------------------------------------------------
+
+    def _findMissing(self, text: str = "") -> None:
+        self._missing = dependencies.missingPackages()
+        needsAttention = bool(self._missing or text)
+        self.ui.installFrame.setVisible(needsAttention)
+        self.ui.installButton.setVisible(bool(self._missing))
+        if needsAttention:
+            self.ui.installText.setText(text or dependencies.missingText(self._missing))
+
+    def _judge(self) -> None:
+        """Look for problems and estimate the cost; warm the worker up once there is something to register."""
+        if self._parameters is None or self._run.running:
+            return
+        ready = self._worker.client.ready
+        self._judgement = judge(self._parameters, ready, self._speed, self._onRemedy)
+        if not self._missing and not missingInputs(self._parameters):
+            self._worker.client.start()
+        self._refresh()
+
+    def _onRemedy(self, problem: Problem) -> None:
+        """Take the way out that a problem offers."""
+        done = applyRemedy(self._scene, problem, inputNodes(self._parameters))
+        self._notice = None
+        if done.config is not None:
+            self._parameters.workingMillions = parametersFromConfig(done.config)["workingMillions"]
+        if done.record is not None:
+            text = _("The moving volume was put onto the middle of the fixed one.")
+            self._notice = Message("info", text, _("Undo"), lambda: self._undoRemedy(done.record))
+        self._onParametersModified()
+
+    def _undoRemedy(self, record: Any) -> None:
+        discard(self._scene, record)
+        self._notice = None
+        self._onParametersModified()
+
+    def _refresh(self) -> None:
+        """Bring every control up to date."""
+        parameters = self._parameters
+        if parameters is None:
+            return
+        for name, choice in self._choices.items():
+            choice.show(getattr(parameters, name))
+        running = self._run.running
+        for section in (self.ui.inputsButton, self.ui.registrationButton, self.ui.outputsButton):
+            section.setEnabled(not running)
+        self.ui.methodExplanation.setText(choices.methodExplanation(parameters.method))
+        self.ui.refineSpinBox.setEnabled(parameters.method == "avsm")
+        self.ui.deviceFound.setText(self._deviceText())
+        self.ui.estimateLabel.setText(self._judgement.estimate)
+        self.ui.sampleRow.setVisible(self._scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0)
+        outputs.showWhatIsWanted(self.ui, parameters)
+        notices = [] if self._notice is None else [self._notice]
+        self._messages.show([] if running else notices + list(self._judgement.messages))
+        self._refreshButtons(running)
+
+    def _refreshButtons(self, running: bool) -> None:
+        reasons = self._reasonsAgainst(running)
+        self.ui.registerButton.setEnabled(not reasons)
+        tip = "<br>".join(escaped(reason) for reason in reasons)
+        self.ui.registerButton.setToolTip(tip or _("Register the moving volume to the fixed one."))
+        self.ui.cancelButton.setEnabled(running)
+        self.ui.discardButton.setEnabled(not running)
+
+    def _reasonsAgainst(self, running: bool) -> list[str]:
+        """Why Register cannot work now, as sentences."""
+        if running:
+            return [_("A registration is running.")]
+        reasons = missingInputs(self._parameters)
+        return reasons or [message.text for message in self._judgement.messages if message.severity == "error"]
+
+    def _deviceText(self) -> str:
+        ready = self._worker.client.ready
+        if ready is None:
+            if self._missing:
+                return _("What there is to compute on is known once PyTorch is installed.")
+            return _("What there is to compute on is shown once the registration process has started.")
+        if self._parameters.device == "auto":
+            return next(iter(ready.devices.values()), "")
+        found = ready.devices.get(self._parameters.device)
+        if found is not None:
+            return found
+        first = next(iter(ready.devices.values()), "")
+        return _("This device was not found. Automatic would take: {device}").format(device=first)

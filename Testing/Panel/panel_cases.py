@@ -1,0 +1,131 @@
+"""Somebody in front of the panel: opens it, chooses volumes, presses buttons, looks at the scene."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import slicer
+
+#: Where screenshots of the panel's states go; nowhere if unset.
+PICTURES = os.environ.get("JOINTREG_PANEL_PICTURES")
+
+
+class Person:
+    """A person with an embedded Slicer."""
+
+    def __init__(self, host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.host, self.scene, self._monkeypatch = host, host.scene, monkeypatch
+        self.panel: Any = None
+
+    @property
+    def ui(self) -> Any:
+        """The panel's controls."""
+        return self.panel.ui
+
+    @property
+    def parameters(self) -> Any:
+        """What the panel saves."""
+        return self.panel._getParameters()
+
+    def open(self, *stubOptions: str, real: bool = False, width: int = 400) -> Any:
+        """Open the module; the worker is the stub with these options unless ``real``."""
+        self.host.loadModule("JointRegistration")
+        from JointRegistrationPanel import process, selftests
+
+        worker = process.Worker() if real else process.Worker(selftests.stubCommand(*stubOptions))
+        self._monkeypatch.setattr(process._Shared, "worker", worker)
+        self.panel = self.host.openModule("JointRegistration", width=width).panel
+        return self.panel
+
+    def addVolumes(self) -> tuple[Any, Any]:
+        """A fixed and a moving volume in the scene."""
+        from JointRegistrationPanel.selftests import addEllipsoid
+
+        return addEllipsoid("Fixed knee", 0.0), addEllipsoid("Moving knee", 4.0)
+
+    def chooseVolumes(self) -> tuple[Any, Any]:
+        """Add two volumes and choose them; waits until Register can be pressed."""
+        fixed, moving = self.addVolumes()
+        self.host.choose(self.ui.fixedVolumeSelector, fixed)
+        self.host.choose(self.ui.movingVolumeSelector, moving)
+        self.waitUntilReady()
+        return fixed, moving
+
+    def waitUntilReady(self) -> None:
+        """Until Register can be pressed and the inputs were judged."""
+        self.host.wait(lambda: self.ui.registerButton.enabled and self.panel._judgement.estimate, 20)
+        self.host.wait(lambda: not self.panel._judgeTimer.active)
+
+    def register(self) -> Any:
+        """Press Register and wait for the results."""
+        self.host.click(self.ui.registerButton)
+        self.host.wait(lambda: not self.panel._run.running, 120)
+        assert self.panel.results.outputs is not None, self.problems()
+        return self.panel.results.outputs
+
+    def openSection(self, name: str) -> None:
+        """Unfold a section of the panel."""
+        section = getattr(self.ui, f"{name}Button")
+        if section.collapsed:
+            self.host.click(section)
+
+    def waitForStage(self, text: str) -> None:
+        """Until the line below the progress bar says ``text``."""
+        self.host.wait(lambda: text in self.ui.stageLabel.text, 20)
+
+    def problems(self) -> list[str]:
+        """The sentences in the panel."""
+        rows = ((getattr(self.ui, f"problem{n}Frame"), getattr(self.ui, f"problem{n}Text")) for n in (1, 2, 3))
+        return [text.text for frame, text in rows if frame.visible]
+
+    def fit(self, width: int = 400) -> Any:
+        """Give the page its natural height at ``width``, as a scrolled module panel has."""
+        page = self.panel.widget.parentWidget()
+        for _ in range(3):
+            self.host.processEvents()
+            page.resize(width, page.layout().totalHeightForWidth(width))
+        self.host.processEvents()
+        return page
+
+    def picture(self, name: str) -> None:
+        """Keep what the panel shows, where :data:`PICTURES` says."""
+        page = self.fit()
+        if PICTURES:
+            self.host.screenshot(page, Path(PICTURES) / f"{name}.png")
+
+
+def sceneContent(scene: Any) -> dict[str, tuple[Any, ...]]:
+    """Every node by id, with what a run could change: for comparing a scene before and after, node by node."""
+    nodes = scene.GetNodes()
+    found = [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
+    return {node.GetID(): _nodeContent(node) for node in found if not node.IsA("vtkMRMLScriptedModuleNode")}
+
+
+def _nodeContent(node: Any) -> tuple[Any, ...]:
+    from JointRegistrationMRML.nodes import contentState
+
+    content: list[Any] = [node.GetName(), node.GetClassName(), contentState(node)]
+    if node.IsA("vtkMRMLTransformableNode"):
+        content.append(node.GetTransformNodeID())
+    if node.IsA("vtkMRMLDisplayableNode"):
+        content.append(tuple(node.GetNthDisplayNodeID(n) for n in range(node.GetNumberOfDisplayNodes())))
+    if node.IsA("vtkMRMLSliceCompositeNode"):
+        content += [node.GetBackgroundVolumeID(), node.GetForegroundVolumeID(), node.GetForegroundOpacity()]
+    if node.IsA("vtkMRMLSubjectHierarchyNode"):
+        content.append(node.GetNumberOfItems())
+    return tuple(content)
+
+
+def newNodes(scene: Any, before: dict[str, Any]) -> dict[str, str]:
+    """Names of the nodes that were not there before, with their class; nodes that serve others are left out."""
+    helpers = ("vtkMRMLDisplayNode", "vtkMRMLStorageNode", "vtkMRMLColorNode", "vtkMRMLScriptedModuleNode")
+    nodes = (scene.GetNodeByID(nodeId) for nodeId in sceneContent(scene) if nodeId not in before)
+    return {node.GetName(): node.GetClassName() for node in nodes if not any(node.IsA(kind) for kind in helpers)}
+
+
+def slicerModule() -> Any:
+    """The loaded module file."""
+    return slicer.modules.jointregistration

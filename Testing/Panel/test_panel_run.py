@@ -1,0 +1,280 @@
+"""A run from the panel: its results, its cancel, and everything that can go wrong under it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+import pytest
+from panel_cases import Person, newNodes, sceneContent
+
+STAGES = {
+    "preparing": "Preparing",
+    "affine": "Affine",
+    "deformable": "Deformation",
+    "finishing": "Transforms",
+}
+
+
+def test_register_adds_exactly_the_chosen_results(person: Person) -> None:
+    person.open()
+    fixed, moving = person.chooseVolumes()
+    before = sceneContent(person.scene)
+    outputs = person.register()
+    assert newNodes(person.scene, before) == {
+        "Moving knee to Fixed knee": "vtkMRMLTransformNode",
+        "Fixed knee to Moving knee": "vtkMRMLTransformNode",
+        "Moving knee warped": "vtkMRMLScalarVolumeNode",
+        "Moving knee to Fixed knee (log2 Jacobian)": "vtkMRMLScalarVolumeNode",
+        "Moving knee to Fixed knee (results)": "vtkMRMLTableNode",
+    }
+    assert moving.GetParentTransformNode() is outputs.nodes.transform
+    assert person.ui.resultsButton.visible
+    assert "0.500" in person.ui.summaryLabel.text
+    assert "Moving knee to Fixed knee" in person.ui.summaryLabel.text
+    person.picture("done")
+
+
+def test_unticked_results_are_not_made_and_ticked_ones_are(person: Person) -> None:
+    person.open()
+    person.chooseVolumes()
+    person.openSection("outputs")
+    person.fit()
+    for kind in ("transform", "inverseTransform", "warpedVolume", "jacobian", "resultsTable", "affine"):
+        person.host.click(getattr(person.ui, f"{kind}CheckBox"))
+    before = sceneContent(person.scene)
+    outputs = person.register()
+    assert list(newNodes(person.scene, before)) == ["Moving knee to Fixed knee (affine)"]
+    assert outputs.inputs.moving.GetParentTransformNode() is None
+
+
+def test_nothing_ticked_cannot_be_registered_and_the_tooltip_says_why(person: Person) -> None:
+    person.open()
+    person.chooseVolumes()
+    for kind in ("transform", "inverseTransform", "warpedVolume", "jacobian", "resultsTable"):
+        setattr(person.parameters, f"wants{kind[0].upper()}{kind[1:]}", False)
+    person.host.processEvents()
+    assert not person.ui.registerButton.enabled
+    assert "Tick at least one result" in person.ui.registerButton.toolTip
+
+
+def test_a_second_run_renews_the_nodes_of_the_first(person: Person) -> None:
+    person.open()
+    person.chooseVolumes()
+    first = person.register()
+    before = sceneContent(person.scene)
+    second = person.register()
+    assert second.nodes.transform is first.nodes.transform
+    assert set(sceneContent(person.scene)) == set(before)
+
+
+def test_another_pair_gets_nodes_of_its_own(person: Person) -> None:
+    person.open()
+    person.chooseVolumes()
+    first = person.register()
+    person.host.click(person.ui.swapButton)
+    person.waitUntilReady()
+    second = person.register()
+    assert second.nodes.transform is not first.nodes.transform
+    assert second.inputs.fixed is first.inputs.moving
+
+
+def test_chosen_nodes_are_given_the_results(person: Person) -> None:
+    person.open()
+    person.chooseVolumes()
+    mine = person.scene.AddNewNodeByClass("vtkMRMLTransformNode", "mine")
+    table = person.scene.AddNewNodeByClass("vtkMRMLTableNode", "my table")
+    person.openSection("outputs")
+    person.fit()
+    person.host.choose(person.ui.transformSelector, mine)
+    person.host.choose(person.ui.resultsTableSelector, table)
+    outputs = person.register()
+    assert outputs.nodes.transform is mine
+    assert outputs.nodes.resultsTable is table
+    assert mine.GetName() == "mine"
+
+
+def test_discard_takes_away_exactly_what_the_run_added(person: Person) -> None:
+    person.open()
+    person.chooseVolumes()
+    before = sceneContent(person.scene)
+    person.register()
+    assert sceneContent(person.scene) != before
+    person.fit()
+    person.host.click(person.ui.discardButton)
+    assert sceneContent(person.scene) == before
+    assert not person.ui.resultsButton.visible
+    assert person.ui.transformSelector.currentNode() is None
+    person.picture("discarded")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_cancel_takes_less_than_a_second_and_leaves_the_scene_as_it_was(person: Person, stage: str) -> None:
+    person.open("--seconds", "8" if stage == "finishing" else "4")
+    person.chooseVolumes()
+    before = sceneContent(person.scene)
+    person.host.click(person.ui.registerButton)
+    if stage == "finishing":
+        person.host.wait(lambda: person.ui.progressBar.value > 700, 20)
+    else:
+        person.waitForStage(STAGES[stage])
+    assert not person.ui.registerButton.enabled
+    pressed = time.monotonic()
+    person.host.click(person.ui.cancelButton)
+    person.host.wait(lambda: not person.panel._run.running, 3)
+    assert time.monotonic() - pressed < 1.0
+    assert sceneContent(person.scene) == before
+    assert "cancelled" in person.ui.stageLabel.text
+    assert person.ui.registerButton.enabled
+
+
+def test_cancel_ends_a_worker_that_does_not_listen(person: Person) -> None:
+    person.open("--seconds", "30", "--deaf")
+    person.chooseVolumes()
+    person.host.click(person.ui.registerButton)
+    person.waitForStage("Preparing")
+    pressed = time.monotonic()
+    person.host.click(person.ui.cancelButton)
+    person.host.wait(lambda: not person.panel._run.running, 3)
+    assert time.monotonic() - pressed < 1.0
+    assert "cancelled" in person.ui.stageLabel.text
+
+
+def test_cancel_before_the_worker_is_ready(person: Person) -> None:
+    person.open("--seconds", "5")
+    person.addVolumes()
+    person.parameters.fixedVolume, person.parameters.movingVolume = (
+        person.scene.GetFirstNodeByName(name) for name in ("Fixed knee", "Moving knee")
+    )
+    person.host.wait(lambda: person.ui.registerButton.enabled, 5)
+    person.host.click(person.ui.registerButton)
+    person.host.click(person.ui.cancelButton)
+    person.host.wait(lambda: not person.panel._run.running, 3)
+    assert "cancelled" in person.ui.stageLabel.text
+
+
+@pytest.mark.parametrize("stage", ["preparing", "affine", "deformable", "finishing"])
+def test_a_worker_that_dies_is_told_of_and_the_next_run_has_a_new_one(person: Person, stage: str) -> None:
+    person.open("--die-at", stage)
+    person.chooseVolumes()
+    before = sceneContent(person.scene)
+    person.host.click(person.ui.registerButton)
+    person.host.wait(lambda: not person.panel._run.running, 20)
+    (text,) = person.problems()
+    assert "ended during the registration" in text
+    assert "the stub was told to die" in text
+    assert sceneContent(person.scene) == before
+    person.picture("died")
+    _useStub(person)
+    person.register()
+    assert person.problems() == []
+
+
+def test_a_worker_that_is_killed_is_told_of(person: Person) -> None:
+    person.open("--seconds", "20")
+    person.chooseVolumes()
+    person.host.click(person.ui.registerButton)
+    person.waitForStage("Affine")
+    os.kill(person.panel._worker.client.ready.pid, signal.SIGKILL)
+    person.host.wait(lambda: not person.panel._run.running, 5)
+    assert "nothing was changed" in person.problems()[0]
+
+
+def test_a_worker_that_cannot_start_is_told_of_in_the_panel(person: Person) -> None:
+    person.open("--fail-at", "starting")
+    person.chooseVolumes()
+    person.host.click(person.ui.registerButton)
+    person.host.wait(lambda: not person.panel._run.running, 20)
+    assert "cannot start" in person.problems()[0]
+    assert "torch" in person.problems()[0]
+
+
+def test_out_of_memory_offers_a_lower_resolution(person: Person) -> None:
+    person.open("--fail-at", "affine")
+    person.chooseVolumes()
+    person.host.click(person.ui.registerButton)
+    person.host.wait(lambda: not person.panel._run.running, 20)
+    assert "memory" in person.problems()[0]
+    person.picture("out-of-memory")
+    before = person.parameters.workingMillions
+    person.host.click(person.ui.remedy1Button)
+    assert person.parameters.workingMillions < before
+    assert person.problems() == []
+
+
+def test_an_input_deleted_in_mid_run_ends_it(person: Person) -> None:
+    person.open("--seconds", "20")
+    _fixed, moving = person.chooseVolumes()
+    person.host.click(person.ui.registerButton)
+    person.waitForStage("Affine")
+    person.scene.RemoveNode(moving)
+    person.host.wait(lambda: not person.panel._run.running, 3)
+    assert "Moving knee was removed" in person.ui.stageLabel.text
+    assert not person.ui.registerButton.enabled
+    assert "Choose a moving volume" in person.ui.registerButton.toolTip
+
+
+def test_a_scene_closed_in_mid_run_ends_it_and_the_panel_goes_on(person: Person) -> None:
+    person.open("--seconds", "20")
+    person.chooseVolumes()
+    person.host.click(person.ui.registerButton)
+    person.waitForStage("Affine")
+    person.scene.Clear(0)
+    person.host.wait(lambda: not person.panel._run.running, 3)
+    assert "scene was closed" in person.ui.stageLabel.text
+    assert person.ui.fixedVolumeSelector.currentNode() is None
+    _useStub(person)
+    person.chooseVolumes()
+    person.register()
+
+
+def test_a_closed_scene_takes_its_results_out_of_the_panel(person: Person) -> None:
+    person.open()
+    person.chooseVolumes()
+    person.register()
+    person.scene.Clear(0)
+    person.host.processEvents()
+    assert not person.ui.resultsButton.visible
+    assert person.panel.results.outputs is None
+
+
+def test_leaving_the_module_ends_a_run_and_its_process(person: Person) -> None:
+    panel = person.open("--seconds", "20")
+    person.chooseVolumes()
+    person.host.click(person.ui.registerButton)
+    person.waitForStage("Affine")
+    pid = panel._worker.client.ready.pid
+    person.host.moduleManager._unloadAll()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_the_window_stays_alive_during_a_run(person: Person) -> None:
+    person.open("--seconds", "1")
+    person.chooseVolumes()
+    panel = person.panel
+    person.host.click(person.ui.registerButton)
+    with person.host.gaps() as gaps:
+        person.host.wait(lambda: person.ui.progressBar.value > 900, 20)
+    largest = gaps.largest
+    person.host.wait(lambda: panel.results.outputs is not None, 20)
+    assert largest < 0.1 * _load(), f"the event loop was held up for {largest:.3f} s"
+
+
+def _load() -> float:
+    """How much slower than its processor time this process runs now: other programs' share does not count."""
+    wall, own = time.perf_counter(), time.process_time()
+    while time.process_time() - own < 0.05:
+        pass
+    return max(1.0, (time.perf_counter() - wall) / 0.05)
+
+
+def _useStub(person: Person, *options: str) -> None:
+    """From now on, a worker that works."""
+    from JointRegistrationPanel.selftests import stubCommand
+
+    transport: Any = person.panel._worker.transport
+    person.panel._worker.client.close()
+    transport._command = stubCommand(*options)
