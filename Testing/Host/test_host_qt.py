@@ -108,7 +108,11 @@ def test_a_wrong_signature_gives_false_and_is_reported(qt: Any, host: Any) -> No
 
 def test_a_slot_wanting_more_than_the_signature_carries_is_never_called(qt: Any, host: Any) -> None:
     button, seen = qt.QPushButton("go"), []
-    button.connect("clicked()", lambda checked: seen.append(checked))
+
+    def slot(checked: bool) -> None:
+        seen.append(checked)
+
+    button.connect("clicked()", slot)
     button.click()
     assert seen == []
     assert "TypeError" in host.errors.pop()
@@ -155,7 +159,7 @@ def test_a_process_reports_output_and_end(qt: Any) -> None:
     process, output, ended = qt.QProcess(), [], []
     process.connect("readyReadStandardOutput()", lambda: output.append(process.readAllStandardOutput().data()))
     process.connect("finished(int,QProcess::ExitStatus)", lambda code, status: ended.append((code, status)))
-    process.finished.connect(lambda code: ended.append(code))
+    process.finished.connect(ended.append)
     process.start(sys.executable, ["-c", "print('hello')"])
     assert process.waitForFinished(20000)
     assert b"".join(output).strip() == b"hello"

@@ -31,6 +31,7 @@ from .recorded_api import namesOf
 _MODULES = (QtCore, QtGui, QtWidgets)
 #: Classes of Qt itself; a Python class derived from one may have attributes of its own, as with PythonQt.
 _sealed: set[type] = set()
+_properties: dict[type, set[str]] = {}
 _loadingForms: list[bool] = []
 
 
@@ -104,6 +105,7 @@ def _capitalised(name: str) -> str:
 
 def _addProperties(kind: type) -> None:
     meta = kind.staticMetaObject
+    _properties[kind] = {meta.property(index).name() for index in range(meta.propertyCount())}
     for index in range(meta.propertyCount()):
         declared = meta.property(index)
         name = declared.name()
@@ -171,8 +173,17 @@ def _withStringConnections(kind: type) -> None:
 
 def _isRefused(name: str) -> bool:
     """Names are refused to the files under test; the host itself may use all of PySide6."""
+    if name.startswith(("_", "qt_")) or name.endswith(("Notify", "Event")):
+        return False  # Qt itself asks whether Python overrides these
     asking = sys._getframe(2).f_globals.get("__name__", "")
-    return not name.startswith("_") and not asking.startswith(("slicer_host", "PySide6", "shiboken6"))
+    return not asking.startswith(("slicer_host", "PySide6", "shiboken6"))
+
+
+def hasProperty(kind: type, name: str) -> bool:
+    """Whether objects of ``kind`` have the Qt property ``name``."""
+    return any(
+        isinstance(vars(base).get(name), QtCore.Property) or name in _properties.get(base, ()) for base in kind.__mro__
+    )
 
 
 def applyPythonQtManners() -> None:

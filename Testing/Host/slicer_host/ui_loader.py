@@ -12,7 +12,7 @@ from typing import Any
 from PySide6 import QtCore, QtUiTools, QtWidgets
 
 from .connections import connect
-from .pythonqt import loadingForm
+from .pythonqt import hasProperty, loadingForm
 
 #: Dynamic properties that mean something to Slicer.
 _DYNAMIC = {"SlicerParameterName", "SlicerPackParameterName", "buddy"}
@@ -66,7 +66,7 @@ def _check(form: ET.Element, customWidgets: dict[str, type]) -> None:
             continue
         for prop in element.findall("property"):
             key = prop.get("name", "")
-            if key in _DYNAMIC or prop.get("stdset") == "0" or kind.staticMetaObject.indexOfProperty(key) >= 0:
+            if key in _DYNAMIC or prop.get("stdset") == "0" or hasProperty(kind, key):
                 continue
             raise RuntimeError(f"{element.get('name')}: {name} has no property {key} in the host")
 

@@ -1,0 +1,174 @@
+"""slicer.parameterNodeWrapper on a real vtkMRMLScriptedModuleNode.
+
+Annotations are evaluated here, not postponed: the wrapped class is local, its types are too.
+"""
+
+import enum
+import pathlib
+from typing import Annotated, Any
+
+import pytest
+
+
+class Quality(enum.Enum):
+    FAST = 1
+    GOOD = 2
+
+
+@pytest.fixture
+def parameters(host: Any) -> Any:
+    """A wrapper of the kinds of fields that panels use, on a new node."""
+    import slicer
+    from slicer.parameterNodeWrapper import (
+        Choice,
+        Decimals,
+        Default,
+        Maximum,
+        Minimum,
+        SingleStep,
+        WithinRange,
+        parameterNodeWrapper,
+        parameterPack,
+    )
+
+    @parameterPack
+    class Window:
+        low: float = 0.0
+        high: Annotated[float, WithinRange(0, 500)] = 100.0
+
+    @parameterNodeWrapper
+    class Parameters:
+        volume: slicer.vtkMRMLScalarVolumeNode
+        transform: slicer.vtkMRMLTransformNode | None
+        sigma: Annotated[float, WithinRange(0.5, 20), Decimals(2), SingleStep(0.25)] = 2.0
+        iterations: Annotated[int, Minimum(0), Maximum(50)] = 5
+        invert: bool = False
+        note: str = "none"
+        device: Annotated[str, Choice(["auto", "cpu"]), Default("cpu")]
+        quality: Quality = Quality.GOOD
+        folder: pathlib.Path
+        window: Window
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "Parameters")
+    return Parameters(node)
+
+
+def test_defaults_are_written_into_the_node_at_once(parameters: Any) -> None:
+    node = parameters.parameterNode
+    assert (parameters.sigma, parameters.iterations, parameters.invert, parameters.note) == (2.0, 5, False, "none")
+    assert parameters.device == "cpu"
+    assert parameters.quality is Quality.GOOD
+    assert parameters.folder == pathlib.Path()
+    assert parameters.volume is None
+    assert node.GetParameter("sigma") == "2.0"
+    assert node.GetParameter("quality") == "GOOD"
+    assert node.GetParameter("window.high") == "100.0"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("sigma", 0.1, ValueError),
+        ("sigma", "2", TypeError),
+        ("sigma", None, ValueError),
+        ("iterations", 51, ValueError),
+        ("iterations", -1, ValueError),
+        ("iterations", 1.5, TypeError),
+        ("device", "cuda", ValueError),
+        ("quality", "GOOD", TypeError),
+        ("invert", 1, TypeError),
+    ],
+)
+def test_values_that_the_annotations_forbid_are_refused_and_nothing_changes(
+    parameters: Any, name: str, value: Any, error: type[Exception]
+) -> None:
+    before = getattr(parameters, name)
+    with pytest.raises(error):
+        setattr(parameters, name, value)
+    assert getattr(parameters, name) == before
+
+
+def test_nodes_are_kept_as_references_of_the_right_class(parameters: Any, host: Any) -> None:
+    volume = host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "knee")
+    parameters.volume = volume
+    assert parameters.parameterNode.GetNodeReference("volume") is volume
+    with pytest.raises(TypeError):
+        parameters.transform = volume
+    host.scene.RemoveNode(volume)
+    assert parameters.volume is None
+
+
+def test_a_change_is_one_modified_event(parameters: Any) -> None:
+    events = []
+    parameters.AddObserver("ModifiedEvent", lambda *_: events.append(1))
+    parameters.note = "changed"
+    assert len(events) == 1
+    parameters.note = "changed"
+    assert len(events) == 1
+
+
+def test_members_of_a_pack_are_written_through(parameters: Any) -> None:
+    parameters.window.low = 12.5
+    assert parameters.parameterNode.GetParameter("window.low") == "12.5"
+    parameters.setValue("window.high", 200.0)
+    assert parameters.getValue("window.high") == 200.0
+    with pytest.raises(ValueError, match="501"):
+        parameters.window.high = 501.0
+
+
+def test_unknown_parameters_are_refused(parameters: Any) -> None:
+    with pytest.raises(ValueError, match="sigmma"):
+        parameters.getValue("sigmma")
+
+
+def test_parameters_come_back_with_the_saved_scene(parameters: Any, host: Any, tmp_path: Any) -> None:
+    from JointRegistrationMRML.scene import loadScene, saveScene
+
+    parameters.sigma, parameters.quality, parameters.folder = 7.5, Quality.FAST, pathlib.Path("/a/b")
+    parameters.window.low = 3.0
+    kind = type(parameters)
+    saved = saveScene(host.scene, tmp_path / "scene")
+    host.scene.Clear()
+    loadScene(host.scene, saved)
+    again = kind(host.scene.GetFirstNodeByName("Parameters"))
+    assert (again.sigma, again.quality, again.folder) == (7.5, Quality.FAST, pathlib.Path("/a/b"))
+    assert again.window.low == 3.0
+
+
+def test_widgets_take_range_step_and_value_and_change_the_parameter(parameters: Any, host: Any) -> None:
+    import ctk
+    import qt
+
+    slider, spin, combo = ctk.ctkSliderWidget(), qt.QSpinBox(), qt.QComboBox()
+    combo.addItem("from the form")
+    parameters.connectParametersToGui({"sigma": slider, "iterations": spin, "device": combo})
+    assert (slider.minimum, slider.maximum, slider.singleStep, slider.value) == (0.5, 20.0, 0.25, 2.0)
+    assert (spin.minimum, spin.maximum, spin.value) == (0, 50, 5)
+    assert [combo.itemText(i) for i in range(combo.count)] == ["auto", "cpu"]
+    slider.value = 3.25
+    assert parameters.sigma == 3.25
+    parameters.iterations = 9
+    assert spin.value == 9
+    parameters.device = "auto"
+    assert combo.currentText == "auto"
+
+
+def test_a_disconnected_panel_changes_nothing_any_more(parameters: Any) -> None:
+    import qt
+
+    edit = qt.QLineEdit()
+    tag = parameters.connectParametersToGui({"note": edit})
+    parameters.disconnectGui(tag)
+    edit.text = "typed later"
+    assert parameters.note == "none"
+    parameters.note = "set later"
+    assert edit.text == "typed later"
+
+
+def test_a_widget_that_slicer_has_no_connector_for_is_refused(parameters: Any) -> None:
+    import qt
+
+    with pytest.raises(RuntimeError, match="Unable to create GUI connector"):
+        parameters.connectParametersToGui({"note": qt.QPlainTextEdit()})
+    with pytest.raises(RuntimeError, match="Choice"):
+        parameters.connectParametersToGui({"note": qt.QComboBox()})
