@@ -21,7 +21,8 @@ from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
 
-from .nodes import gridOf, newNode, numpyMatrix, numpyView, transformPoints, vtkImage, vtkMatrix, worldTransform
+from .carried import carriedLabels
+from .nodes import gridOf, newNode, numpyMatrix, numpyView, vtkImage, vtkMatrix, worldTransform
 
 BINARY_LABELMAP = "Binary labelmap"  # Slicer's name; its getter is not in every version's Python
 
@@ -175,22 +176,12 @@ def checkSegmentation(node: Any) -> str:
 def _sampledOn(
     node: Any, grid: Grid, displacementMm: npt.NDArray[Any] | None, segmentIds: Sequence[str] | None, below: Any
 ) -> LabelLayers:
-    import torch
-
-    from JointRegistrationLib import maps
-
     name = checkSegmentation(node)
     wanted = _wantedSegments(node, name, segmentIds)
-    points = maps.identity(grid)
-    if displacementMm is not None:
-        displacement = np.ascontiguousarray(np.moveaxis(displacementMm, -1, 0), dtype=np.float32)
-        points = points + torch.from_numpy(displacement)[None]
-    points = _inNodeCoordinates(points, node, below)
+    above = worldTransform(node, below)
     layers, segments = [], []
     for index, layer in enumerate(_ownLayers(node, name, wanted)):
-        labels = torch.from_numpy(layer.labels.astype(np.int32))[None, None]
-        warped = maps.warp_labels(labels, layer.grid, points)[0, 0].numpy()
-        layers.append(warped.astype(np.uint8 if len(layer.segmentIds) < 256 else np.uint16))
+        layers.append(carriedLabels(layer.labels, layer.grid, grid, displacementMm, above))
         for value, segmentId in enumerate(layer.segmentIds, start=1):
             segment = node.GetSegmentation().GetSegment(segmentId)
             segments.append(SegmentLabel(segmentId, segment.GetName(), tuple(segment.GetColor()), index, value))
@@ -207,15 +198,6 @@ def _wantedSegments(node: Any, name: str, segmentIds: Sequence[str] | None) -> l
     if unknown:
         raise InputError(f"{name}: there is no segment {unknown[0]!r}; known are {', '.join(known)}")
     return [segmentId for segmentId in known if segmentId in segmentIds]
-
-
-def _inNodeCoordinates(points: Any, node: Any, below: Any) -> Any:
-    """World points (1, 3, D, H, W) in the coordinates that the node's voxels live in."""
-    above = worldTransform(node, below)
-    if above is None:
-        return points
-    moved = transformPoints(above.fromWorld, points.flatten(2)[0].T.double().numpy())
-    return points.new_tensor(moved.T).reshape(points.shape)
 
 
 def _ownLayers(node: Any, name: str, wanted: list[str]) -> list[_Layer]:
@@ -247,10 +229,17 @@ def _paddedLayer(image: Any, values: list[int], segmentIds: tuple[str, ...], nam
         stored, first = np.zeros((1, 1, 1), np.uint8), np.zeros(3)  # all its segments are empty
     else:
         stored = numpyView(image)
-    labels = np.zeros(tuple(size + 2 for size in stored.shape), np.int32)
-    for value, label in enumerate(values, start=1):
-        labels[1:-1, 1:-1, 1:-1][stored == label] = value
+    kind = np.uint8 if len(values) < 255 else np.uint16  # the largest value is kept free
+    labels = np.zeros(tuple(size + 2 for size in stored.shape), kind)
+    labels[1:-1, 1:-1, 1:-1] = _numbered(stored, values, kind)
     shift = np.eye(4)
     shift[:3, 3] = first - 1
     size = (labels.shape[2], labels.shape[1], labels.shape[0])
     return _Layer(labels, gridOf(name, size, numpyMatrix(matrix) @ shift), segmentIds)
+
+
+def _numbered(stored: npt.NDArray[Any], values: list[int], kind: type) -> npt.NDArray[Any]:
+    """1, 2, ... where the first, second, ... of ``values`` is stored, 0 elsewhere."""
+    number = np.zeros(max(int(stored.max()), *values) + 1, kind)
+    number[values] = np.arange(1, len(values) + 1)
+    return number[np.maximum(stored, 0)]
