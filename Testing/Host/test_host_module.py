@@ -106,6 +106,16 @@ def test_the_modules_own_test_runs(panel: Any) -> None:
     assert result.wasSuccessful(), result.errors
 
 
+def test_sample_data_is_registered_once_the_application_has_started(panel: Any, host: Any) -> None:
+    import slicer
+
+    assert slicer.modules.sampleDataSources == {}
+    host.finishStartup()
+    (source,) = slicer.modules.sampleDataSources["Host"]
+    (node,) = source.customDownloader(source)
+    assert node.GetName() == "Empty"
+
+
 def test_a_busy_slot_is_seen_as_a_gap(host: Any) -> None:
     import qt
 

@@ -59,6 +59,19 @@ class HostExample(ScriptedLoadableModule):
         parent.title = _("Host Example")
         parent.categories = ["Examples"]
         parent.helpText = "Only for the host's tests."
+        slicer.app.connect("startupCompleted()", registerSample)
+
+
+def registerSample():
+    import SampleData
+
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="Host", sampleName="Empty", uris="none", fileNames="", nodeNames="Empty", customDownloader=addEmpty
+    )
+
+
+def addEmpty(source):
+    return [slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", source.sampleName)]
 
 
 class HostExampleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):

@@ -57,6 +57,10 @@ class Host:
         """Answers to the dialogs to come, first in first out; see ``dialogs.Dialogs``."""
         return self.dialogs.answers
 
+    def answerByPerson(self) -> None:
+        """Let dialogs open and wait for somebody; for the application, not for tests."""
+        dialogs.use(None)
+
     def _onException(self, kind: type, value: BaseException, trace: Any) -> None:
         self.errors.append("".join(traceback.format_exception(kind, value, trace)))
         self._excepthook(kind, value, trace)
@@ -100,6 +104,11 @@ class Host:
         page.show()
         self.processEvents()
         return page.self()
+
+    def finishStartup(self) -> None:
+        """Tell the modules loaded so far that the application has started (they register sample data then)."""
+        self.app.startupCompleted.emit()
+        self.processEvents()
 
     # -- what a person does ------------------------------------------------------------------------
 

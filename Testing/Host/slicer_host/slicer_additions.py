@@ -11,7 +11,7 @@ from typing import Any
 import slicer
 import slicer.util
 
-from . import ctk_module, parameter_node, scripted_module
+from . import ctk_module, parameter_node, sample_data, scripted_module
 from .modules import qSlicerScriptedLoadableModule, qSlicerScriptedLoadableModuleWidget
 from .qt_module import makeQtModule
 from .widgets.checkable_node_combo_box import qMRMLCheckableNodeComboBox
@@ -30,6 +30,7 @@ def _modules() -> dict[str, types.ModuleType]:
     return {
         "qt": makeQtModule(custom),
         "ctk": ctk_module.makeCtkModule(),
+        "SampleData": sample_data.makeModule(),
         "slicer.i18n": _makeTranslation(),
         "slicer.ScriptedLoadableModule": scripted_module.makeModule(),
         "slicer.parameterNodeWrapper": parameter_node.makeModule(),
@@ -41,7 +42,7 @@ def additions(host: Any) -> dict[str, Any]:
     return {
         "app": host.app,
         "mrmlScene": host.scene,
-        "modules": types.SimpleNamespace(),
+        "modules": types.SimpleNamespace(sampleDataSources={}),
         "moduleNames": types.SimpleNamespace(),
         "selfTests": {},
         **{name.partition(".")[2]: module for name, module in _modules().items() if "." in name},

@@ -1,0 +1,1 @@
+"""The panel beside slice views, for people: see Testing/Host/app.py."""
