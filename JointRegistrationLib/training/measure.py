@@ -22,7 +22,7 @@ class Measurement:
     """What one number of steps reaches on one group of pairs: means over the pairs.
 
     Args:
-        stage: e.g. ``"affine, 7 steps"``.
+        stage: numbers of steps, e.g. ``"affine 7, vSVF 2"``.
         group: ``"longitudinal"`` or ``"cross-subject"``.
         dice: of the cartilage of femur and tibia.
         dice_all: of all structures.
@@ -87,12 +87,12 @@ def _maps(
     affines = model.predict_affine(batch.moving, batch.fixed, grid, max(affine_steps))
     points = maps.identity(fine, device=batch.fixed.device)
     found = {"none": points}
-    found.update({f"affine, {n} steps": maps.apply_matrix(affines[n - 1], points) for n in sorted(affine_steps)})
+    found.update({f"affine {n}": maps.apply_matrix(affines[n - 1], points) for n in sorted(affine_steps)})
     output = model.deform(batch.moving, batch.fixed, grid, affines, max(vsvf_steps, default=0))
     for n, psi in enumerate(_psi(model, output), start=1):
         if n in vsvf_steps:
             displaced = points + maps.resample_displacement(psi, output.momentum_grid, fine)
-            found[f"affine, {max(affine_steps)} steps; vSVF, {n}"] = maps.apply_matrix(affines[-1], displaced)
+            found[f"affine {max(affine_steps)}, vSVF {n}"] = maps.apply_matrix(affines[-1], displaced)
     return found
 
 

@@ -127,7 +127,7 @@ def check_names(sources: list[Source]) -> list[Source]:
 
 
 def split_subjects(sources: Sequence[Source], shares: Sequence[float] = SHARES, seed: int = 0) -> dict[str, str]:
-    """Patient to split; training and validation get at least one each.
+    """Patient to split; each gets at least one, test only if there are three.
 
     Raises:
         InputError: for fewer than two patients.
@@ -137,9 +137,9 @@ def split_subjects(sources: Sequence[Source], shares: Sequence[float] = SHARES, 
         raise InputError(f"{sources[0].file}: at least two patients are needed to split them, but there is one")
     order = [subjects[n] for n in np.random.default_rng(seed).permutation(len(subjects))]
     validation = max(1, round(shares[1] * len(order)))
-    train = max(1, min(round(shares[0] * len(order)), len(order) - validation))
-    names = ["train"] * train + ["validation"] * validation
-    return {name: names[n] if n < len(names) else "test" for n, name in enumerate(order)}
+    test = max(1, round(shares[2] * len(order))) if len(order) > 2 else 0
+    names = ["validation"] * validation + ["test"] * test
+    return {name: names[n] if n < len(names) else "train" for n, name in enumerate(order)}
 
 
 def list_pairs(sources: Sequence[Source], share: float, seed: int = 0) -> list[tuple[str, Source, Source]]:

@@ -72,6 +72,33 @@ def test_a_run_goes_to_its_end_and_resuming_it_changes_nothing(pool: Path, tmp_p
     assert all(torch.equal(after[name], value) for name, value in weights.items())
 
 
+def test_validate_prints_a_line_a_number_of_steps(pool: Path, tmp_path: Path) -> None:
+    config = configuration(pool, tmp_path)
+    assert run("train", "--config", config, "--output-dir", tmp_path / "run").exit_code == 0
+    options = ("--pool", pool, "--shrink", "2,2,2", "--affine-steps", "1,2", "--vsvf-steps", "1", "--pairs", 2)
+    result = run("validate", tmp_path / "run" / "last.safetensors", *options)
+    assert result.exit_code == 0, result.output
+    lines = [line.split(" | ") for line in result.output.splitlines() if line.startswith("|")][2:]
+    assert [line[0] for line in lines] == ["| none", "| affine 1", "| affine 2", "| affine 2, vSVF 1"]
+    for line in lines:
+        dice, dice_all = (float(value) for value in line[1].rstrip(")").split(" ("))
+        assert 0 <= dice <= 1 and 0 < dice_all <= 1
+    assert run("validate", "--pool", pool, "--shrink", "2,2").exit_code == 2
+    assert run("validate", "--pool", pool, "--vsvf-steps", "x").exit_code == 2
+    assert "no such weights file" in run("validate", tmp_path / "none", "--pool", pool).output
+
+
+def test_options_change_a_configuration(pool: Path, tmp_path: Path) -> None:
+    config = configuration(pool, tmp_path)
+    assert run("train", "--config", config, "--output-dir", tmp_path / "a", "--updates", 1).exit_code == 0
+    options = ("--weights", tmp_path / "a" / "last.safetensors", "--device", "cpu", "--updates", 2, "--pool", pool)
+    result = run("train", "--config", config, "--output-dir", tmp_path / "b", *options)
+    assert result.exit_code == 0, result.output
+    made = json.loads((tmp_path / "b" / "config.json").read_text())
+    assert made["optimizer"]["steps"] == 2 and made["device"] == "cpu" and made["data"]["pool"] == str(pool)
+    assert made["initial_weights"] == [str(tmp_path / "a" / "last.safetensors")]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

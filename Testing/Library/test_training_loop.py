@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 from dataclasses import replace
@@ -11,14 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from training_cases import tiny_config, tiny_pool, tiny_scan
 
-from JointRegistrationLib import checkpoint
+from JointRegistrationLib import checkpoint, maps
 from JointRegistrationLib.config import to_json
 from JointRegistrationLib.errors import CheckpointError, ConfigError
 from JointRegistrationLib.training.augment import AugmentConfig
+from JointRegistrationLib.training.batches import stored_pair
 from JointRegistrationLib.training.config import PRESETS, DataConfig, LossConfig, OptimizerConfig, TrainingConfig
+from JointRegistrationLib.training.examples import make_examples
 from JointRegistrationLib.training.loop import Trainer, learning_rate, read_config
+from JointRegistrationLib.training.objectives import Moment
 from JointRegistrationLib.training.pool import Pool
 
 POOL = tiny_pool()
@@ -130,6 +135,66 @@ def test_state_of_another_configuration_is_refused(tmp_path: Path) -> None:
     run.save()
     with pytest.raises(CheckpointError, match="another configuration"):
         trainer(tmp_path, tiny_config(seed=1)).resume()
+
+
+def test_settings_that_a_state_does_not_know_count_as_their_defaults(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    run.start()
+    run.run(until=2)
+    path = tmp_path / "state" / "state.json"
+    index = json.loads(path.read_text())
+    del index["values"]["config"]["data"]["listed_pairs"]
+    path.write_text(json.dumps(index))
+    resumed = trainer(tmp_path)
+    resumed.resume()
+    assert resumed.progress.step == 2
+    other = tiny_config(data=replace(tiny_config().data, listed_pairs=True))
+    with pytest.raises(CheckpointError, match="another configuration"):
+        trainer(tmp_path, other).resume()
+    index["values"]["config"]["tricks"] = 3
+    path.write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match="another configuration"):
+        trainer(tmp_path).resume()
+
+
+def test_accumulated_parts_are_different_pairs(tmp_path: Path) -> None:
+    config = tiny_config("vsvf", optimizer=OptimizerConfig(batch=1, accumulate=2, steps=2))
+    run = trainer(tmp_path, config)
+    parts = [run._terms(part, Moment(0, 0.0))["distances"] for part in (0, 1, 0)]
+    assert parts[0] == parts[2] != parts[1]
+    both = run.update()["distances"]
+    assert both == pytest.approx(float((parts[0] + parts[1]).detach()) / 2, rel=1e-5)
+
+
+def test_mixed_precision_leaves_coordinates_alone(tmp_path: Path) -> None:
+    losses = LossConfig(distances=1.0, overlap=1.0, momentum=1.0, similarity=1.0)
+    exact, mixed = (
+        trainer(tmp_path, tiny_config("joint", mixed_precision=flag, losses=losses, device="cpu"))
+        for flag in (False, True)
+    )
+    batch = stored_pair(POOL, 0, 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = mixed.model(batch.moving, batch.fixed, POOL.grid, 3, 2)
+    for values in (*output.affines_ras, output.psi_displacement_mm, output.map_ras, output.warped):
+        assert values.dtype == torch.float32
+    # An untrained network leaves everything where it is, which bfloat16 would not.
+    assert torch.allclose(output.affine_ras, torch.eye(4)[None], atol=1e-4)
+    assert torch.allclose(output.map_ras, maps.identity(POOL.grid), atol=1e-3)
+    rough = mixed.update()
+    for name, value in exact.update().items():
+        assert rough[name] == pytest.approx(value, rel=2e-2, abs=1e-3), name
+
+
+def test_validation_draws_its_examples(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    run.start()
+    run.run(until=3)
+    with Image.open(tmp_path / "examples" / "step-0000003.png") as picture:
+        assert picture.size == (960, 640)  # two pairs, three pictures each
+    assert [example.title.split(":")[0] for example in make_examples(run.model, POOL, run.config)] == [
+        "longitudinal",
+        "cross-subject",
+    ]
 
 
 def test_initial_weights_of_two_stages_are_joined(tmp_path: Path) -> None:
