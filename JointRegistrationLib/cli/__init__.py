@@ -15,12 +15,23 @@ from .. import __version__
 from .evaluate import evaluate
 from .failures import CommandLine
 from .info import info
+from .make_sample import make_sample
 from .prepare import prepare
 from .register import register
 from .train import export_weights, prepare_pool, train
 from .validate import validate
 
-COMMANDS: tuple[click.Command, ...] = (register, info, evaluate, train, prepare, prepare_pool, validate, export_weights)
+COMMANDS: tuple[click.Command, ...] = (
+    register,
+    info,
+    evaluate,
+    make_sample,
+    train,
+    prepare,
+    prepare_pool,
+    validate,
+    export_weights,
+)
 
 
 @click.group(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -1,0 +1,146 @@
+"""The sample pair of knees as nodes: computed once, in a process of its own, and kept in the user's cache.
+
+Example::
+
+    pair = addSamplePair(scene)
+    registerVolumes(scene, InputNodes(pair.fixed, pair.moving, movingSegmentation=pair.movingSegmentation))
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from JointRegistrationLib import sample
+from JointRegistrationLib.errors import ResourceError
+from JointRegistrationLib.worker.process import worker_command
+
+from .segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
+from .transaction import SceneTransaction
+from .volumes import volumeFromImage
+
+#: Raised when the pair changes, so that an older one in the cache is not taken for it.
+_VERSION = 1
+_POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class SamplePair:
+    """The nodes of the sample."""
+
+    fixed: Any
+    moving: Any
+    fixedSegmentation: Any
+    movingSegmentation: Any
+
+
+def sampleFolder() -> Path:
+    """Where the sample is kept: the user's cache folder."""
+    if sys.platform == "win32":
+        cache = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        cache = str(Path.home() / "Library" / "Caches")
+    else:
+        cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(cache) / "JointRegistration" / f"knee-pair-{_VERSION}"
+
+
+def sampleFiles(
+    folder: Path | None = None,
+    waiting: Callable[[], None] | None = None,
+    sizeIjk: tuple[int, int, int] = sample.SIZE_IJK,
+) -> Path:
+    """The folder with the sample's files (``sample.NAMES``), computed first if they are not there.
+
+    That takes about 20 s of a process of its own.
+
+    Args:
+        folder: where to; None for :func:`sampleFolder`.
+        waiting: called about 20 times a second meanwhile, to keep a window alive. If it raises, the
+            process is ended and nothing is written.
+        sizeIjk: voxels of either image.
+
+    Raises:
+        ResourceError: if PyTorch is not installed, or the files cannot be made.
+    """
+    folder = folder or sampleFolder()
+    if sample.is_complete(folder):
+        return folder
+    command = worker_command()
+    arguments = ["-m", "JointRegistrationLib.sample", str(folder), *map(str, sizeIjk)]
+    process = subprocess.Popen(
+        [command.program, *arguments],
+        env=command.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        while process.poll() is None:
+            if waiting is not None:
+                waiting()
+            time.sleep(_POLL_S)
+        errors = process.stderr.read() if process.stderr else ""
+    finally:
+        process.kill()
+        process.wait()
+        if process.stderr:
+            process.stderr.close()
+    if process.returncode or not sample.is_complete(folder):
+        raise ResourceError(_reason(folder, errors))
+    return folder
+
+
+def loadSample(scene: Any, folder: Path) -> SamplePair:
+    """Add the sample in ``folder`` to the scene, all or nothing, with display nodes.
+
+    Raises:
+        FileError: if a file is missing or damaged.
+    """
+    from JointRegistrationLib.files import read_image
+
+    built = [
+        volumeFromImage(read_image(folder / sample.FIXED), "Fixed knee"),
+        volumeFromImage(read_image(folder / sample.MOVING), "Moving knee"),
+        _segmentation(folder / sample.FIXED_LABELS, "Fixed knee labels"),
+        _segmentation(folder / sample.MOVING_LABELS, "Moving knee labels"),
+    ]
+    with SceneTransaction(scene) as transaction:
+        fixed, moving, *segmentations = [transaction.put(node, None) for node in built]
+        for node in (fixed, moving, *segmentations):
+            node.CreateDefaultDisplayNodes()
+        for segmentation, volume in zip(segmentations, (fixed, moving), strict=True):
+            role = segmentation.GetReferenceImageGeometryReferenceRole()
+            transaction.setReference(segmentation, role, volume)
+    return SamplePair(fixed, moving, *segmentations)
+
+
+def addSamplePair(scene: Any, folder: Path | None = None, waiting: Callable[[], None] | None = None) -> SamplePair:
+    """:func:`sampleFiles`, then :func:`loadSample`."""
+    return loadSample(scene, sampleFiles(folder, waiting))
+
+
+def _segmentation(path: Path, name: str) -> Any:
+    from JointRegistrationLib.files import read_labels
+
+    image = read_labels(path)
+    segments = tuple(
+        SegmentLabel(title.replace(" ", "_"), title, color, 0, value) for value, (title, color) in sample.LABELS.items()
+    )
+    return segmentationFromLabels(LabelLayers(image.grid, (image.array,), segments), name)
+
+
+def _reason(folder: Path, errors: str) -> str:
+    last = errors.strip().splitlines()[-1] if errors.strip() else "the process was ended"
+    if "No module named 'torch'" in errors:
+        return "PyTorch is needed to compute the sample knees; install it in the Joint Registration module first"
+    return (
+        f"{folder}: the sample knees could not be made ({last}); check the free space there, or choose another folder"
+    )

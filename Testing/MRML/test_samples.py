@@ -1,0 +1,100 @@
+"""The sample pair: made once by a child process, loaded as nodes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import slicer
+from conftest import sceneState
+
+from JointRegistrationLib import sample
+from JointRegistrationLib.errors import FileError, ResourceError
+from JointRegistrationLib.files import write_image, write_labels
+from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.image import Image
+from JointRegistrationMRML import samples
+from JointRegistrationMRML.nodes import numpyView
+from JointRegistrationMRML.samples import addSamplePair, loadSample, sampleFiles
+from JointRegistrationMRML.segmentations import labelsFromSegmentation
+
+GRID = Grid((12, 11, 10), (3.0, 3.0, 3.5), (1.0, 2.0, 3.0), ((0, 0, 1), (-1, 0, 0), (0, -1, 0)))
+TINY = (24, 24, 16)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    values = np.arange(GRID.num_voxels, dtype=np.int16).reshape(GRID.shape)
+    for name in (sample.FIXED, sample.MOVING):
+        write_image(Image(values, GRID), tmp_path / name)
+    for name in (sample.FIXED_LABELS, sample.MOVING_LABELS):
+        write_labels(Image((values % 7).astype(np.uint8), GRID), tmp_path / name)
+    return tmp_path
+
+
+def test_the_pair_becomes_two_volumes_and_two_segmentations(scene, folder):
+    pair = loadSample(scene, folder)
+    assert (pair.fixed.GetName(), pair.moving.GetName()) == ("Fixed knee", "Moving knee")
+    assert numpyView(pair.moving.GetImageData())[3, 4, 5] == 3 * 132 + 4 * 12 + 5
+    np.testing.assert_allclose(pair.fixed.GetOrigin(), GRID.origin_ras, atol=1e-6)
+    segmentation = pair.movingSegmentation
+    names = [segmentation.GetSegmentation().GetNthSegment(n).GetName() for n in range(6)]
+    assert names == [name for name, _ in sample.LABELS.values()]
+    assert segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole()) is pair.moving
+    labels = labelsFromSegmentation(segmentation, GRID)
+    assert (labels.layers[0] > 0).sum() == (np.arange(GRID.num_voxels) % 7 > 0).sum()
+    assert all(node.GetDisplayNode() is not None for node in (pair.fixed, pair.moving, segmentation))
+    again = loadSample(scene, folder)
+    assert again.fixed.GetName() == "Fixed knee_1"
+
+
+def test_a_damaged_file_leaves_the_scene_as_it_was(scene, folder):
+    slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    (folder / sample.MOVING_LABELS).write_bytes(b"NRRD0004\n")
+    before = sceneState(scene)
+    with pytest.raises(FileError, match="moving_labels"):
+        loadSample(scene, folder)
+    assert sceneState(scene) == before
+
+
+def test_the_pair_is_computed_by_a_child_process_and_only_once(scene, tmp_path, monkeypatch):
+    turns = []
+    folder = sampleFiles(tmp_path / "new" / "pair", lambda: turns.append(1), TINY)
+    assert turns
+    assert sorted(path.name for path in folder.iterdir()) == sorted(sample.NAMES)
+    monkeypatch.setattr(samples, "worker_command", None)  # would fail if it were computed again
+    pair = addSamplePair(scene, folder)
+    assert pair.fixed.GetImageData().GetDimensions() == TINY
+
+
+def test_an_impatient_caller_ends_the_process_and_nothing_is_written(tmp_path):
+    def impatient():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sampleFiles(tmp_path / "pair", impatient, TINY)
+    assert not sample.is_complete(tmp_path / "pair")
+
+
+def test_a_process_that_fails_is_reported_in_a_sentence(tmp_path, monkeypatch):
+    occupied = tmp_path / "file"
+    occupied.write_text("in the way", encoding="utf-8")
+    with pytest.raises(ResourceError, match="could not be made"):
+        sampleFiles(occupied / "pair", None, TINY)
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")", encoding="utf-8")
+    command = samples.worker_command()
+    paths = f"{tmp_path}:{command.environment['PYTHONPATH']}"
+    blocked = command._replace(environment={**command.environment, "PYTHONPATH": paths})
+    monkeypatch.setattr(samples, "worker_command", lambda: blocked)
+    with pytest.raises(ResourceError, match="PyTorch is needed"):
+        sampleFiles(tmp_path / "pair", None, TINY)
+
+
+def test_the_folder_is_in_the_users_cache(monkeypatch, tmp_path):
+    monkeypatch.setattr(samples.sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert samples.sampleFolder().is_relative_to(tmp_path)
+    monkeypatch.setattr(samples.sys, "platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
+    assert samples.sampleFolder().is_relative_to(tmp_path / "local")
+    monkeypatch.setattr(samples.sys, "platform", "darwin")
+    assert "Library" in samples.sampleFolder().parts
