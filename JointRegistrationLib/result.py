@@ -24,6 +24,11 @@ def log2_jacobian(determinant: npt.NDArray[Any]) -> FloatVolume:
     return values
 
 
+def _mean_length(vectors: npt.NDArray[Any]) -> float:
+    """Mean length of vectors (k, j, i, 3), slice by slice: several times faster than NumPy's norm of all."""
+    return float(np.mean([np.sqrt(np.einsum("jic,jic->ji", part, part)).mean(dtype=np.float64) for part in vectors]))
+
+
 @dataclass(frozen=True)
 class FoldCount:
     """Lattice points at which a map turns space inside out.
@@ -93,7 +98,7 @@ class RegistrationResult:
             "folds_diagonal_only": self.folds.diagonal_count,
             "jacobian_min": float(self.jacobian_determinant.min()),
             "jacobian_max": float(self.jacobian_determinant.max()),
-            "displacement_mean_mm": float(np.linalg.norm(self.displacement_field_mm, axis=-1).mean()),
+            "displacement_mean_mm": _mean_length(self.displacement_field_mm),
             "inverse_error_mean_mm": self.inverse_error_mean_mm,
             "inverse_error_max_mm": self.inverse_error_max_mm,
             "affine_ras": self.affine_ras.tolist(),
