@@ -169,6 +169,7 @@ def _closingLines(output: Path, result: Any, evaluation: Evaluation) -> list[str
     folder = output.resolve()
     return [
         verdict(result, evaluation),
+        *(f"Note: {note}" for note in result.notes),
         "",
         f"Report    {folder / 'report.html'}",
         f"Overview  {folder / 'overview.png'}",

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from JointRegistrationLib import __version__
+from JointRegistrationLib.config import METHOD_DESCRIPTIONS, RegistrationConfig
 from JointRegistrationLib.result import RegistrationResult
 
 from .evaluation import Evaluation
@@ -230,8 +231,8 @@ def _facts(inputs: DemoInputs, result: RegistrationResult, drawnBy: str) -> list
     return [
         ("Fixed image", f"{inputs.fixed.name}: {result.fixed_grid.describe()}"),
         ("Moving image", f"{inputs.moving.name}: {result.moving_grid.describe()}"),
-        ("Method", f"{config.method}; affine driven by {config.affine.similarity.name}, deformation by "
-                   f"{config.vsvf.similarity.name}; all settings are in metrics.json"),
+        ("Method", f"{config.method}: {METHOD_DESCRIPTIONS[config.method]}{_refined(config)}; all settings are in "
+                   "metrics.json"),
         ("Registration time", f"{timings['total']:.1f} s on {_hardware(result)} ({stages})"),
         ("Pictures", drawnBy),
         ("Versions", ", ".join(f"{name} {version}" for name, version in versions().items())),
@@ -265,6 +266,13 @@ def _between(values: tuple[float, float], digits: int) -> str:
 
 def _millions(count: int) -> str:
     return f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count:,}"
+
+
+def _refined(config: RegistrationConfig) -> str:
+    if config.method != "avsm":
+        return ""
+    refine = config.network.refine
+    return f" ({refine} iterations)" if refine else " (not at all)"
 
 
 def _hardware(result: RegistrationResult) -> str:

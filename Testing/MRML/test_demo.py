@@ -71,12 +71,18 @@ def ownFiles(tmp_path: Path) -> tuple[str, str]:
 
 
 @pytest.fixture
-def quickRegistration(monkeypatch: pytest.MonkeyPatch) -> None:
+def quickMethod() -> str:
+    """What quickRegistration runs."""
+    return "affine-opt"
+
+
+@pytest.fixture
+def quickRegistration(quickMethod: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Affine only and no OpenGL, so that what comes after can be tried quickly."""
     from JointRegistrationLib.config import AffineConfig, RegistrationConfig
     from JointRegistrationViews import embedded
 
-    config = RegistrationConfig(method="affine-opt", affine=AffineConfig(iterations=10, levels=(2,)))
+    config = RegistrationConfig(method=quickMethod, affine=AffineConfig(iterations=10, levels=(2,)))
     real = embedded.registerVolumes
 
     def quick(scene: Any, nodes: Any, _config: Any, **callbacks: Any) -> Any:
@@ -93,6 +99,29 @@ def test_the_demo_ends_well_and_says_where_everything_is(tinyDemo):
         assert str(folder / name) in done.stdout
     assert "Traceback" not in done.stderr
     assert "ERR|" not in done.stderr  # VTK's errors
+
+
+def test_the_demo_uses_the_networks_and_report_and_figures_say_so(tinyDemo):
+    folder, done = tinyDemo
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["method"] == "avsm"
+    assert metrics["notes"] == []
+    assert "Note:" not in done.stdout
+    assert "avsm: affine and deformation predicted by the networks" in (folder / "report.html").read_text()
+
+
+@pytest.mark.parametrize("quickMethod", ["avsm-affine"])
+@pytest.mark.usefixtures("quickRegistration")
+def test_without_weights_the_demo_falls_back_and_says_so(
+    ownFiles: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from JointRegistrationLib.networks import weights
+
+    monkeypatch.setattr(weights, "DEFAULT_WEIGHTS", tmp_path / "none.safetensors")
+    done = runHere("-o", str(tmp_path / "out"), "--fixed", ownFiles[0], "--moving", ownFiles[1])
+    assert done.exit_code == 0, done.output
+    assert "Note: The networks' weights are missing" in done.stdout
+    assert "affine-opt was run instead of avsm-affine" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_the_demo_writes_all_files_and_nothing_else(tinyDemo):
