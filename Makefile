@@ -21,7 +21,7 @@ $(error Give both images: make demo FIXED=a.nii.gz MOVING=b.nii.gz)
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format types check clean rendering
+.PHONY: help app demo test lint format types check clean rendering display
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,9 @@ help: ## show this list
 demo: $(VENV)/.demo rendering ## register a knee pair in an embedded Slicer scene; writes demo-output/
 	$(RUN_ENV) $(BIN)/python -m JointRegistrationViews.demo --output "$(OUTPUT)" \
 		$(if $(FIXED),--fixed "$(FIXED)") $(if $(MOVING),--moving "$(MOVING)")
+
+app: $(VENV)/.app rendering display ## open the panel beside slice views, without desktop Slicer (ARGS="--sample")
+	$(RUN_ENV) $(BIN)/python Testing/Host/app.py $(if $(FIXED),"$(FIXED)") $(if $(MOVING),"$(MOVING)") $(ARGS)
 
 test: $(VENV)/.test rendering ## run every test (ARGS="-k name" to choose)
 	$(TEST_ENV) $(BIN)/python -m pytest Testing -n $(WORKERS) --durations=10 $(ARGS)
@@ -60,6 +63,10 @@ $(VENV)/.demo: $(VENV)/.created pyproject.toml constraints.txt
 	$(INSTALL) -e '.[scene]'
 	@touch $@
 
+$(VENV)/.app: $(VENV)/.created pyproject.toml constraints.txt
+	$(INSTALL) -e '.[scene,host]'
+	@touch $@
+
 $(VENV)/.test: $(VENV)/.created pyproject.toml constraints.txt
 	$(INSTALL) -e '.[scene,test,lint]'
 	@touch $@
@@ -87,13 +94,25 @@ $(VENV)/.created:
 SHARED_LIBRARIES := libEGL.so.1 libGL.so.1 libxkbcommon.so.0 libdbus-1.so.3 libfontconfig.so.1 libglib-2.0.so.0
 DEBIAN_PACKAGES := libegl1 libgl1 libgl1-mesa-dri libxkbcommon0 libdbus-1-3 libfontconfig1 libglib2.0-0 fonts-dejavu-core
 
-rendering: | $(VENV)/.created
+# $(call need,libraries,Debian packages,what for,Fedora packages): install what is missing, or say what to install.
+define need
 	@if [ "$$(uname)" != Linux ] || $(BIN)/python -c \
-		'import ctypes, sys; [ctypes.CDLL(name) for name in sys.argv[1:]]' $(SHARED_LIBRARIES) 2>/dev/null; then exit 0; fi; \
+		'import ctypes, sys; [ctypes.CDLL(name) for name in sys.argv[1:]]' $(1) 2>/dev/null; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-			$(DEBIAN_PACKAGES) >/dev/null && exit 0; \
+			$(2) >/dev/null && exit 0; \
 	fi; \
-	echo "Note: libraries for drawing off-screen are missing (slice views, and the panel's tests);" \
-		"install them with: sudo apt-get install $(DEBIAN_PACKAGES)" \
-		"(Fedora: mesa-libEGL mesa-dri-drivers libxkbcommon dbus-libs fontconfig glib2 dejavu-sans-fonts)" >&2
+	echo "Note: libraries for $(3) are missing; install them with: sudo apt-get install $(2)" \
+		"(Fedora: $(4))" >&2
+endef
+
+rendering: | $(VENV)/.created
+	$(call need,$(SHARED_LIBRARIES),$(DEBIAN_PACKAGES),drawing slice views and the panel off-screen,\
+		mesa-libEGL mesa-dri-drivers libxkbcommon dbus-libs fontconfig glib2 dejavu-sans-fonts)
+
+# What Qt needs on top to open a window under X.
+display: | $(VENV)/.created
+	$(call need,libxcb-cursor.so.0 libxkbcommon-x11.so.0 libxcb-icccm.so.4 libxcb-image.so.0 libxcb-keysyms.so.1 \
+		libxcb-render-util.so.0,libxcb-cursor0 libxkbcommon-x11-0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 \
+		libxcb-render-util0,opening a window,xcb-util-cursor libxkbcommon-x11 xcb-util-wm xcb-util-image \
+		xcb-util-keysyms xcb-util-renderutil)

@@ -32,9 +32,11 @@ def main(images: tuple[Path, ...], sample: bool, screenshot: Path | None, module
     import slicer
     from slicer_host.desk.window import Desk, loadVolume
 
+    if screenshot is None and host.app.platformName == "offscreen":
+        raise click.ClickException("there is no display here; use --screenshot FILE")
     desk = Desk(host, moduleName)
     if sample:
-        for source in slicer.modules.sampleDataSources["Joint Registration"]:
+        for source in slicer.modules.sampleDataSources.get("Joint Registration", []):
             desk.addSample(source)
     volumes = [loadVolume(path) for path in images]
     if volumes:

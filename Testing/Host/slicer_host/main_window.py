@@ -40,6 +40,7 @@ class qSlicerMainWindow(QtWidgets.QMainWindow):
         self.setObjectName("qSlicerMainWindow")
         self._selector = qSlicerModuleSelectorToolBar(manager, self)
         self.addToolBar(self._selector)
+        self._selector.setVisible(False)
 
     def moduleSelector(self) -> qSlicerModuleSelectorToolBar:
         return self._selector

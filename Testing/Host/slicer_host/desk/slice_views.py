@@ -107,8 +107,9 @@ class SliceViews(QtWidgets.QWidget):
         self._later.setSingleShot(True)
         self._later.timeout.connect(self._draw)
         self._observed: dict[str, tuple[Any, int]] = {}
-        for event in (self._scene.NodeAddedEvent, self._scene.NodeRemovedEvent, self._scene.EndBatchProcessEvent):
-            self._scene.AddObserver(event, self._onChange)
+        scene = self._scene
+        events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndBatchProcessEvent)
+        self._sceneTags = [scene.AddObserver(event, self._onChange) for event in events]
         self._onChange()
 
     @property
@@ -136,7 +137,9 @@ class SliceViews(QtWidgets.QWidget):
 
     def _observeNodes(self) -> None:
         """Volumes, transforms, displays and views: whatever changes a picture reports a modification."""
-        nodes = {self._scene.GetNthNode(n).GetID(): self._scene.GetNthNode(n) for n in range(_count(self._scene))}
+        scene = self._scene
+        found = (scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes()))
+        nodes = {node.GetID(): node for node in found if not node.IsA("vtkMRMLScriptedModuleNode")}
         for identifier in set(self._observed) - set(nodes):
             node, tag = self._observed.pop(identifier)
             node.RemoveObserver(tag)
@@ -145,15 +148,14 @@ class SliceViews(QtWidgets.QWidget):
             self._observed[identifier] = (nodes[identifier], tag)
 
     def _close(self) -> None:
+        self._drawing = True  # nothing is drawn any more
         self._later.stop()
+        for tag in self._sceneTags:
+            self._scene.RemoveObserver(tag)
         for node, tag in self._observed.values():
             node.RemoveObserver(tag)
         self._observed.clear()
         self._renderer.close()
-
-
-def _count(scene: Any) -> int:
-    return int(scene.GetNumberOfNodes())
 
 
 def _visibleOverlays() -> list[Any]:
