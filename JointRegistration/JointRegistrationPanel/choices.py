@@ -13,6 +13,7 @@ _METHOD_LABELS = {
     "avsm": _("Networks, then refinement"),
     "avsm-affine": _("Networks, affine only"),
     "vsvf-opt": _("Optimisation"),
+    "lddmm-opt": _("Optimisation of a geodesic (LDDMM)"),
     "affine-opt": _("Optimisation, affine only"),
 }
 _DEVICE_LABELS = {
@@ -69,3 +70,19 @@ class Choice:
     def _onIndexChanged(self, index: int) -> None:
         if not self._showing and 0 <= index < len(self._names):
             self._changed(self._names[index])
+
+
+def makeChoices(ui: Any, changed: Callable[[str, str], None]) -> dict[str, Choice]:
+    """The panel's four choices by parameter; ``changed`` is called with the parameter and its new name."""
+    labels = {
+        "method": METHOD_CHOICES,
+        "device": DEVICE_CHOICES,
+        "side": SIDE_CHOICES,
+        "similarity": SIMILARITY_CHOICES,
+    }
+
+    def choice(parameter: str) -> Choice:
+        comboBox = getattr(ui, f"{parameter}ComboBox")
+        return Choice(comboBox, labels[parameter], lambda name: changed(parameter, name))
+
+    return {parameter: choice(parameter) for parameter in labels}

@@ -72,6 +72,25 @@ def deviceOf(parameters: Any, ready: Ready | None) -> str:
     return "cpu" if ready is None else next(iter(ready.devices), "cpu")
 
 
+def deviceText(parameters: Any, ready: Ready | None, missing: bool) -> str:
+    """What a run would be computed on, in words, or why that is not known.
+
+    Args:
+        parameters: the panel's.
+        ready: what the worker says of itself; None before it is there.
+        missing: whether something has to be installed first.
+    """
+    if ready is None:
+        if missing:
+            return _("What there is to compute on is known once PyTorch is installed.")
+        return _("What there is to compute on is shown once the registration process has started.")
+    best = next(iter(ready.devices.values()), "")
+    if parameters.device == "auto":
+        return best
+    notFound = _("This device was not found. Automatic would take: {device}").format(device=best)
+    return ready.devices.get(parameters.device, notFound)
+
+
 def estimateText(plan: Plan | None, seconds: float | None) -> str:
     """The estimate in words."""
     if plan is None:

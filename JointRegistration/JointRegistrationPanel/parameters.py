@@ -7,6 +7,7 @@ The controls are tied to them in the .ui file (property ``SlicerParameterName``)
 import dataclasses
 from typing import Annotated, Any, Union
 
+import slicer
 from slicer import (
     vtkMRMLLabelMapVolumeNode,
     vtkMRMLMarkupsFiducialNode,
@@ -48,6 +49,7 @@ class PanelParameters:
     method: str = DEFAULTS.method
     device: str = DEFAULTS.device
     side: str = DEFAULTS.network.side
+    checkSide: bool = DEFAULTS.check_side
     similarity: str = DEFAULTS.vsvf.similarity.name
     refine: Annotated[int, WithinRange(0, 500)] = DEFAULTS.network.refine
     affineSteps: Annotated[int, WithinRange(1, 20)] = DEFAULTS.network.affine_steps
@@ -75,7 +77,7 @@ class PanelParameters:
 
 
 #: Which parameters "Restore defaults" resets.
-SETTINGS = ("side", "similarity", "refine", "affineSteps", "vsvfSteps", "workingMillions", "regularity")
+SETTINGS = ("side", "checkSide", "similarity", "refine", "affineSteps", "vsvfSteps", "workingMillions", "regularity")
 
 
 def restoreDefaults(parameters: Any) -> None:
@@ -91,6 +93,7 @@ def parametersFromConfig(config: RegistrationConfig) -> dict[str, Any]:
         "method": config.method,
         "device": config.device,
         "side": config.network.side,
+        "checkSide": config.check_side,
         "similarity": config.vsvf.similarity.name,
         "refine": config.network.refine,
         "affineSteps": config.network.affine_steps,
@@ -103,16 +106,15 @@ def parametersFromConfig(config: RegistrationConfig) -> dict[str, Any]:
 def configFrom(parameters: Any) -> RegistrationConfig:
     """The library's configuration that the panel shows."""
     replace = dataclasses.replace
+    similarity = replace(DEFAULTS.vsvf.similarity, name=parameters.similarity)
     return replace(
         DEFAULTS,
         method=parameters.method,
         device=parameters.device,
+        check_side=parameters.checkSide,
         preprocess=replace(DEFAULTS.preprocess, max_working_voxels=_workingVoxels(parameters.workingMillions)),
-        vsvf=replace(
-            DEFAULTS.vsvf,
-            regularity=parameters.regularity,
-            similarity=replace(DEFAULTS.vsvf.similarity, name=parameters.similarity),
-        ),
+        vsvf=replace(DEFAULTS.vsvf, regularity=parameters.regularity, similarity=similarity),
+        lddmm=replace(DEFAULTS.lddmm, regularity=parameters.regularity, similarity=similarity),
         network=replace(
             DEFAULTS.network,
             side=parameters.side,
@@ -157,6 +159,14 @@ def nodesToReuse(parameters: Any) -> OutputNodes:
     """The nodes chosen for wanted results."""
     chosen = {kind: getattr(parameters, f"{kind}Node") for kind in OUTPUT_KINDS if wants(parameters, kind)}
     return OutputNodes(**chosen)
+
+
+def choosePair(parameters: Any, pair: Any) -> None:
+    """Choose the nodes of a ``JointRegistrationMRML.samples.SamplePair``."""
+    with slicer.util.NodeModify(parameters):
+        parameters.fixedVolume, parameters.movingVolume = pair.fixed, pair.moving
+        parameters.fixedSegmentation = pair.fixedSegmentation
+        parameters.movingSegmentation = pair.movingSegmentation
 
 
 _PAIRS = (

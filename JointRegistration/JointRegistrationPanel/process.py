@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import qt
+import slicer
 
 from JointRegistrationLib.errors import JointRegistrationError
 from JointRegistrationLib.worker.client import Client, State
@@ -86,6 +87,7 @@ class QtTransport:
     def _onFinished(self, process: Any, exitCode: int) -> None:
         if process in self._ending:
             self._ending.remove(process)
+        if process is not self._process:
             return
         self._onOutput(process)  # what it said last may still lie in the pipes
         self._onErrorOutput(process)
@@ -155,6 +157,7 @@ def sharedWorker() -> Worker:
     """The worker of this application; made, but not started, by the first call."""
     if _Shared.worker is None:
         _Shared.worker = Worker()
+        slicer.app.connect("aboutToQuit()", closeSharedWorker)
     return _Shared.worker
 
 

@@ -17,6 +17,7 @@ _STAGES = {
     "finishing": _("Transforms on the images' own voxels"),
     "adding the results": _("Adding the results to the scene"),
     "cancelling": _("Cancelling"),
+    "sample": _("Making two knees; this takes about 20 s, once"),
 }
 
 

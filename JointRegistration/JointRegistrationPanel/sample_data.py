@@ -24,7 +24,11 @@ def registerSource(thumbnail: str) -> None:
         return
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category=CATEGORY,
-        sampleName=_("Pair of knees"),
+        sampleName=SAMPLE,
+        sampleDescription=_("Pair of knees, computed here"),
+        uris="computed:knees",  # Sample Data wants one of each, also where nothing is downloaded
+        fileNames="",
+        nodeNames=SAMPLE,
         thumbnailFileName=thumbnail,
         customDownloader=addPair,
     )
@@ -34,5 +38,5 @@ def addPair(source: Any = None) -> list[Any]:
     """Add the pair to Slicer's scene; what Sample Data calls. Returns the nodes."""
     from JointRegistrationMRML.samples import addSamplePair
 
-    pair = addSamplePair(slicer.mrmlScene)
+    pair = addSamplePair(slicer.mrmlScene, waiting=slicer.app.processEvents)
     return [pair.fixed, pair.moving]

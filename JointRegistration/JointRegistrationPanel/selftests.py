@@ -19,7 +19,7 @@ from JointRegistrationMRML.volumes import volumeFromImage
 
 from .process import Worker
 
-_SIZE = 32
+_SIZE, _SPACING_MM = 32, 2.5
 
 
 def stubCommand(*options: str) -> WorkerCommand:
@@ -30,8 +30,9 @@ def stubCommand(*options: str) -> WorkerCommand:
 
 def addEllipsoid(name: str, centerR: float) -> Any:
     """A volume node in Slicer's scene with a smooth ellipsoid around (``centerR``, 0, 0) RAS."""
-    grid = Grid((_SIZE, _SIZE, _SIZE), (2.0, 2.0, 2.0), (-31.0, -31.0, -31.0))
-    s, a, r = np.meshgrid(*(np.arange(_SIZE) * 2.0 - 31.0,) * 3, indexing="ij")
+    first = -_SPACING_MM * (_SIZE - 1) / 2
+    grid = Grid((_SIZE,) * 3, (_SPACING_MM,) * 3, (first,) * 3)
+    s, a, r = np.meshgrid(*(np.arange(_SIZE) * _SPACING_MM + first,) * 3, indexing="ij")
     radius = np.sqrt(((r - centerR) / 12) ** 2 + (a / 15) ** 2 + (s / 18) ** 2)
     voxels = (100 / (1 + np.exp(6 * (radius - 1)))).astype(np.float32)
     node = slicer.mrmlScene.AddNode(volumeFromImage(Image(voxels, grid, name), name))

@@ -1,7 +1,8 @@
 """A worker that speaks as the real one does and registers nothing: for tests, in seconds and without PyTorch.
 
-It answers a job with the identity after ``--seconds``, in steps. ``--die-at STAGE`` and ``--fail-at STAGE``
-end it there; ``--device WORDS`` is what it claims to have found; ``--deaf`` makes it ignore Cancel.
+It answers a job with the identity after ``--seconds``, in steps. ``--stay-at STAGE`` keeps it there for half a
+minute; ``--die-at STAGE`` and ``--fail-at STAGE`` end it there; ``--device NAME=WORDS`` is what it claims to
+have found; ``--deaf`` makes it ignore Cancel.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from JointRegistrationLib.worker.server import serve
 
 STAGES = ("starting", "preparing", "affine", "deformable", "finishing")
 _STEPS = 8
+_STAY_S = 30.0
 
 
 def main() -> int:
@@ -29,6 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=0.2)
     parser.add_argument("--device", default="cpu=CPU, 2 threads: a stub for tests")
+    parser.add_argument("--stay-at", choices=STAGES)
     parser.add_argument("--die-at", choices=STAGES)
     parser.add_argument("--fail-at", choices=STAGES)
     parser.add_argument("--deaf", action="store_true")
@@ -50,10 +53,14 @@ def main() -> int:
                 os._exit(9)
             if stage == options.fail_at:
                 raise OutOfMemory("the stub was told to run out of memory")
-            if cancelled() and not options.deaf:
-                raise RegistrationCancelled("cancelled")
-            progress(stage, index / len(steps), None)
-            time.sleep(options.seconds / len(steps))
+            until = time.monotonic() + (_STAY_S if stage == options.stay_at else options.seconds / len(steps))
+            while True:
+                if cancelled() and not options.deaf:
+                    raise RegistrationCancelled("cancelled")
+                progress(stage, index / len(steps), None)
+                if time.monotonic() >= until:
+                    break
+                time.sleep(0.005)
         return identity(job)
 
     return serve(makeReady, run, lambda: None)

@@ -10,28 +10,28 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
-from JointRegistrationLib.errors import CheckpointError, JointRegistrationError, OutOfMemory
-from JointRegistrationMRML.checks import Problem, applyRemedy
+from JointRegistrationLib.errors import JointRegistrationError
 from JointRegistrationMRML.publish import RegistrationOutputs
-from JointRegistrationMRML.undo import discard
 
-from . import choices, dependencies, outputs
-from .choices import Choice
-from .judgement import Judgement, judge, missingInputs, planFor
+from . import dependencies, outputs
+from .choices import makeChoices, methodExplanation
+from .install_view import InstallView
+from .judgement import Judgement, deviceText, judge, missingInputs, planFor
 from .machine import Speed
-from .messages import Message, MessageRows, tint
+from .messages import MessageRows
 from .parameters import (
     OUTPUT_KINDS,
+    choosePair,
     configFrom,
     inputNodes,
     nodesToReuse,
     outputOptions,
-    parametersFromConfig,
     restoreDefaults,
     swapInputs,
 )
 from .process import Worker, sharedWorker
 from .progress_view import ProgressView
+from .remedies import Remedies
 from .results_view import ResultsView
 from .run_control import RunControl
 from .text import _, escaped, sentence
@@ -60,13 +60,11 @@ class Panel(VTKObservationMixin):
         confirm: Callable[[str], bool] = dependencies.askInWindow,
     ) -> None:
         VTKObservationMixin.__init__(self)
-        self._getParameters, self._scene, self._confirm = getParameters, scene, confirm
+        self._getParameters, self._scene = getParameters, scene
         self._worker = worker or sharedWorker()
         self._parameters: Any = None
         self._guiTag: Any = None
         self._judgement, self._speed = Judgement(), Speed()
-        self._notice: Message | None = None
-        self._missing: tuple[dependencies.Package, ...] = ()
         self.widget = slicer.util.loadUI(uiPath)
         self.widget.setMRMLScene(scene)
         self.ui = slicer.util.childWidgetVariables(self.widget)
@@ -74,20 +72,21 @@ class Panel(VTKObservationMixin):
         self._run = RunControl(self._worker, self)
         self._messages = MessageRows(self.ui)
         self._progress = ProgressView(self.ui)
-        tint(self.ui.installFrame, "info")
-        self._choices = self._makeChoices()
+        self._install = InstallView(self.ui, confirm)
+        self._remedies = Remedies(scene, lambda: self._parameters, self._onParametersModified)
+        self._choices = makeChoices(self.ui, self._set)
         self._refreshTimer = self._makeTimer(0, self._refresh)
         self._judgeTimer = self._makeTimer(_JUDGE_DELAY_MS, self._judge)
         self._connect()
         self._worker.addListener(self)
-        self._findMissing()
+        self._install.look()
         self._useParameters(getParameters())
 
     # -- the module's life --------------------------------------------------------------------------------
 
     def enter(self) -> None:
         """The module is shown."""
-        self._findMissing()
+        self._install.look()
         if self._parameters is None:
             self._useParameters(self._getParameters())
 
@@ -104,17 +103,6 @@ class Panel(VTKObservationMixin):
         self.removeObservers()
 
     # -- setting up ---------------------------------------------------------------------------------------
-
-    def _makeChoices(self) -> dict[str, Choice]:
-        def choice(name: str, labels: dict[str, str]) -> Choice:
-            return Choice(getattr(self.ui, f"{name}ComboBox"), labels, lambda value: self._set(name, value))
-
-        return {
-            "method": choice("method", choices.METHOD_CHOICES),
-            "device": choice("device", choices.DEVICE_CHOICES),
-            "side": choice("side", choices.SIDE_CHOICES),
-            "similarity": choice("similarity", choices.SIMILARITY_CHOICES),
-        }
 
     def _makeTimer(self, interval: int, called: Callable[[], None]) -> Any:
         timer = qt.QTimer()
@@ -190,16 +178,18 @@ class Panel(VTKObservationMixin):
             swapInputs(self._parameters)
 
     def onSample(self) -> None:
-        """Add the sample pair and choose it."""
-        from JointRegistrationMRML.samples import addSamplePair
+        """Add the sample pair and choose it. It is computed by a process of its own; the window stays alive."""
+        from JointRegistrationMRML import samples
 
-        with slicer.util.WaitCursor():
-            pair = addSamplePair(self._scene)
-        with slicer.util.NodeModify(self._parameters):
-            self._parameters.fixedVolume = pair.fixed
-            self._parameters.movingVolume = pair.moving
-            self._parameters.fixedSegmentation = pair.fixedSegmentation
-            self._parameters.movingSegmentation = pair.movingSegmentation
+        self.ui.sampleButton.setEnabled(False)
+        self._progress.show("sample")
+        try:
+            choosePair(self._parameters, samples.addSamplePair(self._scene, waiting=slicer.app.processEvents))
+        except JointRegistrationError as error:
+            self._remedies.failure(error)
+        self._progress.idle()
+        self.ui.sampleButton.setEnabled(True)
+        self._refresh()
 
     def onDefaults(self) -> None:
         """Give the settings their first values."""
@@ -208,20 +198,14 @@ class Panel(VTKObservationMixin):
 
     def onInstall(self) -> bool:
         """Install what is missing, after asking; whether all is there now."""
-        self.ui.installText.setText(_("Waiting for your answer..."))
-        outcome = dependencies.ensure(self._confirm, self._onInstalling)
-        self._findMissing(outcome.text)
+        ready = self._install.install()
         self._onParametersModified()
-        return outcome.ready
-
-    def _onInstalling(self, package: dependencies.Package) -> None:
-        self.ui.installText.setText(_("Installing {name}; this may take some minutes...").format(name=package.title))
-        slicer.app.processEvents()  # so that the sentence is seen: the installation keeps the window busy
+        return ready
 
     def onRegister(self) -> None:
         """Start a run."""
-        self._notice = None
-        if self._missing and not self.onInstall():
+        self._remedies.notice = None
+        if self._install.missing and not self.onInstall():
             return
         parameters = self._parameters
         outputs.forgetOtherPairs(parameters)
@@ -275,7 +259,7 @@ class Panel(VTKObservationMixin):
         """The scene is as it was; say why, and offer what may help."""
         self._progress.idle()
         self._progress.log(str(error))
-        self._notice = self._failure(error)
+        self._remedies.failure(error)
         self._refresh()
 
     def onRunCancelled(self, message: str) -> None:
@@ -283,56 +267,17 @@ class Panel(VTKObservationMixin):
         self._progress.idle(message)
         self._refresh()
 
-    def _failure(self, error: JointRegistrationError) -> Message:
-        text = sentence(str(error))
-        if isinstance(error, OutOfMemory):
-            return Message("error", text, _("Reduce the resolution"), self._reduceResolution)
-        if isinstance(error, CheckpointError):
-            return Message("error", text, _("Use optimisation"), lambda: self._solve("method", "vsvf-opt"))
-        return Message("error", text)
-
-    def _reduceResolution(self) -> None:
-        self._solve("workingMillions", max(0.05, round(self._parameters.workingMillions / 4, 2)))
-
-    def _solve(self, name: str, value: Any) -> None:
-        self._notice = None
-        self._set(name, value)
-
     # -- what the controls show ---------------------------------------------------------------------------
-
-    def _findMissing(self, text: str = "") -> None:
-        self._missing = dependencies.missingPackages()
-        needsAttention = bool(self._missing or text)
-        self.ui.installFrame.setVisible(needsAttention)
-        self.ui.installButton.setVisible(bool(self._missing))
-        if needsAttention:
-            self.ui.installText.setText(text or dependencies.missingText(self._missing))
 
     def _judge(self) -> None:
         """Look for problems and estimate the cost; warm the worker up once there is something to register."""
         if self._parameters is None or self._run.running:
             return
         ready = self._worker.client.ready
-        self._judgement = judge(self._parameters, ready, self._speed, self._onRemedy)
-        if not self._missing and not missingInputs(self._parameters):
+        self._judgement = judge(self._parameters, ready, self._speed, self._remedies.solve)
+        if not self._install.missing and not missingInputs(self._parameters):
             self._worker.client.start()
         self._refresh()
-
-    def _onRemedy(self, problem: Problem) -> None:
-        """Take the way out that a problem offers."""
-        done = applyRemedy(self._scene, problem, inputNodes(self._parameters))
-        self._notice = None
-        if done.config is not None:
-            self._parameters.workingMillions = parametersFromConfig(done.config)["workingMillions"]
-        if done.record is not None:
-            text = _("The moving volume was put onto the middle of the fixed one.")
-            self._notice = Message("info", text, _("Undo"), lambda: self._undoRemedy(done.record))
-        self._onParametersModified()
-
-    def _undoRemedy(self, record: Any) -> None:
-        discard(self._scene, record)
-        self._notice = None
-        self._onParametersModified()
 
     def _refresh(self) -> None:
         """Bring every control up to date."""
@@ -344,13 +289,13 @@ class Panel(VTKObservationMixin):
         running = self._run.running
         for section in (self.ui.inputsButton, self.ui.registrationButton, self.ui.outputsButton):
             section.setEnabled(not running)
-        self.ui.methodExplanation.setText(choices.methodExplanation(parameters.method))
+        self.ui.methodExplanation.setText(methodExplanation(parameters.method))
         self.ui.refineSpinBox.setEnabled(parameters.method == "avsm")
-        self.ui.deviceFound.setText(self._deviceText())
+        self.ui.deviceFound.setText(deviceText(parameters, self._worker.client.ready, self._install.missing))
         self.ui.estimateLabel.setText(self._judgement.estimate)
         self.ui.sampleRow.setVisible(self._scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0)
         outputs.showWhatIsWanted(self.ui, parameters)
-        notices = [] if self._notice is None else [self._notice]
+        notices = [] if self._remedies.notice is None else [self._remedies.notice]
         self._messages.show([] if running else notices + list(self._judgement.messages))
         self._refreshButtons(running)
 
@@ -368,17 +313,3 @@ class Panel(VTKObservationMixin):
             return [_("A registration is running.")]
         reasons = missingInputs(self._parameters)
         return reasons or [message.text for message in self._judgement.messages if message.severity == "error"]
-
-    def _deviceText(self) -> str:
-        ready = self._worker.client.ready
-        if ready is None:
-            if self._missing:
-                return _("What there is to compute on is known once PyTorch is installed.")
-            return _("What there is to compute on is shown once the registration process has started.")
-        if self._parameters.device == "auto":
-            return next(iter(ready.devices.values()), "")
-        found = ready.devices.get(self._parameters.device)
-        if found is not None:
-            return found
-        first = next(iter(ready.devices.values()), "")
-        return _("This device was not found. Automatic would take: {device}").format(device=first)

@@ -35,11 +35,11 @@ def host() -> Iterator[Any]:
 
 
 @pytest.fixture
-def person(host: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def person(host: Any) -> Any:
     """Somebody in front of the panel, which registers with a stub."""
     from panel_cases import Person
 
-    return Person(host, monkeypatch)
+    return Person(host)
 
 
 def pytest_report_header() -> str:

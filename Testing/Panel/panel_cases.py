@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import pytest
 import slicer
 
 #: Where screenshots of the panel's states go; nowhere if unset.
@@ -16,8 +15,8 @@ PICTURES = os.environ.get("JOINTREG_PANEL_PICTURES")
 class Person:
     """A person with an embedded Slicer."""
 
-    def __init__(self, host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.host, self.scene, self._monkeypatch = host, host.scene, monkeypatch
+    def __init__(self, host: Any) -> None:
+        self.host, self.scene = host, host.scene
         self.panel: Any = None
 
     @property
@@ -36,7 +35,7 @@ class Person:
         from JointRegistrationPanel import process, selftests
 
         worker = process.Worker() if real else process.Worker(selftests.stubCommand(*stubOptions))
-        self._monkeypatch.setattr(process._Shared, "worker", worker)
+        process._Shared.worker = worker  # closed with the module
         self.panel = self.host.openModule("JointRegistration", width=width).panel
         return self.panel
 

@@ -1,0 +1,46 @@
+"""The row of the panel that says what is missing, and installs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import slicer
+
+from . import dependencies
+from .messages import tint
+from .text import _
+
+
+class InstallView:
+    """Shows what the worker lacks; ``confirm`` asks a person before anything is downloaded."""
+
+    def __init__(self, ui: Any, confirm: Callable[[str], bool]) -> None:
+        self._frame, self._text, self._button = ui.installFrame, ui.installText, ui.installButton
+        self._confirm = confirm
+        self._missing: tuple[dependencies.Package, ...] = ()
+        tint(self._frame, "info")
+
+    @property
+    def missing(self) -> bool:
+        """Whether something has to be installed, as of the last :meth:`look`."""
+        return bool(self._missing)
+
+    def look(self, text: str = "") -> None:
+        """Look again, without importing anything; ``text`` is shown instead of what is missing."""
+        self._missing = dependencies.missingPackages()
+        self._frame.setVisible(bool(self._missing or text))
+        self._button.setVisible(bool(self._missing))
+        if self._missing or text:
+            self._text.setText(text or dependencies.missingText(self._missing))
+
+    def install(self) -> bool:
+        """Ask, then install; whether all is there now."""
+        outcome = dependencies.ensure(self._confirm, self._onInstalling)
+        self.look(outcome.text)
+        return outcome.ready
+
+    def _onInstalling(self, package: dependencies.Package) -> None:
+        self._text.setText(_("Installing {name}; this may take some minutes...").format(name=package.title))
+        self._frame.setVisible(True)
+        slicer.app.processEvents()  # so that the sentence is seen: the installation keeps the window busy

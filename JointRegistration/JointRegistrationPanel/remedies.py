@@ -1,0 +1,67 @@
+"""The panel's latest notice, and the ways out that problems and failures offer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from JointRegistrationLib.errors import CheckpointError, JointRegistrationError, OutOfMemory
+from JointRegistrationMRML.checks import Problem, applyRemedy
+from JointRegistrationMRML.undo import discard
+
+from .messages import Message
+from .parameters import inputNodes, parametersFromConfig
+from .text import _, sentence
+
+_COARSEST_MILLIONS = 0.05
+
+
+class Remedies:
+    """Applies remedies to the parameters of ``getParameters`` and to ``scene``; ``changed`` is called after each."""
+
+    def __init__(self, scene: Any, getParameters: Callable[[], Any], changed: Callable[[], None]) -> None:
+        self._scene, self._getParameters, self._changed = scene, getParameters, changed
+        self.notice: Message | None = None
+
+    def failure(self, error: JointRegistrationError) -> None:
+        """Say why a run failed, and offer what may help."""
+        text = sentence(_withoutOptions(str(error)))
+        if isinstance(error, OutOfMemory):
+            self.notice = Message("error", text, _("Reduce the resolution"), self._reduceResolution)
+        elif isinstance(error, CheckpointError):
+            self.notice = Message("error", text, _("Use optimisation"), lambda: self._set("method", "vsvf-opt"))
+        elif "check_side" in str(error):
+            self.notice = Message("error", text, _("Register all the same"), lambda: self._set("checkSide", False))
+        else:
+            self.notice = Message("error", text)
+
+    def solve(self, problem: Problem) -> None:
+        """Take the way out that a problem offers."""
+        done = applyRemedy(self._scene, problem, inputNodes(self._getParameters()))
+        self.notice = None
+        if done.config is not None:
+            self._set("workingMillions", parametersFromConfig(done.config)["workingMillions"])
+        if done.record is not None:
+            text = _("The moving volume was put onto the middle of the fixed one.")
+            self.notice = Message("info", text, _("Undo"), lambda: self._undo(done.record))
+        self._changed()
+
+    def _reduceResolution(self) -> None:
+        millions = self._getParameters().workingMillions
+        self._set("workingMillions", max(_COARSEST_MILLIONS, round(millions / 4, 2)))
+
+    def _set(self, name: str, value: Any) -> None:
+        self.notice = None
+        setattr(self._getParameters(), name, value)
+        self._changed()
+
+    def _undo(self, record: Any) -> None:
+        discard(self._scene, record)
+        self.notice = None
+        self._changed()
+
+
+def _withoutOptions(text: str) -> str:
+    """``text`` without the brackets that name options of the command line."""
+    return re.sub(r" \([^()]*--[^()]*\)", "", text)

@@ -1,0 +1,224 @@
+"""What the panel says of its inputs and settings before a run, and what it saves with the scene."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import slicer
+from panel_cases import Person
+
+from JointRegistrationLib.config import DEVICES, METHODS, SIDES, SIMILARITIES, RegistrationConfig
+
+
+def test_nothing_chosen_is_said_in_the_tooltip_and_nowhere_else(person: Person) -> None:
+    person.open()
+    assert not person.ui.registerButton.enabled
+    for words in ("Choose a fixed volume", "Choose a moving volume"):
+        assert words in person.ui.registerButton.toolTip
+    assert person.problems() == []
+    person.picture("empty")
+
+
+def test_two_volumes_enable_register_and_show_an_estimate(person: Person) -> None:
+    person.open()
+    person.chooseVolumes()
+    person.host.wait(lambda: "CPU, 2 threads" in person.ui.deviceFound.text)
+    assert "memory" in person.ui.estimateLabel.text
+    assert "about" in person.ui.estimateLabel.text
+    person.picture("ready")
+
+
+def test_a_gpu_is_shown_in_the_workers_words(person: Person) -> None:
+    person.open("--device", "cuda=NVIDIA RTX 4000, 8 GB free;cpu=CPU, 8 threads")
+    person.chooseVolumes()
+    person.host.wait(lambda: person.ui.deviceFound.text == "NVIDIA RTX 4000, 8 GB free", 10)
+    assert "the time is known after a first run" in person.ui.estimateLabel.text
+    person.picture("gpu")
+    person.host.choose(person.ui.deviceComboBox, "Processor (CPU)")
+    person.host.wait(lambda: person.ui.deviceFound.text == "CPU, 8 threads")
+    person.host.choose(person.ui.deviceComboBox, "Apple GPU (MPS)")
+    person.host.wait(lambda: "not found" in person.ui.deviceFound.text)
+
+
+def test_the_same_volume_twice_cannot_be_registered(person: Person) -> None:
+    person.open()
+    fixed, _moving = person.chooseVolumes()
+    person.host.choose(person.ui.movingVolumeSelector, fixed)
+    assert not person.ui.registerButton.enabled
+    assert "same volume" in person.ui.registerButton.toolTip
+
+
+def test_volumes_apart_are_a_problem_whose_button_centres_them_and_undo_takes_it_back(person: Person) -> None:
+    person.open()
+    _fixed, moving = person.addVolumes()
+    moving.SetOrigin(500, 0, 0)
+    person.parameters.fixedVolume, person.parameters.movingVolume = _fixed, moving
+    person.host.wait(lambda: any("do not overlap" in text for text in person.problems()))
+    assert not person.ui.registerButton.enabled
+    assert "do not overlap" in person.ui.registerButton.toolTip
+    person.picture("no-overlap")
+    person.host.click(person.ui.remedy1Button)
+    assert moving.GetParentTransformNode() is not None
+    person.waitUntilReady()
+    assert "was put onto the middle" in person.problems()[0]
+    person.picture("centred")
+    person.host.click(person.ui.remedy1Button)
+    assert moving.GetParentTransformNode() is None
+
+
+def test_a_lack_of_memory_is_solved_by_a_lower_resolution(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    person.open()
+    from JointRegistrationPanel import judgement
+
+    monkeypatch.setattr(judgement, "availableMemoryBytes", lambda: 441_000_000)
+    person.chooseVolumes()
+    person.host.wait(lambda: any("memory are needed" in text for text in person.problems()))
+    assert person.ui.registerButton.enabled
+    before = person.parameters.workingMillions
+    if person.ui.remedy1Button.visible:
+        person.host.click(person.ui.remedy1Button)
+        assert person.parameters.workingMillions < before
+
+
+def test_swap_exchanges_what_belongs_to_each_image(person: Person) -> None:
+    person.open()
+    fixed, moving = person.chooseVolumes()
+    segments = person.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "segments")
+    person.parameters.movingSegmentation = segments
+    person.host.processEvents()
+    person.host.click(person.ui.swapButton)
+    assert person.ui.fixedVolumeSelector.currentNode() is moving
+    assert person.ui.movingVolumeSelector.currentNode() is fixed
+    assert person.parameters.fixedSegmentation is segments
+    assert person.parameters.movingSegmentation is None
+
+
+def test_sample_button_adds_the_pair_and_chooses_it(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    from JointRegistrationMRML import samples
+
+    person.open()
+    shown = []
+
+    def add(scene: object, waiting: object) -> samples.SamplePair:
+        waiting()
+        shown.append(person.ui.stageLabel.text)
+        fixed, moving = person.addVolumes()
+        segments = [scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name) for name in ("a", "b")]
+        return samples.SamplePair(fixed, moving, *segments)
+
+    monkeypatch.setattr(samples, "addSamplePair", add)
+    person.fit()
+    person.host.click(person.ui.sampleButton)
+    assert "Making two knees" in shown[0]
+    assert person.parameters.fixedVolume.GetName() == "Fixed knee"
+    assert person.parameters.movingSegmentation.GetName() == "b"
+    assert not person.ui.sampleRow.visible
+
+
+def test_method_shows_its_explanation_and_only_the_networks_are_refined(person: Person) -> None:
+    person.open()
+    for row in range(person.ui.methodComboBox.count):
+        person.host.choose(person.ui.methodComboBox, row)
+        text = person.ui.methodExplanation.text
+        assert text.endswith(".")
+        assert len(text) > 15
+        assert person.ui.refineSpinBox.enabled == (person.parameters.method == "avsm")
+    assert person.ui.methodComboBox.count == len(METHODS)
+
+
+def test_every_choice_of_the_library_is_offered_with_words_of_our_own(person: Person) -> None:
+    person.open()
+    from JointRegistrationPanel import choices
+
+    offered = (choices.METHOD_CHOICES, choices.DEVICE_CHOICES, choices.SIDE_CHOICES, choices.SIMILARITY_CHOICES)
+    for names, labels in zip((METHODS, DEVICES, SIDES, SIMILARITIES), offered, strict=True):
+        assert set(labels) == set(names)
+        assert not set(labels.values()) & set(names)
+
+
+def test_first_settings_are_the_librarys_and_every_control_reaches_the_configuration(person: Person) -> None:
+    person.open()
+    from JointRegistrationPanel.parameters import configFrom, parametersFromConfig
+
+    assert configFrom(person.parameters) == RegistrationConfig()
+    person.openSection("advanced")
+    person.fit()
+    person.picture("advanced")
+    person.host.choose(person.ui.sideComboBox, "Left knee")
+    person.host.choose(person.ui.similarityComboBox, "Correlation of the whole image")
+    person.host.click(person.ui.checkSideCheckBox)
+    for name, text in (("refine", "7"), ("affineSteps", "3"), ("vsvfSteps", "4"), ("regularity", "2.5")):
+        person.host.type(getattr(person.ui, f"{name}SpinBox"), text)
+    person.host.type(person.ui.resolutionSpinBox, "1.25")
+    config = configFrom(person.parameters)
+    assert (config.network.side, config.network.refine) == ("left", 7)
+    assert (config.network.affine_steps, config.network.vsvf_steps) == (3, 4)
+    assert config.vsvf.similarity.name == config.lddmm.similarity.name == "ncc"
+    assert (config.vsvf.regularity, config.preprocess.max_working_voxels) == (2.5, 1_250_000)
+    assert config.check_side is False
+    assert parametersFromConfig(config)["workingMillions"] == 1.25
+    person.host.click(person.ui.defaultsButton)
+    assert configFrom(person.parameters) == RegistrationConfig()
+
+
+def test_a_saved_scene_brings_the_panel_back(person: Person, tmp_path: Path) -> None:
+    person.open()
+    fixed, moving = person.chooseVolumes()
+    person.host.choose(person.ui.methodComboBox, "Optimisation")
+    person.host.choose(person.ui.deviceComboBox, "Processor (CPU)")
+    person.openSection("outputs")
+    person.fit()
+    person.host.click(person.ui.jacobianCheckBox)
+    person.picture("outputs")
+    for node in (fixed, moving):
+        node.AddDefaultStorageNode()
+        node.GetStorageNode().SetFileName(str(tmp_path / f"{node.GetID()}.nrrd"))
+        assert node.GetStorageNode().WriteData(node)
+    person.scene.SetURL(str(tmp_path / "scene.mrml"))
+    person.scene.SetRootDirectory(str(tmp_path))
+    assert person.scene.Commit()
+    person.scene.Clear(0)
+    person.host.processEvents()
+    assert person.ui.fixedVolumeSelector.currentNode() is None
+    assert person.parameters.method == RegistrationConfig().method
+    person.scene.SetURL(str(tmp_path / "scene.mrml"))
+    assert person.scene.Connect()
+    person.waitUntilReady()
+    assert person.ui.fixedVolumeSelector.currentNode().GetName() == "Fixed knee"
+    assert person.ui.movingVolumeSelector.currentNode().GetName() == "Moving knee"
+    assert person.ui.methodComboBox.currentText == "Optimisation"
+    assert person.ui.deviceComboBox.currentText == "Processor (CPU)"
+    assert not person.ui.jacobianCheckBox.checked
+    assert not person.ui.jacobianSelector.enabled
+
+
+def test_parameters_and_input_nodes_have_the_same_names(person: Person) -> None:
+    person.open()
+    from JointRegistrationMRML.publish import InputNodes, OutputNodes
+    from JointRegistrationPanel.parameters import inputNodes, wants
+
+    nodes = inputNodes(person.parameters)
+    assert all(getattr(nodes, field.name) is None for field in dataclasses.fields(InputNodes))
+    for field in dataclasses.fields(OutputNodes):
+        assert isinstance(wants(person.parameters, field.name), bool)
+        assert getattr(person.parameters, f"{field.name}Node") is None
+
+
+def test_the_module_is_listed_and_offers_the_sample_data(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+    import types
+
+    registered = []
+    logic = types.SimpleNamespace(registerCustomSampleDataSource=lambda **source: registered.append(source))
+    monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=logic))
+    person.open()
+    module = slicer.modules.jointregistration
+    assert (module.title, tuple(module.categories), module.hidden) == ("Joint Registration", ("Registration",), False)
+    assert "Register" in module.helpText
+    slicer.app.startupCompleted.emit()
+    (source,) = registered
+    assert source["category"] == "Joint Registration"
+    assert Path(source["thumbnailFileName"]).is_file()
+    assert callable(source["customDownloader"])

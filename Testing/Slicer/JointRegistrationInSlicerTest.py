@@ -1,0 +1,88 @@
+"""What only the real application can tell. Run by ctest, or in Slicer's Python console:
+
+    slicer.testing.runUnitTest(["/path/to/Testing/Slicer"], "JointRegistrationInSlicerTest")
+
+Every test takes seconds; none downloads or installs anything.
+"""
+
+import sys
+import time
+import unittest
+
+import slicer
+
+
+class JointRegistrationInSlicerTest(unittest.TestCase):
+    """The module in desktop Slicer, with a stub in place of the process that registers."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+
+    def openedPanel(self):
+        """The module's own panel, with the stub as its worker."""
+        from JointRegistrationPanel import process, selftests
+
+        process.closeSharedWorker()
+        process._Shared.worker = process.Worker(selftests.stubCommand())
+        from JointRegistration import JointRegistrationLogic
+        from JointRegistrationPanel.widget import Panel
+
+        path = slicer.modules.jointregistration.path.replace(
+            "JointRegistration.py", "Resources/UI/JointRegistration.ui"
+        )
+        panel = Panel(path, JointRegistrationLogic().getParameterNode, slicer.mrmlScene)
+        self.addCleanup(process.closeSharedWorker)
+        self.addCleanup(panel.cleanup)
+        return panel
+
+    def test_module_is_listed(self):
+        module = slicer.modules.jointregistration
+        self.assertEqual(module.title, "Joint Registration")
+        self.assertFalse(module.hidden)
+
+    def test_opening_takes_less_than_300_ms_and_imports_no_torch(self):
+        hadTorch = "torch" in sys.modules
+        self.openedPanel()  # imports the packages
+        began = time.perf_counter()
+        self.openedPanel()
+        self.assertLess(time.perf_counter() - began, 0.3)
+        self.assertEqual("torch" in sys.modules, hadTorch)
+
+    def test_every_control_is_tied_to_its_parameter(self):
+        panel = self.openedPanel()
+        parameters = panel._getParameters()
+        panel.ui.refineSpinBox.value = 7
+        panel.ui.jacobianCheckBox.checked = False
+        panel.ui.methodComboBox.setCurrentIndex(1)
+        self.assertEqual(parameters.refine, 7)
+        self.assertFalse(parameters.wantsJacobian)
+        parameters.regularity = 2.5
+        self.assertEqual(panel.ui.regularitySpinBox.value, 2.5)
+
+    def test_register_and_discard(self):
+        from JointRegistrationPanel import selftests
+
+        selftests.registersAndDiscards(self, stub=True)
+
+    def test_cancel_leaves_the_scene_as_it_was(self):
+        from JointRegistrationPanel import process, selftests
+
+        panel = self.openedPanel()
+        panel._worker.transport._command = selftests.stubCommand("--stay-at", "affine")
+        panel.ui.fixedVolumeSelector.setCurrentNode(selftests.addEllipsoid("fixed", 0.0))
+        panel.ui.movingVolumeSelector.setCurrentNode(selftests.addEllipsoid("moving", 4.0))
+        selftests.waitFor(lambda: panel.ui.registerButton.enabled, 10)
+        before = selftests.nodeIds()
+        panel.ui.registerButton.click()
+        selftests.waitFor(lambda: panel.ui.progressBar.value > 100, 20)
+        panel.ui.cancelButton.click()
+        selftests.waitFor(lambda: not process.isBusy(panel._worker), 1.5)
+        self.assertEqual(selftests.nodeIds(), before)
+
+    def test_a_closed_scene_empties_the_panel(self):
+        from JointRegistrationPanel import selftests
+
+        panel = self.openedPanel()
+        panel.ui.fixedVolumeSelector.setCurrentNode(selftests.addEllipsoid("fixed", 0.0))
+        slicer.mrmlScene.Clear()
+        self.assertIsNone(panel.ui.fixedVolumeSelector.currentNode())
