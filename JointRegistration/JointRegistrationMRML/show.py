@@ -161,12 +161,18 @@ def _sameRange(first: Any, second: Any) -> bool:
 
 def _showOneSegmentation(record: ViewRecord, outputs: RegistrationOutputs, mode: str) -> None:
     moving, warped = outputs.inputs.movingSegmentation, outputs.nodes.warpedSegmentation
-    transform = outputs.nodes.transform
     if moving is None:
         return
-    transformed = transform is not None and moving.IsTransformNodeMyParent(transform)
+    transformed = _standsUnder(moving, outputs.nodes.transform)
     showWarped = warped is not None and mode != "moving"
     for node, visible in ((warped, showWarped), (moving, not showWarped and (transformed or mode == "moving"))):
         display = None if node is None else node.GetDisplayNode()
         if display is not None:
             record.change(display, display.GetVisibility, display.SetVisibility, int(visible))
+
+
+def _standsUnder(node: Any, transform: Any) -> bool:
+    parent = node.GetParentTransformNode()
+    if parent is None or transform is None:
+        return False
+    return parent is transform or bool(parent.IsTransformNodeMyParent(transform))
