@@ -7,8 +7,6 @@ interpolation: where the eight voxels around a point have one label, that is the
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ import numpy.typing as npt
 from JointRegistrationLib.geometry import Grid, transform_points
 
 from .nodes import WorldTransform, transformPoints
+from .parallel import inParallel
 
 Labels = npt.NDArray[Any]
 
@@ -57,9 +56,7 @@ def carriedLabels(
         found[unsettled] = _interpolated(labels, i[unsettled], j[unsettled], k[unsettled])
         result[part.start + inside] = found
 
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # NumPy lets other threads run meanwhile
-        for _ in pool.map(fill, _parts(grid)):
-            pass
+    inParallel(fill, _parts(grid))
     return result.reshape(grid.shape)
 
 

@@ -30,6 +30,7 @@ FOLDS_COLOR = (1.0, 0.85, 0.0)  # told from both ends of the colour table
 _NUM_COLORS = 256
 _ENDS_AND_CENTER = ((0.02, 0.19, 0.58), (0.97, 0.97, 0.97), (0.58, 0.03, 0.07))
 _HALF_WINDOWS = (0.2, 0.4, 0.6, 1.0, 1.4, 2.0, 3.0)  # halves of them still have one decimal on the legend
+_WINDOW_SAMPLES = 1_000_000  # enough for a percentile
 _NUM_LEGEND_LABELS = 5
 # Fractions of a view. The legend's text grows with its size, whatever font size is set: at the default size it
 # covers a third of a slice view. Here it stays in the lower right corner, below the letter of the direction.
@@ -51,7 +52,8 @@ def foldsSegmentation(determinant: npt.NDArray[Any], grid: Grid, name: str) -> A
 
 def halfWindow(values: npt.NDArray[Any]) -> float:
     """Half the width of a display window centred on 0 that holds 99 % of the unfolded log2 values."""
-    unfolded = np.abs(values[values > LOG2_JACOBIAN_FLOOR])
+    some = values.ravel()[:: max(1, values.size // _WINDOW_SAMPLES)]
+    unfolded = np.abs(some[some > LOG2_JACOBIAN_FLOOR])
     if unfolded.size == 0:
         return _HALF_WINDOWS[-1]
     needed = float(np.percentile(unfolded, 99))

@@ -15,6 +15,8 @@ from vtk.util import numpy_support
 from JointRegistrationLib.errors import GeometryError
 from JointRegistrationLib.geometry import Grid
 
+from .parallel import inParallel, slabs
+
 
 def newNode(className: str, name: str) -> Any:
     """A new node that is in no scene. The class is looked up now: modules may load after this file."""
@@ -55,7 +57,8 @@ def vtkImage(array: npt.NDArray[Any], image: Any = None) -> Any:
     components = array.shape[3] if array.ndim == 4 else 1
     image.SetDimensions(array.shape[2], array.shape[1], array.shape[0])
     image.AllocateScalars(numpy_support.get_vtk_array_type(array.dtype), components)
-    numpyView(image)[...] = array
+    voxels = numpyView(image)
+    inParallel(lambda part: np.copyto(voxels[part], array[part]), slabs(len(array), array.nbytes))
     return image
 
 

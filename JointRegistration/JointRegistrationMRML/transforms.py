@@ -39,6 +39,7 @@ from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.geometry import Grid
 
 from .nodes import newNode, numpyMatrix, numpyView, vtkImage, vtkMatrix
+from .parallel import inParallel, slabs
 
 #: Under these roles an output refers to its two volumes, as those of core registration do.
 FIXED_ROLE = vtkMRMLTransformNode.GetFixedNodeReferenceRole()
@@ -62,7 +63,8 @@ def gridTransform(displacementMm: npt.NDArray[Any], grid: Grid) -> Any:
         raise InputError(
             f"displacement field: shape {(*grid.shape, 3)} is needed on this grid, but it is {displacementMm.shape}"
         )
-    if not np.all(np.isfinite(displacementMm)):
+    parts = slabs(len(displacementMm), displacementMm.nbytes)
+    if not all(inParallel(lambda part: bool(np.isfinite(displacementMm[part]).all()), parts)):
         raise InputError("displacement field: it holds values that are not finite; nothing was put into the scene")
     image = vtkImage(displacementMm)  # point scalars: as point vectors VTK would silently show the identity
     image.SetSpacing(grid.spacing_mm)
