@@ -51,6 +51,15 @@ def disconnect(sender: QtCore.QObject, signal: Any, *target: Any) -> bool:
     return bool(found.disconnect(deliver))
 
 
+def disconnectAll(sender: QtCore.QObject) -> None:
+    """Undo every connection that was made to ``sender`` by :func:`connect`."""
+    for owner, signature, slot in [key for key in _delivered if key[0] == id(sender)]:
+        found = _signalOf(sender, signature)
+        if found is not None:
+            found.disconnect(_delivered[(owner, signature, slot)])
+        del _delivered[(owner, signature, slot)]
+
+
 def _signature(signal: str) -> str:
     return QtCore.QMetaObject.normalizedSignature(signal).data().decode()
 

@@ -94,11 +94,12 @@ def _messageFunction(name: str) -> Any:
 def _textFunction(original: Any, name: str) -> Any:
     def ask(parent: Any = None, title: str = "", *arguments: Any, **named: Any) -> Any:
         if not _current:
-            return original(parent, title, *arguments, **named)
+            answered = original(parent, title, *arguments, **named)
+            return answered[0] if name in ("getOpenFileName", "getSaveFileName") else answered
         answer = _current[0].next(title)
         if name == "getText":
             return (answer or "", answer is not None)
-        return answer or ""  # PythonQt returns the path alone
+        return answer or ""  # PythonQt returns the path alone, PySide6 the chosen filter as well
 
     ask.__name__ = name
     return ask

@@ -77,6 +77,7 @@ class Host:
         self.mainWindow.close()
         self.app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
         dialogs.use(None)
+        connections.disconnectAll(self.app)  # the application object outlives the host
         sys.excepthook = self._excepthook
         self._undo()
         self._folder.cleanup()

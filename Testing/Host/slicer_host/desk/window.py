@@ -19,7 +19,7 @@ class Desk:
         self.widget = host.openModule(moduleName)
         host.finishStartup()
         self.window = host.mainWindow
-        self.window.setWindowTitle(f"{slicer.util.getModule(moduleName).title}: embedded application")
+        self.window.setWindowTitle(f"{slicer.util.getModule(Path(moduleName).stem).title}: embedded application")
         self.views = SliceViews(host.layoutManager, host.headless.applicationLogic)
         split = QtWidgets.QSplitter(QtCore.Qt.Horizontal)
         split.addWidget(_scrolled(self.widget.parent))

@@ -103,8 +103,7 @@ class ctkPathLineEdit(QtWidgets.QWidget):
         if self._filters & self.Dirs:
             path = QtWidgets.QFileDialog.getExistingDirectory(self, "Select a folder", self._path)
         else:
-            chosen = QtWidgets.QFileDialog.getOpenFileName(self, "Open", self._path, ";;".join(self._nameFilters))
-            path = chosen[0] if isinstance(chosen, tuple) else chosen
+            path = QtWidgets.QFileDialog.getOpenFileName(self, "Open", self._path, ";;".join(self._nameFilters))
         if path:
             self.setCurrentPath(path)
 
