@@ -26,7 +26,7 @@ class Remedies:
 
     def failure(self, error: JointRegistrationError) -> None:
         """Say why a run failed, and offer what may help."""
-        text = sentence(_withoutOptions(str(error)))
+        text = sentence(_inPanelWords(str(error)))
         if isinstance(error, OutOfMemory):
             self.notice = Message("error", text, _("Reduce the resolution"), self._reduceResolution)
         elif isinstance(error, CheckpointError):
@@ -62,6 +62,17 @@ class Remedies:
         self._changed()
 
 
-def _withoutOptions(text: str) -> str:
-    """``text`` without the brackets that name options of the command line."""
-    return re.sub(r" \([^()]*--[^()]*\)", "", text)
+#: Settings that messages name, in the panel's words.
+_SETTINGS = {
+    "preprocess.max_working_voxels": _("the working resolution (Advanced)"),
+    "affine.initialization": _("the initial transform (More inputs)"),
+    "network.side": _("the knee (Advanced)"),
+}
+
+
+def _inPanelWords(text: str) -> str:
+    """``text`` without the brackets that name options of the command line, and with the panel's names of settings."""
+    text = re.sub(r" \([^()]*--[^()]*\)", "", text)
+    for name, words in _SETTINGS.items():
+        text = text.replace(name, words)
+    return text

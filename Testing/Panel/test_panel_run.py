@@ -163,6 +163,7 @@ def test_a_worker_that_dies_is_told_of_and_the_next_run_has_a_new_one(person: Pe
     (text,) = person.problems()
     assert "ended during the registration" in text
     assert "the stub was told to die" in text
+    assert "preprocess." not in text
     assert sceneContent(person.scene) == before
     person.picture("died")
     _useStub(person)

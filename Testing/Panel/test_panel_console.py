@@ -1,0 +1,114 @@
+"""The scripts of docs/tutorial.md, and the console's two forms."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import slicer
+from panel_cases import Person, newNodes, sceneContent
+
+TUTORIAL = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
+
+
+def scripts() -> list[str]:
+    """The Python blocks of the tutorial, in order: synchronous, asynchronous, without a window."""
+    return re.findall(r"```py\n(.*?)```", TUTORIAL.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def addSample(person: Person) -> tuple[Any, Any]:
+    """Nodes with the names of the sample pair."""
+    from JointRegistrationMRML.segmentations import maskSegmentation
+    from JointRegistrationMRML.volumes import imageFromVolume
+
+    fixed, moving = person.addVolumes()
+    image = imageFromVolume(moving)
+    person.scene.AddNode(maskSegmentation(image.array > 50, image.grid, "Femur", (0.9, 0.8, 0.5)))
+    slicer.util.getNode("Femur").SetName("Moving knee labels")
+    return fixed, moving
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripts without a configuration register by the quickest method."""
+    pytest.importorskip("torch")
+    from JointRegistrationLib import config
+    from JointRegistrationMRML import request
+
+    fast = config.RegistrationConfig(method="affine-opt", affine=config.AffineConfig(model="rigid", levels=(2,)))
+    monkeypatch.setattr(request, "RegistrationConfig", lambda: fast)
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_tutorials_script_registers(person: Person, capsys: pytest.CaptureFixture[str]) -> None:
+    person.host.loadModule("JointRegistration")
+    addSample(person)
+    before = sceneContent(person.scene)
+    exec(compile(scripts()[0], str(TUTORIAL), "exec"), {"slicer": slicer})
+    assert "100 %  done" in capsys.readouterr().out
+    assert "Moving to fixed" in newNodes(person.scene, before)
+    assert "Moving knee labels warped" in newNodes(person.scene, before)
+
+
+def test_the_tutorials_asynchronous_script_calls_back(person: Person, capsys: pytest.CaptureFixture[str]) -> None:
+    person.open()
+    fixed, moving = person.addVolumes()
+    logic = sys.modules["JointRegistration"].JointRegistrationLogic()
+    names = {"slicer": slicer, "logic": logic, "fixed": fixed, "moving": moving}
+    exec(compile(scripts()[1], str(TUTORIAL), "exec"), names)
+    assert names["run"].running
+    person.host.wait(lambda: not names["run"].running, 20)
+    assert capsys.readouterr().out == "0.5\n"
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_tutorials_batch_script_saves_and_leaves(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    person.host.loadModule("JointRegistration")
+    volumes = dict(zip(("a.nrrd", "b.nrrd"), person.addVolumes(), strict=True))
+    done: list[Any] = []
+    monkeypatch.setattr(slicer.util, "loadVolume", lambda path: volumes[path], raising=False)
+    monkeypatch.setattr(slicer.util, "saveNode", lambda node, path: done.append((node.GetName(), path)), raising=False)
+    monkeypatch.setattr(slicer.util, "exit", lambda: done.append("exit"), raising=False)
+    monkeypatch.setattr(sys, "argv", ["batch.py", "a.nrrd", "b.nrrd", "out.h5"])
+    exec(compile(scripts()[2], str(TUTORIAL), "exec"), {"slicer": slicer})
+    assert done == [("Moving knee to Fixed knee", "out.h5"), "exit"]
+
+
+def test_an_asynchronous_run_can_be_cancelled_and_tells_so(person: Person) -> None:
+    from JointRegistrationLib.errors import RegistrationCancelled
+
+    person.open("--stay-at", "affine")
+    fixed, moving = person.addVolumes()
+    before = sceneContent(person.scene)
+    logic = sys.modules["JointRegistration"].JointRegistrationLogic()
+    failures: list[Exception] = []
+    stages: list[str] = []
+    run = logic.registerAsync(
+        fixed,
+        moving,
+        onFinished=failures.append,
+        onFailed=failures.append,
+        progress=lambda stage, *_: stages.append(stage),
+    )
+    person.host.wait(lambda: "affine" in stages, 20)
+    run.cancel()
+    person.host.wait(lambda: not run.running, 2)
+    assert isinstance(failures[0], RegistrationCancelled)
+    assert sceneContent(person.scene) == before
+
+
+def test_the_console_cannot_start_a_run_while_the_panel_has_one(person: Person) -> None:
+    from JointRegistrationLib.errors import ResourceError
+
+    person.open("--stay-at", "affine")
+    fixed, moving = person.chooseVolumes()
+    person.host.click(person.ui.registerButton)
+    person.waitForStage("Affine")
+    logic = sys.modules["JointRegistration"].JointRegistrationLogic()
+    with pytest.raises(ResourceError, match="running already"):
+        logic.registerAsync(fixed, moving, onFinished=print)
+    person.host.click(person.ui.cancelButton)
+    person.host.wait(lambda: not person.panel._run.running, 2)

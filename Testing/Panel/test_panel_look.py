@@ -1,0 +1,133 @@
+"""What a person sees and reaches: nothing cut off at 400 pixels, a tooltip on everything, a sensible tab order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from panel_cases import Person
+from PySide6 import QtCore, QtGui, QtWidgets
+
+SECTIONS = ("moreInputs", "advanced", "outputs", "log")
+CONTROLS = (QtWidgets.QComboBox, QtWidgets.QAbstractSpinBox, QtWidgets.QAbstractButton, QtWidgets.QPlainTextEdit)
+
+
+@pytest.fixture
+def unfolded(person: Person) -> Person:
+    """The panel after a run, with every section open."""
+    person.open()
+    person.chooseVolumes()
+    person.register()
+    for name in SECTIONS:
+        person.openSection(name)
+        person.fit()
+    return person
+
+
+def visible(person: Person, kinds: Any) -> Iterator[Any]:
+    """The form's own visible widgets of these kinds (those inside of other controls are left out)."""
+    for widget in person.panel.widget.findChildren(QtWidgets.QWidget):
+        if isinstance(widget, kinds) and widget.objectName and widget.visible and not _isPart(widget):
+            yield widget
+
+
+def _isPart(widget: Any) -> bool:
+    return widget.objectName.startswith("qt_") or (
+        type(widget).__module__ == "PySide6.QtWidgets" and not hasattr(widget.parentWidget(), "objectName")
+    )
+
+
+def test_nothing_is_cut_off_at_400_pixels(unfolded: Person) -> None:
+    page = unfolded.fit(400)
+    assert page.minimumSizeHint.width() <= 400
+    cut = []
+    for label in visible(unfolded, QtWidgets.QLabel):
+        if not label.text:
+            continue
+        if label.wordWrap:
+            fits = label.height >= label.heightForWidth(label.width)
+        else:
+            fits = label.width >= label.sizeHint.width()
+        if not fits:
+            cut.append((label.objectName, label.text))
+    for button in visible(unfolded, QtWidgets.QPushButton | QtWidgets.QCheckBox):
+        if button.width < button.minimumSizeHint.width():
+            cut.append((button.objectName, button.text))
+    assert cut == []
+    unfolded.picture("unfolded")
+
+
+def test_every_control_has_a_tooltip(unfolded: Person) -> None:
+    names = {name for name in vars(unfolded.ui) if name.endswith(("Selector", "ComboBox", "SpinBox", "CheckBox"))}
+    names |= {name for name in vars(unfolded.ui) if name.endswith("Button")} | {"progressBar", "logText"}
+    assert len(names) > 45
+    assert [name for name in names if not getattr(unfolded.ui, name).toolTip] == []
+
+
+def test_tab_goes_from_top_to_bottom(unfolded: Person) -> None:
+    page = unfolded.fit()
+    order, widget = [], unfolded.ui.inputsButton
+    for _ in range(400):
+        widget = widget.nextInFocusChain()
+        if widget.objectName and widget.visible and getattr(unfolded.ui, widget.objectName, None) is widget:
+            if widget.objectName in order:
+                break
+            if isinstance(widget, CONTROLS) or widget.objectName.endswith("Selector"):
+                order.append(widget.objectName)
+    tops = [getattr(unfolded.ui, name).mapTo(page, QtCore.QPoint(0, 0)).y() for name in order]
+    assert len(order) > 35
+    swap = order.index("swapButton")  # beside both volumes
+    assert order[swap - 1] == "movingVolumeSelector"
+    del tops[swap]
+    assert tops == sorted(tops)
+
+
+@pytest.fixture
+def dark(host: Any) -> Iterator[None]:
+    """The application's dark style."""
+    before = host.app.palette()
+    colors = QtGui.QPalette()
+    roles = QtGui.QPalette
+    for role, color in (
+        (roles.Window, "#353535"),
+        (roles.Base, "#2a2a2a"),
+        (roles.AlternateBase, "#353535"),
+        (roles.Button, "#404040"),
+        (roles.ToolTipBase, "#353535"),
+    ):
+        colors.setColor(role, QtGui.QColor(color))
+    for role in (roles.WindowText, roles.Text, roles.ButtonText, roles.ToolTipText):
+        colors.setColor(role, QtGui.QColor("#f0f0f0"))
+        colors.setColor(roles.Disabled, role, QtGui.QColor("#808080"))
+    host.app.setPalette(colors)
+    yield
+    host.app.setPalette(before)
+
+
+@pytest.mark.usefixtures("dark")
+def test_messages_can_be_read_in_the_dark(person: Person) -> None:
+    person.open("--fail-at", "affine")
+    person.chooseVolumes()
+    person.host.click(person.ui.registerButton)
+    person.host.wait(lambda: not person.panel._run.running, 20)
+    page = person.fit()
+    image = page.grab().toImage()
+    frame = person.ui.problem1Frame
+    corner = frame.mapTo(page, QtCore.QPoint(3, frame.height // 2))
+    background = image.pixelColor(corner)
+    text = frame.palette.color(QtGui.QPalette.WindowText)
+    assert _contrast(background, text) > 4.5
+    person.picture("dark")
+
+
+def _contrast(first: QtGui.QColor, second: QtGui.QColor) -> float:
+    """The contrast ratio of WCAG 2: 1 to 21; 4.5 is enough for text."""
+
+    def luminance(color: QtGui.QColor) -> float:
+        parts = (color.redF(), color.greenF(), color.blueF())
+        linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((luminance(first), luminance(second)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
