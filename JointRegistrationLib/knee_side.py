@@ -16,8 +16,8 @@ _OTHER = {"right": "left", "left": "right"}
 def knee_sides(pair: ImagePair, config: RegistrationConfig, start: FloatArray | None) -> tuple[str, ...]:
     """Which knees these may be, in the order of trust: one side if it is told or found, else both.
 
-    Only answers that are certain count; the images of a pair are taken for the same side where only one
-    is. A starting transform that mirrors makes a left knee the counterpart of a right one.
+    An answer that is likely, and not contradicted by the other image's, counts for both; certain ones go
+    before likely ones. A starting transform that mirrors makes a left knee the counterpart of a right one.
 
     Args:
         pair: normalised images.
@@ -40,7 +40,8 @@ def knee_sides(pair: ImagePair, config: RegistrationConfig, start: FloatArray | 
     if config.check_side and fixed.certain and moving.certain and fixed.side != moving_side:
         raise InputError(_mismatch(fixed.side, moving.side, mirrors))
     surest, side = max((fixed, fixed.side), (moving, moving_side), key=lambda found: found[0].log_odds)
-    return (side,) if surest.certain else (side, _OTHER[side])
+    likely = {s for guess, s in ((fixed, fixed.side), (moving, moving_side)) if guess.log_odds >= detector.LIKELY}
+    return (side,) if surest.certain or len(likely) == 1 else (side, _OTHER[side])
 
 
 def _mismatch(fixed: str, moving: str, mirrors: bool) -> str:

@@ -26,8 +26,10 @@ SIDE_WEIGHTS = Path(__file__).parent.parent / "weights" / "side.safetensors"
 LATTICE_IJK = (32, 32, 28)
 #: Fields of view, as shares of the canonical one, that must agree.
 VIEWS = (0.85, 1.0, 1.15)
-#: Log odds, the least of all views, from which the answer counts as known.
+#: Log odds, the least of all views, from which two images of different sides are refused,
 CERTAIN = 3.0
+#: and from which the networks are run for that side only.
+LIKELY = 1.0
 
 
 class SideNet(nn.Module):
@@ -67,7 +69,7 @@ class SideGuess:
 
     @property
     def certain(self) -> bool:
-        """Whether to act on it."""
+        """Whether to refuse another knee because of it."""
         return self.log_odds >= CERTAIN
 
 

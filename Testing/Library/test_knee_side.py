@@ -46,11 +46,13 @@ def says(monkeypatch: pytest.MonkeyPatch) -> Says:
         (("left", 6.0), ("left", 5.0), ("left",)),
         (("left", 6.0), ("right", 1.0), ("left",)),
         (("left", 0.5), ("right", 4.0), ("right",)),
-        (("left", 0.5), ("right", 1.0), ("right", "left")),
+        (("left", 1.5), ("right", 0.5), ("left",)),
+        (("left", 1.5), ("right", 1.2), ("left", "right")),
+        (("left", 0.5), ("right", 0.9), ("right", "left")),
         (("left", 0.5), ("right", 0.0), ("left", "right")),
     ],
 )
-def test_a_certain_answer_counts_for_both_images_and_else_both_sides_are_tried(
+def test_an_answer_counts_for_both_images_unless_the_other_contradicts(
     fixed: tuple[str, float], moving: tuple[str, float], expected: tuple[str, ...], says: Says
 ) -> None:
     says(fixed, moving)
