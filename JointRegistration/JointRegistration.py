@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import unittest
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,20 +92,21 @@ class JointRegistrationWidget(ScriptedLoadableModuleWidget):
         self.layout.addWidget(self.panel.widget)
 
     def enter(self) -> None:
-        self.panel.enter()
-
-    def exit(self) -> None:
-        self.panel.exit()
+        if self.panel is not None:
+            self.panel.enter()
 
     def cleanup(self) -> None:
+        if self.panel is None:
+            return
         from JointRegistrationPanel.process import closeSharedWorker
 
-        if self.panel is not None:
-            self.panel.cleanup()
+        self.panel.cleanup()
+        self.panel = None
         closeSharedWorker()
 
     def onReload(self) -> None:
         """Take up changes in the packages too, not in this file only."""
+        self.cleanup()
         for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
             del sys.modules[name]
         super().onReload()
@@ -215,7 +217,7 @@ class JointRegistrationTest(ScriptedLoadableModuleTest):
             self.setUp()
             try:
                 getattr(self, name)()
-            except self.skipTest.__globals__["SkipTest"] as skipped:
+            except unittest.SkipTest as skipped:
                 self.delayDisplay(f"{name}: skipped, {skipped}")
 
     def test_panelWithAStubWorker(self) -> None:

@@ -83,9 +83,10 @@ def registersAndDiscards(test: Any, stub: bool) -> None:
 
 
 def nodeIds() -> set[str]:
-    """The ids of all nodes in Slicer's scene."""
+    """The ids of all nodes in Slicer's scene, without the subject hierarchy, which comes when it is first wanted."""
     nodes = slicer.mrmlScene.GetNodes()
-    return {nodes.GetItemAsObject(index).GetID() for index in range(nodes.GetNumberOfItems())}
+    found = [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
+    return {node.GetID() for node in found if not node.IsA("vtkMRMLSubjectHierarchyNode")}
 
 
 def registersFromTheConsole(test: Any, logic: Any) -> None:

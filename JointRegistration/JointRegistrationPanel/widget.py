@@ -90,9 +90,6 @@ class Panel(VTKObservationMixin):
         if self._parameters is None:
             self._useParameters(self._getParameters())
 
-    def exit(self) -> None:
-        """Another module is shown; a run goes on."""
-
     def cleanup(self) -> None:
         """The module is about to go."""
         self._run.cancel()

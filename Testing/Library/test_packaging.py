@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import struct
 import subprocess
@@ -81,6 +82,18 @@ def test_extension_metadata_is_what_the_index_expects() -> None:
     assert len(cmake_value("EXTENSION_DESCRIPTION")) > 40
     for name in ("LICENSE.txt", "README.md"):
         assert (ROOT / name).is_file()
+
+
+def test_index_entry_keeps_the_indexs_rules() -> None:
+    entry = json.loads((ROOT / "JointRegistration.json").read_text(encoding="utf-8"))
+    allowed = {"$schema", "build_dependencies", "build_subdirectory", "category", "enabled", "scm_revision", "scm_url"}
+    assert {"$schema", "category", "scm_url"} <= set(entry) <= allowed | {"tier"}
+    assert entry["$schema"].endswith("slicer-extension-catalog-entry-schema-v1.0.2.json#")
+    assert entry["category"] == cmake_value("EXTENSION_CATEGORY")
+    assert entry["build_dependencies"] == cmake_value("EXTENSION_DEPENDS").split()
+    # The repository's name begins with "Slicer", the extension's does not.
+    assert re.fullmatch(r"https://[\w./-]+/SlicerJointRegistration(\.git)?", entry["scm_url"])
+    assert 1 <= entry["tier"] <= 5
 
 
 def test_module_says_the_same_as_the_extension() -> None:

@@ -169,3 +169,23 @@ def test_versions_are_compared_by_number_and_without_importing() -> None:
     assert missingPackages([Package("torch", "PyTorch", "1.13", "")]) == ()
     for package in (Package("torch", "PyTorch", "99", ""), Package("no_such_package", "none", "1", "")):
         assert missingPackages([package]) == (package,)
+
+
+def test_reload_takes_up_the_packages_too_and_ends_the_old_panels_worker(person: Person) -> None:
+    old = person.open()
+    person.chooseVolumes()
+    person.host.wait(lambda: old._worker.client.ready is not None, 10)
+    packages = sys.modules["JointRegistration"].PACKAGES
+    kept = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in packages}
+    try:
+        slicer.modules.JointRegistrationWidget.onReload()
+        person.host.processEvents()
+        new = slicer.modules.JointRegistrationWidget.panel
+        assert type(new) is not type(old)
+        assert old._worker.client.state.value == "stopped"
+        assert new.ui.fixedVolumeSelector.currentNode().GetName() == "Fixed knee"
+        slicer.modules.JointRegistrationWidget.cleanup()
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] in packages]:
+            del sys.modules[name]
+        sys.modules.update(kept)

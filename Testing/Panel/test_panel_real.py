@@ -11,6 +11,9 @@ import slicer
 import vtk
 from panel_cases import Person, sceneContent
 
+from JointRegistrationMRML.segmentations import maskSegmentation
+from JointRegistrationMRML.volumes import imageFromVolume
+
 pytest.importorskip("torch")
 
 
@@ -61,6 +64,27 @@ def test_volumes_on_other_voxels_under_transforms_are_registered_and_the_second_
     assert chain.GetName() == "Moving knee before registration"
     assert chain.GetParentTransformNode() is outputs.nodes.transform
 
+    # Segmentations along with it; the first time, this process imports PyTorch too.
+    segments = [_brightSegment(person, volume, outputs.nodes.transform) for volume in (_fixed, moving)]
+    parameters.fixedSegmentation, parameters.movingSegmentation = segments
+    before = sceneContent(person.scene)
+    outputs = person.register()
+    assert outputs.nodes.warpedSegmentation is not None
+    (overlap,) = outputs.overlaps
+    assert overlap.before < 0.95 < overlap.after
+    assert f"{overlap.after:.3f}" in person.ui.summaryLabel.text
+    person.picture("dice")
+    person.host.click(person.ui.discardButton)
+    assert sceneContent(person.scene) == before
+
+
+def _brightSegment(person: Person, volume: object, below: object) -> object:
+    """The bright part of a volume as a segmentation in the world; ``below`` does not count as above the volume."""
+    image = imageFromVolume(volume, below)
+    node = person.scene.AddNode(maskSegmentation(image.array > 50, image.grid, "Femur", (0.9, 0.8, 0.5)))
+    node.CreateDefaultDisplayNodes()
+    return node
+
 
 def _load() -> float:
     """How much slower than its processor time this process runs now."""
@@ -70,40 +94,9 @@ def _load() -> float:
     return max(1.0, (time.perf_counter() - wall) / 0.05)
 
 
-def test_segmentations_are_warped_shown_and_compared(person: Person) -> None:
-    from JointRegistrationLib.geometry import Grid
-    from JointRegistrationMRML.segmentations import maskSegmentation
-    from JointRegistrationMRML.volumes import imageFromVolume
-
-    person.open(real=True)
-    fixed, moving = person.addVolumes()
-    segments = []
-    for volume in (fixed, moving):
-        image = imageFromVolume(volume)
-        assert isinstance(image.grid, Grid)
-        node = person.scene.AddNode(maskSegmentation(image.array > 50, image.grid, "Femur", (0.9, 0.8, 0.5)))
-        node.CreateDefaultDisplayNodes()
-        segments.append(node)
-    parameters = person.parameters
-    parameters.fixedVolume, parameters.movingVolume = fixed, moving
-    parameters.fixedSegmentation, parameters.movingSegmentation = segments
-    parameters.method, parameters.device, parameters.workingMillions = "affine-opt", "cpu", 0.05
-    person.waitUntilReady()
-    before = sceneContent(person.scene)
-    outputs = person.register()
-    assert outputs.nodes.warpedSegmentation is not None
-    assert segments[1].GetParentTransformNode() is outputs.nodes.transform
-    (overlap,) = outputs.overlaps
-    assert overlap.before < 0.85 < overlap.after
-    assert f"{overlap.after:.3f}" in person.ui.summaryLabel.text
-    person.picture("dice")
-    person.host.click(person.ui.discardButton)
-    assert sceneContent(person.scene) == before
-
-
 def test_the_modules_own_tests_pass_here_too(person: Person) -> None:
     module = person.host.loadModule("JointRegistration")
-    for name in ("test_panelWithAStubWorker", "test_panelWithTheRealWorker", "test_syntheticPairIsRegistered"):
+    for name in ("test_panelWithAStubWorker", "test_syntheticPairIsRegistered"):  # the real worker: see above
         result = unittest.TestResult()
         module.JointRegistrationTest(name).run(result)
         assert result.wasSuccessful(), result.failures + result.errors
