@@ -4,6 +4,7 @@ Annotations are evaluated here, not postponed: the wrapped class is local, its t
 """
 
 import enum
+import gc
 import pathlib
 from typing import Annotated, Any
 
@@ -172,3 +173,19 @@ def test_a_widget_that_slicer_has_no_connector_for_is_refused(parameters: Any) -
         parameters.connectParametersToGui({"note": qt.QPlainTextEdit()})
     with pytest.raises(RuntimeError, match="Choice"):
         parameters.connectParametersToGui({"note": qt.QComboBox()})
+
+
+def test_a_forgotten_wrapper_does_not_end_the_process(parameters: Any, host: Any) -> None:
+    """VTK lets Python's collector take apart the callbacks of nodes that only the scene refers to."""
+    import ctk
+
+    def bindAndForget() -> str:
+        node = host.scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "second")
+        type(parameters)(node).connectParametersToGui({"sigma": ctk.ctkSliderWidget()})
+        return node.GetID()
+
+    identifier = bindAndForget()
+    gc.collect()
+    node = host.scene.GetNodeByID(identifier)
+    node.SetParameter("note", "changed")
+    assert type(parameters)(node).note == "changed"

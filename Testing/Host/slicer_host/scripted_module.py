@@ -103,7 +103,8 @@ class ScriptedLoadableModuleLogic:
         if self.isSingletonParameterNode:
             node = slicer.mrmlScene.GetSingletonNode(self.moduleName, "vtkMRMLScriptedModuleNode")
             if node is not None:
-                node.SetAttribute("ModuleName", self.moduleName)
+                if node.GetAttribute("ModuleName") != self.moduleName:
+                    node.SetAttribute("ModuleName", self.moduleName)
                 return node
         known = self.getAllParameterNodes()
         return known[0] if known else slicer.mrmlScene.AddNode(self.createParameterNode())

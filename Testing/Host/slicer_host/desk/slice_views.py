@@ -13,6 +13,8 @@ import slicer
 import vtk
 from PySide6 import QtCore, QtGui, QtWidgets
 
+from ..observers import observe
+
 COLOURS = {"Red": "#f34a33", "Yellow": "#edd54c", "Green": "#6eb04b"}
 _DELAY_MS = 40
 _OVERLAYS = ("vtkMRMLSegmentationNode", "vtkMRMLTransformNode")
@@ -109,7 +111,7 @@ class SliceViews(QtWidgets.QWidget):
         self._observed: dict[str, tuple[Any, int]] = {}
         scene = self._scene
         events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndBatchProcessEvent)
-        self._sceneTags = [scene.AddObserver(event, self._onChange) for event in events]
+        self._sceneTags = [observe(scene, event, self._onChange) for event in events]
         self._onChange()
 
     @property
@@ -144,7 +146,7 @@ class SliceViews(QtWidgets.QWidget):
             node, tag = self._observed.pop(identifier)
             node.RemoveObserver(tag)
         for identifier in set(nodes) - set(self._observed):
-            tag = nodes[identifier].AddObserver(vtk.vtkCommand.AnyEvent, self._onChange)
+            tag = observe(nodes[identifier], vtk.vtkCommand.AnyEvent, self._onChange)
             self._observed[identifier] = (nodes[identifier], tag)
 
     def _close(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import vtk
 from PySide6 import QtWidgets
 
+from ..observers import observe
 from .annotations import Default, Validator, findFirstAnnotation, splitAnnotations
 from .connectors import Connector, createConnector
 from .serializers import Stored, createSerializer
@@ -101,7 +102,7 @@ class _WrapperMethods:
         for name, connector in connectors.items():
             connector.write(self.getValue(name))
             connector.onChanged(self._fromGui(name, connector))
-        self.parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._toGui())
+        observe(self.parameterNode, vtk.vtkCommand.ModifiedEvent, lambda *_: self._toGui())
         return tag
 
     def disconnectGui(self, tag: int) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import vtk
 
+from ..observers import observe
+
 
 @dataclass
 class NodeFilter:
@@ -53,7 +55,7 @@ class SceneObserver:
         if scene is None:
             return
         for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndBatchProcessEvent, scene.EndCloseEvent):
-            self._tags.append((scene, scene.AddObserver(event, self._onSceneEvent)))
+            self._tags.append((scene, observe(scene, event, self._onSceneEvent)))
 
     def _onSceneEvent(self, scene: Any, _event: str) -> None:
         if not scene.IsBatchProcessing():
@@ -69,7 +71,7 @@ class SceneObserver:
             node = wanted[identifier]
             self._nodeTags[identifier] = (
                 node,
-                node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda n, _e: self._modified(n)),
+                observe(node, vtk.vtkCommand.ModifiedEvent, lambda n, _e: self._modified(n)),
             )
 
 

@@ -1,0 +1,30 @@
+"""Observers of VTK objects that outlive Python's garbage collection.
+
+VTK tells Python's collector that an object's wrapper owns the observers, which C++ owns: once nothing in
+Python refers to the wrapper, the collector takes the callbacks apart though the object lives on in the
+scene, and its next event ends the process. So each callback here is kept until its object is deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import vtk
+
+_kept: dict[str, list[Any]] = {}
+
+
+def observe(owner: Any, event: Any, callback: Callable[..., None]) -> int:
+    """``owner.AddObserver(event, callback)`` with the callback kept as long as ``owner``; returns the tag."""
+    address = owner.__this__
+    if address not in _kept:
+        forget = _forgetter(address)
+        _kept[address] = [forget]
+        owner.AddObserver(vtk.vtkCommand.DeleteEvent, forget)
+    _kept[address].append(callback)
+    return int(owner.AddObserver(event, callback))
+
+
+def _forgetter(address: str) -> Callable[..., None]:
+    return lambda *_: _kept.pop(address, None)
