@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .config import AffineConfig, LddmmConfig, RegistrationConfig, VsvfConfig
+from .config import LddmmConfig, RegistrationConfig, VsvfConfig
 from .errors import ResourceError
 from .geometry import Grid
 from .resolution import shrunk_grid, working_grid
@@ -21,8 +21,8 @@ from .resolution import shrunk_grid, working_grid
 #: Below this many working voxels a knee's cartilage is no longer resolved.
 MIN_WORKING_VOXELS = 100_000
 
-#: Voxels of a piece in which native grids are worked through, see :mod:`.finish`.
-_SLAB_VOXELS = 2_000_000
+#: The inverse and the round trip are computed at no more points than about this, see :mod:`.finish`.
+_BOUNDED_VOXELS = 3_000_000
 _NATIVE_GRID_NOTE = "Most memory is for the results on the images' own grids: cropping the volumes saves most."
 
 
@@ -56,8 +56,10 @@ class _Size:
     finest: int
 
     @property
-    def slab(self) -> int:
-        return min(self.fixed, _SLAB_VOXELS) + min(self.moving, _SLAB_VOXELS)
+    def features(self) -> tuple[int, ...]:
+        """What the columns of the memory table are multiplied by."""
+        bounded = min(self.fixed, _BOUNDED_VOXELS) + min(self.moving, _BOUNDED_VOXELS)
+        return (1, self.fixed, self.moving, self.working + self.working_moving, self.finest, bounded)
 
 
 def estimate_plan(
@@ -79,7 +81,7 @@ def estimate_plan(
         seconds=work * _thread_factor(threads) if device == "cpu" else None,
         memory_bytes=round(stages[largest]),
         working_voxels=size.working,
-        notes=(_NATIVE_GRID_NOTE,) if largest == "finish" and size.fixed > _SLAB_VOXELS else (),
+        notes=(_NATIVE_GRID_NOTE,) if largest in ("finish", "similarities") and size.fixed > _BOUNDED_VOXELS else (),
         work=work,
     )
 
@@ -113,10 +115,11 @@ def low_memory(
         return config
     high = estimate_plan(*grids, config, device).working_voxels
     low = min(MIN_WORKING_VOXELS, high)
-    if needed(_with_voxels(config, low)) > available_bytes:
+    least = needed(_with_voxels(config, low))
+    if least > available_bytes:
         raise ResourceError(
-            f"about {needed(_with_voxels(config, low)) / 1e9:.1f} GB are needed even at the coarsest working resolution, "
-            f"but {available_bytes / 1e9:.1f} GB are free; crop the volumes, or close other programs"
+            f"about {least / 1e9:.1f} GB are needed even at the coarsest working resolution, but "
+            f"{available_bytes / 1e9:.1f} GB are free; crop the volumes, or close other programs"
         )
     while high - low > 0.01 * high:
         middle = (low + high) // 2
@@ -135,7 +138,10 @@ def _with_voxels(config: RegistrationConfig, voxels: int) -> RegistrationConfig:
 
 def _stages(config: RegistrationConfig) -> list[str]:
     """The stages of a run whose memory is modelled."""
-    return ["prepare", *_main_stages(config), "finish"]
+    side = (
+        ["side"] if config.network.side == "auto" and (config.check_side or "network" in _main_stages(config)) else []
+    )
+    return ["prepare", *side, *_main_stages(config), "finish", "similarities"]
 
 
 def _main_stages(config: RegistrationConfig) -> list[str]:
@@ -176,39 +182,37 @@ def _size(fixed: Grid, moving: Grid, config: RegistrationConfig) -> _Size:
 
 # -- memory ---------------------------------------------------------------------------------------------
 
-#: Bytes: of the process itself, then a native voxel of the fixed and of the moving image, a working voxel of
-#: either image, a voxel of the finest level, and a voxel of a slab.
+#: Bytes: of the process itself; of a native voxel of the fixed and of the moving image, a working voxel of
+#: either image, a voxel of the finest level of the deformable stage, and a voxel of a bounded lattice.
 _BYTES = {
-    "prepare": (2.4e8, 9, 9, 4, 0, 0),
-    "affine": (3.3e8, 4, 4, 20, 0, 0),
-    "network": (3.7e8, 4, 4, 20, 0, 0),
-    "deformable": (3.8e8, 4, 4, 0, 200, 0),
-    "geodesic": (3.8e8, 4, 4, 0, 300, 0),
-    "finish": (4.5e8, 26, 26, 10, 0, 30),
+    "prepare": (2.35e8, 8, 8, 0, 0, 5),
+    "side": (3.5e8, 3, 3, 29, 0, 0),
+    "affine": (3.0e8, 2, 2, 38, 0, 0),
+    "network": (3.5e8, 3, 3, 29, 0, 0),
+    "deformable": (3.45e8, 2, 2, 8, 240, 0),
+    "geodesic": (3.45e8, 2, 2, 8, 560, 0),  # measured at one size only
+    "finish": (3.6e8, 22, 18, 0, 0, 10),
+    "similarities": (2.6e8, 20, 16, 74, 0, 0),
 }
 
 
 def _stage_bytes(stage: str, size: _Size) -> float:
-    base, fixed, moving, working, finest, slab = _BYTES[stage]
-    return (
-        base
-        + fixed * size.fixed
-        + moving * size.moving
-        + working * (size.working + size.working_moving)
-        + finest * size.finest
-        + slab * size.slab
-    )
+    return sum(cost * count for cost, count in zip(_BYTES[stage], size.features, strict=True))
 
 
 # -- time -----------------------------------------------------------------------------------------------
 
-#: Seconds of one core: a run's start, a native voxel of either image, a working voxel, the networks.
-_START_S, _NATIVE_S, _WORKING_S, _NETWORK_S = 0.2, 3.5e-7, 1.0e-7, 1.2
+#: Seconds of one core: a run's start, a native voxel and a working voxel of either image, the networks, the side.
+_START_S, _NATIVE_S, _WORKING_S, _NETWORK_S, _SIDE_S = 0.2, 9e-8, 1.5e-7, 0.8, 0.6
 #: Seconds of one evaluation of the energy: at least, and a voxel.
-_EVALUATION_S = {"affine": (0.03, 1.5e-7), "deformable": (0.03, 3.5e-7), "geodesic": (0.05, 9e-7)}
-#: Evaluations an iteration, and the share of the iterations that are run before the gain is too small.
-_EVALUATIONS, _SHARE_RUN = 1.25, 0.7
-#: Share of the work that more threads make faster.
+_EVALUATION_S = {
+    "affine": (0.033, 1.5e-7),
+    "deformable": (0.005, 3.4e-7),
+    "refining": (0.005, 4.4e-7),
+    "geodesic": (0.02, 9.5e-7),
+}
+_EVALUATIONS_PER_ITERATION = 1.25
+#: Share of the work that more threads make faster: the runs of docs/results.md had two.
 _PARALLEL = 0.8
 
 
@@ -218,26 +222,31 @@ def _thread_factor(threads: int) -> float:
 
 def _work(fixed: Grid, size: _Size, config: RegistrationConfig) -> float:
     working = working_grid(fixed, config.preprocess.max_working_voxels)
+    stages = _stages(config)
     seconds = _START_S + _NATIVE_S * (size.fixed + size.moving) + _WORKING_S * (size.working + size.working_moving)
-    if "network" in _main_stages(config):
-        seconds += _NETWORK_S
-    else:
-        seconds += _affine_work(working, config.affine)
+    seconds += _SIDE_S * ("side" in stages) + _NETWORK_S * ("network" in stages)
+    if "affine" in stages:
+        starts = 3 if config.affine.initialization == "auto" else 1  # of which the coarsest level is run from each
+        levels = (*config.affine.levels[:1] * starts, *config.affine.levels[1:])
+        seconds += _evaluations_work(working, "affine", levels, config.affine.iterations)
     settings = _deformable(config)
     if settings is not None:
-        stage = "geodesic" if config.method == "lddmm-opt" else "deformable"
-        seconds += _evaluations_work(working, stage, settings.levels, settings.iterations)
+        seconds += _evaluations_work(working, _optimiser(config), settings.levels, settings.iterations) * _steps(config)
+        if config.method == "avsm" and config.network.refine_affine:
+            seconds += _evaluations_work(working, "affine", settings.levels[:1], settings.iterations)
     return seconds
 
 
-def _affine_work(working: Grid, config: AffineConfig) -> float:
-    """The coarsest level is run from three starts, where none is chosen."""
-    starts = 3 if config.initialization == "auto" else 1
-    levels = (*config.levels[:1] * starts, *config.levels[1:])
-    return _evaluations_work(working, "affine", levels, config.iterations)
+def _optimiser(config: RegistrationConfig) -> str:
+    return {"vsvf-opt": "deformable", "lddmm-opt": "geodesic", "avsm": "refining"}[config.method]
+
+
+def _steps(config: RegistrationConfig) -> float:
+    """Time by the number of steps of a geodesic, against the default's."""
+    return config.lddmm.steps / LddmmConfig().steps if config.method == "lddmm-opt" else 1.0
 
 
 def _evaluations_work(working: Grid, stage: str, levels: Sequence[int], iterations: int) -> float:
     least, voxel = _EVALUATION_S[stage]
-    count = _EVALUATIONS * _SHARE_RUN * iterations + 2
+    count = _EVALUATIONS_PER_ITERATION * iterations + 2
     return sum(count * (least + voxel * shrunk_grid(working, level).num_voxels) for level in levels)

@@ -23,13 +23,14 @@ from typing import Any
 import click
 import numpy as np
 
+from JointRegistrationLib import plan
 from JointRegistrationLib.config import (
     AffineConfig,
+    LddmmConfig,
     NetworkConfig,
     PreprocessConfig,
     RegistrationConfig,
     SimilarityConfig,
-    VelocityConfig,
     VsvfConfig,
     from_dict,
     to_dict,
@@ -50,16 +51,18 @@ def _settings(method: str, iterations: int = _FEW, **vsvf: Any) -> RegistrationC
         device="cpu",
         affine=AffineConfig(iterations=iterations, tolerance=0.0),
         vsvf=VsvfConfig(iterations=iterations, tolerance=0.0, **vsvf),
+        lddmm=LddmmConfig(iterations=iterations, tolerance=0.0),
     )
 
 
 def _network(method: str, refine: int) -> RegistrationConfig:
-    return dataclasses.replace(_settings(method), network=NetworkConfig(refine=refine))
+    return dataclasses.replace(_settings(method), network=NetworkConfig(refine=refine, fallback=False))
 
 
 METHODS = {
     "affine-opt": _settings("affine-opt"),
     "vsvf-opt": _settings("vsvf-opt"),
+    "lddmm-opt": _settings("lddmm-opt"),
     "avsm-affine": _network("avsm-affine", 0),
     "avsm": _network("avsm", 0),
     "avsm, refined": _network("avsm", _FEW),
@@ -68,8 +71,6 @@ METHODS = {
 VARIANTS = {
     "ncc": _settings("vsvf-opt", similarity=SimilarityConfig("ncc")),
     "mk-lncc": _settings("vsvf-opt", similarity=SimilarityConfig("mk-lncc")),
-    "rk4": _settings("vsvf-opt", velocity=VelocityConfig(integrator="rk4")),
-    "20 steps": _settings("vsvf-opt", velocity=VelocityConfig(steps=20)),
     "8 iterations": _settings("vsvf-opt", iterations=8),
     "level 2": _settings("vsvf-opt", levels=(4, 2)),
     "quarter": dataclasses.replace(_settings("vsvf-opt"), preprocess=PreprocessConfig(max_working_voxels=737_280)),
@@ -150,13 +151,16 @@ class _Stages:
 
 def run_case(fixed_ijk: tuple[int, int, int], moving_ijk: tuple[int, int, int], config: RegistrationConfig) -> Any:
     """Memory in bytes and processor seconds of one registration in this process."""
-    from JointRegistrationLib import energy, estimate, inference
+    from JointRegistrationLib import energy, estimate, inference, predicted
 
     stages = _Stages()
     stages.wrap(inference, "prepare_pair", "prepare")
-    stages.wrap(estimate, "affine_opt", "affine")
-    stages.wrap(estimate, "vsvf_opt", "deformable")
-    stages.wrap(estimate, "_network", "network")
+    stages.wrap(estimate, "knee_sides", "side")
+    stages.wrap(predicted, "_best", "network")
+    for module in (estimate, predicted):
+        stages.wrap(module, "affine_opt", "affine")
+        stages.wrap(module, "vsvf_opt", "deformable")
+    stages.wrap(estimate, "lddmm_opt", "geodesic")
     stages.wrap(inference, "finish", "finish")
     stages.wrap(inference, "similarities", "similarities")
     compare = energy.Dissimilarity.__call__
@@ -206,6 +210,42 @@ def measure(file: Path, only: str) -> None:
         done[name] = {"fixed": fixed, "moving": moving, "config": to_dict(config), **json.loads(output)}
         file.write_text(json.dumps(done, indent=1), encoding="utf-8")
         click.echo(f"{name}: {done[name]['peak'] / 1e9:.2f} GB, {done[name]['seconds']:.0f} s")
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def fit(file: Path) -> None:
+    """Print the tables of plan.py for what FILE holds, and how far each case is from them."""
+    done = json.loads(file.read_text(encoding="utf-8"))
+    cases = {name: (_size_of(case), from_dict(RegistrationConfig, case["config"]), case) for name, case in done.items()}
+    table: dict[str, Any] = {}
+    for stage in plan._BYTES:
+        measured = [
+            (size.features, case["stages"][stage]["peak"])
+            for size, _, case in cases.values()
+            if stage in case["stages"]
+        ]
+        if measured:
+            table[stage] = _fit_stage(
+                np.array([x for x, _ in measured], float), np.array([y for _, y in measured], float)
+            )
+            click.echo(f'"{stage}": ({table[stage][0]:.2e}, {", ".join(f"{c:.0f}" for c in table[stage][1:])}),')
+    for name, (size, _, case) in cases.items():
+        estimate = max(float(np.dot(table[stage], size.features)) for stage in case["stages"] if stage in table)
+        click.echo(f"{name}: {case['peak'] / 1e6:.0f} MB measured, {estimate / case['peak']:.2f} of it estimated")
+
+
+def _size_of(case: dict[str, Any]) -> Any:
+    fixed, moving = knee_grid(tuple(case["fixed"])), knee_grid(tuple(case["moving"]))
+    return plan._size(fixed, moving, from_dict(RegistrationConfig, case["config"]))
+
+
+def _fit_stage(features: Any, peaks: Any) -> Any:
+    """Coefficients that are not negative, for the relative error."""
+    from scipy.optimize import nnls
+
+    scale = np.array([1e8, *[1.0] * (features.shape[1] - 1)])
+    return nnls(features * scale / peaks[:, None], np.ones(len(peaks)))[0] * scale
 
 
 if __name__ == "__main__":
