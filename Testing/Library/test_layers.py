@@ -22,6 +22,8 @@ SLICER = {"slicer", "vtk", "vtkmodules", "qt", "ctk", "PythonQt"}
 QT = {"qt", "ctk", "PythonQt"}
 UPPER_LAYERS = {"JointRegistration", "JointRegistrationMRML", "JointRegistrationViews", "JointRegistrationPanel"}
 TORCH_FREE = ("__init__", "config", "errors", "geometry", "image", "plan", "resolution", "result")
+#: What the panel and the scene layer use of the worker.
+TORCH_FREE += ("worker/client", "worker/exchange", "worker/messages", "worker/process", "worker/server")
 EVERYWHERE_IN_LIBRARY = {"numpy", "torch", "safetensors", "JointRegistrationLib"}
 #: Which parts of the library, a folder or a file, may import a package that the others may not.
 ONLY_IN = {
@@ -188,7 +190,7 @@ def test_whole_library_imports_without_slicer_vtk_and_qt() -> None:
 
 
 def test_foundation_modules_import_without_torch() -> None:
-    names = ["JointRegistrationLib", *(f"JointRegistrationLib.{name}" for name in TORCH_FREE[1:])]
+    names = ["JointRegistrationLib", *(f"JointRegistrationLib.{name.replace('/', '.')}" for name in TORCH_FREE[1:])]
     done = import_with_blocked(SLICER | {"torch"}, names)
     assert done.returncode == 0, done.stderr
 
