@@ -75,6 +75,8 @@ def estimate_plan(
     """
     size = _size(fixed_grid, moving_grid, config)
     stages = {stage: _stage_bytes(stage, size) for stage in _stages(config)}
+    for after in ("finish", "similarities") if "network" in stages else ():
+        stages[after] += _NETWORK_LEFT_BYTES
     largest = max(stages, key=lambda stage: stages[stage])
     work = _work(fixed_grid, size, config)
     return Plan(
@@ -186,7 +188,7 @@ def _size(fixed: Grid, moving: Grid, config: RegistrationConfig) -> _Size:
 #: either image, a voxel of the finest level of the deformable stage, and a voxel of a bounded lattice.
 _BYTES = {
     "prepare": (2.35e8, 8, 8, 0, 0, 5),
-    "side": (3.5e8, 3, 3, 29, 0, 0),
+    "side": (2.7e8, 3, 3, 5, 0, 0),
     "affine": (3.0e8, 2, 2, 38, 0, 0),
     "network": (3.5e8, 3, 3, 29, 0, 0),
     "deformable": (3.45e8, 2, 2, 8, 240, 0),
@@ -196,6 +198,10 @@ _BYTES = {
 }
 
 
+#: What the networks leave behind in the process.
+_NETWORK_LEFT_BYTES = 9e7
+
+
 def _stage_bytes(stage: str, size: _Size) -> float:
     return sum(cost * count for cost, count in zip(_BYTES[stage], size.features, strict=True))
 
@@ -203,7 +209,7 @@ def _stage_bytes(stage: str, size: _Size) -> float:
 # -- time -----------------------------------------------------------------------------------------------
 
 #: Seconds of one core: a run's start, a native voxel and a working voxel of either image, the networks, the side.
-_START_S, _NATIVE_S, _WORKING_S, _NETWORK_S, _SIDE_S = 0.2, 9e-8, 1.5e-7, 0.8, 0.6
+_START_S, _NATIVE_S, _WORKING_S, _NETWORK_S, _SIDE_S = 0.2, 9e-8, 1.5e-7, 1.5, 0.1
 #: Seconds of one evaluation of the energy: at least, and a voxel.
 _EVALUATION_S = {
     "affine": (0.033, 1.5e-7),
