@@ -98,6 +98,19 @@ def test_the_module_is_listed_and_its_logic_found(panel: Any) -> None:
     assert panel.logic.getParameterNode() is panel.logic.getParameterNode()
 
 
+def test_reload_makes_the_panel_anew_from_its_source(panel: Any, host: Any) -> None:
+    import slicer
+
+    panel.onReload()
+    host.processEvents()
+    fresh = slicer.modules.HostExampleWidget
+    assert fresh is not panel
+    assert type(fresh) is not type(panel)
+    assert panel.events == ["enter", "cleanup"]
+    assert fresh.ui.applyButton.visible
+    assert slicer.util.getModuleWidget("HostExample") is fresh
+
+
 def test_the_modules_own_test_runs(panel: Any) -> None:
     result = unittest.TestResult()
     test = sys.modules["HostExample"].HostExampleTest("test_emptyVolumeIsRefused")

@@ -20,11 +20,18 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
         self._python: Any = None
+        self._name = ""
         self._entered = False
         QtWidgets.QVBoxLayout(self)
 
     def self(self) -> Any:
         return self._python
+
+    def reload(self) -> None:
+        """Fill the page anew from the module's source as it is now, after slicer.util has emptied it."""
+        self._python = getattr(sys.modules[self._name], self._name + "Widget")(self)
+        setattr(slicer.modules, self._name + "Widget", self._python)
+        self._python.setup()
 
     def enter(self) -> None:
         if not self._entered:
@@ -55,10 +62,9 @@ class qSlicerScriptedLoadableModule(QtCore.QObject):
 
     def createNewWidgetRepresentation(self) -> qSlicerScriptedLoadableModuleWidget:
         page = qSlicerScriptedLoadableModuleWidget()
-        page._python = getattr(self._source, self._values["name"] + "Widget")(page)
+        page._name = self._values["name"]
         page.setMRMLScene(slicer.mrmlScene)
-        setattr(slicer.modules, self._values["name"] + "Widget", page._python)
-        page._python.setup()
+        page.reload()
         return page
 
 
