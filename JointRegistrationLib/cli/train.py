@@ -140,9 +140,17 @@ def _shown(updates: int, first: bool) -> Iterator[tuple[Callable[[str], None], O
     help="Label voxels per voxel of the pool, along right, superior, anterior.",
 )
 @click.option("--seed", default=0, show_default=True, help="Changes every image.")
+@click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Scans rendered at a time.")
 @debug_option
 def prepare_pool(
-    data: Path, output: Path, simple: int, realistic: int, procedural: int, factors: tuple[int, int, int], seed: int
+    data: Path,
+    output: Path,
+    simple: int,
+    realistic: int,
+    procedural: int,
+    factors: tuple[int, int, int],
+    seed: int,
+    jobs: int,
 ) -> None:
     """Render knees from the label maps in DATA into OUTPUT, and align them to a common template.
 
@@ -156,7 +164,7 @@ def prepare_pool(
     from ..training.alignment import align_pool, align_to, save_affines  # noqa: PLC0415
     from ..training.pool import RenderConfig, build_pool, build_procedural, load_pool  # noqa: PLC0415
 
-    config = RenderConfig(factors, simple, realistic, seed)
+    config = RenderConfig(factors, simple, realistic, seed, jobs)
     for split in ("train", "validation"):
         for name in build_pool(data, split, output / split, config):
             click.echo(f"{split} {name}")

@@ -9,10 +9,13 @@ derived from data that may not be passed on.
 from __future__ import annotations
 
 import csv
+import functools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -101,12 +104,14 @@ class RenderConfig:
         simple: images by ``training.render``: quick, contrast anywhere.
         realistic: images by ``phantom.render_from_labels``: what a DESS looks like.
         seed: changes all images.
+        jobs: scans rendered at a time.
     """
 
     factors: tuple[int, int, int] = (2, 4, 4)
     simple: int = 8
     realistic: int = 4
     seed: int = 0
+    jobs: int = 1
 
 
 def build_pool(data: Path, split: str, output: Path, config: RenderConfig) -> Iterator[str]:
@@ -125,13 +130,25 @@ def build_pool(data: Path, split: str, output: Path, config: RenderConfig) -> It
         rows = [row for row in csv.DictReader(stream) if row["split"] == split]
     if not rows:
         raise FileError(f"{data / 'manifest.csv'}: no scan of split {split!r}; check the column 'split'")
-    for row in rows:
-        name = Path(row["file"]).name.removesuffix(".nii.gz")
-        path = output / f"{name}.safetensors"
-        if not path.exists():
-            labels, spacing = lab.read_canonical_labels(data / row["file"])
-            _store_scan(path, row["subject"], labels, spacing, config)
-        yield name
+    scans = [(data / row["file"], row["subject"]) for row in rows]
+    yield from _rendered(functools.partial(_store_labelled, output, config), scans, config.jobs)
+
+
+def _rendered(task: Callable[[Any], str], items: Sequence[Any], jobs: int) -> Iterator[str]:
+    """``task`` of every item, in order, ``jobs`` at a time (threads: the work is done outside Python's lock)."""
+    with ThreadPoolExecutor(jobs) as workers:
+        yield from workers.map(task, items)
+
+
+def _store_labelled(output: Path, config: RenderConfig, item: tuple[Path, str]) -> str:
+    """Render one label map of a subject, unless that is done; the scan's name."""
+    file, subject = item
+    name = file.name.removesuffix(".nii.gz")
+    path = output / f"{name}.safetensors"
+    if not path.exists():
+        labels, spacing = lab.read_canonical_labels(file)
+        _store_scan(path, subject, labels, spacing, config)
+    return name
 
 
 def build_procedural(output: Path, count: int, config: RenderConfig) -> Iterator[str]:
@@ -139,17 +156,20 @@ def build_procedural(output: Path, count: int, config: RenderConfig) -> Iterator
 
     ``config.factors`` are taken relative to 160 x 384 x 384 voxels, as for the label maps.
     """
-    shape = 80, 192, 192
-    spacing = 1.4, 140 / 192, 140 / 192
-    factors = config.factors[0] // 2, config.factors[1] // 2, config.factors[2] // 2
-    for n in range(count):
-        name = f"procedural-{config.seed}-{n:04d}"
-        path = output / f"{name}.safetensors"
-        if not path.exists():
-            knee_shape = replace(random_shape(np.random.default_rng([config.seed, n])), side="right")
-            labels = make_knee(knee_shape, lab.canonical_grid(shape, spacing)).labels.array
-            _store_scan(path, name, labels.astype(np.uint8), spacing, replace(config, factors=factors))
-        yield name
+    yield from _rendered(functools.partial(_store_procedural, output, config), range(count), config.jobs)
+
+
+def _store_procedural(output: Path, config: RenderConfig, number: int) -> str:
+    """Make one procedural knee, unless that is done; the scan's name."""
+    name = f"procedural-{config.seed}-{number:04d}"
+    path = output / f"{name}.safetensors"
+    if not path.exists():
+        shape, spacing = (80, 192, 192), (1.4, 140 / 192, 140 / 192)
+        factors = config.factors[0] // 2, config.factors[1] // 2, config.factors[2] // 2
+        knee_shape = replace(random_shape(np.random.default_rng([config.seed, number])), side="right")
+        labels = make_knee(knee_shape, lab.canonical_grid(shape, spacing)).labels.array
+        _store_scan(path, name, labels.astype(np.uint8), spacing, replace(config, factors=factors))
+    return name
 
 
 def _store_scan(

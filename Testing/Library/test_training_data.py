@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,9 @@ def test_pool_is_written_once_and_read_back(tmp_path: Path) -> None:
     pool = load_pool(tmp_path / "pool", shrink=(2, 2, 2))
     assert pool.grid.shape == (8, 8, 8) and pool.scans[0].images.shape == (2, 8, 8, 8)
     assert pool.longitudinal_pairs() == [(0, 1), (1, 0)] and pool.cross_subject_pairs() == []
+    assert list(build_pool(data, "train", tmp_path / "by-two", replace(config, jobs=2))) == ["7_0", "7_1"]
+    for one, two in zip(load_pool(tmp_path / "pool").scans, load_pool(tmp_path / "by-two").scans, strict=True):
+        assert torch.equal(one.images, two.images) and torch.equal(one.distances, two.distances)
     with pytest.raises(FileError, match="split 'test'"):
         list(build_pool(data, "test", tmp_path / "pool", config))
     with pytest.raises(FileError, match="no pool"):
