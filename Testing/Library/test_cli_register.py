@@ -84,7 +84,7 @@ def test_metrics_hold_the_summary_scores_versions_and_settings(
     assert metrics["peak_memory_mb"] > 50
     assert metrics["inputs"]["fixed"] == str(inputs["fixed"])
     assert set(metrics["versions"]) == {"joint-registration", "python", "torch", "SimpleITK", "numpy"}
-    assert metrics["config"]["method"] == "vsvf-opt"
+    assert metrics["config"]["method"] == RegistrationConfig().method
     for said in ("0.500 -> 0.900", "Dice, label 1", "2.29 -> 0.00 mm", "note: a note", "written to"):
         assert said in done.stdout
 
