@@ -1,6 +1,7 @@
-"""How good a registration is: overlap, surface distance, folds, correlation, landmark error.
+"""How good a registration is: overlap, surface distance, correlation, landmark error.
 
-NumPy arrays are (k, j, i) on a :class:`~.geometry.Grid`; distances are in mm.
+Without PyTorch: Slicer's own process measures too. NumPy arrays are (k, j, i) on a :class:`~.geometry.Grid`;
+distances are in mm.
 """
 
 from __future__ import annotations
@@ -12,14 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
-import torch
-from torch import Tensor
 
 from .errors import GeometryError, InputError
 from .geometry import FloatArray, Grid, transform_points
 from .image import Image, LandmarkPairs
-from .maps import check_on_grid, diagonal_product, jacobian_determinant, sample
-from .result import FoldCount
+from .points import values_at
 
 LabelArray = npt.NDArray[Any]
 
@@ -114,26 +112,6 @@ def surface_distances_mm(a: LabelArray, b: LabelArray, grid: Grid) -> FloatArray
 # -- maps -------------------------------------------------------------------------------------------
 
 
-def count_folds(map_ras: Tensor, grid: Grid) -> FoldCount:
-    """Lattice points of one map where it does not preserve orientation.
-
-    ``count``: the full 3x3 determinant is not positive. ``diagonal_count``: the product of the three
-    diagonal derivatives along the grid's own axes is negative, as in the authors' code; it is not a
-    determinant, and is given only for comparison with published tables.
-
-    Args:
-        map_ras: (1, 3, D, H, W) RAS mm on ``grid``.
-
-    Raises:
-        GeometryError: if the map does not lie on ``grid``.
-    """
-    check_on_grid(map_ras, grid, "map")
-    values = map_ras.detach()
-    folded = int((jacobian_determinant(values, grid) <= 0).sum())
-    diagonal = int((diagonal_product(values, grid) < 0).sum())
-    return FoldCount(folded, 100.0 * folded / (len(values) * grid.num_voxels), diagonal)
-
-
 def tre_mm(landmarks: LandmarkPairs, transform: Callable[[FloatArray], npt.ArrayLike]) -> FloatArray:
     """Target registration error of each pair: |transform(fixed point) - moving point|, (n,) mm.
 
@@ -157,14 +135,15 @@ def displacement_transform(displacement_field_mm: npt.NDArray[Any], grid: Grid) 
     Raises:
         GeometryError: if the field does not lie on ``grid``.
     """
-    field = torch.as_tensor(np.asarray(displacement_field_mm, dtype=float)).movedim(-1, 0)[None]
-    check_on_grid(field, grid, "displacement field")
+    if displacement_field_mm.shape != (*grid.shape, 3):
+        raise GeometryError(
+            f"displacement field: shape {(*grid.shape, 3)} is needed on this grid, "
+            f"but it is {displacement_field_mm.shape}"
+        )
 
     def transform(points_ras: FloatArray) -> FloatArray:
         points = np.asarray(points_ras, dtype=float)
-        at = torch.as_tensor(points.T.copy()).view(1, 3, -1, 1, 1)
-        moved = sample(field, grid, at, outside=None).view(3, -1).T.numpy()
-        return np.asarray(points + moved, dtype=float)
+        return np.asarray(points + values_at(displacement_field_mm, grid, points), dtype=float)
 
     return transform
 

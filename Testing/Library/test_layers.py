@@ -21,7 +21,19 @@ PANEL = ROOT / "JointRegistration" / "JointRegistrationPanel"
 SLICER = {"slicer", "vtk", "vtkmodules", "qt", "ctk", "PythonQt"}
 QT = {"qt", "ctk", "PythonQt"}
 UPPER_LAYERS = {"JointRegistration", "JointRegistrationMRML", "JointRegistrationViews", "JointRegistrationPanel"}
-TORCH_FREE = ("__init__", "config", "errors", "geometry", "image", "plan", "resolution", "result")
+TORCH_FREE = (
+    "__init__",
+    "change",
+    "config",
+    "errors",
+    "geometry",
+    "image",
+    "metrics",
+    "plan",
+    "points",
+    "resolution",
+    "result",
+)
 #: What the panel and the scene layer use of the worker.
 TORCH_FREE += ("worker/client", "worker/exchange", "worker/messages", "worker/process", "worker/server")
 EVERYWHERE_IN_LIBRARY = {"numpy", "torch", "safetensors", "JointRegistrationLib"}
