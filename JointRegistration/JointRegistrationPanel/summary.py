@@ -11,6 +11,8 @@ from JointRegistrationMRML.figures import Overlap
 from .choices import METHOD_CHOICES
 from .text import _, duration, escaped, sentence
 
+_DEVICES = {"cpu": _("the processor"), "cuda": _("the NVIDIA GPU"), "mps": _("the Apple GPU")}
+
 
 @dataclass(frozen=True)
 class Row:
@@ -58,7 +60,10 @@ def resultRows(result: RegistrationResult, overlaps: Sequence[Overlap] = ()) -> 
         ),
         Row(
             _("Time"),
-            _("{time} on {device}").format(time=duration(result.timings_s.get("total", 0.0)), device=result.device),
+            _("{time} on {device}").format(
+                time=duration(result.timings_s.get("total", 0.0)),
+                device=_DEVICES.get(result.device.partition(":")[0], result.device),
+            ),
         ),
     ]
     return rows

@@ -80,7 +80,8 @@ def test_tab_goes_from_top_to_bottom(unfolded: Person) -> None:
     swap = order.index("swapButton")  # beside both volumes
     assert order[swap - 1] == "movingVolumeSelector"
     del tops[swap]
-    assert tops == sorted(tops)
+    # A check box stands a few pixels lower than the selector beside it.
+    assert [name for name, top, before in zip(order[1:], tops[1:], tops, strict=False) if top < before - 6] == []
 
 
 @pytest.fixture

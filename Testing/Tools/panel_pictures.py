@@ -5,6 +5,7 @@ python Testing/Tools/panel_pictures.py [docs/images]
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ sys.path[:0] = [str(ROOT / "Testing" / "Host"), str(ROOT), str(ROOT / "JointRegi
 WIDTH = 400
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, millions: float | None) -> None:
     """Open the panel, go through a first registration, and write a picture of each step."""
     import slicer_host
 
@@ -32,6 +33,8 @@ def main(folder: Path) -> None:
 
     picture("empty")
     host.click(ui.sampleButton)
+    if millions is not None:
+        panel._getParameters().workingMillions = millions
     wait(host, lambda: panel._worker.client.ready is not None and ui.registerButton.enabled)
     time.sleep(0.5)
     host.click(ui.moreInputsButton)
@@ -45,7 +48,6 @@ def main(folder: Path) -> None:
     picture("running")
     wait(host, lambda: not panel._run.running)
     picture("results")
-    print(ui.summaryLabel.text)  # noqa: T201
     host.uninstall()
 
 
@@ -55,4 +57,8 @@ def wait(host: Any, happened: Any) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "images")
+    parser.add_argument("--millions", type=float)
+    options = parser.parse_args()
+    main(options.folder, options.millions)
