@@ -53,7 +53,7 @@ def resultRows(result: RegistrationResult, overlaps: Sequence[Overlap] = ()) -> 
         ),
         Row(
             _("Error of the inverse"),
-            _("{mean:.2g} mm, at most {most:.2g} mm").format(
+            _("mean {mean:.1g}, most {most:.2g} mm").format(
                 mean=result.inverse_error_mean_mm, most=result.inverse_error_max_mm
             ),
             _("round trip from the fixed image to the moving one and back"),

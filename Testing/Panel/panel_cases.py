@@ -106,7 +106,11 @@ def sceneContent(scene: Any) -> dict[str, tuple[Any, ...]]:
 def _nodeContent(node: Any) -> tuple[Any, ...]:
     from JointRegistrationMRML.nodes import contentState
 
-    content: list[Any] = [node.GetName(), node.GetClassName(), contentState(node)]
+    content: list[Any] = [node.GetName(), node.GetClassName()]
+    if node.IsA("vtkMRMLTableNode"):  # a table given back is another object with the same cells
+        content += [node.GetCellText(row, 1) for row in range(node.GetNumberOfRows())]
+    else:
+        content.append(contentState(node))
     if node.IsA("vtkMRMLTransformableNode"):
         content.append(node.GetTransformNodeID())
     if node.IsA("vtkMRMLDisplayableNode"):

@@ -71,7 +71,8 @@ def test_volumes_on_other_voxels_under_transforms_are_registered_and_the_second_
     outputs = person.register()
     assert outputs.nodes.warpedSegmentation is not None
     (overlap,) = outputs.overlaps
-    assert overlap.before < 0.95 < overlap.after
+    assert overlap.before < 0.8
+    assert overlap.after > 0.9
     assert f"{overlap.after:.3f}" in person.ui.summaryLabel.text
     person.picture("dice")
     person.host.click(person.ui.discardButton)
