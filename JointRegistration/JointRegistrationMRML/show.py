@@ -41,6 +41,7 @@ class _Change:
     set: Callable[[Any], None]
     before: Any
     after: Any
+    always: bool = False
 
 
 @dataclass
@@ -49,12 +50,14 @@ class ViewRecord:
 
     changes: list[_Change] = field(default_factory=list)
 
-    def change(self, node: Any, get: Callable[[], Any], setter: Callable[[Any], None], value: Any) -> None:
-        """Set a value of ``node`` and note what it was."""
+    def change(
+        self, node: Any, get: Callable[[], Any], setter: Callable[[Any], None], value: Any, always: bool = False
+    ) -> None:
+        """Set a value of ``node`` and note what it was; ``always``: to be restored even if it is changed since."""
         before = get()
         if before != value:
             setter(value)
-            self.changes.append(_Change(node, get, setter, before, get()))
+            self.changes.append(_Change(node, get, setter, before, get(), always))
 
 
 def showComparison(
@@ -95,7 +98,7 @@ def showComparison(
 def restoreViews(scene: Any, record: ViewRecord) -> None:
     """Set back what :func:`showComparison` set, except where it was changed or deleted since."""
     for change in reversed(record.changes):
-        if change.node.GetScene() is not scene or change.get() != change.after:
+        if change.node.GetScene() is not scene or (change.get() != change.after and not change.always):
             continue
         gone = isinstance(change.before, str) and scene.GetNodeByID(change.before) is None
         change.set(None if gone else change.before)

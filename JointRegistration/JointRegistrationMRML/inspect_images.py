@@ -1,0 +1,163 @@
+"""Views that compare the fixed with the warped image: checkerboard, difference, edges, flicker, side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import slicer
+
+from JointRegistrationLib.image import Image
+
+from .colors import DIFFERENCE_COLORS, addColors
+from .compared import brightnessRange, checkerboard, differencePercent, edges
+from .inspect_segments import WARPED_COLOR
+from .open_view import OpenView, opening
+from .run_nodes import addVolume, fixedVolume, warpedVolume
+from .show import slicesOf
+from .slice_geometry import followSlice
+from .volumes import imageFromVolume, volumeFromImage
+
+if TYPE_CHECKING:
+    from .publish import RegistrationOutputs
+
+CHECKERBOARD_TEXT = (
+    "Squares show the fixed and the warped image in turn. Edges should run on from square to square; where they "
+    "break, the images do not meet."
+)
+DIFFERENCE_TEXT = (
+    "Fixed minus warped, in percent of the brightness range. Black: equally bright; orange: the fixed image is "
+    "brighter; blue: the warped one. An orange and a blue band side by side mean an edge that is off."
+)
+EDGES_TEXT = "Blue: edges of the warped image, over the fixed image. They should lie on the fixed image's edges."
+FLICKER_TEXT = "Fixed and warped image in turn, equally bright. What jumps is not aligned."
+SIDE_BY_SIDE_TEXT = "Left: the fixed image. Right: the warped image at the same place. Both views move together."
+
+SQUARE_MM = 18.0
+#: Half the displayed range of a difference, in percent of the brightness range.
+DIFFERENCE_LIMIT_PERCENT = 60.0
+DIFFERENCE_LEGEND = "Fixed - warped\n(% of range)"
+_LEFT, _RIGHT = "Red", "Yellow"
+
+
+def openCheckerboard(scene: Any, outputs: RegistrationOutputs, *, squareMm: float = SQUARE_MM) -> OpenView:
+    """Show fixed and warped image in squares of about ``squareMm``.
+
+    Raises:
+        InputError: if the fixed volume is gone; so do all functions here.
+    """
+    with opening(scene, "checkerboard", CHECKERBOARD_TEXT) as view:
+        fixed, warped, movingRange = _images(view, outputs)
+        board = checkerboard(fixed, warped, movingRange, squareMm)
+        node = addVolume(view, "checkerboard", volumeFromImage(board, f"Checkerboard {board.name}"))
+        node.GetDisplayNode().SetWindowLevel(1.0, 0.5)
+        view.setLayers(node)
+    return view
+
+
+def openDifference(scene: Any, outputs: RegistrationOutputs) -> OpenView:
+    """Show fixed minus warped in signed colours, with a legend."""
+    with opening(scene, "difference", DIFFERENCE_TEXT) as view:
+        fixed, warped, movingRange = _images(view, outputs)
+        difference = differencePercent(fixed, warped, movingRange)
+        colors = addColors(view, "Fixed brighter / warped brighter", DIFFERENCE_COLORS)
+        node = addVolume(
+            view, "difference", volumeFromImage(difference, f"Difference {difference.name}"), colors.GetID()
+        )
+        node.GetDisplayNode().SetWindowLevel(2 * DIFFERENCE_LIMIT_PERCENT, 0.0)
+        addViewLegend(view, node, DIFFERENCE_LEGEND, "%+.0f")
+        view.setLayers(node)
+    return view
+
+
+def openEdges(scene: Any, outputs: RegistrationOutputs) -> OpenView:
+    """Draw the warped image's edges over the fixed image."""
+    with opening(scene, "edges", EDGES_TEXT) as view:
+        fixed = fixedVolume(view, outputs)
+        _, warped, _ = _images(view, outputs)
+        found = edges(warped)
+        colors = addColors(view, "Edges", ((0.0, 0.0, 0.0), WARPED_COLOR), count=2, transparentFirst=True)
+        node = view.add("edges", volumeFromImage(found, found.name, labels=True))
+        display = view.addDisplay(node, "vtkMRMLLabelMapVolumeDisplayNode")
+        display.SetAndObserveColorNodeID(colors.GetID())
+        view.setLayers(fixed, label=node)
+    return view
+
+
+def openFlicker(scene: Any, outputs: RegistrationOutputs) -> OpenView:
+    """Lay the warped image over the fixed one, hidden at first; see :func:`flick`."""
+    with opening(scene, "flicker", FLICKER_TEXT) as view:
+        fixed, warped = fixedVolume(view, outputs), warpedVolume(view, outputs)
+        _matchWindow(view, outputs, fixed, warped)
+        view.setLayers(fixed, warped, 0.0)
+    return view
+
+
+def flick(view: OpenView) -> str:
+    """Switch an open flicker view to its other image; returns which is shown now, ``"fixed"`` or ``"warped"``."""
+    composites = slicesOf(view.scene)
+    showWarped = bool(composites) and composites[0].GetForegroundOpacity() < 0.5
+    view.setOpacity(1.0 if showWarped else 0.0)
+    return "warped" if showWarped else "fixed"
+
+
+def openSideBySide(scene: Any, outputs: RegistrationOutputs) -> OpenView:
+    """Show fixed and warped image next to each other in two views that move together.
+
+    The layout becomes Slicer's *Side by side*; the right view takes the left one's place and zoom.
+    """
+    with opening(scene, "sideBySide", SIDE_BY_SIDE_TEXT) as view:
+        fixed, warped = fixedVolume(view, outputs), warpedVolume(view, outputs)
+        _matchWindow(view, outputs, fixed, warped)
+        layout = scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+        if layout is not None:
+            wanted = slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView
+            view.record.change(layout, layout.GetViewArrangement, layout.SetViewArrangement, wanted)
+        for composite in slicesOf(scene):
+            name = composite.GetLayoutName()
+            if name in (_LEFT, _RIGHT):
+                view.setLayersOf(composite, fixed if name == _LEFT else warped)
+                view.record.change(composite, composite.GetLinkedControl, composite.SetLinkedControl, 1)
+                view.record.change(composite, composite.GetHotLinkedControl, composite.SetHotLinkedControl, 1)
+        followSlice(view, _LEFT, _RIGHT)
+    return view
+
+
+def addViewLegend(view: OpenView, node: Any, title: str, labelFormat: str) -> Any:
+    """A colour legend for as long as the view is open, at the place of the Jacobian's."""
+    from .jacobian import addLegend
+
+    legend = addLegend(node)
+    legend.SetSaveWithScene(False)
+    legend.SetTitleText(title)
+    legend.SetLabelFormat(labelFormat)
+    view.nodes["legend"] = legend
+    return legend
+
+
+def _images(view: OpenView, outputs: RegistrationOutputs) -> tuple[Image, Image, tuple[float, float]]:
+    """Fixed and warped on the fixed lattice, and the moving image's brightness range."""
+    below = outputs.nodes.transform
+    fixed = imageFromVolume(fixedVolume(view, outputs), below)
+    warped = Image(outputs.result.warped, outputs.result.fixed_grid, f"{outputs.inputs.moving.GetName()} warped")
+    return fixed, warped, _movingRange(view, outputs)
+
+
+def _movingRange(view: OpenView, outputs: RegistrationOutputs) -> tuple[float, float]:
+    moving = outputs.inputs.moving
+    if moving.GetScene() is view.scene and moving.GetImageData() is not None:
+        image = moving.GetImageData()
+        from .nodes import numpyView
+
+        return brightnessRange(Image(numpyView(image), outputs.result.moving_grid, moving.GetName()))
+    return brightnessRange(Image(outputs.result.warped, outputs.result.fixed_grid, "warped"))
+
+
+def _matchWindow(view: OpenView, outputs: RegistrationOutputs, fixed: Any, warped: Any) -> None:
+    """Show the warped volume as bright as the fixed one: the same part of its own range."""
+    image, _, (low, high) = _images(view, outputs)
+    darkest, brightest = brightnessRange(image)
+    display = fixed.GetDisplayNode()
+    if display is None or brightest <= darkest or high <= low:
+        return
+    scale = (high - low) / (brightest - darkest)
+    view.setWindow(warped.GetDisplayNode(), display.GetWindow() * scale, low + (display.GetLevel() - darkest) * scale)

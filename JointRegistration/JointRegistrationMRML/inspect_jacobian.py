@@ -1,0 +1,99 @@
+"""View: the local volume change over the fixed volume, everywhere or inside one segment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from JointRegistrationLib.errors import InputError
+from JointRegistrationLib.image import Image
+from JointRegistrationLib.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
+
+from .jacobian import addLegend, divergingColors, halfWindow
+from .open_view import OpenView, opening
+from .run_nodes import addVolume, fixedVolume, log2JacobianVolume
+from .segment_masks import segmentMask
+from .volumes import volumeFromImage
+
+if TYPE_CHECKING:
+    from .publish import RegistrationOutputs
+
+TEXT = (
+    "Local volume change, log2 J of the map from the fixed to the moving image. Red, above 0: the same tissue is "
+    "larger in the moving image (+1: twice). Blue, below 0: smaller (-1: half). White, 0: the same size."
+)
+#: What the range slider offers: half the width of the colour scale, in powers of two.
+HALF_RANGE_LIMITS = (0.05, 3.0)
+#: Outside the segment; below every value that is shown, so that the display's threshold hides it.
+_HIDDEN = -1000.0
+
+
+def openJacobian(
+    scene: Any,
+    outputs: RegistrationOutputs,
+    *,
+    halfRange: float | None = None,
+    opacity: float = 0.5,
+    inside: tuple[Any, str] | None = None,
+) -> OpenView:
+    """Lay log2 J over the fixed volume in every slice view, with its legend.
+
+    Args:
+        scene: the outputs' scene.
+        outputs: of one run.
+        halfRange: half the width of the colour scale: 1 runs from half to twice the volume. None for one
+            that holds 99 % of the values.
+        opacity: of the colours over the fixed volume, 0 to 1.
+        inside: segmentation node (on the fixed side) and segment id: colours are shown only there.
+
+    Raises:
+        InputError: if the fixed volume is gone, or there is no such segment or it is empty.
+    """
+    with opening(scene, "jacobian", TEXT) as view:
+        fixed = fixedVolume(view, outputs)
+        volume = log2JacobianVolume(view, outputs) if inside is None else _insideSegment(view, outputs, *inside)
+        if volume in view.nodes.values():
+            view.nodes["legend"] = addLegend(volume)
+            view.nodes["legend"].SetSaveWithScene(False)
+        view.subject = volume
+        if halfRange is None and volume is outputs.nodes.jacobian:
+            halfRange = volume.GetDisplayNode().GetWindow() / 2
+        setHalfRange(view, halfRange or halfWindow(log2_jacobian(outputs.result.jacobian_determinant)))
+        view.setLayers(fixed, volume, opacity)
+    return view
+
+
+def setHalfRange(view: OpenView, halfRange: float) -> None:
+    """Let the colour scale of an open Jacobian view run from ``-halfRange`` to ``+halfRange`` (log2)."""
+    low, high = HALF_RANGE_LIMITS
+    view.setWindow(view.subject.GetDisplayNode(), 2 * float(np.clip(halfRange, low, high)), 0.0)
+
+
+def halfRangeOf(view: OpenView) -> float:
+    """The range that is shown, for the slider."""
+    return float(view.subject.GetDisplayNode().GetWindow()) / 2
+
+
+def rangeText(halfRange: float) -> str:
+    """The ends of the colour scale as factors, e.g. ``0.50 to 2.00 times the volume``."""
+    return f"{2**-halfRange:.2f} to {2**halfRange:.2f} times the volume"
+
+
+def _insideSegment(view: OpenView, outputs: RegistrationOutputs, segmentation: Any, segmentId: str) -> Any:
+    """A volume of the segment's surroundings only, of which the display shows the segment's own voxels."""
+    grid = outputs.result.fixed_grid
+    mask = segmentMask(segmentation, grid, segmentId, below=outputs.nodes.transform)
+    if mask.isEmpty:
+        name = segmentation.GetSegmentation().GetSegment(segmentId).GetName()
+        raise InputError(f"{name}: the segment has no voxel in the fixed image; choose one drawn on it")
+    values = log2_jacobian(outputs.result.jacobian_determinant[mask.slices])
+    values[~mask.voxels] = _HIDDEN
+    name = f"log2 Jacobian inside {mask.name}"
+    node = addVolume(view, "inside", volumeFromImage(Image(values, mask.gridIn(grid), name), name))
+    display = node.GetDisplayNode()
+    display.SetAndObserveColorNodeID(view.add("colors", divergingColors()).GetID())
+    display.SetInterpolate(False)  # between a shown and a hidden voxel there is nothing to interpolate
+    display.SetThreshold(LOG2_JACOBIAN_FLOOR - 1, -2 * LOG2_JACOBIAN_FLOOR)
+    display.SetApplyThreshold(True)
+    return node

@@ -1,0 +1,158 @@
+"""View: where a structure ends in the fixed image, and where the registration put it: outlines and surfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+import vtk
+
+from JointRegistrationLib.errors import InputError
+
+from .nodes import newNode, vtkMatrix, worldTransform
+from .open_view import OpenView, opening
+from .segment_masks import segmentMasks
+from .surfaces import surfaceOf
+
+if TYPE_CHECKING:
+    from .publish import RegistrationOutputs
+
+#: One colour for each side in every view; told apart by the colour-blind, and from the Jacobian's.
+FIXED_COLOR = (1.0, 0.85, 0.1)
+WARPED_COLOR = (0.25, 0.85, 1.0)
+TEXT = (
+    "Yellow: a structure in the fixed image. Blue: the same structure of the moving image, carried over by the "
+    "registration. Where it is right, the blue line lies on the yellow one."
+)
+_LINE_PX = 2
+_OPACITY_3D = {"fixed": 0.5, "warped": 1.0}
+
+
+def openContours(
+    scene: Any,
+    outputs: RegistrationOutputs,
+    *,
+    live: bool = False,
+    segments: Collection[str] | None = None,
+    surfaces: bool = False,
+) -> OpenView:
+    """Outline fixed and warped structures in all slice views, and draw their surfaces in 3D views.
+
+    The segmentations' own displays are hidden meanwhile. The view's nodes share the segments of the given
+    ones, so that an edit is seen at once.
+
+    Args:
+        scene: the outputs' scene.
+        outputs: of one run.
+        live: show the moving segmentation through the transform, not hardened, rather than the warped
+            segmentation; so it is, too, if the run made none.
+        segments: names of those to show; None for all.
+        surfaces: also in 3D. That takes longer.
+
+    Raises:
+        InputError: if the run has no segmentation to show.
+    """
+    inputs, nodes = outputs.inputs, outputs.nodes
+    with opening(scene, "contours", TEXT) as view:
+        live = live or not _isIn(scene, nodes.warpedSegmentation)
+        warped = inputs.movingSegmentation if live else nodes.warpedSegmentation
+        if not _isIn(scene, warped) or (live and not _isIn(scene, nodes.transform)):
+            raise InputError(
+                "contours: this run has no moving segmentation; choose one under Inputs and run again"
+                if inputs.movingSegmentation is None
+                else "contours: neither the warped segmentation nor the transform is there; run the registration again"
+            )
+        for node in (inputs.fixedSegmentation, inputs.movingSegmentation, nodes.warpedSegmentation):
+            if _isIn(scene, node):
+                view.setVisible(node, False)
+        if _isIn(scene, inputs.fixedSegmentation):
+            _outline(view, "fixed", inputs.fixedSegmentation, FIXED_COLOR, segments)
+            view.nodes["fixed"].SetAndObserveTransformNodeID(inputs.fixedSegmentation.GetTransformNodeID())
+        _outline(view, "warped", warped, WARPED_COLOR, segments)
+        if live:
+            _putUnder(view, warped, nodes.transform)
+        else:
+            view.nodes["warped"].SetAndObserveTransformNodeID(warped.GetTransformNodeID())
+        if surfaces:
+            _addSurfaces(view, outputs, live, segments)
+    return view
+
+
+def setShown(view: OpenView, kind: str, shown: bool) -> None:
+    """Show or hide one part of an open contour view.
+
+    Args:
+        view: of :func:`openContours`.
+        kind: ``"fixed"``, ``"warped"``, ``"fixed surfaces"`` or ``"warped surfaces"``; nothing happens if
+            the view has no such part.
+        shown: whether to show it.
+    """
+    if kind in view.nodes:
+        view.nodes[kind].GetDisplayNode().SetVisibility(shown)
+
+
+def _isIn(scene: Any, node: Any) -> bool:
+    return node is not None and node.GetScene() is scene
+
+
+def _outline(
+    view: OpenView, kind: str, source: Any, color: tuple[float, float, float], segments: Collection[str] | None
+) -> None:
+    """A node that shows the segments of ``source`` as lines of one colour."""
+    node = newNode("vtkMRMLSegmentationNode", f"{source.GetName()} ({kind} contours)")
+    node.SetAndObserveSegmentation(source.GetSegmentation())
+    view.add(kind, node)
+    display = view.addDisplay(node, "vtkMRMLSegmentationDisplayNode")
+    display.SetVisibility2DFill(False)
+    display.SetVisibility2DOutline(True)
+    display.SetVisibility3D(False)  # surfaces have models of their own
+    display.SetSliceIntersectionThickness(_LINE_PX)
+    for segmentId in source.GetSegmentation().GetSegmentIDs():
+        name = source.GetSegmentation().GetSegment(segmentId).GetName()
+        display.SetSegmentOverrideColor(segmentId, *color)
+        display.SetSegmentVisibility(segmentId, segments is None or name in segments)
+
+
+def _putUnder(view: OpenView, source: Any, transform: Any) -> None:
+    """Let the view's node stand where ``source`` does, and then under the registration."""
+    node = view.nodes["warped"]
+    parent = source.GetParentTransformNode()
+    if parent is not None and (parent is transform or parent.IsTransformNodeMyParent(transform)):
+        node.SetAndObserveTransformNodeID(source.GetTransformNodeID())  # it stands under it already
+        return
+    above = worldTransform(source)
+    if above is None:
+        node.SetAndObserveTransformNodeID(transform.GetID())
+        return
+    start = newNode("vtkMRMLTransformNode", f"{source.GetName()} before registration")
+    if above.matrix is not None:
+        start.SetMatrixTransformToParent(vtkMatrix(above.matrix))
+    else:
+        copy = vtk.vtkGeneralTransform()
+        copy.DeepCopy(above.toWorld)
+        start.SetAndObserveTransformToParent(copy)
+    view.add("before registration", start)
+    start.SetAndObserveTransformNodeID(transform.GetID())
+    node.SetAndObserveTransformNodeID(start.GetID())
+
+
+def _addSurfaces(view: OpenView, outputs: RegistrationOutputs, live: bool, segments: Collection[str] | None) -> None:
+    """One model for each side; the warped one's vertices are on the fixed side already."""
+    grid, below = outputs.result.fixed_grid, outputs.nodes.transform
+    for kind, color in (("fixed", FIXED_COLOR), ("warped", WARPED_COLOR)):
+        if kind not in view.nodes:
+            continue
+        moved = live and kind == "warped"
+        lattice = outputs.result.moving_grid if moved else grid
+        source = outputs.inputs.movingSegmentation if moved else view.nodes[kind]
+        masks = segmentMasks(source, lattice, below if moved else None)
+        chosen = [mask for name, mask in masks.items() if segments is None or name in segments]
+        model = newNode("vtkMRMLModelNode", f"{source.GetName()} ({kind} surfaces)")
+        model.SetAndObservePolyData(surfaceOf(chosen, lattice))
+        view.add(f"{kind} surfaces", model)
+        display = view.addDisplay(model, "vtkMRMLModelDisplayNode")
+        display.SetColor(*color)
+        display.SetOpacity(_OPACITY_3D[kind])
+        display.SetVisibility2D(False)
+        if moved:
+            model.SetAndObserveTransformNodeID(outputs.nodes.transform.GetID())

@@ -1,0 +1,67 @@
+"""The nodes of a run that views show; a result that the run made no node of gets one for as long as a view is open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from JointRegistrationLib.errors import InputError
+from JointRegistrationLib.image import Image
+
+from .jacobian import divergingColors, jacobianVolume, showJacobian
+from .nodes import numpyView
+from .open_view import OpenView
+from .volumes import volumeFromImage
+
+if TYPE_CHECKING:
+    from .publish import RegistrationOutputs
+
+
+def fixedVolume(view: OpenView, outputs: RegistrationOutputs) -> Any:
+    """The run's fixed volume.
+
+    Raises:
+        InputError: if it was removed from the scene.
+    """
+    node = outputs.inputs.fixed
+    if node.GetScene() is not view.scene:
+        raise InputError(
+            f"fixed volume: {node.GetName()} is no longer in the scene; load it and run the registration again"
+        )
+    return node
+
+
+def warpedVolume(view: OpenView, outputs: RegistrationOutputs) -> Any:
+    """The moving volume on the fixed grid: the run's node, or one of the view's own."""
+    node = outputs.nodes.warpedVolume
+    if isThere(view, node):
+        return node
+    name = f"{outputs.inputs.moving.GetName()} warped"
+    built = volumeFromImage(Image(outputs.result.warped, outputs.result.fixed_grid, name), name)
+    return addVolume(view, "warped", built)
+
+
+def log2JacobianVolume(view: OpenView, outputs: RegistrationOutputs) -> Any:
+    """log2 J on the fixed grid: the run's node, or one of the view's own."""
+    node = outputs.nodes.jacobian
+    if isThere(view, node):
+        return node
+    name = f"{outputs.inputs.moving.GetName()} to {outputs.inputs.fixed.GetName()} (log2 Jacobian)"
+    node = addVolume(
+        view, "jacobian", jacobianVolume(outputs.result.jacobian_determinant, outputs.result.fixed_grid, name)
+    )
+    showJacobian(node, view.add("colors", divergingColors()), numpyView(node.GetImageData()))
+    return node
+
+
+def addVolume(view: OpenView, kind: str, built: Any, colorID: str = "vtkMRMLColorTableNodeGrey") -> Any:
+    """Bring a scalar volume into the scene for as long as the view is open, with a display node."""
+    node = view.add(kind, built)
+    display = view.addDisplay(node, "vtkMRMLScalarVolumeDisplayNode")
+    display.AutoWindowLevelOff()  # looking for a window takes a while on a knee; whoever adds it sets one
+    display.SetAndObserveColorNodeID(colorID)
+    return node
+
+
+def isThere(view: OpenView, node: Any) -> bool:
+    """Whether there is such a node, in the view's scene, with something to draw it by."""
+    return node is not None and node.GetScene() is view.scene and node.GetDisplayNode() is not None

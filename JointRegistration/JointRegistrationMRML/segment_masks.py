@@ -1,0 +1,125 @@
+"""Single segments as masks on the fixed lattice, cut to their bounding box, so that views open quickly.
+
+A segment that is stored on the lattice already, as most are, is read as it is; another one is
+interpolated (see :mod:`.segmentations`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import vtk
+
+from JointRegistrationLib.errors import InputError
+from JointRegistrationLib.geometry import Grid
+
+from .nodes import numpyMatrix, numpyView, worldTransform
+from .segmentations import BINARY_LABELMAP, checkSegmentation, labelsFromSegmentation
+
+_SAME_LATTICE_VOXELS = 1e-3
+
+
+@dataclass(frozen=True)
+class SegmentMask:
+    """One segment. ``voxels`` (k, j, i) is the part of the lattice that begins at ``start`` (k, j, i)."""
+
+    segmentId: str
+    name: str
+    start: tuple[int, int, int]
+    voxels: npt.NDArray[np.bool_]
+
+    @property
+    def isEmpty(self) -> bool:
+        """Whether the segment has no voxel on the lattice."""
+        return self.voxels.size == 0
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """Where ``voxels`` stand in an array on the whole lattice."""
+        return tuple(slice(first, first + n) for first, n in zip(self.start, self.voxels.shape, strict=True))
+
+    def gridIn(self, grid: Grid) -> Grid:
+        """The lattice of ``voxels``."""
+        return grid.cropped(self.start[::-1], self.voxels.shape[::-1])
+
+    def over(self, slices: tuple[slice, ...]) -> npt.NDArray[np.bool_]:
+        """The mask on another part of the lattice, one that holds all of ``voxels``."""
+        result = np.zeros([part.stop - part.start for part in slices], bool)
+        if not self.isEmpty:
+            inner = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(self.slices, slices, strict=True))
+            result[inner] = self.voxels
+        return result
+
+
+def segmentMask(node: Any, grid: Grid, segmentId: str, below: Any = None) -> SegmentMask:
+    """One segment of a segmentation on ``grid``.
+
+    Args:
+        node: segmentation node; transforms above it count.
+        grid: world lattice.
+        segmentId: which segment.
+        below: a transform node to leave out, see :func:`.nodes.worldTransform`.
+
+    Raises:
+        InputError: if the node is no segmentation or has no such segment.
+    """
+    name = checkSegmentation(node)
+    segment = node.GetSegmentation().GetSegment(segmentId)
+    if segment is None:
+        raise InputError(f"{name}: there is no segment {segmentId!r}; choose one of it")
+    stored = segment.GetRepresentation(BINARY_LABELMAP)
+    start = None if worldTransform(node, below) is not None else _startIn(grid, stored)
+    if start is not None:
+        found = _cut(numpyView(stored) == segment.GetLabelValue(), start, grid)
+    else:
+        layer = labelsFromSegmentation(node, grid, [segmentId], below).layers[0]
+        found = _cut(layer > 0, (0, 0, 0), grid)
+    return SegmentMask(segmentId, segment.GetName(), *found)
+
+
+def segmentMasks(node: Any, grid: Grid, below: Any = None) -> dict[str, SegmentMask]:
+    """All segments by name; see :func:`segmentMask`."""
+    checkSegmentation(node)
+    ids = list(node.GetSegmentation().GetSegmentIDs())
+    masks = [segmentMask(node, grid, segmentId, below) for segmentId in ids]
+    return {mask.name: mask for mask in masks}
+
+
+def _startIn(grid: Grid, stored: Any) -> tuple[int, int, int] | None:
+    """At which voxel (k, j, i) of ``grid`` a stored label map begins; None if it is on another lattice."""
+    if stored is None or stored.GetPointData().GetScalars() is None:
+        return None
+    matrix = vtk.vtkMatrix4x4()
+    stored.GetImageToWorldMatrix(matrix)
+    toGrid = grid.ras_to_ijk @ numpyMatrix(matrix)
+    reach = max(grid.size_ijk)
+    if np.abs(toGrid[:3, :3] - np.eye(3)).max() * reach > _SAME_LATTICE_VOXELS * reach**0.5:
+        return None
+    first = toGrid[:3, 3] + np.asarray(stored.GetExtent()[::2])
+    whole = np.rint(first)
+    if np.abs(first - whole).max() > _SAME_LATTICE_VOXELS:
+        return None
+    i, j, k = (int(n) for n in whole)
+    return k, j, i
+
+
+def _cut(
+    mask: npt.NDArray[np.bool_], start: tuple[int, int, int], grid: Grid
+) -> tuple[tuple[int, int, int], npt.NDArray[np.bool_]]:
+    """The used part of a mask that begins at ``start``, with a rim of one voxel where the lattice has one."""
+    boxes = []
+    for axis in range(3):
+        used = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        used = used[(used + start[axis] >= 0) & (used + start[axis] < grid.shape[axis])]
+        if used.size == 0:
+            return (0, 0, 0), np.zeros((0, 0, 0), bool)
+        mask = mask[(slice(None),) * axis + (slice(int(used[0]), int(used[-1]) + 1),)]
+        boxes.append((start[axis] + int(used[0]), start[axis] + int(used[-1]) + 1))
+    rimmed = [(max(0, low - 1), min(size, high + 1)) for (low, high), size in zip(boxes, grid.shape, strict=True)]
+    result = np.zeros([high - low for low, high in rimmed], bool)
+    inner = tuple(slice(a[0] - b[0], a[1] - b[0]) for a, b in zip(boxes, rimmed, strict=True))
+    result[inner] = mask
+    return (rimmed[0][0], rimmed[1][0], rimmed[2][0]), result

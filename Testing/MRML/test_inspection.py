@@ -1,0 +1,100 @@
+"""Views of a run: each leaves the scene, node by node, as it was."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import slicer
+from conftest import FIXED_GRID, addVolume, latticePoints, sceneState
+
+from JointRegistrationMRML.inspection import VIEWS, Inspection
+from JointRegistrationMRML.logic import registerVolumes
+from JointRegistrationMRML.nodes import numpyView
+from JointRegistrationMRML.publish import OutputOptions
+from JointRegistrationMRML.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
+from JointRegistrationMRML.transaction import nodesOf
+
+LIVE = OutputOptions(showMovingTransformed=True)
+ONLY_NUMBERS = OutputOptions(
+    inverseTransform=False, warpedVolume=False, warpedSegmentation=False, jacobian=False, folds=False
+)
+
+
+@pytest.fixture
+def views(knee):
+    """Slice views, a layout, a crosshair and a fixed segmentation of the user's own."""
+    scene = knee.scene
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
+    mine = addVolume(scene, np.zeros(FIXED_GRID.shape, np.float32), FIXED_GRID, "mine")
+    for name in ("Red", "Green", "Yellow"):
+        composite = scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode", name)
+        composite.SetLayoutName(name)
+        composite.SetBackgroundVolumeID(mine.GetID())
+        composite.SetForegroundOpacity(0.2)
+        view = scene.AddNewNodeByClass("vtkMRMLSliceNode", name)
+        view.SetLayoutName(name)
+        view.SetOrientation({"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}[name])
+    scene.AddNewNodeByClass("vtkMRMLLayoutNode", "Layout").SetViewArrangement(3)
+    scene.AddNewNodeByClass("vtkMRMLCrosshairNode", "Crosshair")
+    blob = np.square(latticePoints(FIXED_GRID) - FIXED_GRID.center_ras).sum(axis=-1)
+    labels = LabelLayers(
+        FIXED_GRID,
+        ((blob < 11.0**2).astype(np.uint8),),
+        (SegmentLabel("f", "Femur", (0.9, 0.8, 0.5), 0, 1),),
+    )
+    fixed = scene.AddNode(segmentationFromLabels(labels, "fixed labels"))
+    fixed.CreateDefaultDisplayNodes()
+    knee.nodes = replace(knee.nodes, fixedSegmentation=fixed)
+    return [node for node in nodesOf(scene) if node.IsA("vtkMRMLSliceCompositeNode")]
+
+
+def _run(knee, options=None):
+    return registerVolumes(knee.scene, knee.nodes, runner=knee.run, options=options)
+
+
+def _everything(scene):
+    """All nodes by id with all they are saved with: properties, references, matrices, windows."""
+    scene.SetSaveToXMLString(1)
+    scene.Commit()
+    scene.SetSaveToXMLString(0)
+    found = re.findall(r"<(\w+)\s+id=\"(\w+)\"(.*?)>", scene.GetSceneXMLString(), re.DOTALL)
+    # The subject hierarchy numbers its items anew.
+    return {
+        identifier: text for tag, identifier, text in found if tag not in ("SubjectHierarchy", "SubjectHierarchyItem")
+    }
+
+
+def _contents(scene):
+    """Checksums of what the user's and the run's nodes hold."""
+    found = {}
+    for node in nodesOf(scene):
+        if node.IsA("vtkMRMLVolumeNode") and node.GetImageData():
+            found[node.GetID()] = hashlib.md5(np.ascontiguousarray(numpyView(node.GetImageData()))).hexdigest()
+        if node.IsA("vtkMRMLSegmentationNode"):
+            segmentation = node.GetSegmentation()
+            names = [segmentation.GetNthSegmentID(n) for n in range(segmentation.GetNumberOfSegments())]
+            found[node.GetID()] = [
+                (n, numpyView(segmentation.GetSegment(n).GetRepresentation("Binary labelmap")).sum()) for n in names
+            ]
+    return found
+
+
+@pytest.mark.parametrize("options", [OutputOptions(), LIVE, ONLY_NUMBERS], ids=["plain", "live", "few results"])
+@pytest.mark.parametrize("name", list(VIEWS))
+def test_a_view_that_was_opened_and_closed_leaves_every_node_as_it_was(knee, views, name, options):
+    outputs = _run(knee, options)
+    if name == "agreement" and options is ONLY_NUMBERS:
+        pytest.skip("agreement needs the warped segmentation, which this run did not make")
+    before = (sceneState(knee.scene), _everything(knee.scene), _contents(knee.scene))
+    inspection = Inspection(knee.scene, outputs)
+    view = inspection.open(name)
+    assert (sceneState(knee.scene), _everything(knee.scene)) != before[:2]  # it does show something
+    assert view.text
+    inspection.close(name)
+    after = (sceneState(knee.scene), _everything(knee.scene), _contents(knee.scene))
+    assert len(before[1]) > 20
+    assert after == before
