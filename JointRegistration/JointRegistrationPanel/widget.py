@@ -23,6 +23,7 @@ from .parameters import (
     OUTPUT_KINDS,
     choosePair,
     configFrom,
+    disconnectGui,
     inputNodes,
     nodesToReuse,
     outputOptions,
@@ -125,7 +126,7 @@ class Panel(VTKObservationMixin):
 
     def _useParameters(self, parameters: Any) -> None:
         if self._parameters is not None:
-            self._parameters.disconnectGui(self._guiTag)
+            disconnectGui(self._parameters, self._guiTag)
             self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
         self._parameters = parameters
         if parameters is not None:

@@ -57,6 +57,8 @@ class Installer:
         self.there, self.asked = there, []
         monkeypatch.setattr(dependencies, "_isInstalled", lambda package: package.name in self.there)
         monkeypatch.setattr(slicer.util, "pip_install", self.pip)
+        for name in ("torch", "safetensors"):  # another test may have imported them
+            monkeypatch.delitem(sys.modules, name, raising=False)
         if extension:
             utils = types.ModuleType("PyTorchUtils")
             utils.PyTorchUtilsLogic = lambda: types.SimpleNamespace(installTorch=self.torch)
@@ -160,6 +162,15 @@ def test_what_takes_effect_after_a_restart_only_is_said_so(person: Person, monke
     person.fit()
     person.host.click(person.ui.installButton)
     assert "Restart Slicer" in person.ui.installText.text
+
+
+def test_a_package_in_use_asks_for_a_restart(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_with(person, monkeypatch, {"torch"})
+    monkeypatch.setitem(sys.modules, "safetensors", types.ModuleType("safetensors"))
+    person.host.answers.append("OK")
+    person.fit()
+    person.host.click(person.ui.installButton)
+    assert person.ui.installText.text == "Restart Slicer now: an older safetensors is in use."
 
 
 def test_versions_are_compared_by_number_and_without_importing() -> None:
