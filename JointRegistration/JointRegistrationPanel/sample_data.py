@@ -6,10 +6,9 @@ from typing import Any
 
 import slicer
 
-from .text import _
-
 CATEGORY = "Joint Registration"
-SAMPLE = "JointRegistrationKnees"
+#: Name and, since the registration takes no description, what stands below the picture.
+SAMPLE = "Pair of knees (computed)"
 
 
 def registerSource(thumbnail: str) -> None:
@@ -25,7 +24,6 @@ def registerSource(thumbnail: str) -> None:
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category=CATEGORY,
         sampleName=SAMPLE,
-        sampleDescription=_("Pair of knees, computed here"),
         uris="computed:knees",  # Sample Data wants one of each, also where nothing is downloaded
         fileNames="",
         nodeNames=SAMPLE,

@@ -182,7 +182,9 @@ class Panel(VTKObservationMixin):
         self.ui.sampleButton.setEnabled(False)
         self._progress.show("sample")
         try:
-            choosePair(self._parameters, samples.addSamplePair(self._scene, waiting=slicer.app.processEvents))
+            pair = samples.addSamplePair(self._scene, waiting=slicer.app.processEvents)
+            if self._parameters is not None:  # the module may have been left meanwhile
+                choosePair(self._parameters, pair)
         except JointRegistrationError as error:
             self._remedies.failure(error)
         self._progress.idle()

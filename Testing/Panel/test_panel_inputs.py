@@ -207,18 +207,32 @@ def test_parameters_and_input_nodes_have_the_same_names(person: Person) -> None:
 
 
 def test_the_module_is_listed_and_offers_the_sample_data(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-    import types
+    from JointRegistrationMRML import samples
 
-    registered = []
-    logic = types.SimpleNamespace(registerCustomSampleDataSource=lambda **source: registered.append(source))
-    monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=logic))
     person.open()
     module = slicer.modules.jointregistration
     assert (module.title, tuple(module.categories), module.hidden) == ("Joint Registration", ("Registration",), False)
     assert "Register" in module.helpText
-    slicer.app.startupCompleted.emit()
-    source = registered[-1]
-    assert source["category"] == "Joint Registration"
-    assert Path(source["thumbnailFileName"]).is_file()
-    assert callable(source["customDownloader"])
+    person.host.finishStartup()
+    (source,) = slicer.modules.sampleDataSources["Joint Registration"]
+    assert source.sampleName == "Pair of knees (computed)"
+    assert Path(source.thumbnailFileName).is_file()
+
+    fixed, moving = person.addVolumes()
+    pair = samples.SamplePair(fixed, moving, None, None)
+    monkeypatch.setattr(samples, "addSamplePair", lambda scene, waiting: pair)
+    assert source.customDownloader(source) == [fixed, moving]
+
+
+def test_a_panel_that_goes_while_the_pair_is_made_is_left_alone(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    from JointRegistrationMRML import samples
+
+    panel = person.open()
+
+    def add(scene: object, waiting: object) -> samples.SamplePair:
+        panel.cleanup()
+        return samples.SamplePair(*person.addVolumes(), None, None)
+
+    monkeypatch.setattr(samples, "addSamplePair", add)
+    person.host.click(person.ui.sampleButton)
+    assert person.parameters.fixedVolume is None
