@@ -11,19 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from JointRegistrationLib.image import Image
+from JointRegistrationMRML.colors import DIFFERENCE_COLORS
+from JointRegistrationMRML.compared import brightnessRange, checkerboard, differencePercent
+from JointRegistrationMRML.inspect_images import DIFFERENCE_LIMIT_PERCENT
+from JointRegistrationMRML.inspect_segments import FIXED_COLOR, WARPED_COLOR
 from JointRegistrationMRML.nodes import newNode
 from JointRegistrationMRML.segmentations import maskSegmentation
 from JointRegistrationMRML.volumes import imageFromVolume, volumeFromImage
 
-from .comparison import brightnessRange, checkerboard, differencePercent, onGridOf, telltaleOffsets
+from .comparison import onGridOf, telltaleOffsets
 from .slice_plane import NORMAL_AXIS, ORIENTATIONS
-
-#: Half the displayed range of a difference, in percent of the brightness range.
-DIFFERENCE_LIMIT_PERCENT = 60.0
-DIFFERENCE_COLORS = ((0.30, 0.75, 1.0), (0.0, 0.0, 0.0), (1.0, 0.62, 0.18))
-
-FIXED_OUTLINE = (1.0, 0.85, 0.1)
-MOVING_OUTLINE = (0.25, 0.85, 1.0)
 
 _SQUARE_MM = 18.0
 _GRID_LINES = 24
@@ -132,9 +129,9 @@ class PictureMaker:
         tissue = self.tissue
         grid = imageFromVolume(self.nodes.fixed).grid
         with self._temporary(
-            maskSegmentation(tissue.fixed, grid, "fixed outline", FIXED_OUTLINE),
-            maskSegmentation(tissue.before, grid, "moving outline", MOVING_OUTLINE),
-            maskSegmentation(tissue.after, grid, "warped outline", MOVING_OUTLINE),
+            maskSegmentation(tissue.fixed, grid, "fixed outline", FIXED_COLOR),
+            maskSegmentation(tissue.before, grid, "moving outline", WARPED_COLOR),
+            maskSegmentation(tissue.after, grid, "warped outline", WARPED_COLOR),
         ) as (fixed, before, after):
             for node in (fixed, before, after):
                 showAsOutline(node)

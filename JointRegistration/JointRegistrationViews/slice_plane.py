@@ -73,15 +73,15 @@ class SlicePlane:
         self.node.EndModify(wasModifying)
         return width, height
 
-    def setLayers(self, background: Any, foreground: Any, foregroundOpacity: float) -> None:
-        """Blend the volume node ``foreground`` (or None) over ``background``."""
+    def setLayers(self, background: Any, foreground: Any, foregroundOpacity: float, label: Any = None) -> None:
+        """Blend the volume node ``foreground`` (or None) over ``background``, and a label map (or None) over both."""
         composite = self.logic.GetSliceCompositeNode()
         # As an interaction: colour legends follow only changes of layers that a user could have made.
         self.logic.StartSliceCompositeNodeInteraction(composite.BackgroundVolumeFlag | composite.ForegroundVolumeFlag)
         composite.SetBackgroundVolumeID(background.GetID())
         composite.SetForegroundVolumeID(foreground.GetID() if foreground else None)
         composite.SetForegroundOpacity(foregroundOpacity if foreground else 0.0)
-        composite.SetLabelVolumeID(None)
+        composite.SetLabelVolumeID(label.GetID() if label else None)
         self.logic.EndSliceCompositeNodeInteraction()
 
     def imageConnection(self) -> Any:

@@ -45,6 +45,7 @@ class SlicePlotRenderer:
         *,
         foreground: Any = None,
         foregroundOpacity: float = 0.5,
+        label: Any = None,
         overlays: Sequence[Any] = (),
         fitTo: Any = None,
         longSidePx: int = 600,
@@ -52,7 +53,7 @@ class SlicePlotRenderer:
     ) -> np.ndarray:
         """See :meth:`.slice_view.SliceViewRenderer.render`."""
         size = self._plane.place(orientation, offsetRas, rasBounds(fitTo or background), longSidePx)
-        self._plane.setLayers(background, foreground, foregroundOpacity)
+        self._plane.setLayers(background, foreground, foregroundOpacity, label)
         figure = Figure(figsize=(size[0] / _DPI, size[1] / _DPI), dpi=_DPI, facecolor="black")
         canvas = FigureCanvasAgg(figure)
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))

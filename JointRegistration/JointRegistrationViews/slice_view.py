@@ -90,7 +90,7 @@ class SliceViewRenderer:
         self._scene = scene
         self._renderer = vtk.vtkRenderer()
         self._renderer.GetActiveCamera().ParallelProjectionOn()
-        self._window = _createWindow(self._renderer)
+        self._window = createWindow(self._renderer)
         # Displayable managers ask the window's interactor for sizes; nobody interacts.
         self._interactor = vtk.vtkGenericRenderWindowInteractor()
         self._interactor.SetRenderWindow(self._window)
@@ -113,6 +113,7 @@ class SliceViewRenderer:
         *,
         foreground: Any = None,
         foregroundOpacity: float = 0.5,
+        label: Any = None,
         overlays: Sequence[Any] = (),
         fitTo: Any = None,
         longSidePx: int = 600,
@@ -126,6 +127,7 @@ class SliceViewRenderer:
             offsetRas: position along the slice's normal, RAS mm.
             background, foreground: volume nodes; the foreground is blended with ``foregroundOpacity``
                 and shows its colour legend, if it has one.
+            label: label map volume node to draw over both.
             overlays: displayable nodes to draw on top (segmentations, transforms); all others are
                 hidden for this picture.
             fitTo: volume node whose extent fills the picture; the background by default.
@@ -137,15 +139,15 @@ class SliceViewRenderer:
         """
         size = self._plane.place(orientation, offsetRas, rasBounds(fitTo or background), longSidePx)
         self._window.SetSize(*size)
-        self._plane.setLayers(background, foreground, foregroundOpacity)
+        self._plane.setLayers(background, foreground, foregroundOpacity, label)
         node = self._plane.node
         node.SetRulerType(node.RulerTypeThin if annotated else node.RulerTypeNone)
         self._placeLetters(IN_PLANE[orientation][2], size, annotated)
-        shown = [*overlays, background, *([foreground] if foreground else [])]
+        shown = [*overlays, *(node for node in (background, foreground, label) if node)]
         with onlyVisible(self._scene, shown):
             self._imageMapper.SetInputConnection(self._plane.imageConnection())
             self._window.Render()
-            return _grab(self._window, size)
+            return grab(self._window, size)
 
     def close(self) -> None:
         """Let go of window, view nodes and logic, in the order that ends without a crash."""
@@ -171,7 +173,8 @@ class SliceViewRenderer:
             actor.SetVisibility(visible)
 
 
-def _createWindow(renderer: Any) -> Any:
+def createWindow(renderer: Any) -> Any:
+    """An off-screen window for one renderer."""
     window = vtk.vtkRenderWindow()
     window.SetOffScreenRendering(1)
     window.SetShowWindow(False)
@@ -217,7 +220,8 @@ def _addLetter(renderer: Any) -> Any:
     return letter
 
 
-def _grab(window: Any, size: tuple[int, int]) -> np.ndarray:
+def grab(window: Any, size: tuple[int, int]) -> np.ndarray:
+    """What a window shows, (height, width, 3) uint8 RGB, its first row at the top."""
     capture = vtk.vtkWindowToImageFilter()
     capture.SetInput(window)
     capture.ReadFrontBufferOff()

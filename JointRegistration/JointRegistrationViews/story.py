@@ -12,11 +12,13 @@ from typing import Any
 from JointRegistrationLib import __version__
 from JointRegistrationLib.config import METHOD_DESCRIPTIONS, RegistrationConfig
 from JointRegistrationLib.result import RegistrationResult
+from JointRegistrationMRML.colors import DIFFERENCE_COLORS
+from JointRegistrationMRML.inspect_images import DIFFERENCE_LIMIT_PERCENT
 
 from .evaluation import Evaluation
 from .inputs import CARTILAGES, DemoInputs
 from .overview import KeyFigure
-from .pictures import DIFFERENCE_COLORS, DIFFERENCE_LIMIT_PERCENT, PictureRow
+from .pictures import PictureRow
 from .report import ColorBar, Measure, MeasureGroup, Report, Section
 
 FILES = (

@@ -7,13 +7,8 @@ import pytest
 
 from JointRegistrationLib.geometry import Grid, transform_points
 from JointRegistrationLib.image import Image
-from JointRegistrationViews.comparison import (
-    brightnessRange,
-    checkerboard,
-    differencePercent,
-    onGridOf,
-    telltaleOffsets,
-)
+from JointRegistrationMRML.compared import brightnessRange, checkerboard, differencePercent, edges
+from JointRegistrationViews.comparison import onGridOf, telltaleOffsets
 
 GRID = Grid((24, 20, 16), (1.0, 1.5, 2.0), (-10.0, 20.0, 15.0), ((0, 0, 1), (-1, 0, 0), (0, -1, 0)))
 
@@ -47,6 +42,22 @@ def test_no_difference_is_claimed_where_the_other_image_has_no_data():
     other = ramp(10, 20)
     other.array[:4] = 0
     assert (differencePercent(ramp(0, 100), other, (10.0, 20.0)).array[:4] == 0).all()
+
+
+@pytest.mark.parametrize("size", [(48, 44, 40), (250, 250, 100)], ids=["as it is", "joined voxels"])
+def test_edges_lie_on_the_boundary_of_a_ball(size):
+    spacing = tuple(40.0 / n for n in size)
+    grid = Grid(size, spacing, (-3.0, 5.0, 9.0))
+    axes = [origin + step * np.arange(n) for origin, step, n in zip(grid.origin_ras, spacing, size, strict=True)]
+    center = [axis.mean() for axis in axes]
+    r, a, s = (np.square(axis - middle) for axis, middle in zip(axes, center, strict=True))
+    distance = np.sqrt(s[:, None, None] + a[None, :, None] + r[None, None, :])
+    found = edges(Image((1000.0 * (distance < 12)).astype(np.float32), grid, "ball"))
+    places = transform_points(found.grid.ijk_to_ras, np.argwhere(found.array)[:, ::-1].astype(float))
+    assert found.grid.num_voxels <= 6_000_000
+    assert np.abs(np.linalg.norm(places - center, axis=1) - 12).max() < 1.2 * max(found.grid.spacing_mm)
+    area = found.array.sum() * np.mean(found.grid.spacing_mm) ** 2
+    assert 4 * np.pi * 12**2 * 0.6 < area < 4 * np.pi * 12**2 * 2  # one voxel thin, without holes
 
 
 def test_the_checkerboard_shows_both_images_in_turn():
