@@ -99,10 +99,10 @@ def showJacobian(node: Any, colorNode: Any, values: npt.NDArray[Any]) -> None:
     display.SetInterpolate(True)
 
 
-def addLegend(node: Any) -> Any:
-    """Give a displayed volume a colour legend whose title says what the numbers mean; returns it."""
+def addLegend(node: Any, title: str = LEGEND_TITLE) -> Any:
+    """Give a displayed node a colour legend whose title says what the numbers mean; returns it."""
     legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
-    legend.SetTitleText(LEGEND_TITLE)
+    legend.SetTitleText(title)
     legend.SetLabelFormat("%+.1f")
     legend.SetNumberOfLabels(_NUM_LEGEND_LABELS)
     legend.SetSize(*_LEGEND_SIZE)

@@ -1,0 +1,104 @@
+"""The numbers of a run as nodes: a table, thickness models and plots, put into the scene all or none.
+
+Example::
+
+    figures = measure(outputs)
+    nodes = addNumbers(scene, outputs, figures)
+    writeCsv(nodes.table, Path("knee.csv"))
+    discard(scene, nodes.record)  # takes all of them away again
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import slicer
+
+from .histograms import Plot, connect, jacobianPlot, thicknessPlot
+from .jacobian import addLegend, sharedDivergingColors
+from .numbers import Figures
+from .numbers_table import numbersTable
+from .thickness_model import LEGEND_TITLE, halfRangeMm, showThickness, thicknessModel
+from .transaction import SceneTransaction
+from .transforms import FIXED_ROLE, MOVING_ROLE
+from .undo import RunRecord
+
+if TYPE_CHECKING:
+    from .publish import RegistrationOutputs
+
+
+@dataclass(frozen=True)
+class NumberNodes:
+    """What :func:`addNumbers` made.
+
+    Args:
+        table: the numbers.
+        models: one for each cartilage whose thickness is known in both images.
+        charts: of log2 J and of the thickness change; one that would be empty is left out.
+        record: for :func:`.undo.discard`.
+    """
+
+    table: Any
+    models: tuple[Any, ...]
+    charts: tuple[Any, ...]
+    record: RunRecord
+
+
+def addNumbers(scene: Any, outputs: RegistrationOutputs, figures: Figures) -> NumberNodes:
+    """Put the figures of a run into its scene, into the run's folder.
+
+    The models share one range of colours; the legend is the first one's.
+
+    Args:
+        scene: the run's scene.
+        outputs: of the run.
+        figures: of :func:`.numbers.measure`.
+    """
+    inputs = outputs.inputs
+    name = f"{inputs.moving.GetName()} to {inputs.fixed.GetName()}"
+    table = numbersTable(figures, f"{name} (numbers)")
+    known = [item for item in figures.cartilage if item.change is not None and len(item.change.surface.points)]
+    models = [thicknessModel(item) for item in known]
+    plots = [plot for plot in (jacobianPlot(figures, name), thicknessPlot(figures, name)) if plot is not None]
+    with SceneTransaction(scene) as transaction:
+        transaction.put(table, None)
+        for model in models:
+            transaction.put(model, None)
+            model.CreateDefaultDisplayNodes()
+        _colour(scene, models, halfRangeMm([item.change for item in known if item.change is not None]))
+        for plot in plots:
+            _putPlot(transaction, plot)
+        for node in (table, *models):
+            transaction.setReference(node, FIXED_ROLE, inputs.fixed)
+            transaction.setReference(node, MOVING_ROLE, inputs.moving)
+        _intoFolder(scene, outputs.folderItem, [table, *models, *(plot.table for plot in plots)])
+    return NumberNodes(table, tuple(models), tuple(plot.chart for plot in plots), RunRecord(transaction))
+
+
+def _colour(scene: Any, models: list[Any], halfMm: float) -> None:
+    if not models:
+        return
+    colors = sharedDivergingColors(scene)
+    for model in models:
+        showThickness(model, colors, halfMm)
+    addLegend(models[0], LEGEND_TITLE)
+
+
+def _putPlot(transaction: SceneTransaction, plot: Plot) -> None:
+    for node in (plot.table, *plot.series, plot.chart):
+        transaction.put(node, None)
+    connect(plot)
+
+
+def _intoFolder(scene: Any, folderItem: int, nodes: list[Any]) -> None:
+    """Below the run's folder, if it is still there."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    if not folderItem or hierarchy.GetItemName(folderItem) == "":
+        return
+    for node in nodes:
+        item = hierarchy.GetItemByDataNode(node)
+        if item == hierarchy.GetInvalidItemID():
+            hierarchy.CreateItem(folderItem, node)
+        else:
+            hierarchy.SetItemParent(item, folderItem)

@@ -1,0 +1,248 @@
+"""What a registration is worth in numbers: segments, the whole image, cartilage, landmarks.
+
+Measuring a volume of 384 x 384 x 160 voxels takes seconds, so it comes in steps, between which a window stays
+alive::
+
+    steps = measureSteps(outputs)
+    while True:
+        try:
+            fraction, what = next(steps)  # then let events through
+        except StopIteration as end:
+            figures = end.value
+            break
+
+:func:`measure` does them all at once. Nothing is put into a scene here; see :mod:`.number_nodes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from JointRegistrationLib.change import DisplacementStatistics, displacement_statistics
+from JointRegistrationLib.errors import InputError
+from JointRegistrationLib.metrics import displacement_transform, tre_mm
+from JointRegistrationLib.result import RegistrationResult
+
+from .cartilage import CartilageFigures, CartilagePair, guessedPairs
+from .landmarks import landmarksFromMarkups
+from .mask_surface import Mask
+from .segment_figures import SegmentCount, SegmentFigures
+from .segmentations import LabelLayers, SegmentLabel, labelsFromSegmentation, warpSegmentation
+from .thickness import cartilageThickness, thicknessChange
+
+if TYPE_CHECKING:
+    from .publish import InputNodes, RegistrationOutputs
+
+Steps = Generator[tuple[float, str], None, "Figures"]
+
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class LandmarkError:
+    """|map(fixed point) - moving point| of one pair, mm, without the registration and with it."""
+
+    name: str
+    beforeMm: float
+    afterMm: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All numbers of one run.
+
+    Args:
+        segments: in the fixed segmentation's order, then those that only the moving one has.
+        overall: all of them together; None if there are none.
+        nccBefore, nccAfter, inverseMeanMm, inverseMaxMm, folds: the run's own, see ``RegistrationResult``.
+        displacement: of the fixed-to-moving map, over the fixed grid, affine part included.
+        cartilage: thickness, one for each pair of cartilage and bone.
+        landmarks: one for each pair of points; empty without.
+        notes: what could not be measured, as sentences.
+    """
+
+    segments: tuple[SegmentFigures, ...]
+    overall: SegmentFigures | None
+    nccBefore: float
+    nccAfter: float
+    inverseMeanMm: float
+    inverseMaxMm: float
+    folds: int
+    displacement: DisplacementStatistics
+    cartilage: tuple[CartilageFigures, ...] = ()
+    landmarks: tuple[LandmarkError, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def measure(outputs: RegistrationOutputs, pairs: Sequence[CartilagePair] | None = None) -> Figures:
+    """All of :func:`measureSteps` at once."""
+    steps = measureSteps(outputs, pairs)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            figures: Figures = end.value
+            return figures
+
+
+def measureSteps(outputs: RegistrationOutputs, pairs: Sequence[CartilagePair] | None = None) -> Steps:
+    """Measure a run, step by step.
+
+    Args:
+        outputs: of the run; its inputs are read where they are now, without the run's own transform.
+        pairs: which cartilage lies on which bone, by segment name; None to guess from the names, see
+            :func:`.cartilage.guessedPairs`.
+
+    Yields:
+        The fraction done and what comes next.
+
+    Returns:
+        The figures.
+
+    Raises:
+        InputError: if a segmentation has become empty, or ``pairs`` names a segment that is in neither.
+    """
+    inputs, result = outputs.inputs, outputs.result
+    yield 0.0, "displacement"
+    displacement = displacement_statistics(result.displacement_field_mm)
+    labels = yield from _readLabels(inputs, result, outputs.nodes.transform)
+    segments, overall = yield from _segmentSteps(labels, result)
+    cartilage = yield from _cartilageSteps(labels, result, _checkedPairs(labels, pairs))
+    landmarks, notes = _landmarkErrors(inputs, result, outputs.nodes.transform)
+    return Figures(
+        segments,
+        overall,
+        result.similarity_before,
+        result.similarity_after,
+        result.inverse_error_mean_mm,
+        result.inverse_error_max_mm,
+        result.folds.count,
+        displacement,
+        cartilage,
+        landmarks,
+        notes,
+    )
+
+
+# -- segments -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """The segments by grid and state; None where there is no such segmentation."""
+
+    fixed: LabelLayers | None
+    before: LabelLayers | None
+    warped: LabelLayers | None
+    moving: LabelLayers | None
+
+    def names(self) -> list[str]:
+        found = [label.name for layers in (self.fixed, self.moving) if layers is not None for label in layers.segments]
+        return list(dict.fromkeys(found))
+
+    def color(self, name: str) -> tuple[float, float, float]:
+        labels = (_segment(layers, name) for layers in (self.fixed, self.moving))
+        return next(label.color for label in labels if label is not None)
+
+
+def _readLabels(inputs: InputNodes, result: RegistrationResult, below: Any) -> Generator[tuple[float, str], None, Any]:
+    fixed = before = warped = moving = None
+    grid = result.fixed_grid
+    if inputs.fixedSegmentation is not None:
+        yield 0.02, "fixed segments"
+        fixed = labelsFromSegmentation(inputs.fixedSegmentation, grid, below=below)
+    if inputs.movingSegmentation is not None:
+        node = inputs.movingSegmentation
+        yield 0.07, "moving segments"
+        moving = labelsFromSegmentation(node, result.moving_grid, below=below)
+        yield 0.12, "warped segments"
+        warped = warpSegmentation(node, result.displacement_field_mm, grid, below=below)
+        if fixed is not None:
+            yield 0.17, "moving segments as they lay"
+            before = labelsFromSegmentation(node, grid, below=below)
+    return _Labels(fixed, before, warped, moving)
+
+
+def _segmentSteps(labels: _Labels, result: RegistrationResult) -> Generator[tuple[float, str], None, Any]:
+    names = labels.names()
+    figures, counts = [], []
+    for index, name in enumerate(names):
+        at = 0.2 + 0.5 * index / len(names)
+        yield at, name
+        count = SegmentCount(result.fixed_grid)
+        fixed, warped = _mask(labels.fixed, name), _mask(labels.warped, name)
+        count.compare(fixed, _mask(labels.before, name), after=False)
+        yield at + 0.25 / len(names), name
+        count.compare(fixed, warped, after=True)
+        count.addVolumes(fixed, _mask(labels.moving, name), warped, result)
+        figures.append(count.figures(name, labels.color(name)))
+        counts.append(count)
+    return tuple(figures), SegmentCount.of(counts).figures("All segments", (0.5, 0.5, 0.5)) if counts else None
+
+
+def _segment(layers: LabelLayers | None, name: str) -> SegmentLabel | None:
+    segments = () if layers is None else layers.segments
+    return next((label for label in segments if label.name == name), None)
+
+
+def _mask(layers: LabelLayers | None, name: str) -> Mask | None:
+    label = _segment(layers, name)
+    return None if layers is None or label is None else layers.layers[label.layer] == label.value
+
+
+# -- cartilage and landmarks ----------------------------------------------------------------------------
+
+
+def _checkedPairs(labels: _Labels, pairs: Sequence[CartilagePair] | None) -> tuple[CartilagePair, ...]:
+    names = labels.names()
+    if pairs is None:
+        return guessedPairs(names)
+    for pair in pairs:
+        for name in (pair.cartilage, pair.bone):
+            if name is not None and name not in names:
+                raise InputError(f"thickness: there is no segment {name!r}; known are {', '.join(names)}")
+    return tuple(pairs)
+
+
+def _cartilageSteps(
+    labels: _Labels, result: RegistrationResult, pairs: Sequence[CartilagePair]
+) -> Generator[tuple[float, str], None, tuple[CartilageFigures, ...]]:
+    found = []
+    states = (
+        (labels.fixed, result.fixed_grid),
+        (labels.moving, result.moving_grid),
+        (labels.warped, result.fixed_grid),
+    )
+    for index, pair in enumerate(pairs):
+        thicknesses = []
+        for number, (layers, grid) in enumerate(states):
+            yield 0.7 + 0.3 * (index + number / 4) / len(pairs), f"thickness of {pair.cartilage}"
+            mask = _mask(layers, pair.cartilage)
+            bone = None if pair.bone is None else _mask(layers, pair.bone)
+            thicknesses.append(None if mask is None else cartilageThickness(mask, bone, grid))
+        fixed, moving, _ = thicknesses
+        change = None
+        if fixed is not None and moving is not None:
+            yield 0.7 + 0.3 * (index + 0.75) / len(pairs), f"thickness change of {pair.cartilage}"
+            change = thicknessChange(fixed, moving, result.displacement_field_mm, result.fixed_grid)
+        means = [_NAN if thickness is None else thickness.meanMm for thickness in thicknesses]
+        found.append(CartilageFigures(pair, labels.color(pair.cartilage), *means, change))
+    return tuple(found)
+
+
+def _landmarkErrors(
+    inputs: InputNodes, result: RegistrationResult, below: Any
+) -> tuple[tuple[LandmarkError, ...], tuple[str, ...]]:
+    if inputs.fixedLandmarks is None or inputs.movingLandmarks is None:
+        return (), ()
+    try:
+        points = landmarksFromMarkups(inputs.fixedLandmarks, inputs.movingLandmarks, below)
+    except InputError as error:  # edited since the run: the other numbers are still worth having
+        return (), (str(error),)
+    before = tre_mm(points, lambda there: there)
+    after = tre_mm(points, displacement_transform(result.displacement_field_mm, result.fixed_grid))
+    names = [name or str(index) for index, name in enumerate(points.names, start=1)]
+    errors = (LandmarkError(*row) for row in zip(names, before.tolist(), after.tolist(), strict=True))
+    return tuple(errors), ()

@@ -1,0 +1,170 @@
+"""The numbers of a run as one table: a row for each segment, cartilage, landmark, and for the whole image."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+import vtk
+
+from JointRegistrationLib.errors import FileError
+
+from .nodes import newNode
+from .numbers import Figures
+from .segment_figures import SegmentFigures
+
+#: Title and decimals of each column after the first two. A cell is empty where the row has no such number.
+COLUMNS = {
+    "Dice before": 4,
+    "Dice after": 4,
+    "HD95 before (mm)": 3,
+    "HD95 after (mm)": 3,
+    "ASSD before (mm)": 3,
+    "ASSD after (mm)": 3,
+    "Volume, fixed (mm3)": 1,
+    "Volume, moving (mm3)": 1,
+    "Volume, warped (mm3)": 1,
+    "Moving larger than fixed, by the map (%)": 2,
+    "log2 J, mean": 3,
+    "log2 J, 5 %": 3,
+    "log2 J, 50 %": 3,
+    "log2 J, 95 %": 3,
+    "Folds (voxels)": 0,
+    "Thickness, fixed (mm)": 3,
+    "Thickness, moving (mm)": 3,
+    "Thickness, warped (mm)": 3,
+    "Thickness, moving minus fixed, mean (mm)": 3,
+    "NCC before": 4,
+    "NCC after": 4,
+    "Inverse error, mean (mm)": 4,
+    "Inverse error, max (mm)": 4,
+    "Displacement, mean (mm)": 3,
+    "Displacement, 95 % (mm)": 3,
+    "Displacement, max (mm)": 3,
+    "TRE before (mm)": 3,
+    "TRE after (mm)": 3,
+}
+_TITLES = ("Of", "Kind", *COLUMNS)
+
+Row = dict[str, Any]
+
+
+def numbersTable(figures: Figures, name: str) -> Any:
+    """A new table node of the figures, in no scene yet. Cells are text, so that those without a number are empty."""
+    table = vtk.vtkTable()
+    rows = tableRows(figures)
+    for title in _TITLES:
+        column = vtk.vtkStringArray()
+        column.SetName(title)
+        for row in rows:
+            column.InsertNextValue(row.get(title, ""))
+        table.AddColumn(column)
+    node = newNode("vtkMRMLTableNode", name)
+    node.SetAndObserveTable(table)
+    node.SetUseColumnTitleAsColumnHeader(True)
+    node.SetLocked(True)
+    return node
+
+
+def tableRows(figures: Figures) -> list[dict[str, str]]:
+    """The rows of :func:`numbersTable`: cell texts by column title, empty cells left out."""
+    thickness = {item.pair.cartilage: item for item in figures.cartilage}
+    rows: list[Row] = []
+    for segment in figures.segments:
+        row = _segmentRow(segment, "segment")
+        item = thickness.get(segment.name)
+        if item is not None:
+            row["Thickness, fixed (mm)"] = item.fixedMeanMm
+            row["Thickness, moving (mm)"] = item.movingMeanMm
+            row["Thickness, warped (mm)"] = item.warpedMeanMm
+            if item.change is not None:
+                row["Thickness, moving minus fixed, mean (mm)"] = item.change.meanMm
+        rows.append(row)
+    if figures.overall is not None:
+        rows.append(_segmentRow(figures.overall, "all segments"))
+    rows.append(_imageRow(figures))
+    rows += [
+        {"Of": error.name, "Kind": "landmark", "TRE before (mm)": error.beforeMm, "TRE after (mm)": error.afterMm}
+        for error in figures.landmarks
+    ]
+    if figures.landmarks:
+        rows.append(_meanLandmarkRow(figures))
+    return [_texts(row) for row in rows]
+
+
+def writeCsv(tableNode: Any, path: Path) -> None:
+    """Write any table node as comma-separated values with a header, UTF-8; an existing file is replaced.
+
+    Raises:
+        FileError: if it cannot be written.
+    """
+    table = tableNode.GetTable()
+    columns = [table.GetColumn(index) for index in range(table.GetNumberOfColumns())]
+    rows = ([column.GetVariantValue(row).ToString() for column in columns] for row in range(table.GetNumberOfRows()))
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow([column.GetName() for column in columns])
+            writer.writerows(rows)
+    except OSError as error:
+        raise FileError(f"{path}: the table cannot be written ({error.strerror}); choose another file") from error
+
+
+def _segmentRow(segment: SegmentFigures, kind: str) -> Row:
+    change = segment.change
+    return {
+        "Of": segment.name,
+        "Kind": kind,
+        "Dice before": segment.before.dice,
+        "Dice after": segment.after.dice,
+        "HD95 before (mm)": segment.before.hd95Mm,
+        "HD95 after (mm)": segment.after.hd95Mm,
+        "ASSD before (mm)": segment.before.assdMm,
+        "ASSD after (mm)": segment.after.assdMm,
+        "Volume, fixed (mm3)": segment.fixedMm3,
+        "Volume, moving (mm3)": segment.movingMm3,
+        "Volume, warped (mm3)": segment.warpedMm3,
+        "Moving larger than fixed, by the map (%)": change.change_percent,
+        "log2 J, mean": change.log2_mean,
+        "log2 J, 5 %": change.log2_p5,
+        "log2 J, 50 %": change.log2_p50,
+        "log2 J, 95 %": change.log2_p95,
+        "Folds (voxels)": float(change.folds),
+    }
+
+
+def _imageRow(figures: Figures) -> Row:
+    return {
+        "Of": "Whole image",
+        "Kind": "image",
+        "Folds (voxels)": float(figures.folds),
+        "NCC before": figures.nccBefore,
+        "NCC after": figures.nccAfter,
+        "Inverse error, mean (mm)": figures.inverseMeanMm,
+        "Inverse error, max (mm)": figures.inverseMaxMm,
+        "Displacement, mean (mm)": figures.displacement.mean_mm,
+        "Displacement, 95 % (mm)": figures.displacement.p95_mm,
+        "Displacement, max (mm)": figures.displacement.max_mm,
+    }
+
+
+def _meanLandmarkRow(figures: Figures) -> Row:
+    count = len(figures.landmarks)
+    return {
+        "Of": "All landmarks, mean",
+        "Kind": "all landmarks",
+        "TRE before (mm)": sum(error.beforeMm for error in figures.landmarks) / count,
+        "TRE after (mm)": sum(error.afterMm for error in figures.landmarks) / count,
+    }
+
+
+def _texts(row: Row) -> dict[str, str]:
+    texts = {}
+    for title, value in row.items():
+        if title not in COLUMNS:
+            texts[title] = value
+        elif math.isfinite(value):
+            texts[title] = f"{value:.{COLUMNS[title]}f}"
+    return texts

@@ -1,0 +1,109 @@
+"""What is measured of a segment: agreement, volumes, and what the map does to it; of one or of several together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from JointRegistrationLib.change import VolumeChange, volume_change
+from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.metrics import surface_distances_mm
+from JointRegistrationLib.result import RegistrationResult
+
+from .mask_surface import Mask
+
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How a fixed and a moving segment lie together on the fixed grid; nan where one is missing."""
+
+    dice: float = _NAN
+    hd95Mm: float = _NAN
+    assdMm: float = _NAN
+
+
+@dataclass(frozen=True)
+class SegmentFigures:
+    """One segment, or all together: voxels and surface points pooled.
+
+    Args:
+        name, color: of the segment; RGB, 0 to 1.
+        before: with the moving segment as the images lay.
+        after: with the moving segment carried through the map.
+        fixedMm3, movingMm3, warpedMm3: volumes, the moving one counted on the moving grid; nan if missing.
+        change: of volume, by the map's Jacobian inside the fixed segment, or inside the warped one where
+            there is no fixed one.
+    """
+
+    name: str
+    color: tuple[float, float, float]
+    before: Agreement
+    after: Agreement
+    fixedMm3: float
+    movingMm3: float
+    warpedMm3: float
+    change: VolumeChange
+
+
+class SegmentCount:
+    """What is counted of one segment, so that several can be put together."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._common, self._sizes = [0, 0], [0, 0]
+        self._distances: list[list[npt.NDArray[Any]]] = [[], []]
+        self._mm3: list[list[float]] = [[], [], []]
+        self._jacobian: list[npt.NDArray[Any]] = []
+
+    @classmethod
+    def of(cls, parts: Sequence[SegmentCount]) -> SegmentCount:
+        """All of several segments on one grid."""
+        whole = cls(parts[0]._grid)
+        for part in parts:
+            for when in (0, 1):
+                whole._common[when] += part._common[when]
+                whole._sizes[when] += part._sizes[when]
+                whole._distances[when] += part._distances[when]
+            for volumes, more in zip(whole._mm3, part._mm3, strict=True):
+                volumes.extend(more)
+            whole._jacobian += part._jacobian
+        return whole
+
+    def compare(self, fixed: Mask | None, moved: Mask | None, after: bool) -> None:
+        """Count overlap and distances, if both are there."""
+        if fixed is None or moved is None:
+            return
+        self._common[after] = int(np.count_nonzero(fixed & moved))
+        self._sizes[after] = int(np.count_nonzero(fixed)) + int(np.count_nonzero(moved))
+        self._distances[after] = [surface_distances_mm(fixed, moved, self._grid)]
+
+    def addVolumes(
+        self, fixed: Mask | None, moving: Mask | None, warped: Mask | None, result: RegistrationResult
+    ) -> None:
+        """Count volumes, and J inside the fixed segment, else inside the warped one."""
+        grids = (result.fixed_grid, result.moving_grid, result.fixed_grid)
+        for volumes, mask, grid in zip(self._mm3, (fixed, moving, warped), grids, strict=True):
+            if mask is not None:
+                volumes.append(float(np.count_nonzero(mask)) * grid.voxel_volume_mm3)
+        region = warped if fixed is None else fixed
+        if region is not None:
+            self._jacobian.append(result.jacobian_determinant[region])
+
+    def figures(self, name: str, color: tuple[float, float, float]) -> SegmentFigures:
+        """The figures of what was counted."""
+        fixed, moving, warped = (sum(volumes) if volumes else _NAN for volumes in self._mm3)
+        change = volume_change(np.concatenate(self._jacobian)) if self._jacobian else VolumeChange()
+        return SegmentFigures(name, color, self._agreement(False), self._agreement(True), fixed, moving, warped, change)
+
+    def _agreement(self, after: bool) -> Agreement:
+        dice = 2 * self._common[after] / self._sizes[after] if self._sizes[after] else _NAN
+        distances = np.concatenate(self._distances[after]) if self._distances[after] else np.zeros(0)
+        if len(distances) == 0:
+            return Agreement(dice)
+        return Agreement(dice, float(np.percentile(distances, 95)), float(distances.mean()))

@@ -1,0 +1,100 @@
+"""Numbers as nodes: models, plots and the table come and go together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import slicer
+from known_scene import sceneState
+from test_numbers import linearResult, masks, outputsOf
+from vtk.util import numpy_support
+
+from JointRegistrationMRML.histograms import THICKNESS_EDGES_MM, jacobianCurves, thicknessCurves
+from JointRegistrationMRML.number_nodes import addNumbers
+from JointRegistrationMRML.numbers import measure
+from JointRegistrationMRML.publish import publishResult
+from JointRegistrationMRML.thickness_model import CHANGE_NAME, FIXED_NAME, MOVING_NAME, halfRangeMm
+from JointRegistrationMRML.transforms import FIXED_ROLE
+from JointRegistrationMRML.undo import discard
+
+
+@pytest.fixture
+def outputs(scene):
+    return outputsOf(scene, linearResult(np.diag([0.9] * 3)), masks(), masks(scale=0.9))
+
+
+def values(model, name):
+    return numpy_support.vtk_to_numpy(model.GetPolyData().GetPointData().GetArray(name))
+
+
+def test_nodes_are_added_and_taken_away_again(scene, outputs):
+    figures = measure(outputs)
+    before = sceneState(scene)
+    nodes = addNumbers(scene, outputs, figures)
+    assert len(nodes.models) == 1 and len(nodes.charts) == 2
+    assert nodes.table.GetNodeReference(FIXED_ROLE) is outputs.inputs.fixed
+    assert discard(scene, nodes.record) == []
+    left = {node for node in sceneState(scene) - before if not node[1].startswith("Jacobian blue")}
+    assert left == set()
+
+
+def test_nodes_of_a_published_run_stand_in_its_folder_even_without_a_fixed_segmentation(knee):
+    outputs = publishResult(knee.scene, knee.nodes, knee.result)
+    nodes = addNumbers(knee.scene, outputs, measure(outputs))
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(knee.scene)
+    assert nodes.models == ()  # there is no fixed segmentation
+    assert len(nodes.charts) == 1
+    assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(nodes.table)) == outputs.folderItem
+
+
+def test_model_holds_the_change_in_mm_and_is_coloured_about_zero(scene, outputs):
+    model = addNumbers(scene, outputs, measure(outputs)).models[0]
+    change = values(model, CHANGE_NAME)
+    np.testing.assert_allclose(change, values(model, MOVING_NAME) - values(model, FIXED_NAME), atol=1e-6)
+    assert change.mean() == pytest.approx(-0.5, abs=0.3)  # 0.9 of 5 mm, in voxels of up to 3.6 mm
+    display = model.GetDisplayNode()
+    low, high = display.GetScalarRange()
+    assert low == -high < 0
+    assert display.GetActiveScalarName() == CHANGE_NAME and display.GetScalarVisibility()
+    assert display.GetScalarRangeFlag() == display.UseManualScalarRange
+    assert display.GetColorNode().GetName() == "Jacobian blue-white-red"
+
+
+def test_normals_of_the_model_point_out_of_the_bone(scene, outputs):
+    mesh = addNumbers(scene, outputs, measure(outputs)).models[0].GetPolyData()
+    points = numpy_support.vtk_to_numpy(mesh.GetPoints().GetData())
+    normals = numpy_support.vtk_to_numpy(mesh.GetPointData().GetNormals())
+    away = points - points.mean(axis=0)
+    assert ((normals * away).sum(axis=1) > 0).mean() > 0.95
+
+
+def test_charts_show_each_segment_in_its_colour(scene, outputs):
+    figures = measure(outputs)
+    jacobian, thickness = addNumbers(scene, outputs, figures).charts
+    names = [jacobian.GetNthPlotSeriesNode(index).GetName() for index in range(jacobian.GetNumberOfPlotSeriesNodes())]
+    assert names == ["Femur", "Femoral cartilage"]
+    series = jacobian.GetNthPlotSeriesNode(1)
+    assert series.GetColor() == pytest.approx(figures.segments[1].color)
+    table = series.GetTableNode().GetTable()
+    percent = numpy_support.vtk_to_numpy(table.GetColumnByName(series.GetYColumnName()))
+    middle = numpy_support.vtk_to_numpy(table.GetColumnByName(series.GetXColumnName()))
+    assert percent.sum() == pytest.approx(100)
+    assert middle[percent.argmax()] == pytest.approx(3 * np.log2(0.9), abs=0.026)
+    assert thickness.GetNumberOfPlotSeriesNodes() == 1
+    assert "more than 0, moving is thicker" in thickness.GetTitle()
+
+
+def test_histograms_hold_all_voxels_and_all_the_area(outputs):
+    figures = measure(outputs)
+    assert [curve.percent.sum() for curve in jacobianCurves(figures)] == pytest.approx([100, 100])
+    (curve,) = thicknessCurves(figures)
+    middle = (THICKNESS_EDGES_MM[1:] + THICKNESS_EDGES_MM[:-1]) / 2
+    assert curve.percent.sum() == pytest.approx(100)
+    assert curve.percent @ middle / 100 == pytest.approx(figures.cartilage[0].change.meanMm, abs=0.05)
+
+
+def test_range_of_colours_holds_most_of_the_change(outputs):
+    change = measure(outputs).cartilage[0].change
+    half = halfRangeMm([change])
+    assert np.percentile(np.abs(change.changeMm), 95) <= half <= 3
+    assert halfRangeMm([]) == 0.2
