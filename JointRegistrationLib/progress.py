@@ -28,10 +28,18 @@ class Reporter:
         Raises:
             RegistrationCancelled: if the caller asked to stop.
         """
-        if self.cancelled is not None and self.cancelled():
-            raise RegistrationCancelled(f"cancelled during {self.stage}; nothing was changed")
+        self.check()
         if self.progress is not None:
             self.progress(self.stage, self.start + (self.end - self.start) * min(max(fraction, 0.0), 1.0), loss)
+
+    def check(self) -> None:
+        """Report nothing.
+
+        Raises:
+            RegistrationCancelled: if the caller asked to stop.
+        """
+        if self.cancelled is not None and self.cancelled():
+            raise RegistrationCancelled(f"cancelled during {self.stage}; nothing was changed")
 
     def part(self, begin: float, end: float, stage: str | None = None) -> Reporter:
         """A reporter for the part of this stage from ``begin`` to ``end`` (0 to 1), renamed if given a name."""

@@ -193,7 +193,7 @@ class RegistrationJob:
 
     def _submit(self) -> None:
         self._state = JobState.RUNNING
-        if self._client.state is not State.READY:
+        if self._client.state in (State.STOPPED, State.STARTING):
             self._progress("starting the registration process", _PREPARED, None)
         assert self._folder is not None
         try:

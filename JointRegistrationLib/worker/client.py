@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from .. import errors
 from ..errors import JointRegistrationError, ResourceError
+from .failures import death, error_of, known_kind
 from .messages import (
     Cancel,
     Cancelled,
@@ -31,20 +31,26 @@ from .messages import (
     encode,
 )
 
-#: How long a worker that was asked to cancel may take before its process is ended.
+#: How long a worker that was asked to cancel may take before its user is told that it has.
 CANCEL_PATIENCE_S = 0.7
+#: How long after that it may go on to its next pause before its process is ended: a cold start takes as long.
+STOP_PATIENCE_S = 4.0
 #: How long a worker may take to say that it is ready; importing PyTorch from a slow disk takes long.
 START_PATIENCE_S = 180.0
 
 
 class State(enum.Enum):
-    """What the worker is at. A run that waits for the start is part of ``STARTING``."""
+    """What the worker is at. A run that waits for the start is part of ``STARTING``, or of ``STOPPING``.
+
+    ``STOPPING``: the cancelled run is over for its user, but the worker has not come to a pause yet.
+    """
 
     STOPPED = "stopped"
     STARTING = "starting"
     READY = "ready"
     BUSY = "busy"
     CANCELLING = "cancelling"
+    STOPPING = "stopping"
 
 
 class Transport(Protocol):
@@ -96,7 +102,8 @@ class Client:
         transport: runs the process.
         listener: told of the worker, and of runs that have no listener of their own.
         clock: seconds, from any origin.
-        start_patience_s, cancel_patience_s: see :data:`START_PATIENCE_S` and :data:`CANCEL_PATIENCE_S`.
+        start_patience_s, cancel_patience_s, stop_patience_s: see :data:`START_PATIENCE_S`,
+            :data:`CANCEL_PATIENCE_S` and :data:`STOP_PATIENCE_S`.
     """
 
     def __init__(
@@ -107,11 +114,13 @@ class Client:
         *,
         start_patience_s: float = START_PATIENCE_S,
         cancel_patience_s: float = CANCEL_PATIENCE_S,
+        stop_patience_s: float = STOP_PATIENCE_S,
     ) -> None:
         self._transport = transport
         self._listener = listener
         self._clock = clock
         self._start_patience_s, self._cancel_patience_s = start_patience_s, cancel_patience_s
+        self._stop_patience_s = stop_patience_s
         self._decoder = Decoder()
         self._state = State.STOPPED
         self._ready: Ready | None = None
@@ -149,7 +158,7 @@ class Client:
             self._fail(ResourceError(f"the registration process could not be started: {error}; check the installation"))
 
     def submit(self, folder: Path, listener: RunListener | None = None) -> None:
-        """Run the job in ``folder``, as soon as the worker is ready.
+        """Run the job in ``folder``, as soon as the worker is ready, or has stopped an earlier run.
 
         Args:
             folder: complete, see :func:`.exchange.job_steps`.
@@ -161,16 +170,14 @@ class Client:
         if self._folder is not None:
             raise ResourceError("a registration is running already; wait for its end or cancel it")
         self._folder, self._run_listener = folder, listener or self._listener
-        if self._state is State.READY:
-            self._send_job()
-        else:
-            self.start()
+        if self._state is not State.STOPPING:
+            self._next_run()
 
     def cancel(self) -> None:
         """End the run; ``onCancelled`` follows within ``cancel_patience_s``. Without a run nothing happens."""
         if self._folder is None or self._state is State.CANCELLING:
             return
-        if self._state is State.STARTING:  # the worker goes on starting: the next run will want it
+        if self._state in (State.STARTING, State.STOPPING):  # the worker goes on: the next run will want it
             self._end_run().onCancelled()
             return
         self._state, self._deadline = State.CANCELLING, self._clock() + self._cancel_patience_s
@@ -207,20 +214,25 @@ class Client:
         self._stop()
         if before is State.CANCELLING:
             self._end_run().onCancelled()
+        elif before is State.STOPPING:
+            self._next_run()
         elif before is State.READY:
             self._listener.onLog(f"the registration process ended (code {exit_code}); the next run starts a new one")
         else:
-            self._fail(ResourceError(_death(before, exit_code, stderr_tail)))
+            self._fail(ResourceError(death(before is State.STARTING, exit_code, stderr_tail)))
 
     def tick(self) -> None:
-        """Time has passed: ends a worker that does not start, or does not cancel, in time."""
-        if self._state not in (State.STARTING, State.CANCELLING) or self._clock() < self._deadline:
+        """Time has passed: ends a worker that does not start, or does not stop, in time."""
+        if self._state not in (State.STARTING, State.CANCELLING, State.STOPPING) or self._clock() < self._deadline:
             return
-        before = self._state
-        self._stop()
-        if before is State.CANCELLING:
+        if self._state is State.CANCELLING:
+            self._state, self._deadline = State.STOPPING, self._clock() + self._stop_patience_s
             self._end_run().onCancelled()
+        elif self._state is State.STOPPING:
+            self._stop()
+            self._next_run()
         else:
+            self._stop()
             self._fail(
                 ResourceError(
                     f"the registration process was not ready after {self._start_patience_s:.0f} s and was ended; "
@@ -237,9 +249,12 @@ class Client:
             self._take_ready(message)
         elif isinstance(message, Failed) and self._state is State.STARTING:
             self._stop()
-            self._fail(_error(message))
+            self._fail(error_of(message))
         elif self._state is State.CANCELLING and isinstance(message, (Done, Failed, Cancelled)):
             self._finish_run(message).onCancelled()  # whatever it was: the user has cancelled
+        elif self._state is State.STOPPING and isinstance(message, (Done, Failed, Cancelled)):
+            self._pause(message)
+            self._next_run()
         elif self._state is State.BUSY:
             self._take_of_run(message)
 
@@ -258,17 +273,29 @@ class Client:
         elif isinstance(message, Done):
             self._finish_run(message).onDone(Path(message.folder))
         elif isinstance(message, Failed):
-            self._finish_run(message).onFailed(_error(message))
+            self._finish_run(message).onFailed(error_of(message))
         elif isinstance(message, Cancelled):
             self._finish_run(message).onCancelled()
 
     def _finish_run(self, message: Message) -> RunListener:
+        self._pause(message)
+        return self._end_run()
+
+    def _pause(self, message: Message) -> None:
         """The run has ended; the worker waits for the next, or is ended if it may be out of order."""
-        if isinstance(message, Failed) and _kind(message) is None:
+        if isinstance(message, Failed) and known_kind(message) is None:
             self._stop()  # after an unexpected error, e.g. of CUDA, only a new process is surely sound
         else:
             self._state = State.READY
-        return self._end_run()
+
+    def _next_run(self) -> None:
+        """Begin the run that waited until the worker had stopped, if there is one."""
+        if self._folder is None:
+            return
+        if self._state is State.READY:
+            self._send_job()
+        else:
+            self.start()
 
     def _end_run(self) -> RunListener:
         self._folder = None
@@ -291,28 +318,3 @@ class Client:
     def _stop(self) -> None:
         self._state, self._ready, self._decoder = State.STOPPED, None, Decoder()
         self._transport.kill()
-
-
-def _kind(failed: Failed) -> type[JointRegistrationError] | None:
-    """The error class of that name, or None if it is not one of ours."""
-    kind = getattr(errors, failed.kind, None)
-    return kind if isinstance(kind, type) and issubclass(kind, JointRegistrationError) else None
-
-
-def _error(failed: Failed) -> JointRegistrationError:
-    kind = _kind(failed)
-    if kind is not None:
-        return kind(failed.message)
-    return JointRegistrationError(
-        f"the registration failed unexpectedly ({failed.kind}: {failed.message}); please report it with the log"
-    )
-
-
-def _death(before: State, exit_code: int, stderr_tail: str) -> str:
-    when = "while it started" if before is State.STARTING else "during the registration"
-    last = stderr_tail.strip()
-    said = f" Its last words: {last}" if last else ""
-    return (
-        f"the registration process ended {when} (code {exit_code}); nothing was changed. Register again; if it "
-        f"happens again, close other programs or reduce preprocess.max_working_voxels.{said}"
-    )

@@ -78,7 +78,7 @@ def serve(
         request = requests.next()
         if isinstance(request, _Run):
             worker.work(request)
-            requests.finished()
+            requests.finished(request)
         elif isinstance(request, Ping):
             output.send(make_ready())
         else:
@@ -126,9 +126,10 @@ class _Requests:
         """The next request."""
         return self._queue.get()
 
-    def finished(self) -> None:
-        """The run handed out last is over."""
-        self._current = None
+    def finished(self, run: _Run) -> None:
+        """``run`` is over; the next one may have come already."""
+        if self._current is run:
+            self._current = None
 
     def abandon(self) -> None:
         """Nobody waits for this process any more: it ends at once, whatever it is doing."""
@@ -178,6 +179,8 @@ class _Worker:
         except Exception as error:  # noqa: BLE001 the worker must say what happened
             self._output.send(Log(traceback.format_exc()))
             end = Failed(type(error).__name__, str(error))
+        if request.cancel.is_set():
+            remove_folder(request.folder)  # nobody waits for it, and its sender may have been unable to (Windows)
         self._output.send(end)
 
     def _result(self, request: _Run) -> RegistrationResult:

@@ -136,19 +136,69 @@ def test_cancel_that_is_acknowledged_keeps_the_worker_warm(busy):
     assert (busy.client.state, busy.transport.killed) == (State.READY, 0)
 
 
-def test_cancel_that_is_not_acknowledged_in_time_ends_the_process_and_counts(busy):
+def test_cancel_that_is_not_acknowledged_in_time_counts_and_the_worker_may_still_stop_by_itself(busy):
     busy.client.cancel()
     busy.after(0.65)
     assert busy.recorder.names == ["ready"]
     busy.after(0.1)
-    assert (busy.recorder.names, busy.client.state, busy.transport.killed) == (
+    assert (busy.recorder.names, busy.client.state, busy.client.running) == (
         ["ready", "cancelled"],
-        State.STOPPED,
-        1,
+        State.STOPPING,
+        False,
     )
+    busy.says(Progress("affine", 0.9), Cancelled())
+    busy.after(60)
+    assert (busy.client.state, busy.transport.killed, busy.recorder.names) == (State.READY, 0, ["ready", "cancelled"])
+
+
+def test_a_worker_that_does_not_stop_is_ended_and_the_next_run_starts_another(busy):
+    busy.client.cancel()
+    busy.after(0.75)
+    busy.after(3.9)
+    assert busy.transport.killed == 0
+    busy.after(0.2)
+    assert (busy.client.state, busy.transport.killed) == (State.STOPPED, 1)
     busy.says(Done("a-folder"))  # said before it died
     busy.client.submit(JOB)
     assert (busy.recorder.names, busy.transport.started) == (["ready", "cancelled"], 2)
+
+
+@pytest.fixture
+def stopping(busy: Fixture) -> Fixture:
+    """The run was cancelled, the worker has not paused yet, and the next run waits."""
+    busy.client.cancel()
+    busy.after(0.75)
+    busy.client.submit(Path("another"))
+    assert busy.transport.written == [Register("a-folder"), Cancel()]
+    return busy
+
+
+@pytest.mark.parametrize("end", [Done("a-folder"), Cancelled(), Failed("ResourceError", "the folder is gone")])
+def test_a_run_that_waits_for_the_worker_to_stop_begins_then(stopping, end):
+    stopping.says(end)
+    assert (stopping.client.state, stopping.transport.written[-1]) == (State.BUSY, Register("another"))
+    stopping.says(Done("another"))
+    assert stopping.recorder.names == ["ready", "cancelled", "done"]
+    assert stopping.transport.started == 1
+
+
+def test_a_run_that_waits_gets_a_new_worker_if_the_old_one_does_not_stop(stopping):
+    stopping.after(4.1)
+    assert (stopping.client.state, stopping.transport.killed, stopping.transport.started) == (State.STARTING, 1, 2)
+    stopping.says(READY)
+    assert (stopping.client.state, stopping.transport.written[-1]) == (State.BUSY, Register("another"))
+
+
+def test_a_run_that_waits_gets_a_new_worker_if_the_old_one_dies(stopping):
+    stopping.client.ended(-9)
+    assert (stopping.client.state, stopping.transport.started) == (State.STARTING, 2)
+
+
+def test_a_run_that_waits_can_be_cancelled_at_once(stopping):
+    stopping.client.cancel()
+    assert (stopping.client.running, stopping.recorder.names) == (False, ["ready", "cancelled", "cancelled"])
+    stopping.says(Cancelled())
+    assert (stopping.client.state, stopping.transport.written[-1]) == (State.READY, Cancel())
 
 
 @pytest.mark.parametrize("end", [Done("a-folder"), Failed("InputError", "x"), Failed("ValueError", "x")])

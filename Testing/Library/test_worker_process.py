@@ -18,8 +18,10 @@ from JointRegistrationLib.config import AffineConfig, PreprocessConfig, Registra
 from JointRegistrationLib.errors import InputError, OutOfMemory, ResourceError
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
+from JointRegistrationLib.worker import server
 from JointRegistrationLib.worker.client import Client, State
 from JointRegistrationLib.worker.exchange import Job, read_result
+from JointRegistrationLib.worker.messages import Cancel, Register, encode
 from JointRegistrationLib.worker.process import SubprocessTransport, worker_command
 
 
@@ -88,19 +90,31 @@ def test_cancel_takes_less_than_a_second_and_keeps_the_worker(worker, tmp_path, 
     assert worker.client.ready.pid == pid
 
 
-@pytest.mark.parametrize("stage", ["preparing", "finishing"])
-def test_cancel_of_a_worker_that_does_not_listen_takes_less_than_a_second(worker, tmp_path, stage):
+def test_cancel_of_a_worker_that_does_not_listen_takes_less_than_a_second_and_the_next_run_has_another(
+    worker, tmp_path
+):
     worker.until_ready()
     pid = worker.client.ready.pid
-    _submit(worker, tmp_path, f"hang in {stage}")
-    worker.until_stage(stage)
+    _submit(worker, tmp_path, "hang in preparing")
+    worker.until_stage("preparing")
     worker.client.cancel()
     assert worker.until_over() < 1.0
     assert worker.recorder.names[-1] == "cancelled"
-    assert _gone(pid)
     _submit(worker, tmp_path)
     worker.until_over()
+    assert _gone(pid)
     assert worker.recorder.names[-1] == "done"
+
+
+def test_a_cancel_reaches_a_run_that_was_sent_before_the_one_before_it_was_put_away():
+    read, write = os.pipe()  # never closed: at its end the reader would end this process
+    requests = server._Requests(os.fdopen(read, "rb"))
+    os.write(write, encode(Register("first")) + encode(Register("second")))
+    first, second = requests.next(), requests.next()
+    requests.finished(first)
+    os.write(write, encode(Cancel()))
+    assert second.cancel.wait(5)
+    assert not first.cancel.is_set()
 
 
 def test_cancel_while_the_worker_starts_is_immediate(tmp_path):

@@ -103,7 +103,7 @@ class StubWorker:
     def __init__(self, **start: object) -> None:
         self.recorder = Recorder()
         self.transport = SubprocessTransport(stub_command(**start))  # type: ignore[arg-type]
-        self.client = Client(self.transport, self.recorder)
+        self.client = Client(self.transport, self.recorder, stop_patience_s=0.3)
 
     def until(self, done: object, timeout_s: float = 20.0) -> float:
         """Deliver until ``done()``, and say how long that took."""
