@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -42,6 +43,11 @@ class ImagePair:
             _optional(self.fixed_mask, self.fixed_grid, fixed_grid),
             _optional(self.moving_mask, self.moving_grid, moving_grid),
         )
+
+    def part(self, slices: slice, grid: Grid) -> ImagePair:
+        """The pair with some slices of the fixed image only, whose lattice is ``grid``."""
+        mask = None if self.fixed_mask is None else self.fixed_mask[:, :, slices]
+        return dataclasses.replace(self, fixed=self.fixed[:, :, slices], fixed_grid=grid, fixed_mask=mask)
 
     def weight(self, map_ras: Tensor) -> Tensor:
         """Where the comparison counts, (1, 1, D, H, W) in [0, 1]: both masks, and the moving field of view."""

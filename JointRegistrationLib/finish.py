@@ -16,8 +16,8 @@ from torch import Tensor
 
 from .geometry import FloatArray, Grid
 from .image import Image
-from .maps import derivative, identity, inverse, sample, sample_unit
-from .parallel import ParallelField, affine_vectors, parallel_axes
+from .maps import derivative, identity, inverse, length, sample, sample_unit
+from .parallel import ParallelField, affine_vectors, parallel_axes, precise_device
 from .preprocess import to_tensor
 from .progress import Reporter
 from .result import FoldCount
@@ -178,7 +178,7 @@ def warp_native(
     values = to_tensor(moving.array, device)
     result = np.empty(fixed_grid.shape, dtype=np.float32)
     for keep, unit in _unit_positions(fixed_grid, displacement_mm, moving.grid, values):
-        result[keep] = sample_unit(values, moving.grid, unit)[0, 0].cpu().numpy()
+        result[keep] = sample_unit(values, moving.grid, unit[None])[0, 0].cpu().numpy()
         _report(reporter, keep, fixed_grid)
     return result
 
@@ -191,26 +191,30 @@ def jacobian(
     diagonal = 0
     for keep, own, part in slabs(grid, torch.device(device), margin=1):
         whole = slice(keep.start - own.start, keep.start - own.start + part.shape[0])
-        field = torch.from_numpy(displacement_mm[whole]).to(device).movedim(-1, 0).contiguous()
-        determinant, product = _determinants(field, grid)
-        result[keep] = determinant[own].cpu().numpy()
-        diagonal += int((product[own] < 0).sum())
+        determinant, product = _determinants(torch.from_numpy(displacement_mm[whole]).to(device), grid, own)
+        result[keep] = determinant.cpu().numpy()
+        diagonal += int((product < 0).sum())
         _report(reporter, keep, grid)
     count = int((result <= 0).sum())
     return result, FoldCount(count, 100.0 * count / result.size, diagonal)
 
 
-def _determinants(field: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-    """Of x -> x + u(x), u (3, D, H, W): the determinant and the product of its diagonal along the grid's axes."""
+def _determinants(field: Tensor, grid: Grid, own: slice) -> tuple[Tensor, Tensor]:
+    """Of x -> x + u(x), u (D, H, W, 3): the determinant and the product of its diagonal along the grid's axes.
+
+    At the slices ``own``; those around them are needed for the derivative along k only.
+    """
     direction = torch.as_tensor(grid.direction_ras, dtype=torch.float32, device=field.device)
-    along = torch.einsum("ra,rdhw->adhw", direction, field)  # components along the grid's own axes
-    columns = []
-    for axis, spacing in enumerate(grid.spacing_mm):
-        column = derivative(along, 3 - axis).div_(spacing)
+    along = torch.einsum("ra,dhwr->adhw", direction, field)  # components along the grid's own axes
+    inner = along[:, own]
+    columns = [derivative(inner, 3), derivative(inner, 2), derivative(along, 1)[:, own]]
+    for axis, (column, spacing) in enumerate(zip(columns, grid.spacing_mm, strict=True)):
+        column.div_(spacing)
         column[axis] += 1.0
-        columns.append(column)
     (ii, ji, ki), (ij, jj, kj), (ik, jk, kk) = (column.unbind() for column in columns)
-    determinant = ii * (jj * kk - jk * kj) - ij * (ji * kk - jk * ki) + ik * (ji * kj - jj * ki)
+    determinant = ii * torch.addcmul(jj * kk, jk, kj, value=-1)
+    determinant.addcmul_(ij, torch.addcmul(ji * kk, jk, ki, value=-1), value=-1)
+    determinant.addcmul_(ik, torch.addcmul(ji * kj, jj, ki, value=-1))
     return determinant, ii * jj * kk
 
 
@@ -236,8 +240,8 @@ def round_trip_error(
     backward = torch.from_numpy(backward_mm).to(device).movedim(-1, 0)[None]
     for keep, unit in _unit_positions(thinned, forward_mm, moving_grid, backward):
         there_and = torch.from_numpy(forward_mm[keep]).to(device)
-        and_back = sample_unit(backward, moving_grid, unit, outside=None)[0].movedim(0, -1)
-        error = (there_and + and_back).norm(dim=-1)[((unit >= -1e-5) & (unit <= 1 + 1e-5)).all(dim=-1)[0]]
+        and_back = sample_unit(backward, moving_grid, unit[None], outside=None)
+        error = length(there_and.movedim(-1, 0)[None] + and_back)[0, 0][(unit - 0.5).abs().amax(dim=0) <= 0.5 + 1e-5]
         if error.numel():
             total, count = total + float(error.double().sum()), count + error.numel()
             largest = max(largest, float(error.max()))
@@ -247,13 +251,19 @@ def round_trip_error(
 def _unit_positions(
     grid: Grid, displacement_mm: FloatVolume, other: Grid, like: Tensor
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Where x + u(x) lies in ``other``'s unit frame, slab by slab: (slices, (1, D, H, W, 3))."""
+    """Where x + u(x) lies in ``other``'s unit frame, slab by slab: (slices, (3, D, H, W))."""
     to_unit = other.ras_to_unit
-    linear = torch.as_tensor(to_unit[:3, :3].T.copy()).to(like)
-    from_index = to_unit @ grid.ijk_to_ras
-    for keep, _, part in slabs(grid, like.device):
-        moved = torch.from_numpy(displacement_mm[keep]).to(like.device) @ linear
-        yield keep, (moved + affine_vectors(_from_slice(from_index, keep.start), part, like))[None]
+    linear = torch.as_tensor(to_unit[:3, :3].copy()).to(like)
+    from_index = torch.as_tensor(to_unit @ grid.ijk_to_ras).to(precise_device(like))
+    k, j, i = (
+        torch.arange(n, dtype=from_index.dtype, device=from_index.device) * from_index[:3, a, None]
+        for a, n in zip((2, 1, 0), grid.shape, strict=True)
+    )
+    in_slice = (j[:, :, None] + i[:, None]).to(like)[:, None]
+    of_slice = (k + from_index[:3, 3:]).to(like)[:, :, None, None]
+    for keep, _, _ in slabs(grid, like.device):
+        moved = torch.einsum("rc,dhwc->rdhw", linear, torch.from_numpy(displacement_mm[keep]).to(like.device))
+        yield keep, moved.add_(in_slice).add_(of_slice[:, keep])
 
 
 def _report(reporter: Reporter | None, keep: slice, grid: Grid) -> None:

@@ -15,12 +15,12 @@ from .devices import choose_device
 from .energy import ImagePair
 from .errors import OutOfMemory
 from .estimate import estimate
-from .finish import finish
+from .finish import finish, slabs
 from .geometry import FloatArray, Grid
 from .image import Image, LandmarkPairs
 from .landmarks import fit_transform
-from .losses import ncc
-from .maps import apply_matrix, from_displacement, identity, resample_displacement
+from .losses import Correlation
+from .maps import apply_matrix, identity, resample_displacement
 from .preprocess import (
     check_image,
     check_mask,
@@ -152,12 +152,16 @@ def prepare_pair(
 
 def similarities(pair: ImagePair, affine_ras: FloatArray, local: LocalMap) -> tuple[float, float]:
     """NCC on the working grid, where both images are, under the identity and under A o psi."""
+    device = pair.fixed.device
+    before, after = Correlation(), Correlation()
     with torch.no_grad():
-        here = identity(pair.fixed_grid, device=pair.fixed.device)
-        u = resample_displacement(local.forward_mm, local.grid, pair.fixed_grid)
-        there = apply_matrix(affine_ras, from_displacement(u, pair.fixed_grid))
-        before, after = (float(ncc(pair.warped(m), pair.fixed, pair.weight(m))) for m in (here, there))
-    return before, after
+        for keep, _, part in slabs(pair.fixed_grid, device):
+            piece = pair.part(keep, part)
+            here = identity(part, device=device)
+            there = apply_matrix(affine_ras, here + resample_displacement(local.forward_mm, local.grid, part))
+            for found, map_ras in ((before, here), (after, there)):
+                found.add(piece.warped(map_ras), piece.fixed, piece.weight(map_ras))
+    return before.value, after.value
 
 
 def _check(fixed: Image, moving: Image, fixed_mask: Image | None, moving_mask: Image | None) -> None:

@@ -47,6 +47,29 @@ def ncc(x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
     return torch.where(usable, xy / product.sqrt(), torch.zeros_like(xy)).mean()
 
 
+class Correlation:
+    """:func:`ncc` of two volumes that come in pieces, each with its weight; sums in double precision."""
+
+    def __init__(self) -> None:
+        self._sums = torch.zeros(6, dtype=torch.float64)
+
+    def add(self, x: Tensor, y: Tensor, weight: Tensor) -> None:
+        """A piece: (1, 1, D, H, W) each, values about 0 to 1."""
+        wx, wy = weight * x, weight * y
+        sums = [v.sum(dtype=torch.float64) for v in (weight, wx, wy, wx * x, wy * y, wx * y)]
+        self._sums = self._sums + torch.stack(sums).cpu()
+
+    @property
+    def value(self) -> float:
+        """The correlation; 0 where an image is constant or the weight is zero everywhere."""
+        w, x, y, xx, yy, xy = self._sums.tolist()
+        if w <= 0:
+            return 0.0
+        a, b, c = xx / w - (x / w) ** 2, yy / w - (y / w) ** 2, xy / w - x * y / w**2
+        floor = torch.finfo(torch.float32).eps ** 1.75  # rounding of the pieces, as in ncc
+        return float(c / math.sqrt(a * b)) if a > floor and b > floor else 0.0
+
+
 def lncc(x: Tensor, y: Tensor, window: int, weight: Tensor | None = None, *, noise: float = 0.0) -> Tensor:
     """Mean of Pearson's correlation over cubic windows of side ``window``: scalar in [-1, 1].
 

@@ -41,17 +41,26 @@ class ParallelField:
             positions = to_source[own, other] * np.arange(target.size_ijk[other]) + to_source[own, 3]
             places[other] = _Places(positions, source.size_ijk[own])
         order = [2 - axes.index(axis) for axis in (2, 1, 0)]  # tensor axes of the source in the target's order
-        along = field[0].permute(0, *(1 + axis for axis in order))  # (3, k, j, i) along the target's axes
-        self._rows = (along @ places[0].weights(field).T).movedim(0, -1).contiguous()
+        self._field = field[0].permute(0, *(1 + axis for axis in order))  # (3, k, j, i) along the target's axes
+        self._to_i = places[0].weights(field).T
         self._along_j, self._along_k = places[1:]
+        self._slices: dict[int, Tensor] = {}
 
     def slab(self, keep: slice) -> Tensor:
         """The field at the target's slices ``keep``: (slices, j, i, 3)."""
         slices = []
         for n in range(keep.start, keep.stop):
             below, share = self._along_k.place(n)
-            slices.append(self._along_j.between(torch.lerp(self._rows[below], self._rows[below + 1], share)))
+            rows = torch.lerp(self._source_slice(below), self._source_slice(below + 1), share)
+            slices.append(self._along_j.between(rows))
         return torch.stack(slices)
+
+    def _source_slice(self, number: int) -> Tensor:
+        """Slice ``number`` of the source brought to the target's columns, (j, i, 3); kept while it is in use."""
+        if number not in self._slices:
+            self._slices = {n: rows for n, rows in self._slices.items() if abs(n - number) == 1}
+            self._slices[number] = (self._field[:, number] @ self._to_i).movedim(0, -1).contiguous()
+        return self._slices[number]
 
 
 class _Places:
@@ -94,7 +103,7 @@ def parallel_axes(source: Grid, target: Grid) -> tuple[int, int, int] | None:
 
 def affine_vectors(matrix: FloatArray, grid: Grid, like: Tensor) -> Tensor:
     """M x at the points x (indices) of a grid, (k, j, i, 3), for a 4x4 ``matrix`` from indices to anything."""
-    m = torch.as_tensor(matrix[:3], dtype=torch.float64, device=_precise(like))
+    m = torch.as_tensor(matrix[:3], dtype=torch.float64, device=precise_device(like))
     i, j, k = (
         torch.arange(n, dtype=torch.float64, device=m.device)[:, None] * m[:, a] for a, n in enumerate(grid.size_ijk)
     )
@@ -102,6 +111,6 @@ def affine_vectors(matrix: FloatArray, grid: Grid, like: Tensor) -> Tensor:
     return (k + m[:, 3]).to(like)[:, None, None] + in_slice
 
 
-def _precise(like: Tensor) -> torch.device:
+def precise_device(like: Tensor) -> torch.device:
     """Where double precision is at hand: not on Apple's GPU."""
     return torch.device("cpu") if like.device.type == "mps" else like.device

@@ -76,12 +76,13 @@ def normalize(array: npt.NDArray[np.generic], config: PreprocessConfig | None = 
     Where the two percentiles coincide (a nearly empty image) minimum and maximum take their place.
     """
     config = config or PreprocessConfig()
-    values = array.astype(np.float32)
+    values = np.array(array, dtype=np.float32)  # a copy, to be scaled in place
     low, high = np.percentile(values, [config.lower_percentile, config.upper_percentile])
     if high <= low:
         low, high = float(values.min()), float(values.max())
-    scaled = (values - np.float32(low)) / np.float32(high - low)
-    return np.asarray(np.clip(scaled, 0, 1), dtype=np.float32)
+    values -= np.float32(low)
+    values /= np.float32(high - low)
+    return np.asarray(np.clip(values, 0, 1, out=values), dtype=np.float32)
 
 
 def resample(values: Tensor, grid: Grid, size_ijk: Sequence[int]) -> Tensor:

@@ -337,3 +337,21 @@ def test_with_noise_windows_without_structure_in_the_second_image_hardly_count()
 def test_noise_does_not_reward_contrast():
     y = torch.rand(1, 1, 12, 12, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     assert losses.lncc(3 * y, y, 5, noise=0.1) == pytest.approx(float(losses.lncc(y, y, 5, noise=0.1)))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_correlation_of_pieces_is_that_of_the_whole(weighted):
+    x, y = (0.5 + 0.1 * values.float() for values in images((12, 9, 10)))
+    weight = torch.rand(x.shape, generator=torch.Generator().manual_seed(3)) if weighted else torch.ones_like(x)
+    found = losses.Correlation()
+    for piece in (slice(0, 5), slice(5, 6), slice(6, 12)):
+        found.add(x[:, :, piece], y[:, :, piece], weight[:, :, piece])
+    assert found.value == pytest.approx(float(losses.ncc(x, y, weight)), abs=1e-5)
+
+
+def test_correlation_of_nothing_or_of_a_constant_is_zero():
+    nothing, constant = losses.Correlation(), losses.Correlation()
+    x, _ = images()
+    assert nothing.value == 0
+    constant.add(x.float(), torch.full_like(x, 0.7).float(), torch.ones_like(x).float())
+    assert constant.value == 0
