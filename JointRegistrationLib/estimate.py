@@ -47,7 +47,9 @@ def estimate(
             on a right one, see :func:`~.knee_side.knee_sides`.
     """
     predicting = config.method in ("avsm", "avsm-affine")
+    reporter.check()
     sides = knee_sides(pair, config, start) if predicting or config.check_side else ()
+    reporter.check()
     if predicting:
         from .predicted import predicted  # noqa: PLC0415 the optimisers need no networks
 

@@ -75,7 +75,7 @@ def register(
     config = config or RegistrationConfig()
     reporter = Reporter("preparing", 0.0, 0.05, progress, cancelled)
     reporter.update(0.0)
-    _check(fixed, moving, fixed_mask, moving_mask)
+    _check(fixed, moving, fixed_mask, moving_mask, reporter)
     start = _start(fixed, moving, config, landmarks, initial_affine_ras)
     device = choose_device(config.device)
     with _memory_errors(device):
@@ -93,7 +93,7 @@ def _run(
     reporter: Reporter,
 ) -> RegistrationResult:
     clock = _Clock()
-    pair = prepare_pair(fixed, moving, config, device, fixed_mask, moving_mask)
+    pair = prepare_pair(fixed, moving, config, device, fixed_mask, moving_mask, reporter)
     clock.lap("preparing")
     found = estimate(pair, config, start, reporter.stage_named(config.method, 0.05, 0.85), clock.lap)
     affine, local = found.affine_ras, found.local
@@ -127,12 +127,15 @@ def prepare_pair(
     device: torch.device,
     fixed_mask: Image | None = None,
     moving_mask: Image | None = None,
+    reporter: Reporter = Reporter(),  # noqa: B008 it is frozen
 ) -> ImagePair:
-    """Normalised images and masks on their working grids, ready to compare."""
+    """Normalised images and masks on their working grids, ready to compare; ``reporter`` is asked whether to stop."""
 
     def image(source: Image) -> tuple[Tensor, Grid]:
         grid = working_grid(source.grid, config.preprocess.max_working_voxels)
+        reporter.check()
         values = to_tensor(normalize(source.array, config.preprocess), device)
+        reporter.check()
         return resample(values, source.grid, grid.size_ijk), grid
 
     def mask(source: Image | None, grid: Grid) -> Tensor | None:
@@ -164,8 +167,11 @@ def similarities(pair: ImagePair, affine_ras: FloatArray, local: LocalMap) -> tu
     return before.value, after.value
 
 
-def _check(fixed: Image, moving: Image, fixed_mask: Image | None, moving_mask: Image | None) -> None:
+def _check(
+    fixed: Image, moving: Image, fixed_mask: Image | None, moving_mask: Image | None, reporter: Reporter
+) -> None:
     for image, mask in ((fixed, fixed_mask), (moving, moving_mask)):
+        reporter.check()
         check_image(image)
         if mask is not None:
             check_mask(mask, image)

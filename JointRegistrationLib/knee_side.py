@@ -9,6 +9,7 @@ from .energy import ImagePair
 from .errors import InputError
 from .geometry import FloatArray
 from .networks import side as detector
+from .networks import warm
 
 _OTHER = {"right": "left", "left": "right"}
 
@@ -32,7 +33,7 @@ def knee_sides(pair: ImagePair, config: RegistrationConfig, start: FloatArray | 
         return (config.network.side,)
     if not detector.SIDE_WEIGHTS.is_file():
         return ("right", "left")
-    model = detector.load_side_model(device=pair.fixed.device)
+    model = warm.side_net(pair.fixed.device)
     fixed = detector.detect_side(model, pair.fixed, pair.fixed_grid)
     moving = detector.detect_side(model, pair.moving, pair.moving_grid)
     mirrors = start is not None and np.linalg.det(start[:3, :3]) < 0

@@ -16,7 +16,7 @@ from .energy import Dissimilarity, ImagePair
 from .estimate import Estimate, no_deformation, optimised
 from .geometry import FloatArray
 from .maps import affine_map, apply_matrix, from_displacement, resample_displacement
-from .networks import weights
+from .networks import warm, weights
 from .networks.model import AVSM
 from .networks.predict import predict
 from .progress import Reporter
@@ -108,13 +108,14 @@ def _best(
 ) -> tuple[Estimate, bool]:
     """The best prediction, or affine-opt where none makes the images more alike; and whether it deforms."""
     reporter.update(0.0)
-    model, _ = weights.load_model(device=pair.fixed.device)
+    model = warm.avsm(pair.fixed.device)
     reporter.update(0.1)
     judge = _Judge(pair, config)
     candidates = []
-    for candidate in _candidates(model, pair, config, start, sides, judge):
-        candidates.append(candidate)
-        reporter.update(0.6)
+    with warm.stoppable(model, reporter):
+        for candidate in _candidates(model, pair, config, start, sides, judge):
+            candidates.append(candidate)
+            reporter.update(0.6)
     best = min(candidates, key=lambda candidate: candidate.loss)
     if not best.loss < judge(np.eye(4) if start is None else start):
         affine = affine_opt(pair, config.affine, initial_ras=start, reporter=reporter.part(0.6, 1.0))

@@ -56,9 +56,12 @@ def run(job: Job, progress: ProgressCallback, cancelled: CancelCheck) -> Registr
 
 
 def free_memory() -> None:
-    """Give back what a failed run held, so that the next one has it."""
+    """Give back what a failed run held, and the networks, so that the next one has it."""
     import torch  # noqa: PLC0415
 
+    from ..networks import warm  # noqa: PLC0415
+
+    warm.forget()
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -91,10 +94,12 @@ def _why_no_gpu() -> str:
 
 
 def _weights_problem(device: str) -> str:
-    from ..networks.weights import load_model  # noqa: PLC0415
+    from ..networks import side, warm  # noqa: PLC0415
 
     try:
-        load_model(device=device)
+        warm.avsm(device)
+        if side.SIDE_WEIGHTS.is_file():
+            warm.side_net(device)
     except CheckpointError as error:
         return str(error)
     return ""

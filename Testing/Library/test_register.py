@@ -163,6 +163,13 @@ def test_cancel_is_obeyed_in_every_stage(pair, stage):
         register(*pair, QUICK, lambda name, *_: now.append(name), lambda: stage in now or stage == "preparing")
 
 
+@pytest.mark.parametrize("after", range(1, 8))
+def test_cancel_is_asked_for_between_the_steps_of_preparing_too(pair, after):
+    asked = []
+    with pytest.raises(RegistrationCancelled, match="during preparing"):
+        register(*pair, QUICK, cancelled=lambda: asked.append(True) or len(asked) == after)
+
+
 def test_summary_is_plain_json(result):
     import json
 
