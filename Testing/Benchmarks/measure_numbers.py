@@ -1,0 +1,82 @@
+"""Time of the numbers of a run: the sample pair on 384 x 384 x 160 voxels, its six segments, and their thickness.
+
+    python Testing/Benchmarks/measure_numbers.py
+
+Prints the processor time of each step (other programs do not count) and the most memory the process had.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "JointRegistration")]
+
+from JointRegistrationLib.config import RegistrationConfig  # noqa: E402
+from JointRegistrationLib.image import Image  # noqa: E402
+from JointRegistrationLib.phantom import random_deformation  # noqa: E402
+from JointRegistrationLib.result import FoldCount, RegistrationResult  # noqa: E402
+from JointRegistrationLib.sample import SEED  # noqa: E402
+from JointRegistrationMRML.numbers import measureSteps  # noqa: E402
+from JointRegistrationMRML.publish import InputNodes, OutputNodes, RegistrationOutputs  # noqa: E402
+from JointRegistrationMRML.samples import addSamplePair  # noqa: E402
+from JointRegistrationMRML.scene import createHeadlessScene  # noqa: E402
+from JointRegistrationMRML.segmentations import labelsFromSegmentation, segmentationFromLabels  # noqa: E402
+from JointRegistrationMRML.transaction import SceneTransaction  # noqa: E402
+from JointRegistrationMRML.undo import RunRecord  # noqa: E402
+from JointRegistrationMRML.volumes import imageFromVolume, volumeFromImage  # noqa: E402
+
+SIZE_IJK = (384, 384, 160)
+
+
+def outputsOf(scene: object) -> RegistrationOutputs:
+    """The sample pair on the large grid, with the map that made it."""
+    pair = addSamplePair(scene)
+    grid = imageFromVolume(pair.fixed).grid.resized(SIZE_IJK)
+
+    def finer(node: object) -> object:
+        return scene.AddNode(segmentationFromLabels(labelsFromSegmentation(node, grid), "labels"))  # type: ignore
+
+    field = random_deformation(SEED).displacement_field_mm(grid)
+    empty = np.zeros(grid.shape, np.float32)
+    fixed, moving = (scene.AddNode(volumeFromImage(Image(empty, grid), name)) for name in ("Fixed", "Moving"))  # type: ignore
+    result = RegistrationResult(
+        grid, grid, np.eye(4), field, -field, np.ones(grid.shape, np.float32), empty, FoldCount(0, 0.0, 0),
+        0.0, 0.0, 0.0, 0.0, {}, RegistrationConfig(), "cpu",
+    )  # fmt: skip
+    inputs = InputNodes(
+        fixed,
+        moving,
+        fixedSegmentation=finer(pair.fixedSegmentation),
+        movingSegmentation=finer(pair.movingSegmentation),
+    )
+    return RegistrationOutputs(OutputNodes(), 0, result, inputs, RunRecord(SceneTransaction(scene)))
+
+
+def main() -> None:
+    headless = createHeadlessScene()
+    steps = measureSteps(outputsOf(headless.scene))
+    times: list[tuple[float, str]] = []
+    what = ""
+    while True:
+        start = time.process_time()
+        try:
+            _, following = next(steps)
+        except StopIteration:
+            times.append((time.process_time() - start, what))
+            break
+        times.append((time.process_time() - start, what))
+        what = following
+    for seconds, name in times:
+        print(f"{seconds:6.2f} s  {name}")  # noqa: T201
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f"all {sum(seconds for seconds, _ in times):.1f} s, longest step {max(times)[0]:.2f} s, {memory:.1f} GB")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
