@@ -4,6 +4,7 @@
 #   PIP_ARGS=...  further arguments for pip, e.g. "--extra-index-url URL" to get another PyTorch build
 
 VENV     := .venv
+PEERS    := .venv-peers
 BIN      := $(VENV)/bin
 PYTHON   ?=
 PIP_ARGS ?=
@@ -21,7 +22,7 @@ $(error Give both images: make demo FIXED=a.nii.gz MOVING=b.nii.gz)
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help app demo test lint format types check clean rendering display
+.PHONY: help app demo bench test lint format types check clean rendering display
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -33,6 +34,9 @@ demo: $(VENV)/.demo rendering ## register a knee pair in an embedded Slicer scen
 
 app: $(VENV)/.app rendering display ## open the panel beside slice views, without desktop Slicer (ARGS="--sample")
 	$(RUN_ENV) $(BIN)/python Testing/Host/app.py $(if $(FIXED),"$(FIXED)") $(if $(MOVING),"$(MOVING)") $(ARGS)
+
+bench: $(VENV)/.bench $(PEERS)/.installed ## time our methods beside other programs; writes docs/performance.md (ARGS="--minutes 40")
+	OMP_WAIT_POLICY=PASSIVE $(RUN_ENV) $(BIN)/python Testing/Benchmarks/bench.py $(ARGS)
 
 test: $(VENV)/.test rendering ## run every test (ARGS="-k name" to choose)
 	$(TEST_ENV) $(BIN)/python -m pytest Testing -n $(WORKERS) --durations=10 $(ARGS)
@@ -50,8 +54,8 @@ types: $(VENV)/.test ## mypy, strict, on the library
 
 check: lint types test ## lint, types and test
 
-clean: ## remove .venv, caches and build products (never demo-output)
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove .venv, .venv-peers, caches and build products (never demo-output)
+	rm -rf $(VENV) $(PEERS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find JointRegistration JointRegistrationLib Testing Resources -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -- the virtual environment ---------------------------------------------------------------------
@@ -65,6 +69,20 @@ $(VENV)/.demo: $(VENV)/.created pyproject.toml constraints.txt
 
 $(VENV)/.app: $(VENV)/.created pyproject.toml constraints.txt
 	$(INSTALL) -e '.[scene,host]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.created pyproject.toml constraints.txt
+	$(INSTALL) -e '.[scene,bench]'
+	@touch $@
+
+# The other programs of the benchmark. One that does not install here is left out, and the tables say so.
+PEER_REQUIREMENTS := Testing/Benchmarks/peer_tools/requirements.txt
+$(PEERS)/.installed: $(PEER_REQUIREMENTS) | $(VENV)/.created
+	@test -x $(PEERS)/bin/python || $(BIN)/python -m venv $(PEERS)
+	@grep -v '^#' $(PEER_REQUIREMENTS) | while read -r package; do \
+		$(PEERS)/bin/python -m pip install --disable-pip-version-check -q "$$package" || \
+			echo "Note: $$package does not install here; the benchmark goes on without it." >&2; \
+	done
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.created pyproject.toml constraints.txt
