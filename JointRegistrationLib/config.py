@@ -178,6 +178,26 @@ class LddmmConfig:
 
 
 @dataclass(frozen=True)
+class LandmarkConfig:
+    """What given landmark pairs do: ``start`` the registration, and pull at the deformation.
+
+    ``weight``: of the pairs' mean squared distance (mm^2) in the energy of the deformable part; 0 for none.
+    ``tolerance_mm``: how exactly pairs are placed; only what a pair is farther apart than this counts.
+    ``robust_mm``: a pair yet farther apart than this pulls no harder (docs/method.md).
+    """
+
+    weight: float = 0.03
+    tolerance_mm: float = 1.5
+    robust_mm: float = 3.0
+    start: bool = True
+
+    def __post_init__(self) -> None:
+        _range("landmarks", "weight", self.weight, 0, 1000)
+        _range("landmarks", "tolerance_mm", self.tolerance_mm, 0, 100)
+        _range("landmarks", "robust_mm", self.robust_mm, 0.1, 1000)
+
+
+@dataclass(frozen=True)
 class NetworkConfig:
     """The networks: which knee, how many steps, and how many iterations of instance optimisation follow.
 
@@ -218,6 +238,7 @@ class RegistrationConfig:
     vsvf: VsvfConfig = field(default_factory=VsvfConfig)
     lddmm: LddmmConfig = field(default_factory=LddmmConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    landmarks: LandmarkConfig = field(default_factory=LandmarkConfig)
 
     def __post_init__(self) -> None:
         _choice("registration", "method", self.method, METHODS)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from .affine_opt import affine_opt
-from .config import RegistrationConfig
+from .config import LddmmConfig, RegistrationConfig, VsvfConfig
 from .energy import ImagePair
+from .errors import ConfigError
 from .geometry import FloatArray
 from .knee_side import knee_sides
+from .landmark_term import LandmarkTerm
 from .lddmm_opt import geodesic_map, lddmm_opt
+from .maps import resample_displacement
 from .progress import Reporter
-from .vsvf_opt import LocalMap, local_map, vsvf_opt
+from .vsvf_opt import LocalMap, composed, local_map, vsvf_opt
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ def estimate(
     start: FloatArray | None,
     reporter: Reporter,
     lap: Callable[[str], None],
+    *,
+    landmarks: LandmarkTerm | None = None,
 ) -> Estimate:
     """Run the configured method.
 
@@ -41,6 +47,7 @@ def estimate(
         start: a starting transform (4x4, RAS, fixed to moving), or None.
         reporter: spans all of the method's stages.
         lap: called with a stage's name when it is over, to take its time.
+        landmarks: a term of the deformation's energy; None for none.
 
     Raises:
         RegistrationCancelled, InputError, CheckpointError: as the stages do; InputError also for a left knee
@@ -53,8 +60,8 @@ def estimate(
     if predicting:
         from .predicted import predicted  # noqa: PLC0415 the optimisers need no networks
 
-        return predicted(pair, config, start, sides, reporter, lap)
-    return optimised(pair, config, config.method, start, reporter, lap)
+        return predicted(pair, config, start, sides, reporter, lap, landmarks=landmarks)
+    return optimised(pair, config, config.method, start, reporter, lap, landmarks=landmarks)
 
 
 def optimised(
@@ -64,24 +71,89 @@ def optimised(
     start: FloatArray | None,
     reporter: Reporter,
     lap: Callable[[str], None],
+    *,
+    landmarks: LandmarkTerm | None = None,
 ) -> Estimate:
     """Method ``method``, one of those without networks; see :func:`estimate`."""
     affine_end = 1.0 if method == "affine-opt" else 0.25
     affine = affine_opt(pair, config.affine, initial_ras=start, reporter=reporter.part(0, affine_end, "affine"))
     lap("affine")
-    local = no_deformation(pair)
-    deformable = reporter.part(affine_end, 1, "deformable")
-    if method == "vsvf-opt":
-        momentum, grid = vsvf_opt(pair, affine, config.vsvf, reporter=deformable)
-        with torch.no_grad():
-            local = local_map(momentum, grid, config.vsvf.velocity)
-        lap("deformable")
-    elif method == "lddmm-opt":
-        momentum, grid = lddmm_opt(pair, affine, config.lddmm, reporter=deformable)
-        with torch.no_grad():
-            local = geodesic_map(momentum, grid, config.lddmm)
-        lap("deformable")
+    if method == "affine-opt":
+        return Estimate(affine, no_deformation(pair))
+    settings = config.lddmm if method == "lddmm-opt" else config.vsvf
+    local = deformation(pair, affine, settings, reporter.part(affine_end, 1, "deformable"), landmarks=landmarks)
+    lap("deformable")
     return Estimate(affine, local)
+
+
+def refined_further(
+    pair: ImagePair,
+    config: RegistrationConfig,
+    found: Estimate,
+    reporter: Reporter,
+    lap: Callable[[str], None],
+    *,
+    landmarks: LandmarkTerm | None = None,
+) -> Estimate:
+    """Another deformation on the fixed side of one already found; the affine part is kept.
+
+    Method avsm refines as after its networks, ``network.refine`` iterations at the two finest levels.
+    The lattice is that of ``found``, which is to be as fine as the images ask for.
+
+    Raises:
+        ConfigError: for a method that does not deform.
+        RegistrationCancelled: if asked to stop.
+    """
+    settings: VsvfConfig | LddmmConfig
+    if config.method == "avsm":
+        settings = network_refinement(config)
+    elif config.method in ("vsvf-opt", "lddmm-opt"):
+        settings = config.lddmm if config.method == "lddmm-opt" else config.vsvf
+    else:
+        raise ConfigError(
+            f"registration.method: {config.method} does not deform, so it cannot refine a transform further; choose "
+            "vsvf-opt, lddmm-opt or avsm"
+        )
+    after = deformation(
+        pair, found.affine_ras, settings, reporter.part(0, 1, "refining"), before=found.local, landmarks=landmarks
+    )
+    with torch.no_grad():
+        local = composed(found.local, on_lattice(after, found.local))
+    lap("refining")
+    return dataclasses.replace(found, local=local)
+
+
+def deformation(
+    pair: ImagePair,
+    affine_ras: FloatArray,
+    settings: VsvfConfig | LddmmConfig,
+    reporter: Reporter,
+    *,
+    before: LocalMap | None = None,
+    landmarks: LandmarkTerm | None = None,
+) -> LocalMap:
+    """The deformation that vSVF-opt or LDDMM-opt finds; see :func:`~.vsvf_opt.vsvf_opt`. Without ``before``."""
+    if isinstance(settings, LddmmConfig):
+        momentum, grid = lddmm_opt(pair, affine_ras, settings, before=before, landmarks=landmarks, reporter=reporter)
+        with torch.no_grad():
+            return geodesic_map(momentum, grid, settings)
+    momentum, grid = vsvf_opt(pair, affine_ras, settings, before=before, landmarks=landmarks, reporter=reporter)
+    with torch.no_grad():
+        return local_map(momentum, grid, settings.velocity)
+
+
+def network_refinement(config: RegistrationConfig) -> VsvfConfig:
+    """Settings of the instance optimisation that follows the networks."""
+    return dataclasses.replace(config.vsvf, iterations=config.network.refine, levels=config.vsvf.levels[-2:])
+
+
+def on_lattice(local: LocalMap, like: LocalMap) -> LocalMap:
+    """``local`` on the lattice of ``like``, linearly interpolated."""
+    grid = like.grid
+    if local.grid == grid:
+        return local
+    forward, backward = (resample_displacement(u, local.grid, grid) for u in (local.forward_mm, local.inverse_mm))
+    return LocalMap(forward, backward, grid)
 
 
 def no_deformation(pair: ImagePair) -> LocalMap:

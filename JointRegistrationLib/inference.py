@@ -14,11 +14,12 @@ from .config import RegistrationConfig
 from .devices import choose_device
 from .energy import ImagePair
 from .errors import OutOfMemory
-from .estimate import estimate
+from .estimate import estimate, refined_further
 from .finish import finish, slabs
 from .geometry import FloatArray, Grid
 from .image import Image, LandmarkPairs
-from .landmarks import fit_transform
+from .landmark_term import landmark_term
+from .landmarks import fit_transform, landmark_errors
 from .losses import Correlation
 from .maps import apply_matrix, identity, resample_displacement
 from .preprocess import (
@@ -32,6 +33,8 @@ from .preprocess import (
 from .progress import CancelCheck, ProgressCallback, Reporter
 from .resolution import working_grid
 from .result import RegistrationResult
+from .resume import resumed
+from .starting_map import StartingMap
 from .vsvf_opt import LocalMap
 
 
@@ -46,6 +49,7 @@ def register(
     moving_mask: Image | None = None,
     landmarks: LandmarkPairs | None = None,
     initial_affine_ras: FloatArray | None = None,
+    initial: RegistrationResult | StartingMap | None = None,
 ) -> RegistrationResult:
     """Register ``moving`` to ``fixed``.
 
@@ -55,8 +59,10 @@ def register(
         progress: called with the stage, the fraction done (0 to 1) and the loss or None.
         cancelled: asked often; True ends the run.
         fixed_mask, moving_mask: positive where the image should be compared; on that image's grid.
-        landmarks: corresponding points; their least-squares transform is the start.
+        landmarks: corresponding points; see ``config.landmarks`` for what they do.
         initial_affine_ras: 4x4 start, fixed to moving RAS points; landmarks go before it.
+        initial: an earlier result of these images, or another map, to refine further: its affine part is
+            kept, and another deformation is found on its fixed side. It goes before the other starts.
 
     Returns:
         Transform, inverse, Jacobian, warped image and figures, all NumPy.
@@ -76,10 +82,11 @@ def register(
     reporter = Reporter("preparing", 0.0, 0.05, progress, cancelled)
     reporter.update(0.0)
     _check(fixed, moving, fixed_mask, moving_mask, reporter)
-    start = _start(fixed, moving, config, landmarks, initial_affine_ras)
+    begin = StartingMap.of(initial) if isinstance(initial, RegistrationResult) else initial
+    start = begin or _start(fixed, moving, config, landmarks, initial_affine_ras)
     device = choose_device(config.device)
     with _memory_errors(device):
-        return _run(fixed, moving, fixed_mask, moving_mask, start, config, device, reporter)
+        return _run(fixed, moving, fixed_mask, moving_mask, landmarks, start, config, device, reporter)
 
 
 def _run(
@@ -87,7 +94,8 @@ def _run(
     moving: Image,
     fixed_mask: Image | None,
     moving_mask: Image | None,
-    start: FloatArray | None,
+    landmarks: LandmarkPairs | None,
+    start: FloatArray | StartingMap | None,
     config: RegistrationConfig,
     device: torch.device,
     reporter: Reporter,
@@ -95,7 +103,12 @@ def _run(
     clock = _Clock()
     pair = prepare_pair(fixed, moving, config, device, fixed_mask, moving_mask, reporter)
     clock.lap("preparing")
-    found = estimate(pair, config, start, reporter.stage_named(config.method, 0.05, 0.85), clock.lap)
+    term, notes = landmark_term(landmarks, config.landmarks, fixed.grid, moving.grid, pair.fixed)
+    stages = reporter.stage_named(config.method, 0.05, 0.85)
+    if isinstance(start, StartingMap):
+        found = refined_further(pair, config, resumed(pair, start), stages, clock.lap, landmarks=term)
+    else:
+        found = estimate(pair, config, start, stages, clock.lap, landmarks=term)
     affine, local = found.affine_ras, found.local
     fields = finish(fixed.grid, moving, affine, local, reporter.stage_named("finishing", 0.85, 1.0))
     before, after = similarities(pair, affine, local)
@@ -116,7 +129,8 @@ def _run(
         timings_s=clock.timings(),
         config=config,
         device=str(device),
-        notes=found.notes,
+        notes=(*found.notes, *notes),
+        landmark_errors_mm=landmark_errors(landmarks, fields.displacement_mm, fixed.grid) if landmarks else None,
     )
 
 
@@ -186,7 +200,7 @@ def _start(
 ) -> FloatArray | None:
     """The given starting transform, if any; refuses images that do not overlap under it."""
     start = initial_affine_ras
-    if landmarks is not None:
+    if landmarks is not None and config.landmarks.start:
         start = fit_transform(landmarks, "rigid" if len(landmarks.fixed_ras) < 4 else config.affine.model)
     if start is not None or config.affine.initialization in ("auto", "identity"):
         check_overlap(fixed, moving, start)

@@ -1,13 +1,18 @@
-"""The classical solution from corresponding points: the best affine transform in closed form."""
+"""Corresponding points: the best affine transform in closed form, and how far a map carries them apart."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from .config import AFFINE_MODELS
 from .errors import ConfigError, InputError
-from .geometry import FloatArray
+from .geometry import FloatArray, Grid
 from .image import LandmarkPairs
+from .metrics import displacement_transform, tre_mm
+from .result import LandmarkErrors
 
 #: The least number of pairs that determines each model in three dimensions.
 MIN_PAIRS = {"rigid": 3, "similarity": 3, "affine": 4}
@@ -38,6 +43,20 @@ def fit_transform(pairs: LandmarkPairs, model: str = "rigid") -> FloatArray:
     matrix[:3, :3] = linear
     matrix[:3, 3] = moving_mean - linear @ fixed_mean
     return matrix
+
+
+def landmark_errors(pairs: LandmarkPairs, displacement_field_mm: npt.NDArray[Any], grid: Grid) -> LandmarkErrors:
+    """Target registration error of each pair, for the identity and for a displacement field.
+
+    Args:
+        pairs: corresponding points.
+        displacement_field_mm: (k, j, i, 3) on ``grid``, fixed to moving, RAS mm; beyond the grid its border
+            value holds.
+        grid: its lattice.
+    """
+    through = displacement_transform(displacement_field_mm, grid)
+    before, after = (tuple(tre_mm(pairs, move).tolist()) for move in (lambda points: points, through))
+    return LandmarkErrors(pairs.names, before, after)
 
 
 def _check_spread(centred: FloatArray, model: str) -> None:

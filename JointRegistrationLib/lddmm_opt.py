@@ -14,6 +14,7 @@ from .config import LddmmConfig
 from .energy import ImagePair
 from .epdiff import shoot
 from .geometry import FloatArray, Grid
+from .landmark_term import LandmarkTerm
 from .progress import Reporter
 from .vsvf_opt import Flow, LocalMap, optimize_momentum, velocity
 
@@ -33,6 +34,7 @@ def lddmm_opt(
     *,
     initial_momentum: Tensor | None = None,
     before: LocalMap | None = None,
+    landmarks: LandmarkTerm | None = None,
     reporter: Reporter | None = None,
 ) -> tuple[Tensor, Grid]:
     """Initial momentum (1, 3, d, h, w), RAS mm, and its grid, that makes the images most alike.
@@ -46,5 +48,12 @@ def lddmm_opt(
         return Flow(velocity(momentum, grid, kernel), shot.forward_mm)
 
     return optimize_momentum(
-        pair, affine_ras, config, flow, initial_momentum=initial_momentum, before=before, reporter=reporter
+        pair,
+        affine_ras,
+        config,
+        flow,
+        initial_momentum=initial_momentum,
+        before=before,
+        landmarks=landmarks,
+        reporter=reporter,
     )

@@ -9,18 +9,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .affine_opt import MIN_COMMON, affine_around, affine_opt
 from .config import RegistrationConfig
 from .energy import Dissimilarity, ImagePair
-from .estimate import Estimate, no_deformation, optimised
+from .estimate import Estimate, deformation, network_refinement, no_deformation, optimised
 from .geometry import FloatArray
-from .maps import affine_map, apply_matrix, from_displacement, resample_displacement
+from .landmark_term import LandmarkTerm
+from .maps import affine_map, apply_matrix, compose_displacement, from_displacement, resample_displacement
 from .networks import warm, weights
 from .networks.model import AVSM
 from .networks.predict import predict
 from .progress import Reporter
-from .vsvf_opt import LocalMap, composed, local_map, vsvf_opt
+from .vsvf_opt import LocalMap, composed
 
 #: Resolution, as a shrink factor, at which predictions are compared.
 _JUDGED_AT = 2
@@ -47,6 +49,8 @@ def predicted(
     sides: tuple[str, ...],
     reporter: Reporter,
     lap: Callable[[str], None],
+    *,
+    landmarks: LandmarkTerm | None = None,
 ) -> Estimate:
     """Method ``avsm`` or ``avsm-affine``; see :func:`~.estimate.estimate`.
 
@@ -58,15 +62,15 @@ def predicted(
     """
     network = config.network
     if network.fallback and not weights.DEFAULT_WEIGHTS.is_file():
-        found = optimised(pair, config, _INSTEAD[config.method], start, reporter, lap)
+        found = optimised(pair, config, _INSTEAD[config.method], start, reporter, lap, landmarks=landmarks)
         return dataclasses.replace(found, notes=(_missing(config.method),))
     refine = network.refine if config.method == "avsm" else 0
     network_end = 0.2 if refine else 1.0
-    found, is_predicted = _best(pair, config, start, sides, reporter.part(0, network_end, "network"))
+    found, is_predicted = _best(pair, config, start, sides, landmarks, reporter.part(0, network_end, "network"))
     lap("network")
     if not refine:
         return found
-    found = _refined(pair, config, found, is_predicted, reporter.part(network_end, 1, "refining"))
+    found = _refined(pair, config, found, is_predicted, landmarks, reporter.part(network_end, 1, "refining"))
     lap("refining")
     return found
 
@@ -79,12 +83,17 @@ def _missing(method: str) -> str:
 
 
 def _refined(
-    pair: ImagePair, config: RegistrationConfig, found: Estimate, is_predicted: bool, reporter: Reporter
+    pair: ImagePair,
+    config: RegistrationConfig,
+    found: Estimate,
+    is_predicted: bool,
+    landmarks: LandmarkTerm | None,
+    reporter: Reporter,
 ) -> Estimate:
     """Instance optimisation on the fixed side of a prediction; all of vSVF-opt where there is none."""
     settings, affine, begin = config.vsvf, found.affine_ras, 0.0
     if is_predicted:
-        settings = dataclasses.replace(settings, iterations=config.network.refine, levels=settings.levels[-2:])
+        settings = network_refinement(config)
         if config.network.refine_affine:
             begin = 0.1
             affine = affine_around(
@@ -97,20 +106,25 @@ def _refined(
                 iterations=config.network.refine,
                 reporter=reporter.part(0, begin),
             )
-    momentum, grid = vsvf_opt(pair, affine, settings, before=found.local, reporter=reporter.part(begin, 1))
+    after = deformation(pair, affine, settings, reporter.part(begin, 1), before=found.local, landmarks=landmarks)
     with torch.no_grad():
-        local = composed(found.local, local_map(momentum, grid, settings.velocity))
+        local = composed(found.local, after)
     return Estimate(affine, local, found.notes)
 
 
 def _best(
-    pair: ImagePair, config: RegistrationConfig, start: FloatArray | None, sides: tuple[str, ...], reporter: Reporter
+    pair: ImagePair,
+    config: RegistrationConfig,
+    start: FloatArray | None,
+    sides: tuple[str, ...],
+    landmarks: LandmarkTerm | None,
+    reporter: Reporter,
 ) -> tuple[Estimate, bool]:
     """The best prediction, or affine-opt where none makes the images more alike; and whether it deforms."""
     reporter.update(0.0)
     model = warm.avsm(pair.fixed.device)
     reporter.update(0.1)
-    judge = _Judge(pair, config)
+    judge = _Judge(pair, config, landmarks)
     candidates = []
     with warm.stoppable(model, reporter):
         for candidate in _candidates(model, pair, config, start, sides, judge):
@@ -178,10 +192,21 @@ def _candidates(
             yield _Candidate(found.affine_ras, local, loss, side, begin is not None)
 
 
-class _Judge:
-    """The dissimilarity of a pair under a transform, at reduced resolution; infinite where next to nothing overlaps."""
+def _through(affine_ras: FloatArray, local: LocalMap | None, points_ras: Tensor) -> Tensor:
+    """Where A o psi sends points (1, 3, n, 1, 1), RAS mm."""
+    if local is not None:
+        points_ras = compose_displacement(local.forward_mm, local.grid, points_ras)
+    return apply_matrix(affine_ras, points_ras)
 
-    def __init__(self, pair: ImagePair, config: RegistrationConfig) -> None:
+
+class _Judge:
+    """The dissimilarity of a pair under a transform, at reduced resolution, and what its landmarks add.
+
+    Infinite where next to nothing overlaps.
+    """
+
+    def __init__(self, pair: ImagePair, config: RegistrationConfig, landmarks: LandmarkTerm | None = None) -> None:
+        self._landmarks = landmarks
         self._pair = pair.shrunk(_JUDGED_AT)
         self._dissimilarity = Dissimilarity(self._pair, config.vsvf.similarity)
         mask = self._pair.fixed_mask
@@ -200,4 +225,6 @@ class _Judge:
         if float(self._pair.weight(map_ras).sum()) < MIN_COMMON * self._whole:
             return math.inf
         loss = float(self._dissimilarity(map_ras))
+        if self._landmarks is not None:
+            loss += float(self._landmarks(lambda points: _through(affine_ras, local, points)))
         return loss if math.isfinite(loss) else math.inf

@@ -43,6 +43,26 @@ class FoldCount:
 
 
 @dataclass(frozen=True)
+class LandmarkErrors:
+    """Target registration error, mm, pair by pair: distance from the moving point before (identity) and after."""
+
+    names: tuple[str, ...]
+    before_mm: tuple[float, ...]
+    after_mm: tuple[float, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "count": len(self.before_mm),
+            "names": list(self.names),
+            "tre_before_mm": list(self.before_mm),
+            "tre_after_mm": list(self.after_mm),
+            "tre_before_mean_mm": float(np.mean(self.before_mm)),
+            "tre_after_mean_mm": float(np.mean(self.after_mm)),
+        }
+
+
+@dataclass(frozen=True)
 class RegistrationResult:
     """A registration of ``moving`` to ``fixed``.
 
@@ -67,6 +87,7 @@ class RegistrationResult:
         config: what was asked for.
         device: where it ran, e.g. ``"cpu"``.
         notes: sentences a user should read, e.g. a fallback that was taken.
+        landmark_errors_mm: of the given pairs; None if none were given.
     """
 
     fixed_grid: Grid
@@ -85,9 +106,11 @@ class RegistrationResult:
     config: RegistrationConfig
     device: str
     notes: tuple[str, ...] = ()
+    landmark_errors_mm: LandmarkErrors | None = None
 
     def summary(self) -> dict[str, Any]:
-        """The scalar results as plain JSON values."""
+        """The scalar results as plain JSON values; landmarks only where there are any."""
+        landmarks = self.landmark_errors_mm
         return {
             "method": self.config.method,
             "device": self.device,
@@ -104,4 +127,5 @@ class RegistrationResult:
             "affine_ras": self.affine_ras.tolist(),
             "timings_s": dict(self.timings_s),
             "notes": list(self.notes),
+            **({} if landmarks is None else {"landmarks": landmarks.summary()}),
         }

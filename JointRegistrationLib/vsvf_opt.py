@@ -17,6 +17,7 @@ from .config import KernelConfig, LddmmConfig, VelocityConfig, VsvfConfig
 from .energy import Dissimilarity, ImagePair
 from .geometry import FloatArray, Grid
 from .integrate import exponential
+from .landmark_term import LandmarkTerm
 from .losses import momentum_energy
 from .maps import apply_matrix, compose_displacement, displacement, from_displacement, resample_displacement
 from .optimize import minimize
@@ -84,6 +85,7 @@ def vsvf_opt(
     *,
     initial_momentum: Tensor | None = None,
     before: LocalMap | None = None,
+    landmarks: LandmarkTerm | None = None,
     reporter: Reporter | None = None,
 ) -> tuple[Tensor, Grid]:
     """Momentum (1, 3, d, h, w), RAS mm, and its grid, that makes the images most alike.
@@ -95,6 +97,7 @@ def vsvf_opt(
         initial_momentum: start on ``momentum_grid`` of the coarsest level; None for zero.
         before: a deformation already found, kept fixed; the new one acts on its fixed side, so that the
             fixed point x goes to A(before(Exp(-v)(x))). None for none.
+        landmarks: a term of the energy beside the images; None for none.
         reporter: receives progress; its cancel check is asked at every evaluation.
 
     Raises:
@@ -106,7 +109,14 @@ def vsvf_opt(
         return Flow(v, exponential(-v, grid, method=config.velocity.integrator, steps=config.velocity.steps))
 
     return optimize_momentum(
-        pair, affine_ras, config, flow, initial_momentum=initial_momentum, before=before, reporter=reporter
+        pair,
+        affine_ras,
+        config,
+        flow,
+        initial_momentum=initial_momentum,
+        before=before,
+        landmarks=landmarks,
+        reporter=reporter,
     )
 
 
@@ -125,6 +135,7 @@ def optimize_momentum(
     *,
     initial_momentum: Tensor | None = None,
     before: LocalMap | None = None,
+    landmarks: LandmarkTerm | None = None,
     reporter: Reporter | None = None,
 ) -> tuple[Tensor, Grid]:
     """Coarse to fine, whatever a momentum's flow is: ``flow(momentum, grid)``. See :func:`vsvf_opt`."""
@@ -137,9 +148,8 @@ def optimize_momentum(
     for level in levels:
         grid = momentum_grid(level.fixed_grid)
         share = level.fixed.numel() / total
-        momentum = _optimize(
-            level, affine_ras, grid, config, flow, upsample(momentum, grid), before, reporter.part(done, done + share)
-        )
+        part = reporter.part(done, done + share)
+        momentum = _optimize(level, affine_ras, grid, config, flow, upsample(momentum, grid), before, landmarks, part)
         done += share
     return momentum, grid
 
@@ -152,6 +162,7 @@ def _optimize(
     flow: Callable[[Tensor, Grid], Flow],
     start: Tensor,
     before: LocalMap | None,
+    landmarks: LandmarkTerm | None,
     reporter: Reporter,
 ) -> Tensor:
     momentum = start.detach().clone().requires_grad_(True)
@@ -159,10 +170,17 @@ def _optimize(
 
     def energy() -> Tensor:
         v, u = flow(momentum, grid)
+
+        def through(psi: Tensor) -> Tensor:
+            if before is not None:
+                psi = compose_displacement(before.forward_mm, before.grid, psi)
+            return apply_matrix(affine_ras, psi)
+
         psi = from_displacement(upsample(u, pair.fixed_grid), pair.fixed_grid)
-        if before is not None:
-            psi = compose_displacement(before.forward_mm, before.grid, psi)
-        return dissimilarity(apply_matrix(affine_ras, psi)) + config.regularity * momentum_energy(momentum, v, grid)
+        total = dissimilarity(through(psi)) + config.regularity * momentum_energy(momentum, v, grid)
+        if landmarks is not None:
+            total = total + landmarks(lambda points: through(compose_displacement(u, grid, points)))
+        return total
 
     def half_a_voxel(gradient: Tensor) -> float:
         fastest = float(velocity(gradient, grid, config.velocity).norm(dim=1).max())

@@ -13,6 +13,7 @@ from JointRegistrationLib.config import RegistrationConfig
 from JointRegistrationLib.errors import JointRegistrationError, RegistrationCancelled
 from JointRegistrationLib.image import Image, LandmarkPairs
 from JointRegistrationLib.result import RegistrationResult
+from JointRegistrationLib.starting_map import StartingMap
 from JointRegistrationLib.worker.client import Client
 from JointRegistrationLib.worker.exchange import (
     Job,
@@ -39,7 +40,8 @@ _POLL_S = 0.05
 class RegistrationInputs:
     """What a registration needs, in world coordinates and without any node.
 
-    ``initialAffineRas`` is 4x4 and takes fixed RAS points to moving ones; landmarks go before it.
+    ``initialAffineRas`` is 4x4 and takes fixed RAS points to moving ones; landmarks go before it, and before
+    both goes ``initial``, a map to refine further.
     """
 
     fixed: Image
@@ -48,11 +50,19 @@ class RegistrationInputs:
     movingMask: Image | None = None
     landmarks: LandmarkPairs | None = None
     initialAffineRas: Any = None
+    initial: StartingMap | None = None
 
     def job(self, config: RegistrationConfig) -> Job:
         """The same as what the worker process takes."""
         return Job(
-            self.fixed, self.moving, config, self.fixedMask, self.movingMask, self.landmarks, self.initialAffineRas
+            self.fixed,
+            self.moving,
+            config,
+            self.fixedMask,
+            self.movingMask,
+            self.landmarks,
+            self.initialAffineRas,
+            self.initial,
         )
 
 
@@ -89,6 +99,7 @@ def runInProcess(
         moving_mask=inputs.movingMask,
         landmarks=inputs.landmarks,
         initial_affine_ras=inputs.initialAffineRas,
+        initial=inputs.initial,
     )
 
 

@@ -41,6 +41,8 @@ _DESCRIPTION = f"""Lay the MOVING image onto the FIXED image.
           --moving-labels atlas.nrrd --fixed-labels manual.nrrd
       joint-registration register dicom-folder/ moving.nrrd -o out \\
           --landmarks-fixed F.mrk.json --landmarks-moving M.mrk.json
+      joint-registration register fixed.nrrd moving.nrrd -o further \\
+          --start-transform out/transform.h5 --method vsvf-opt
     """
 
 
@@ -54,8 +56,19 @@ _DESCRIPTION = f"""Lay the MOVING image onto the FIXED image.
 @click.option("--fixed-mask", type=_FILE, help="Where the fixed image counts: a label map, not 0 inside.")
 @click.option("--moving-mask", type=_FILE, help="Where the moving image counts.")
 @click.option("--landmarks-fixed", type=_FILE, help="Points in the fixed image: .mrk.json, .fcsv or .csv (RAS mm).")
-@click.option("--landmarks-moving", type=_FILE, help="The same points in the moving image: they are the start.")
+@click.option("--landmarks-moving", type=_FILE, help="The same points in the moving image.")
 @click.option("--initial-transform", type=_FILE, help="Affine to start from, fixed to moving (.tfm, .txt, .mat, .h5).")
+@click.option(
+    "--start-transform",
+    type=_FILE,
+    help="Map to refine further, fixed to moving: an earlier run's transform.h5, or a displacement field.",
+)
+@click.option(
+    "--landmark-weight",
+    type=click.FloatRange(min=0),
+    help=f"How hard landmark pairs pull at the deformation; 0 not at all, "
+    f"{RegistrationConfig().landmarks.weight:g} if not given.",
+)
 @click.option("--method", type=click.Choice(METHODS), help=f"See above; {RegistrationConfig().method} if not given.")
 @click.option(
     "--refine",
@@ -77,6 +90,8 @@ def register(**options: Any) -> None:
     """Check what options can be checked by themselves, then import PyTorch and run."""
     if (options["landmarks_fixed"] is None) != (options["landmarks_moving"] is None):
         raise click.UsageError("give both --landmarks-fixed and --landmarks-moving, or neither")
+    if options["start_transform"] is not None and options["initial_transform"] is not None:
+        raise click.UsageError("give --start-transform or --initial-transform, not both")
     if options["fixed_labels"] is not None and options["moving_labels"] is None:
         raise click.UsageError("--fixed-labels only scores warped labels; give --moving-labels too")
     with interruptible() as interruption:

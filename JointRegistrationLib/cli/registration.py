@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from .. import __version__, inference
-from ..config import NetworkConfig, RegistrationConfig, from_json, to_dict
+from ..config import LandmarkConfig, NetworkConfig, RegistrationConfig, from_json, to_dict
 from ..devices import peak_memory_mb
 from ..errors import FileError
 from ..files import (
@@ -26,17 +26,20 @@ from ..files import (
     read_mask,
     read_transform,
     result_bytes,
+    starting_map,
     write_result,
 )
 from ..image import Image, LandmarkPairs
 from ..maps import from_displacement, identity, warp_labels
-from ..metrics import displacement_transform, label_metrics, tre_mm
+from ..metrics import label_metrics
 from ..preprocess import check_same_grid
+from ..resolution import working_grid
 from ..result import RegistrationResult
+from ..starting_map import StartingMap
 from .failures import Interruption
 from .progress import shown_progress
 
-_Config = TypeVar("_Config", RegistrationConfig, NetworkConfig)
+_Config = TypeVar("_Config", RegistrationConfig, NetworkConfig, LandmarkConfig)
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class RegisterOptions:
     landmarks_fixed: Path | None
     landmarks_moving: Path | None
     initial_transform: Path | None
+    start_transform: Path | None
+    landmark_weight: float | None
     method: str | None
     refine: int | None
     side: str | None
@@ -73,6 +78,7 @@ class _Inputs:
     moving_labels: Image | None
     landmarks: LandmarkPairs | None
     initial_affine_ras: np.ndarray[Any, np.dtype[np.float64]] | None
+    initial: StartingMap | None
 
 
 def run(options: RegisterOptions, interruption: Interruption) -> None:
@@ -82,7 +88,7 @@ def run(options: RegisterOptions, interruption: Interruption) -> None:
         JointRegistrationError: for what cannot be used, read, computed or written.
     """
     config = _config(options)
-    inputs = _read(options)
+    inputs = _read(options, config)
     num_bytes = result_bytes(inputs.fixed.grid, inputs.moving.grid)
     with output_folder(options.output_dir, RESULT_NAMES, num_bytes=num_bytes, overwrite=options.overwrite) as folder:
         with shown_progress(quiet=options.quiet) as progress:
@@ -96,6 +102,7 @@ def run(options: RegisterOptions, interruption: Interruption) -> None:
                 moving_mask=inputs.moving_mask,
                 landmarks=inputs.landmarks,
                 initial_affine_ras=inputs.initial_affine_ras,
+                initial=inputs.initial,
             )
         warped_labels = _warped_labels(inputs, result)
         metrics = _metrics(options, inputs, result, warped_labels)
@@ -134,7 +141,8 @@ def _config(options: RegisterOptions) -> RegistrationConfig:
         raise click.UsageError(f"--refine refines what the networks predict; give --method avsm (not {config.method})")
     fallback = None if options.method is None else False
     network = _replace(config.network, refine=options.refine, side=options.side, fallback=fallback)
-    return _replace(config, network=network)
+    landmarks = _replace(config.landmarks, weight=options.landmark_weight)
+    return _replace(config, network=network, landmarks=landmarks)
 
 
 def _replace(config: _Config, **options: Any) -> _Config:
@@ -142,7 +150,7 @@ def _replace(config: _Config, **options: Any) -> _Config:
     return dataclasses.replace(config, **{name: value for name, value in options.items() if value is not None})
 
 
-def _read(options: RegisterOptions) -> _Inputs:
+def _read(options: RegisterOptions, config: RegistrationConfig) -> _Inputs:
     fixed, moving = read_image(options.fixed), read_image(options.moving)
     fixed_labels, moving_labels = (
         None if path is None else read_labels(path) for path in (options.fixed_labels, options.moving_labels)
@@ -157,7 +165,11 @@ def _read(options: RegisterOptions) -> _Inputs:
     fixed_mask, moving_mask = (
         None if path is None else read_mask(path) for path in (options.fixed_mask, options.moving_mask)
     )
-    return _Inputs(fixed, moving, fixed_mask, moving_mask, fixed_labels, moving_labels, landmarks, start)
+    initial = None
+    if options.start_transform is not None:
+        grid = working_grid(fixed.grid, config.preprocess.max_working_voxels)
+        initial = starting_map(read_transform(options.start_transform), grid)
+    return _Inputs(fixed, moving, fixed_mask, moving_mask, fixed_labels, moving_labels, landmarks, start, initial)
 
 
 # -- what comes out ---------------------------------------------------------------------------------------
@@ -185,8 +197,6 @@ def _metrics(
         before = _warped_labels(inputs, None)
         assert before is not None
         metrics["labels"] = _label_scores(inputs.fixed_labels, before, warped_labels)
-    if inputs.landmarks is not None:
-        metrics["landmarks"] = _landmark_scores(inputs.landmarks, result)
     metrics["peak_memory_mb"] = peak_memory_mb()
     metrics["inputs"] = {
         name: str(value) for name, value in dataclasses.asdict(options).items() if isinstance(value, Path)
@@ -208,19 +218,6 @@ def _label_scores(fixed: Image, before: Image, after: Image) -> dict[str, Any]:
             name: dataclasses.asdict(by_label[value]) for name, by_label in scores.items() if value in by_label
         }
         for value in values
-    }
-
-
-def _landmark_scores(landmarks: LandmarkPairs, result: RegistrationResult) -> dict[str, Any]:
-    through = displacement_transform(result.displacement_field_mm, result.fixed_grid)
-    before, after = tre_mm(landmarks, lambda points: points), tre_mm(landmarks, through)
-    return {
-        "count": len(before),
-        "names": list(landmarks.names),
-        "tre_before_mm": before.tolist(),
-        "tre_after_mm": after.tolist(),
-        "tre_before_mean_mm": float(before.mean()),
-        "tre_after_mean_mm": float(after.mean()),
     }
 
 

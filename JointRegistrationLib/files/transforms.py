@@ -21,6 +21,7 @@ import SimpleITK as sitk
 
 from ..errors import FileError, GeometryError, InputError
 from ..geometry import RAS_LPS, FloatArray, Grid, ras_to_lps_matrix, transform_points
+from ..starting_map import StartingMap
 from .images import check_suffix, execute, read_information, to_itk
 from .output import atomic_file, itk_reason
 
@@ -68,11 +69,35 @@ class SpatialTransform:
         matrix[:3, :3] = (corners[1:] - corners[0]).T
         return matrix
 
+    def last_affine_ras(self) -> FloatArray | None:
+        """The 4x4 matrix of its last part; None if that is not linear."""
+        last = _flatten(self._itk)[-1]
+        return SpatialTransform(self.name, (last.GetName(),), None, last).matrix_ras if last.IsLinear() else None
+
     def apply(self, points_ras: npt.ArrayLike) -> FloatArray:
         """Send points (n, 3) RAS mm through the transform."""
         points = np.asarray(points_ras, dtype=np.float64) * _LPS_SIGNS
         moved = np.array([self._itk.TransformPoint(point) for point in points.tolist()]).reshape(-1, 3)
         return np.asarray(moved * _LPS_SIGNS, dtype=np.float64)
+
+    def displacement_field(self, grid: Grid) -> npt.NDArray[np.float32]:
+        """The transform on a lattice, less the lattice's positions: (k, j, i, 3), RAS mm."""
+        field = sitk.TransformToDisplacementField(
+            self._itk, sitk.sitkVectorFloat64, list(grid.size_ijk), grid.origin_lps, grid.spacing_mm, grid.direction_lps
+        )
+        values = sitk.GetArrayViewFromImage(field) * _LPS_SIGNS
+        return np.asarray(values, dtype=np.float32)
+
+
+def starting_map(transform: SpatialTransform, grid: Grid) -> StartingMap:
+    """A transform, fixed to moving points, as what ``inference.register`` refines further.
+
+    Args:
+        transform: of any kind. Its affine part is kept apart where it is the last of its parts, as in what
+            :func:`write_transform` writes.
+        grid: the lattice to read it on: the fixed image's, or a coarser one over its field of view.
+    """
+    return StartingMap(transform.displacement_field(grid), grid, transform.last_affine_ras())
 
 
 def write_transform(

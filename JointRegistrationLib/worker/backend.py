@@ -52,6 +52,7 @@ def run(job: Job, progress: ProgressCallback, cancelled: CancelCheck) -> Registr
         moving_mask=job.moving_mask,
         landmarks=job.landmarks,
         initial_affine_ras=job.initial_affine_ras,
+        initial=job.initial,
     )
 
 

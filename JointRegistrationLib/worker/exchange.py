@@ -28,7 +28,8 @@ from ..config import RegistrationConfig, from_dict, to_dict
 from ..errors import FileError, ResourceError
 from ..geometry import FloatArray, Grid
 from ..image import Image, LandmarkPairs
-from ..result import FoldCount, RegistrationResult
+from ..result import FoldCount, LandmarkErrors, RegistrationResult
+from ..starting_map import StartingMap
 
 #: Bytes written between two pauses: a few milliseconds.
 STEP_BYTES = 8 * 2**20
@@ -36,6 +37,7 @@ STEP_BYTES = 8 * 2**20
 _PREFIX = "joint-registration-job-"
 _SHARED_MEMORY = Path("/dev/shm")  # Linux; its files never go to a disk
 _JOB, _RESULT, _PARTIAL = "job.json", "result", "result.partial"
+_INITIAL = "initial"
 _VOLUMES = ("displacement_field_mm", "inverse_displacement_field_mm", "jacobian_determinant", "warped")
 
 
@@ -50,6 +52,13 @@ class Job:
     moving_mask: Image | None = None
     landmarks: LandmarkPairs | None = None
     initial_affine_ras: FloatArray | None = None
+    initial: StartingMap | None = None
+
+    @property
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """What is written as .npy files, by name."""
+        arrays = {name: image.array for name, image in self.images.items()}
+        return arrays if self.initial is None else {**arrays, _INITIAL: self.initial.displacement_field_mm}
 
     @property
     def images(self) -> dict[str, Image]:
@@ -61,7 +70,7 @@ class Job:
     def exchange_bytes(self) -> int:
         """Size of the job and of its result on disk."""
         fixed, moving = self.fixed.grid.num_voxels, self.moving.grid.num_voxels
-        return sum(image.array.nbytes for image in self.images.values()) + 4 * (5 * fixed + 3 * moving)
+        return sum(array.nbytes for array in self.arrays.values()) + 4 * (5 * fixed + 3 * moving)
 
 
 # -- folders --------------------------------------------------------------------------------------------
@@ -140,11 +149,12 @@ def job_steps(folder: Path, job: Job) -> Iterator[float]:
     Raises:
         ResourceError: if the disk is full or the folder cannot be written.
     """
-    total = sum(image.array.nbytes for image in job.images.values())
+    arrays = job.arrays
+    total = sum(array.nbytes for array in arrays.values())
     written = 0
     try:
-        for name, image in job.images.items():
-            for size in _array_steps(folder / f"{name}.npy", image.array):
+        for name, array in arrays.items():
+            for size in _array_steps(folder / f"{name}.npy", array):
                 written += size
                 yield written / total
         (folder / _JOB).write_text(json.dumps(_job_values(job)), encoding="utf-8")
@@ -170,6 +180,7 @@ def read_job(folder: Path) -> Job:
             name: Image(_mapped(folder / f"{name}.npy", "r"), Grid.from_dict(entry["grid"]), entry["name"])
             for name, entry in values["images"].items()
         }
+        initial = _initial(folder, values["initial"])
     except (OSError, ValueError, KeyError) as error:
         raise FileError(f"{folder}: there is no complete job in it ({error}); start the registration again") from error
     landmarks, affine = values["landmarks"], values["initial_affine_ras"]
@@ -177,7 +188,8 @@ def read_job(folder: Path) -> Job:
         **images,
         config=from_dict(RegistrationConfig, values["config"]),
         landmarks=None if landmarks is None else _landmarks(landmarks),
-        initial_affine_ras=None if affine is None else np.asarray(affine, dtype=np.float64),
+        initial_affine_ras=_matrix(affine),
+        initial=initial,
     )
 
 
@@ -200,7 +212,24 @@ def _job_values(job: Job) -> dict[str, Any]:
         "config": to_dict(job.config),
         "landmarks": None if landmarks is None else _landmark_values(landmarks),
         "initial_affine_ras": None if affine is None else np.asarray(affine).tolist(),
+        "initial": None if job.initial is None else _initial_values(job.initial),
     }
+
+
+def _initial_values(initial: StartingMap) -> dict[str, Any]:
+    affine = initial.affine_ras
+    return {"grid": initial.grid.to_dict(), "affine_ras": None if affine is None else np.asarray(affine).tolist()}
+
+
+def _initial(folder: Path, values: dict[str, Any] | None) -> StartingMap | None:
+    if values is None:
+        return None
+    field = _mapped(folder / f"{_INITIAL}.npy", "r")
+    return StartingMap(field, Grid.from_dict(values["grid"]), _matrix(values["affine_ras"]))
+
+
+def _matrix(values: Any) -> FloatArray | None:
+    return None if values is None else np.asarray(values, dtype=np.float64)
 
 
 def _landmark_values(landmarks: LandmarkPairs) -> dict[str, Any]:
@@ -263,6 +292,7 @@ def read_result(folder: Path) -> RegistrationResult:
         folds=FoldCount(**values.pop("folds")),
         config=from_dict(RegistrationConfig, values.pop("config")),
         notes=tuple(values.pop("notes")),
+        landmark_errors_mm=_landmark_errors(values.pop("landmark_errors_mm")),
         **values,
     )
 
@@ -281,4 +311,11 @@ def _result_values(result: RegistrationResult) -> dict[str, Any]:
         "config": to_dict(result.config),
         "device": result.device,
         "notes": list(result.notes),
+        "landmark_errors_mm": None if result.landmark_errors_mm is None else asdict(result.landmark_errors_mm),
     }
+
+
+def _landmark_errors(values: dict[str, Any] | None) -> LandmarkErrors | None:
+    if values is None:
+        return None
+    return LandmarkErrors(**{name: tuple(entries) for name, entries in values.items()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from JointRegistrationLib.config import RegistrationConfig
 from JointRegistrationLib.files import write_image, write_labels
 from JointRegistrationLib.geometry import Grid, transform_points
 from JointRegistrationLib.image import Image
+from JointRegistrationLib.landmarks import landmark_errors
 from JointRegistrationLib.result import FoldCount, RegistrationResult
 
 FIXED_GRID = Grid((18, 16, 14), (2.0, 2.0, 2.5), (-17.0, -15.0, -16.0))
@@ -103,7 +105,11 @@ class FakeRegister:
             given["progress"]("finishing", 1.0, None)
         if self.error is not None:
             raise self.error
-        return fake_result(fixed, moving, config, np.array([2.0, -1.0, 0.5]))
+        result = fake_result(fixed, moving, config, np.array([2.0, -1.0, 0.5]))
+        if given["landmarks"] is None:
+            return result
+        errors = landmark_errors(given["landmarks"], result.displacement_field_mm, fixed.grid)
+        return dataclasses.replace(result, landmark_errors_mm=errors)
 
 
 def run(*arguments: object) -> Result:

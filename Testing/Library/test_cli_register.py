@@ -114,6 +114,22 @@ def test_every_option_reaches_the_registration(inputs: dict[str, Path], fake: Fa
     assert given["cancelled"]() is False
 
 
+def test_an_earlier_transform_and_the_landmarks_weight_reach_the_registration(
+    inputs: dict[str, Path], fake: FakeRegister, tmp_path: Path
+) -> None:
+    common = (inputs["fixed"], inputs["moving"], "--method", "vsvf-opt")
+    assert run("register", *common, "-o", tmp_path / "first").exit_code == 0
+    start = tmp_path / "first" / "transform.h5"
+    done = run("register", *common, "-o", tmp_path / "o", "--start-transform", start, "--landmark-weight", "0.5")
+    assert done.exit_code == 0, done.output
+    initial = fake.given["initial"]
+    assert initial.displacement_field_mm == pytest.approx(np.broadcast_to([2, -1, 0.5], (*FIXED_GRID.shape, 3)))
+    assert initial.affine_ras[:3, 3] == pytest.approx((2, -1, 0.5)), "the affine part that the file keeps apart"
+    assert fake.given["config"].landmarks.weight == 0.5
+    both = run("register", *common, "-o", tmp_path / "p", "--start-transform", start, "--initial-transform", start)
+    assert both.exit_code == 2 and "not both" in both.output
+
+
 def test_a_file_of_settings_is_kept_where_no_option_says_otherwise(
     inputs: dict[str, Path], fake: FakeRegister, tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ TORCH_FREE = (
     "plan",
     "points",
     "resolution",
+    "starting_map",
     "result",
 )
 #: What the panel and the scene layer use of the worker.

@@ -18,6 +18,8 @@ from JointRegistrationLib.config import AffineConfig, RegistrationConfig
 from JointRegistrationLib.errors import FileError, ResourceError
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image, LandmarkPairs
+from JointRegistrationLib.result import LandmarkErrors
+from JointRegistrationLib.starting_map import StartingMap
 from JointRegistrationLib.worker import exchange
 from JointRegistrationLib.worker.exchange import (
     STEP_BYTES,
@@ -31,6 +33,8 @@ from JointRegistrationLib.worker.exchange import (
     write_job,
     write_result,
 )
+
+TURNED = np.array([[0, -1.0, 0, 3], [1, 0, 0, 1 / 3], [0, 0, 1, -7], [0, 0, 0, 1]])
 
 
 def _assert_equal_images(first: Image | None, second: Image | None) -> None:
@@ -53,6 +57,7 @@ def test_everything_of_a_job_comes_back(tmp_path):
         moving_mask=Image(np.ones(other.shape, np.uint8), other, "other mask"),
         landmarks=LandmarkPairs(np.eye(3), 1 / 3 * np.ones((3, 3)), ("a", "b", "c")),
         initial_affine_ras=np.diag([1.1, 1.0, 1 / 3, 1.0]),
+        initial=StartingMap(np.random.default_rng(2).normal(size=(*other.shape, 3)).astype(np.float32), other, TURNED),
     )
     write_job(tmp_path, job)
     back = read_job(tmp_path)
@@ -63,18 +68,23 @@ def test_everything_of_a_job_comes_back(tmp_path):
     np.testing.assert_array_equal(back.landmarks.moving_ras, job.landmarks.moving_ras)
     assert back.landmarks.names == ("a", "b", "c")
     np.testing.assert_array_equal(back.initial_affine_ras, job.initial_affine_ras)
+    np.testing.assert_array_equal(back.initial.displacement_field_mm, job.initial.displacement_field_mm)
+    np.testing.assert_array_equal(back.initial.affine_ras, TURNED)
+    assert back.initial.grid == other
 
 
 def test_what_a_job_does_not_have_stays_absent(tmp_path):
     write_job(tmp_path, small_job())
     back = read_job(tmp_path)
     assert (back.fixed_mask, back.moving_mask, back.landmarks, back.initial_affine_ras) == (None,) * 4
+    assert back.initial is None
 
 
 def test_everything_of_a_result_comes_back_and_is_private(tmp_path):
     result = identity_result(small_job())
     result.displacement_field_mm[...] = np.random.default_rng(2).normal(size=result.displacement_field_mm.shape)
     result = dataclasses.replace(result, similarity_before=float("nan"), notes=("one", "two"))
+    result = dataclasses.replace(result, landmark_errors_mm=LandmarkErrors(("a", "b"), (3.0, 1 / 3), (0.5, 0.25)))
     write_result(tmp_path, result)
     back = read_result(tmp_path)
     for field in dataclasses.fields(result):

@@ -1,0 +1,34 @@
+"""A starting map as what the deformable stage goes on from: A, and psi = A^-1 o map on the working lattice."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from .energy import ImagePair
+from .estimate import Estimate
+from .maps import apply_matrix, displacement, from_displacement, inverse, resample_displacement
+from .starting_map import StartingMap
+from .vsvf_opt import LocalMap, momentum_grid
+
+#: The inverse is solved for until it moves no further than this, or so many steps are done.
+_TOLERANCE_MM, _ITERATIONS = 1e-3, 100
+
+
+def resumed(pair: ImagePair, start: StartingMap) -> Estimate:
+    """The estimate whose map is ``start``, on the lattice of the finest momentum.
+
+    psi's inverse is found by fixed-point iteration, see :func:`~.maps.inverse`.
+
+    Raises:
+        InputError: if the map has no affine part that can be inverted.
+    """
+    affine = start.affine_part()
+    grid = momentum_grid(pair.fixed_grid)
+    with torch.no_grad():
+        field = torch.from_numpy(np.asarray(start.displacement_field_mm, dtype=np.float32)).to(pair.fixed.device)
+        on_grid = resample_displacement(field.movedim(-1, 0)[None], start.grid, grid)
+        psi = apply_matrix(np.linalg.inv(affine), from_displacement(on_grid, grid))
+        forward = displacement(psi, grid)
+        back = inverse(forward, grid, grid, iterations=_ITERATIONS, tolerance_mm=_TOLERANCE_MM)
+        return Estimate(affine, LocalMap(forward, displacement(back.map_ras, grid), grid))
