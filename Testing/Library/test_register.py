@@ -23,6 +23,7 @@ from JointRegistrationLib.inference import register
 
 KERNEL = VelocityConfig(sigmas_mm=(4.0, 8.0), weights=(0.4, 0.6))
 QUICK = RegistrationConfig(
+    method="vsvf-opt",
     affine=AffineConfig(levels=(4, 2), iterations=15),
     vsvf=VsvfConfig(
         levels=(2, 1), iterations=30, velocity=KERNEL, similarity=SimilarityConfig("lncc", 7), regularity=0.1
