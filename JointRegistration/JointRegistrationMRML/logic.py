@@ -18,12 +18,14 @@ from JointRegistrationLib.config import RegistrationConfig
 from JointRegistrationLib.errors import InputError, RegistrationCancelled
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
+from JointRegistrationLib.starting_map import StartingMap
 
 from .landmarks import landmarksFromMarkups
 from .nodes import numpyMatrix
 from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, checkOutputs, publishResult
 from .runner import CancelCheck, Progress, RegistrationInputs, Runner, runInProcess
 from .segmentations import checkSegmentation, labelsFromSegmentation
+from .transforms import displacementFromNode
 from .volumes import checkVolume, imageFromVolume
 
 #: Share of the progress that the runner gets; the rest is making the nodes.
@@ -105,6 +107,7 @@ def readInputs(nodes: InputNodes, reuse: OutputNodes | None = None) -> Registrat
         _mask(nodes.movingMask, moving.grid, below),
         landmarks,
         _initialAffine(nodes.initialTransform),
+        None if nodes.startTransform is None else _startingMap(nodes.startTransform),
     )
 
 
@@ -123,6 +126,26 @@ def _initialAffine(node: Any) -> npt.NDArray[np.float64] | None:
     matrix = vtk.vtkMatrix4x4()
     node.GetMatrixTransformToWorld(matrix)
     return np.linalg.inv(numpyMatrix(matrix))
+
+
+def _startingMap(node: Any) -> StartingMap:
+    """The map from fixed to moving points that a transform node holds, for the library to refine.
+
+    Raises:
+        InputError: if it holds no displacement grid on its from-parent side, or stands under another transform.
+    """
+    if node.GetParentTransformNode() is not None:
+        raise InputError(
+            f"start transform: {node.GetName()} stands under {node.GetParentTransformNode().GetName()}; take it out "
+            "from there, or harden it"
+        )
+    field, grid, fromParent = displacementFromNode(node)
+    if not fromParent:
+        raise InputError(
+            f"start transform: {node.GetName()} holds the opposite direction, from moving to fixed points; choose the "
+            "transform that takes the moving volume to the fixed one"
+        )
+    return StartingMap(field.astype(np.float32), grid)
 
 
 def _mask(node: Any, grid: Grid, below: Any) -> Image | None:

@@ -144,8 +144,15 @@ def contentState(node: Any) -> tuple[Any, ...]:
     if node.IsA("vtkMRMLSegmentationNode"):
         return _segmentationState(node.GetSegmentation())
     if node.IsA("vtkMRMLTableNode"):
-        return (node.GetTable().GetMTime(),)
+        return _tableState(node.GetTable())
     return ()
+
+
+def _tableState(table: Any) -> tuple[Any, ...]:
+    """Names and values: a table's content is copied, so that its time says nothing once it was restored."""
+    columns = [table.GetColumn(index) for index in range(table.GetNumberOfColumns())]
+    values = (column.GetVariantValue(row).ToString() for column in columns for row in range(table.GetNumberOfRows()))
+    return (*(column.GetName() for column in columns), *values)
 
 
 def _transformState(node: Any) -> tuple[Any, ...]:

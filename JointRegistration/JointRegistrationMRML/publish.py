@@ -33,7 +33,8 @@ class InputNodes:
     """The nodes of one run. Masks are label maps or segmentations; landmarks are point lists.
 
     ``fixedSegmentation`` is for measuring the overlap only. ``initialTransform`` is linear and brings moving
-    nodes near the fixed image.
+    nodes near the fixed image. ``startTransform`` is an earlier run's transform, to be refined further; it goes
+    before the other starts, and may itself be given the result.
     """
 
     fixed: Any
@@ -45,6 +46,7 @@ class InputNodes:
     movingSegmentation: Any = None
     fixedSegmentation: Any = None
     initialTransform: Any = None
+    startTransform: Any = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def checkOutputs(scene: Any, inputs: InputNodes, reuse: OutputNodes) -> None:
         InputError: if one is of the wrong kind, in another scene, an input, or given twice.
     """
     given = [(kind, getattr(reuse, kind)) for kind in _KINDS if getattr(reuse, kind) is not None]
-    sources = [getattr(inputs, field.name) for field in fields(InputNodes)]
+    sources = [getattr(inputs, field.name) for field in fields(InputNodes) if field.name != "startTransform"]
     seen: list[Any] = []
     for kind, node in given:
         checkTarget(node, _CLASSES[kind], scene, kind)
