@@ -12,6 +12,11 @@ NUM_ROWS = 3
 # Tints that leave the text in the palette's own colour, so that they suit light and dark.
 _TINTS = {"error": "rgba(214, 48, 49, 70)", "warning": "rgba(240, 170, 0, 70)", "info": "rgba(60, 130, 220, 60)"}
 
+_OPEN = (
+    "background-color: palette(highlight); color: palette(highlighted-text); "
+    "border: 1px solid palette(highlight); border-radius: 2px; padding: 3px 6px;"
+)
+
 
 @dataclass(frozen=True)
 class Message:
@@ -60,3 +65,14 @@ def tint(frame: Any, severity: str) -> None:
     """Colour a row by what it says; ``severity`` is "error", "warning" or "info"."""
     name = frame.objectName
     frame.setStyleSheet(f"#{name} {{ background-color: {_TINTS[severity]}; border-radius: 4px; }}")
+
+
+def markOpen(button: Any, isOpen: bool) -> None:
+    """Show by the highlight's colours that what a button opens is open: in the dark, a pressed one looks like others.
+
+    Only what is open has a style sheet: others, and all around them, follow a change of the application's palette.
+    """
+    button.setChecked(isOpen)
+    wanted = _OPEN if isOpen else ""
+    if button.styleSheet != wanted:
+        button.setStyleSheet(wanted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import qt
@@ -11,10 +12,11 @@ import vtk
 from slicer.util import VTKObservationMixin
 
 from JointRegistrationLib.errors import JointRegistrationError
-from JointRegistrationMRML.publish import RegistrationOutputs
+from JointRegistrationMRML.publish import InputNodes, RegistrationOutputs
 
 from . import dependencies, outputs
 from .choices import makeChoices, methodExplanation
+from .inspect_section import InspectSection
 from .install_view import InstallView
 from .judgement import Judgement, deviceText, judge, missingInputs, planFor
 from .machine import Speed
@@ -70,6 +72,7 @@ class Panel(VTKObservationMixin):
         self.widget.setMRMLScene(scene)
         self.ui = slicer.util.childWidgetVariables(self.widget)
         self.results = ResultsView(self.ui)
+        self.inspect = self._mountInspect(Path(uiPath).with_name("JointRegistrationInspect.ui"))
         self._run = RunControl(self._worker, self)
         self._messages = MessageRows(self.ui)
         self._progress = ProgressView(self.ui)
@@ -94,6 +97,7 @@ class Panel(VTKObservationMixin):
     def cleanup(self) -> None:
         """The module is about to go."""
         self._run.cancel()
+        self.inspect.cleanup()
         self._refreshTimer.stop()
         self._judgeTimer.stop()
         self._worker.removeListener(self)
@@ -101,6 +105,16 @@ class Panel(VTKObservationMixin):
         self.removeObservers()
 
     # -- setting up ---------------------------------------------------------------------------------------
+
+    def _mountInspect(self, uiPath: Path) -> InspectSection:
+        """The section Inspect, which has a form of its own, below the results."""
+        section = InspectSection(str(uiPath), self._scene, self._chosenInputs)
+        layout = self.widget.layout()
+        layout.insertWidget(layout.indexOf(self.ui.resultsButton) + 1, section.widget)
+        return section
+
+    def _chosenInputs(self) -> InputNodes | None:
+        return None if self._parameters is None else inputNodes(self._parameters)
 
     def _makeTimer(self, interval: int, called: Callable[[], None]) -> Any:
         timer = qt.QTimer()
@@ -149,6 +163,7 @@ class Panel(VTKObservationMixin):
 
     def _onSceneStartsClosing(self, caller: Any = None, event: Any = None) -> None:
         self._useParameters(None)
+        self.inspect.sceneCloses()
         self.results.clear()
 
     def _onSceneChanged(self, caller: Any = None, event: Any = None) -> None:
@@ -209,6 +224,7 @@ class Panel(VTKObservationMixin):
             return
         parameters = self._parameters
         outputs.forgetOtherPairs(parameters)
+        self.inspect.end()
         try:
             self._run.start(
                 self._scene,
@@ -229,6 +245,7 @@ class Panel(VTKObservationMixin):
 
     def onDiscard(self) -> None:
         """Take away what the last run added."""
+        self.inspect.forgetRun()
         kept = self.results.discard(self._scene)
         text = _("The results were taken away.")
         if kept:
@@ -253,6 +270,7 @@ class Panel(VTKObservationMixin):
         with slicer.util.NodeModify(self._parameters):
             outputs.remember(self._parameters, {kind: getattr(made.nodes, kind) for kind in OUTPUT_KINDS})
         self.results.show(self._scene, made)
+        self.inspect.runFinished(made)
         self._refresh()
 
     def onRunFailed(self, error: JointRegistrationError) -> None:
@@ -298,6 +316,7 @@ class Panel(VTKObservationMixin):
         notices = [] if self._remedies.notice is None else [self._remedies.notice]
         self._messages.show([] if running else notices + list(self._judgement.messages))
         self._refreshButtons(running)
+        self.inspect.refresh(running)
 
     def _refreshButtons(self, running: bool) -> None:
         reasons = self._reasonsAgainst(running)

@@ -1,0 +1,186 @@
+"""Measuring a run step by step, and showing, plotting and exporting the numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import qt
+
+from JointRegistrationLib.errors import JointRegistrationError
+from JointRegistrationMRML.number_nodes import NumberNodes, addNumbers
+from JointRegistrationMRML.numbers import Figures, Steps, measureSteps
+from JointRegistrationMRML.numbers_table import writeCsv
+from JointRegistrationMRML.open_view import OpenView, closeView
+from JointRegistrationMRML.publish import RegistrationOutputs
+from JointRegistrationMRML.show_numbers import hide, openPlot, openTable, openThickness
+from JointRegistrationMRML.undo import discard
+
+from .inspect_summary import numbersHtml
+from .messages import markOpen
+from .text import _
+
+
+class NumbersOwner(Protocol):
+    """Who is told of the numbers."""
+
+    def needOutputs(self) -> RegistrationOutputs | None: ...
+
+    def aboutToShowNumbers(self) -> None: ...
+
+    def onNumbersChanged(self, text: str = "") -> None: ...
+
+    def onNumbersFailed(self, error: JointRegistrationError) -> None: ...
+
+
+class NumbersView:
+    """The numbers of one run at a time."""
+
+    def __init__(self, ui: Any, scene: Any, owner: NumbersOwner) -> None:
+        self._ui, self._scene, self._owner = ui, scene, owner
+        self._outputs: RegistrationOutputs | None = None
+        self._steps: Steps | None = None
+        self._nodes: NumberNodes | None = None
+        self._open: OpenView | None = None
+        self._opened = ""
+        self._timer = qt.QTimer()
+        self._timer.setInterval(0)
+        self._timer.connect("timeout()", self._step)
+        self._buttons = {
+            "table": ui.tableButton,
+            "jacobianPlot": ui.jacobianPlotButton,
+            "thicknessPlot": ui.thicknessPlotButton,
+            "thickness": ui.thicknessButton,
+        }
+        for name, button in self._buttons.items():
+            button.clicked.connect(lambda checked=False, name=name: self._onButton(name))
+        ui.measureButton.clicked.connect(lambda checked=False: self.onMeasure())
+        ui.exportButton.clicked.connect(lambda checked=False: self.onExport())
+
+    @property
+    def measuring(self) -> bool:
+        """Whether a measurement is under way."""
+        return self._steps is not None
+
+    @property
+    def nodes(self) -> NumberNodes | None:
+        """What the last measurement made."""
+        return self._nodes
+
+    @property
+    def text(self) -> str:
+        """How to read the view that is open."""
+        return "" if self._open is None else self._open.text
+
+    # -- measuring ----------------------------------------------------------------------------------------
+
+    def onMeasure(self) -> None:
+        """Begin, or stop what is under way."""
+        if self._steps is not None:
+            self._stop()
+            self._owner.onNumbersChanged(_("Measuring was stopped."))
+            return
+        outputs = self._owner.needOutputs()
+        if outputs is None:
+            return
+        self._outputs, self._steps = outputs, measureSteps(outputs)
+        self._owner.onNumbersChanged(_("Measuring"))
+        self._timer.start()
+
+    def _step(self) -> None:
+        if self._steps is None:
+            self._timer.stop()
+            return
+        try:
+            fraction, what = next(self._steps)
+        except StopIteration as end:
+            self._stop()
+            self._show(end.value)
+        except JointRegistrationError as error:
+            self._stop()
+            self._owner.onNumbersFailed(error)
+        else:
+            text = _("Measuring: {what}, {percent} %").format(what=what, percent=round(100 * fraction))
+            self._owner.onNumbersChanged(text)
+
+    def _stop(self) -> None:
+        self._timer.stop()
+        self._steps = None
+
+    def _show(self, figures: Figures) -> None:
+        self.close()
+        self.forget(takeAway=True)
+        assert self._outputs is not None
+        self._nodes = addNumbers(self._scene, self._outputs, figures)
+        hide(self._nodes.models)
+        self._ui.numbersText.setText(numbersHtml(figures))
+        self._onButton("table")
+
+    def forget(self, takeAway: bool = False) -> None:
+        """Let go of the numbers; ``takeAway``: also of their nodes, but for edited ones."""
+        self._stop()
+        self.close()
+        if takeAway and self._nodes is not None:
+            discard(self._scene, self._nodes.record)
+        self._nodes = None
+        self._ui.numbersText.setText("")
+
+    # -- showing ------------------------------------------------------------------------------------------
+
+    def _onButton(self, name: str) -> None:
+        reopen = self._opened != name
+        self.close()
+        if reopen and self._nodes is not None and self._outputs is not None:
+            self._owner.aboutToShowNumbers()
+            nodes, charts = self._nodes, self._charts()
+            if name == "table":
+                self._open = openTable(self._scene, nodes.table)
+            elif name == "thickness":
+                self._open = openThickness(self._scene, self._outputs, nodes.models)
+            else:
+                self._open = openPlot(self._scene, charts[name])
+            self._opened = name
+        self._owner.onNumbersChanged()
+
+    def _charts(self) -> dict[str, Any]:
+        """Plots by button; those without a curve are not there."""
+        found = {}
+        for chart in () if self._nodes is None else self._nodes.charts:
+            found["jacobianPlot" if "log2 J" in chart.GetXAxisTitle() else "thicknessPlot"] = chart
+        return found
+
+    def close(self) -> None:
+        """Close the view of the numbers that is open."""
+        if self._open is not None:
+            closeView(self._open)
+        self._open, self._opened = None, ""
+
+    def onExport(self) -> None:
+        """Ask for a file and write the table to it."""
+        if self._nodes is None:
+            return
+        name = self._nodes.table.GetName()
+        path = qt.QFileDialog.getSaveFileName(
+            self._ui.exportButton, _("Export numbers"), f"{name}.csv", _("Comma-separated values (*.csv)")
+        )
+        if not path:
+            return
+        try:
+            writeCsv(self._nodes.table, Path(path))
+        except JointRegistrationError as error:
+            self._owner.onNumbersFailed(error)
+        else:
+            self._owner.onNumbersChanged(_("Written to {path}.").format(path=path))
+
+    def refresh(self, enabled: bool) -> None:
+        """Show which controls can be used."""
+        ui, charts = self._ui, self._charts()
+        present = self._nodes is not None and self._scene.IsNodePresent(self._nodes.table)
+        ui.measureButton.setEnabled(enabled)
+        ui.measureButton.setText(_("Stop measuring") if self.measuring else _("Measure"))
+        ui.numbersText.setVisible(present)
+        ui.numbersRow.setVisible(present)
+        possible = {"table": True, "thickness": self._nodes is not None and bool(self._nodes.models)}
+        for name, button in self._buttons.items():
+            button.setEnabled(possible.get(name, name in charts))
+            markOpen(button, name == self._opened)

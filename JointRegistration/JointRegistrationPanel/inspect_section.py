@@ -1,0 +1,295 @@
+"""The section "Inspect": which run is looked at, its views, what lies under the cursor, and the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import slicer
+
+from JointRegistrationLib.errors import JointRegistrationError
+from JointRegistrationMRML.earlier_runs import FoundRun, findRuns, guessedInputs, outputsOf
+from JointRegistrationMRML.inspection import Inspection
+from JointRegistrationMRML.publish import InputNodes, RegistrationOutputs
+from JointRegistrationMRML.read_out import readOutText
+
+from .inspect_cursor import CursorReadOut
+from .inspect_numbers import NumbersView
+from .inspect_views import ViewButtons
+from .messages import tint
+from .text import _, sentence
+
+#: Inputs of the panel that belong to a run if its two volumes are the panel's.
+_FURTHER_INPUTS = ("movingSegmentation", "fixedSegmentation", "movingLandmarks", "fixedLandmarks")
+
+
+class InspectSection:
+    """Views of a run of this session, or of one that the scene holds.
+
+    Args:
+        uiPath: the .ui file.
+        scene: the application's scene.
+        chosenInputs: the nodes chosen in the panel.
+    """
+
+    def __init__(self, uiPath: str, scene: Any, chosenInputs: Callable[[], InputNodes | None]) -> None:
+        self._scene, self._chosenInputs = scene, chosenInputs
+        self.widget = slicer.util.loadUI(uiPath)
+        self.ui = slicer.util.childWidgetVariables(self.widget)
+        self._latest: RegistrationOutputs | None = None
+        self._runs: list[FoundRun | RegistrationOutputs] = []
+        self._chosen: FoundRun | RegistrationOutputs | None = None
+        self._outputs: RegistrationOutputs | None = None
+        self._inspection: Inspection | None = None
+        self._showing = self._busy = self._running = False
+        self._views = ViewButtons(self.ui, self)
+        self.numbers = NumbersView(self.ui, scene, self)
+        self._cursor = CursorReadOut(scene, self._read, self._showReading)
+        self.ui.runComboBox.currentIndexChanged.connect(self._onRunChosen)
+        self.ui.inspectButton.connect("contentsCollapsed(bool)", self._onCollapsed)
+        self.ui.closeViewsButton.clicked.connect(lambda checked=False: self.closeViews())
+        self._status()
+        self._use(None)
+
+    # -- told by the panel --------------------------------------------------------------------------------
+
+    def runFinished(self, outputs: RegistrationOutputs) -> None:
+        """A run's results are in the scene: inspect them."""
+        self.end()
+        self._latest = outputs
+        self.refresh(False)
+        self.ui.inspectButton.collapsed = False
+        self._adopt()
+
+    def forgetRun(self) -> None:
+        """The latest run is about to be taken back: close its views and take its numbers away."""
+        self.end(takeNumbersAway=self._outputs is not None and self._outputs is self._latest)
+        self._latest = None
+
+    def end(self, takeNumbersAway: bool = False) -> None:
+        """Close everything and let go of the run: a new one begins, or the scene or the module goes."""
+        self.numbers.forget(takeNumbersAway)
+        self._use(None)
+        self._chosen = None
+
+    def sceneCloses(self) -> None:
+        """The scene is about to be emptied."""
+        self.end()
+        self._latest = None
+        self._runs = []
+        self._refreshControls()
+
+    def cleanup(self) -> None:
+        """The module is about to go."""
+        self.end()
+        self._cursor.follow(False)
+
+    def refresh(self, running: bool) -> None:
+        """The scene may have changed: list its runs.
+
+        Args:
+            running: whether a registration is under way.
+        """
+        self._running = running
+        self._runs = self._found()
+        if not any(_isSame(run, self._chosen) for run in self._runs):
+            if self._chosen is not None or self._outputs is not None:
+                self.end()
+            self._chosen = self._runs[0] if self._runs else None
+        self._listRuns()
+        self._refreshControls()
+        if not running and self._outputs is None and not self.ui.inspectButton.collapsed:
+            self._adopt()
+
+    def _found(self) -> list[FoundRun | RegistrationOutputs]:
+        """The latest run first, if its fixed volume is there still."""
+        latest = self._latest
+        if latest is not None and latest.inputs.fixed.GetScene() is not self._scene:
+            latest = self._latest = None
+        own = None if latest is None else latest.nodes.transform
+        found = [run for run in findRuns(self._scene) if run.transform is not own]
+        return [*([] if latest is None else [latest]), *found]
+
+    def _listRuns(self) -> None:
+        combo = self.ui.runComboBox
+        names = [_nameOf(run) for run in self._runs]
+        rows = [row for row, run in enumerate(self._runs) if _isSame(run, self._chosen)]
+        self._showing = True
+        if names != [combo.itemText(row) for row in range(combo.count)]:
+            combo.clear()
+            for name in names:
+                combo.addItem(name)
+        combo.setCurrentIndex(rows[0] if rows else -1)
+        self._showing = False
+
+    # -- the run that is looked at -------------------------------------------------------------------------
+
+    def _onRunChosen(self, index: int) -> None:
+        if self._showing or not 0 <= index < len(self._runs):
+            return
+        self.end()
+        self._chosen = self._runs[index]
+        self._adopt()
+
+    def _onCollapsed(self, collapsed: bool) -> None:
+        if not collapsed and not self._running:
+            self._adopt()
+
+    def _adopt(self) -> None:
+        """Read the chosen run; one that the scene holds is read from its nodes, which takes a moment."""
+        run = self._chosen
+        if run is None or self._busy or self._outputs is not None:
+            return
+        if isinstance(run, FoundRun):
+            with self._waiting(_("Reading the registration from the scene")):
+                self._use(outputsOf(self._scene, run, self._inputsOf(run)))
+        else:
+            self._use(run)
+
+    def _inputsOf(self, run: FoundRun) -> InputNodes:
+        """The run's volumes, with the panel's segmentations and points if those belong to them, else guessed ones."""
+        guessed, chosen = guessedInputs(self._scene, run), self._chosenInputs()
+        if chosen is None or chosen.fixed is not run.fixed or chosen.moving is not run.moving:
+            return guessed
+        given = {name: getattr(chosen, name) for name in _FURTHER_INPUTS}
+        return replace(guessed, **{name: node for name, node in given.items() if node is not None})
+
+    def _use(self, outputs: RegistrationOutputs | None) -> None:
+        if self._inspection is not None:
+            self._inspection.closeAll()
+        self._outputs = outputs
+        self._inspection = None if outputs is None else Inspection(self._scene, outputs)
+        self._views.use(self._inspection, outputs)
+        self._problem()
+        self._refreshControls()
+
+    # -- views: asked by the buttons -----------------------------------------------------------------------
+
+    def openView(self, name: str, **options: Any) -> Any:
+        """Open a view of the run; None, with a sentence in the panel, if it cannot be."""
+        if self._inspection is None or self._busy:
+            return None
+        if name == "sideBySide":
+            self.numbers.close()  # both change the layout
+        with self._waiting(_("Opening the view")):
+            self._inspection.open(name, **options)
+        self._refreshControls()
+        view = self._inspection.view(name)
+        if view is not None and name == "contours" and options.get("surfaces"):
+            _centre3D()
+        return view
+
+    def closeView(self, name: str) -> None:
+        """Close a view of the run."""
+        if self._inspection is not None:
+            self._inspection.close(name)
+        self._problem()
+        self._refreshControls()
+
+    def closeViews(self) -> None:
+        """Close every view."""
+        self.numbers.close()
+        if self._inspection is not None:
+            self._inspection.closeAll()
+        self._problem()
+        self._refreshControls()
+
+    # -- numbers: told by their view -----------------------------------------------------------------------
+
+    def needOutputs(self) -> RegistrationOutputs | None:
+        """The run to measure."""
+        self._problem()
+        return self._outputs
+
+    def aboutToShowNumbers(self) -> None:
+        """A view of the numbers changes the layout: no other may have changed it."""
+        if self._inspection is not None:
+            self._inspection.close("sideBySide")
+
+    def onNumbersChanged(self, text: str = "") -> None:
+        """Something to say, or other numbers to show."""
+        self._status(text)
+        self._refreshControls()
+
+    def onNumbersFailed(self, error: JointRegistrationError) -> None:
+        """Say why."""
+        self._status()
+        self._problem(str(error))
+        self._refreshControls()
+
+    # -- what the controls show ----------------------------------------------------------------------------
+
+    def _refreshControls(self) -> None:
+        ui, inspection = self.ui, self._inspection
+        possible = bool(self._runs) and not self._running
+        ui.inspectButton.setEnabled(possible)
+        reason = _("There is nothing to inspect: register first, or open a scene that holds a registration.")
+        ui.inspectButton.setToolTip(_("See whether to trust a registration, and what changed.") if possible else reason)
+        names = [] if inspection is None else inspection.names
+        self._views.refresh()
+        self.numbers.refresh(inspection is not None)
+        texts = "" if inspection is None else self._views.texts()
+        for label, text in ((ui.viewText, texts), (ui.numbersViewText, self.numbers.text)):
+            label.setText(text)
+            label.setVisible(bool(text))
+        ui.closeViewsButton.setEnabled(bool(names or self.numbers.text))
+        self._cursor.follow(inspection is not None)
+        if inspection is None:
+            self._showReading("")
+
+    def _read(self, ras: Sequence[float]) -> str:
+        """The reading at a place, a line for each part."""
+        if self._inspection is None:
+            return ""
+        return "\n".join(readOutText(self._inspection.readOut(ras)).split("   "))
+
+    def _showReading(self, text: str) -> None:
+        self.ui.readOutText.setText(text)
+        for label in (self.ui.readOutText, self.ui.readOutTitle):
+            label.setVisible(bool(text))
+
+    def _status(self, text: str = "") -> None:
+        self.ui.inspectStatus.setText(text)
+        self.ui.inspectStatus.setVisible(bool(text))
+
+    def _problem(self, text: str = "") -> None:
+        if text:
+            tint(self.ui.inspectProblemFrame, "error")
+        self.ui.inspectProblemText.setText(sentence(text))
+        self.ui.inspectProblemFrame.setVisible(bool(text))
+
+    @contextmanager
+    def _waiting(self, text: str) -> Iterator[None]:
+        """Say what takes a moment, meanwhile; an error becomes a sentence in the panel."""
+        self._busy = True
+        self._problem()
+        self._status(text)
+        try:
+            with slicer.util.WaitCursor():
+                yield
+        except JointRegistrationError as error:
+            self._problem(str(error))
+        finally:
+            self._busy = False
+            self._status()
+
+
+def _isSame(run: Any, other: Any) -> bool:
+    """Found runs are equal if their nodes are; results, which hold arrays, are told apart as objects."""
+    return run is other or (isinstance(run, FoundRun) and run == other)
+
+
+def _nameOf(run: FoundRun | RegistrationOutputs) -> str:
+    if isinstance(run, FoundRun):
+        return run.name
+    moving, fixed = run.inputs.moving.GetName(), run.inputs.fixed.GetName()
+    return _("{moving} to {fixed} (latest)").format(moving=moving, fixed=fixed)
+
+
+def _centre3D() -> None:
+    """Look at what is shown in the 3D views."""
+    layoutManager = slicer.app.layoutManager()
+    for index in range(0 if layoutManager is None else layoutManager.threeDViewCount):
+        layoutManager.threeDWidget(index).threeDView().resetFocalPoint()
