@@ -104,6 +104,7 @@ def openAgreement(scene: Any, outputs: RegistrationOutputs, *, segments: Collect
         node = view.add("agreement", agreementSegmentation(chosen, here, grid, title))
         display = view.addDisplay(node, "vtkMRMLSegmentationDisplayNode")
         display.SetVisibility2DOutline(False)
+        display.SetOpacity2DFill(1.0)
         display.SetVisibility3D(False)
         for segmentId in node.GetSegmentation().GetSegmentIDs():
             display.SetSegmentOpacity2DFill(segmentId, _FILL[segmentId.rpartition(": ")[2]])

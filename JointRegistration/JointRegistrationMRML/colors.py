@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import vtk
 
 from .nodes import newNode
 from .open_view import OpenView
@@ -19,13 +20,7 @@ MAGNITUDE_COLORS: tuple[Color, ...] = ((0.35, 0.75, 1.0), (0.35, 0.9, 0.4), (1.0
 
 
 def addColors(
-    view: OpenView,
-    name: str,
-    colors: Sequence[Color],
-    *,
-    count: int = 256,
-    upTo: float | None = None,
-    transparentFirst: bool = False,
+    view: OpenView, name: str, colors: Sequence[Color], *, count: int = 256, transparentFirst: bool = False
 ) -> Any:
     """A colour table node that runs through ``colors`` evenly, in the scene as long as the view is open.
 
@@ -34,7 +29,6 @@ def addColors(
         name: of the node.
         colors: RGB, 0..1.
         count: of entries.
-        upTo: the value of the last colour, 0 being the first's, where no display says so.
         transparentFirst: whether the first entry hides what has it, as for label maps.
     """
     node = newNode("vtkMRMLColorTableNode", name)
@@ -45,6 +39,14 @@ def addColors(
     for index, (red, green, blue) in enumerate(zip(*channels, strict=True)):
         opacity = 0.0 if transparentFirst and index == 0 else 1.0
         node.SetColor(index, str(index), float(red), float(green), float(blue), opacity)
-    if upTo is not None:
-        node.GetLookupTable().SetRange(0.0, upTo)
+    return view.add(f"colors {name}", node)
+
+
+def addScale(view: OpenView, name: str, colors: Sequence[Color], upTo: float) -> Any:
+    """A procedural colour node that runs through ``colors`` from 0 to ``upTo``: what transforms are coloured by."""
+    node = newNode("vtkMRMLProceduralColorNode", name)
+    scale = vtk.vtkDiscretizableColorTransferFunction()
+    for value, color in zip(np.linspace(0.0, upTo, len(colors)), colors, strict=True):
+        scale.AddRGBPoint(float(value), *color)
+    node.SetAndObserveColorTransferFunction(scale)
     return view.add(f"colors {name}", node)

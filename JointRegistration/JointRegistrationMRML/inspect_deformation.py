@@ -13,10 +13,11 @@ import numpy as np
 
 from JointRegistrationLib.errors import InputError
 
-from .colors import MAGNITUDE_COLORS, addColors
+from .colors import MAGNITUDE_COLORS, addScale
 from .nodes import newNode
 from .open_view import OpenView, opening
 from .run_nodes import fixedVolume
+from .view_legend import addViewLegend
 
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs
@@ -87,11 +88,12 @@ def _shown(view: OpenView, outputs: RegistrationOutputs, kind: str, toParent: An
     view.add(kind, node)
     display = view.addDisplay(node, "vtkMRMLTransformDisplayNode")
     longest = _longest(outputs.result.displacement_field_mm)
-    display.SetAndObserveColorNodeID(addColors(view, "Displacement (mm)", MAGNITUDE_COLORS, upTo=longest).GetID())
+    display.SetAndObserveColorNodeID(addScale(view, "Displacement (mm)", MAGNITUDE_COLORS, longest).GetID())
     display.SetAndObserveRegionNode(fixed)
     display.SetVisibility(True)
     display.SetVisibility2D(True)
     display.SetVisibility3D(False)
+    addViewLegend(view, node, LEGEND, "%.1f")
     view.subject = display
     return display
 

@@ -11,10 +11,12 @@ from JointRegistrationLib.image import Image
 from .colors import DIFFERENCE_COLORS, addColors
 from .compared import brightnessRange, checkerboard, differencePercent, edges
 from .inspect_segments import WARPED_COLOR
+from .nodes import numpyView
 from .open_view import OpenView, opening
 from .run_nodes import addVolume, fixedVolume, warpedVolume
 from .show import slicesOf
 from .slice_geometry import followSlice
+from .view_legend import addViewLegend
 from .volumes import imageFromVolume, volumeFromImage
 
 if TYPE_CHECKING:
@@ -122,18 +124,6 @@ def openSideBySide(scene: Any, outputs: RegistrationOutputs) -> OpenView:
     return view
 
 
-def addViewLegend(view: OpenView, node: Any, title: str, labelFormat: str) -> Any:
-    """A colour legend for as long as the view is open, at the place of the Jacobian's."""
-    from .jacobian import addLegend
-
-    legend = addLegend(node)
-    legend.SetSaveWithScene(False)
-    legend.SetTitleText(title)
-    legend.SetLabelFormat(labelFormat)
-    view.nodes["legend"] = legend
-    return legend
-
-
 def _images(view: OpenView, outputs: RegistrationOutputs) -> tuple[Image, Image, tuple[float, float]]:
     """Fixed and warped on the fixed lattice, and the moving image's brightness range."""
     below = outputs.nodes.transform
@@ -145,10 +135,7 @@ def _images(view: OpenView, outputs: RegistrationOutputs) -> tuple[Image, Image,
 def _movingRange(view: OpenView, outputs: RegistrationOutputs) -> tuple[float, float]:
     moving = outputs.inputs.moving
     if moving.GetScene() is view.scene and moving.GetImageData() is not None:
-        image = moving.GetImageData()
-        from .nodes import numpyView
-
-        return brightnessRange(Image(numpyView(image), outputs.result.moving_grid, moving.GetName()))
+        return brightnessRange(Image(numpyView(moving.GetImageData()), outputs.result.moving_grid, moving.GetName()))
     return brightnessRange(Image(outputs.result.warped, outputs.result.fixed_grid, "warped"))
 
 

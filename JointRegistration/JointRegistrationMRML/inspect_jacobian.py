@@ -10,10 +10,11 @@ from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.image import Image
 from JointRegistrationLib.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
 
-from .jacobian import addLegend, divergingColors, halfWindow
+from .jacobian import LEGEND_TITLE, divergingColors, halfWindow
 from .open_view import OpenView, opening
 from .run_nodes import addVolume, fixedVolume, log2JacobianVolume
 from .segment_masks import segmentMask
+from .view_legend import addViewLegend
 from .volumes import volumeFromImage
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ def openJacobian(
         fixed = fixedVolume(view, outputs)
         volume = log2JacobianVolume(view, outputs) if inside is None else _insideSegment(view, outputs, *inside)
         if volume in view.nodes.values():
-            view.nodes["legend"] = addLegend(volume)
-            view.nodes["legend"].SetSaveWithScene(False)
+            addViewLegend(view, volume, LEGEND_TITLE, "%+.1f")
         view.subject = volume
         if halfRange is None and volume is outputs.nodes.jacobian:
             halfRange = volume.GetDisplayNode().GetWindow() / 2

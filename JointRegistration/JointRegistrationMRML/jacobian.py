@@ -22,7 +22,7 @@ from .nodes import newNode
 from .segmentations import maskSegmentation
 from .volumes import volumeFromImage
 
-LEGEND_TITLE = "Moving / fixed\nvolume (log2)"
+LEGEND_TITLE = "Size in moving image\n(+1 twice, -1 half)"
 COLOR_NAME = "Jacobian blue-white-red"
 FOLDS_NAME = "Folds"
 FOLDS_COLOR = (1.0, 0.85, 0.0)  # told from both ends of the colour table

@@ -33,6 +33,7 @@ class SurfaceViewRenderer:
         self._renderer.GradientBackgroundOn()
         self._window = createWindow(self._renderer)
         self._window.SetAlphaBitPlanes(1)
+        self._window.SetMultiSamples(0)  # with it, depth peeling of translucent surfaces draws none
         self._renderer.SetUseDepthPeeling(True)
         self._interactor = vtk.vtkGenericRenderWindowInteractor()
         self._interactor.SetRenderWindow(self._window)
