@@ -25,6 +25,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "JointRegistration")]
 from JointRegistrationLib.config import RegistrationConfig  # noqa: E402
 from JointRegistrationLib.files import read_image  # noqa: E402
 from JointRegistrationLib.geometry import Grid  # noqa: E402
+from JointRegistrationLib.image import Image  # noqa: E402
 from JointRegistrationLib.result import FoldCount, RegistrationResult  # noqa: E402
 from JointRegistrationMRML.inspection import VIEWS, Inspection  # noqa: E402
 from JointRegistrationMRML.logic import registerVolumes  # noqa: E402
@@ -156,8 +157,9 @@ def _withFolds(outputs: RegistrationOutputs, places: Any) -> RegistrationOutputs
 def _kept(scene: Any, run: Path) -> RegistrationOutputs:
     """A run's files as nodes."""
     metrics = json.loads((run / "metrics.json").read_text())
-    field, grid = _field(run / "transform.h5")
-    inverse, movingGrid = _field(run / "inverse_transform.h5")
+    images = [read_image(metrics["inputs"][which]) for which in ("fixed", "moving")]
+    field, grid = _field(run / "transform.h5", images[0])
+    inverse, movingGrid = _field(run / "inverse_transform.h5", images[1])
     result = RegistrationResult(
         fixed_grid=grid,
         moving_grid=movingGrid,
@@ -175,20 +177,19 @@ def _kept(scene: Any, run: Path) -> RegistrationOutputs:
         config=RegistrationConfig(),
         device=metrics["device"],
     )
-    volumes = [scene.AddNode(volumeFromImage(read_image(metrics["inputs"][n]), n)) for n in ("fixed", "moving")]
+    volumes = [scene.AddNode(volumeFromImage(image, image.name)) for image in images]
     for volume in volumes:
         volume.CreateDefaultDisplayNodes()
     return registerVolumes(scene, InputNodes(*volumes), runner=lambda *_: result)
 
 
-def _field(path: Path) -> tuple[np.ndarray, Grid]:
-    """An ITK displacement field as RAS mm and its grid."""
-    transform = sitk.ReadTransform(str(path)).Downcast()
-    while not hasattr(transform, "GetDisplacementField"):
-        transform = transform.GetNthTransform(0).Downcast()
-    image = transform.GetDisplacementField()
-    grid = Grid.from_lps(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
-    return (sitk.GetArrayViewFromImage(image) * np.array([-1, -1, 1])).astype(np.float32), grid
+def _field(path: Path, image: Image) -> tuple[np.ndarray, Grid]:
+    """An ITK transform as displacement field in RAS mm on an image's grid."""
+    grid = image.grid
+    transform = sitk.ReadTransform(str(path))
+    lattice = (grid.size_ijk, grid.origin_lps, grid.spacing_mm, grid.direction_lps)
+    field = sitk.TransformToDisplacementField(transform, sitk.sitkVectorFloat32, *lattice)
+    return sitk.GetArrayFromImage(field) * np.array([-1, -1, 1], np.float32), grid
 
 
 def _middle(outputs: RegistrationOutputs, orientation: str) -> float:
