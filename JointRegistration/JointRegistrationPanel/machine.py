@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from pathlib import Path
+from typing import Any
 
 import qt
 
@@ -38,10 +39,13 @@ def availableMemoryBytes() -> int | None:
 
 
 class Speed:
-    """How fast this computer is: learnt from runs and kept in the application's settings, by device."""
+    """How fast this computer is: learnt from runs and kept in the application's settings, by device.
 
-    def __init__(self) -> None:
-        self._settings = qt.QSettings()
+    ``settings``: where to keep it instead, with QSettings' ``value`` and ``setValue``.
+    """
+
+    def __init__(self, settings: Any = None) -> None:
+        self._settings = settings or qt.QSettings()
 
     def learn(self, device: str, seconds: float, plan: Plan | None) -> None:
         """A run of ``plan`` took ``seconds``."""

@@ -45,6 +45,7 @@ class PanelParameters:
     fixedLandmarks: vtkMRMLMarkupsFiducialNode
     movingLandmarks: vtkMRMLMarkupsFiducialNode
     initialTransform: vtkMRMLTransformNode
+    startTransform: vtkMRMLTransformNode
 
     method: str = DEFAULTS.method
     device: str = DEFAULTS.device
@@ -185,9 +186,9 @@ _PAIRS = (
 
 
 def swapInputs(parameters: Any) -> None:
-    """Exchange fixed and moving, with what belongs to each. An initial transform would be wrong: it is let go."""
+    """Exchange fixed and moving, with what belongs to each. Transforms to start from would be wrong: they are let go."""
     for fixed, moving in _PAIRS:
         before = getattr(parameters, fixed), getattr(parameters, moving)
         setattr(parameters, moving, before[0])
         setattr(parameters, fixed, before[1])
-    parameters.initialTransform = None
+    parameters.initialTransform = parameters.startTransform = None

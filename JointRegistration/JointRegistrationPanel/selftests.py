@@ -17,6 +17,7 @@ from JointRegistrationLib.image import Image
 from JointRegistrationLib.worker.process import WorkerCommand, worker_command
 from JointRegistrationMRML.volumes import volumeFromImage
 
+from .machine import Speed
 from .process import Worker
 
 _SIZE, _SPACING_MM = 32, 2.5
@@ -40,6 +41,16 @@ def addEllipsoid(name: str, centerR: float) -> Any:
     return node
 
 
+class _Nothing:
+    """Settings that keep nothing: a test does not teach the panel how fast real runs are."""
+
+    def value(self, key: str) -> None:
+        return None
+
+    def setValue(self, key: str, value: Any) -> None:
+        pass
+
+
 def waitFor(happened: Callable[[], bool], seconds: float) -> None:
     """Let the application go on until ``happened()``; AssertionError after ``seconds``."""
     deadline = time.monotonic() + seconds
@@ -60,6 +71,7 @@ def registersAndDiscards(test: Any, stub: bool) -> None:
     logic = __import__("JointRegistration").JointRegistrationLogic()
     worker = Worker(stubCommand() if stub else None)
     panel = Panel(str(uiPath), logic.getParameterNode, slicer.mrmlScene, worker)
+    panel._speed = Speed(_Nothing())
     try:
         panel.ui.fixedVolumeSelector.setCurrentNode(addEllipsoid("fixed", 0.0))
         panel.ui.movingVolumeSelector.setCurrentNode(addEllipsoid("moving", 4.0))

@@ -48,13 +48,13 @@ def resultRows(result: RegistrationResult, overlaps: Sequence[Overlap] = ()) -> 
         ),
         Row(
             _("Volume change (Jacobian)"),
-            _("{low:.2f} to {high:.2f}").format(low=float(jacobian.min()), high=float(jacobian.max())),
+            _("{low:.2f} to {high:.2f} times").format(low=float(jacobian.min()), high=float(jacobian.max())),
             _("how many times larger the moving anatomy is than the fixed one"),
         ),
         Row(
             _("Error of the inverse"),
-            _("mean {mean:.1g}, most {most:.2g} mm").format(
-                mean=result.inverse_error_mean_mm, most=result.inverse_error_max_mm
+            _("mean {mean}, most {most} mm").format(
+                mean=_shortMm(result.inverse_error_mean_mm), most=_shortMm(result.inverse_error_max_mm)
             ),
             _("round trip from the fixed image to the moving one and back"),
         ),
@@ -67,6 +67,11 @@ def resultRows(result: RegistrationResult, overlaps: Sequence[Overlap] = ()) -> 
         ),
     ]
     return rows
+
+
+def _shortMm(value: float) -> str:
+    """Two digits, and nothing finer than a micrometre: "0.034", "1.2", "<0.001"."""
+    return "<0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2g}"
 
 
 def summaryHtml(

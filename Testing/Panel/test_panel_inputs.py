@@ -87,8 +87,13 @@ def test_swap_exchanges_what_belongs_to_each_image(person: Person) -> None:
     fixed, moving = person.chooseVolumes()
     segments = person.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "segments")
     person.parameters.movingSegmentation = segments
+    start = person.scene.AddNewNodeByClass("vtkMRMLTransformNode", "an earlier run's")
+    person.parameters.initialTransform = person.parameters.startTransform = start
     person.host.processEvents()
+    assert person.ui.startTransformSelector.currentNode() is start
     person.host.click(person.ui.swapButton)
+    assert person.parameters.initialTransform is None
+    assert person.parameters.startTransform is None
     assert person.ui.fixedVolumeSelector.currentNode() is moving
     assert person.ui.movingVolumeSelector.currentNode() is fixed
     assert person.parameters.fixedSegmentation is segments
@@ -224,7 +229,9 @@ def test_the_module_is_listed_and_offers_the_sample_data(person: Person, monkeyp
     assert source.customDownloader(source) == [fixed, moving]
 
 
-def test_a_panel_that_goes_while_the_pair_is_made_is_left_alone(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_panel_that_goes_while_the_pair_is_made_is_left_alone(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from JointRegistrationMRML import samples
 
     panel = person.open()

@@ -1,0 +1,82 @@
+"""A whole run with every kind of input in a process that cannot import PyTorch: Slicer's own process never does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+RUN = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "safetensors"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocked())
+import slicer_host
+host = slicer_host.install()
+import vtk
+from panel_cases import Person, sceneContent
+from JointRegistrationMRML.segmentations import maskSegmentation
+from JointRegistrationMRML.transforms import gridTransformNode
+from JointRegistrationMRML.volumes import imageFromVolume
+from JointRegistrationPanel import dependencies
+import numpy as np
+
+dependencies._isInstalled = lambda package: True  # the stub needs nothing
+person = Person(host)
+panel = person.open()
+fixed, moving = person.addVolumes()
+
+def segmentation(volume, name):
+    image = imageFromVolume(volume)
+    return person.scene.AddNode(maskSegmentation(image.array > 50, image.grid, name, (1, 0, 0)))
+
+p = person.parameters
+p.fixedSegmentation, p.movingSegmentation = segmentation(fixed, "fixed bone"), segmentation(moving, "moving bone")
+p.fixedMask, p.movingMask = segmentation(fixed, "fixed mask"), segmentation(moving, "moving mask")
+
+grid = imageFromVolume(moving).grid
+bend = person.scene.AddNode(gridTransformNode(np.full((*grid.shape, 3), 0.5, np.float32), grid, "non-linear"))
+for node in (moving, p.movingSegmentation, p.movingMask):
+    node.SetAndObserveTransformNodeID(bend.GetID())
+turn = vtk.vtkTransform()
+turn.RotateX(5)
+parent = person.scene.AddNewNodeByClass("vtkMRMLTransformNode", "parent")
+parent.SetMatrixTransformToParent(turn.GetMatrix())
+fixed.SetAndObserveTransformNodeID(parent.GetID())
+p.initialTransform = person.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "start")
+for name in ("fixed", "moving"):
+    points = person.scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name + " points")
+    for point in ((0, 0, 0), (9, 0, 0), (0, 9, 0), (0, 0, 9)):
+        points.AddControlPoint(point)
+    setattr(p, name + "Landmarks", points)
+p.fixedVolume, p.movingVolume = fixed, moving
+p.wantsAffine = p.wantsFolds = True
+
+person.waitUntilReady()
+before = sceneContent(person.scene)
+outputs = person.register()
+made = outputs.nodes
+assert None not in (made.transform, made.inverseTransform, made.affine, made.warpedVolume, made.warpedSegmentation,
+                    made.jacobian, made.folds, made.resultsTable), made
+assert outputs.overlaps == ()  # of segments with the same name; there are none
+assert moving.GetParentTransformNode().GetName() == "Moving knee before registration"
+person.host.click(person.ui.discardButton)
+assert sceneContent(person.scene) == before
+assert "torch" not in sys.modules
+print("done")
+host.uninstall()
+"""
+
+
+def test_a_run_with_every_kind_of_input_needs_no_torch_in_this_process() -> None:
+    path = [str(ROOT / folder) for folder in ("Testing/Panel", "Testing/Host", "", "JointRegistration")]
+    code = f"import sys; sys.path[:0] = {path!r}\n" + RUN
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.endswith("done\n")
