@@ -186,7 +186,7 @@ _PAIRS = (
 
 
 def swapInputs(parameters: Any) -> None:
-    """Exchange fixed and moving, with what belongs to each. Transforms to start from would be wrong: they are let go."""
+    """Exchange fixed and moving, with what belongs to each. Transforms to start from would be wrong and are let go."""
     for fixed, moving in _PAIRS:
         before = getattr(parameters, fixed), getattr(parameters, moving)
         setattr(parameters, moving, before[0])
