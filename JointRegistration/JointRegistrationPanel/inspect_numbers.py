@@ -41,6 +41,7 @@ class NumbersView:
         self._outputs: RegistrationOutputs | None = None
         self._steps: Steps | None = None
         self._nodes: NumberNodes | None = None
+        self._made: list[tuple[RegistrationOutputs, NumberNodes]] = []
         self._open: OpenView | None = None
         self._opened = ""
         self._timer = qt.QTimer()
@@ -108,22 +109,34 @@ class NumbersView:
         self._steps = None
 
     def _show(self, figures: Figures) -> None:
+        outputs = self._outputs
+        assert outputs is not None
         self.close()
-        self.forget(takeAway=True)
-        assert self._outputs is not None
-        self._nodes = addNumbers(self._scene, self._outputs, figures)
+        self.takeAway(outputs)
+        self._nodes = addNumbers(self._scene, outputs, figures)
+        self._made.append((outputs, self._nodes))
         hide(self._nodes.models)
         self._ui.numbersText.setText(numbersHtml(figures))
         self._onButton("table")
 
-    def forget(self, takeAway: bool = False) -> None:
-        """Let go of the numbers; ``takeAway``: also of their nodes, but for edited ones."""
+    def letGo(self) -> None:
+        """Another run is looked at: stop and close what is shown; the nodes stay in the scene."""
         self._stop()
         self.close()
-        if takeAway and self._nodes is not None:
-            discard(self._scene, self._nodes.record)
-        self._nodes = None
+        self._nodes = self._outputs = None
         self._ui.numbersText.setText("")
+
+    def takeAway(self, outputs: RegistrationOutputs) -> None:
+        """Take the numbers of a run out of the scene, but for nodes that were edited."""
+        for made, nodes in self._made:
+            if made is outputs:
+                discard(self._scene, nodes.record)
+        self._made = [(made, nodes) for made, nodes in self._made if made is not outputs]
+
+    def forgetAll(self) -> None:
+        """The scene is emptied."""
+        self.letGo()
+        self._made = []
 
     # -- showing ------------------------------------------------------------------------------------------
 

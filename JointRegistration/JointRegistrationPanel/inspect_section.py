@@ -41,6 +41,7 @@ class InspectSection:
         self._latest: RegistrationOutputs | None = None
         self._runs: list[FoundRun | RegistrationOutputs] = []
         self._chosen: FoundRun | RegistrationOutputs | None = None
+        self._refused: FoundRun | None = None
         self._outputs: RegistrationOutputs | None = None
         self._inspection: Inspection | None = None
         self._showing = self._busy = self._running = False
@@ -65,18 +66,21 @@ class InspectSection:
 
     def forgetRun(self) -> None:
         """The latest run is about to be taken back: close its views and take its numbers away."""
-        self.end(takeNumbersAway=self._outputs is not None and self._outputs is self._latest)
+        self.end()
+        if self._latest is not None:
+            self.numbers.takeAway(self._latest)
         self._latest = None
 
-    def end(self, takeNumbersAway: bool = False) -> None:
+    def end(self) -> None:
         """Close everything and let go of the run: a new one begins, or the scene or the module goes."""
-        self.numbers.forget(takeNumbersAway)
+        self.numbers.letGo()
         self._use(None)
-        self._chosen = None
+        self._chosen = self._refused = None
 
     def sceneCloses(self) -> None:
         """The scene is about to be emptied."""
         self.end()
+        self.numbers.forgetAll()
         self._latest = None
         self._runs = []
         self._refreshControls()
@@ -134,17 +138,20 @@ class InspectSection:
         self._adopt()
 
     def _onCollapsed(self, collapsed: bool) -> None:
+        self._refused = None
         if not collapsed and not self._running:
             self._adopt()
+        self._refreshControls()
 
     def _adopt(self) -> None:
         """Read the chosen run; one that the scene holds is read from its nodes, which takes a moment."""
         run = self._chosen
-        if run is None or self._busy or self._outputs is not None:
+        if run is None or self._busy or self._outputs is not None or _isSame(run, self._refused):
             return
         if isinstance(run, FoundRun):
             with self._waiting(_("Reading the registration from the scene")):
                 self._use(outputsOf(self._scene, run, self._inputsOf(run)))
+            self._refused = run if self._outputs is None else None  # not to be read again at every change of the scene
         else:
             self._use(run)
 
@@ -174,6 +181,8 @@ class InspectSection:
         if name == "sideBySide":
             self.numbers.close()  # both change the layout
         with self._waiting(_("Opening the view")):
+            if self._inspection is None:  # the scene was closed while the cursor changed
+                return None
             self._inspection.open(name, **options)
         self._refreshControls()
         view = self._inspection.view(name)
@@ -235,7 +244,7 @@ class InspectSection:
             label.setText(text)
             label.setVisible(bool(text))
         ui.closeViewsButton.setEnabled(bool(names or self.numbers.text))
-        self._cursor.follow(inspection is not None)
+        self._cursor.follow(inspection is not None and not ui.inspectButton.collapsed)
         if inspection is None:
             self._showReading("")
 

@@ -240,3 +240,36 @@ def test_a_table_takes_the_layout_from_side_by_side(looking: Person) -> None:
     assert not ui(looking).tableButton.checked
     press(looking, "closeViews")
     assert layout.GetViewArrangement() == LAYOUTS.SlicerLayoutFourUpView
+
+
+def test_a_run_whose_volume_was_moved_since_is_refused_once_with_the_reason(person: Person) -> None:
+    person.open()
+    publishKnown(person.scene)
+    person.scene.GetFirstNodeByName("Fixed knee").SetOrigin(100, 0, 0)
+    person.host.processEvents()
+    person.fit()
+    person.host.click(ui(person).inspectButton)
+    person.fit()
+    assert "was the volume moved" in ui(person).inspectProblemText.text
+    assert not ui(person).measureButton.enabled
+    assert not ui(person).checkerboardButton.enabled
+    person.scene.AddNewNodeByClass("vtkMRMLTextNode")
+    person.host.processEvents()
+    assert ui(person).inspectProblemFrame.visible
+    person.picture("inspect-refused")
+
+
+def test_discard_takes_the_numbers_of_the_run_away_after_another_was_looked_at(person: Person) -> None:
+    person.open()
+    addViewNodes(person.scene)
+    publishKnown(person.scene)
+    person.host.processEvents()
+    person.chooseVolumes()
+    before = sceneContent(person.scene)
+    person.register()
+    nodes = measure(person)
+    person.host.choose(ui(person).runComboBox, "Moving knee to Fixed knee")
+    person.fit()
+    person.host.click(person.ui.discardButton)
+    assert not person.scene.IsNodePresent(nodes.table)
+    assert sceneContent(person.scene) == before
