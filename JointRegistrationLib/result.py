@@ -26,7 +26,11 @@ def log2_jacobian(determinant: npt.NDArray[Any]) -> FloatVolume:
 
 def _mean_length(vectors: npt.NDArray[Any]) -> float:
     """Mean length of vectors (k, j, i, 3), slice by slice: several times faster than NumPy's norm of all."""
-    return float(np.mean([np.sqrt(np.einsum("jic,jic->ji", part, part)).mean(dtype=np.float64) for part in vectors]))
+    total = 0.0
+    for part in vectors:
+        r, a, s = part[..., 0], part[..., 1], part[..., 2]
+        total += float(np.sqrt(r * r + a * a + s * s).sum(dtype=np.float64))
+    return total / max(1, vectors[..., 0].size)
 
 
 @dataclass(frozen=True)

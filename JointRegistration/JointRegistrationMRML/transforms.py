@@ -63,10 +63,10 @@ def gridTransform(displacementMm: npt.NDArray[Any], grid: Grid) -> Any:
         raise InputError(
             f"displacement field: shape {(*grid.shape, 3)} is needed on this grid, but it is {displacementMm.shape}"
         )
-    parts = slabs(len(displacementMm), displacementMm.nbytes)
-    if not all(inParallel(lambda part: bool(np.isfinite(displacementMm[part]).all()), parts)):
-        raise InputError("displacement field: it holds values that are not finite; nothing was put into the scene")
     image = vtkImage(displacementMm)  # point scalars: as point vectors VTK would silently show the identity
+    copied = numpyView(image)
+    if not all(inParallel(lambda part: _isFinite(copied[part]), slabs(len(copied), copied.nbytes))):
+        raise InputError("displacement field: it holds values that are not finite; nothing was put into the scene")
     image.SetSpacing(grid.spacing_mm)
     image.SetOrigin(grid.origin_ras)
     direction = np.eye(4)
@@ -78,6 +78,12 @@ def gridTransform(displacementMm: npt.NDArray[Any], grid: Grid) -> Any:
     transform.SetInverseTolerance(INVERSE_TOLERANCE_MM)
     transform.SetInverseIterations(_INVERSE_ITERATIONS)
     return transform
+
+
+def _isFinite(values: npt.NDArray[Any]) -> bool:
+    """Whether all are finite: their sum is not if one is not, and takes a third of the time."""
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(values.sum())) or bool(np.isfinite(values).all())
 
 
 def gridTransformNode(displacementMm: npt.NDArray[Any], grid: Grid, name: str) -> Any:
