@@ -83,7 +83,7 @@ def run(inputs: DemoInputs, output: Path, progress: Progress, interruption: Inte
         )
         progress("measuring", _REGISTERED, None)
         evaluation = evaluate(inputs, done.result)
-        rows, positionsMm, drawnBy, notices = _draw(hosted, done, evaluation, _part(progress, _SCORED, _DRAWN))
+        rows, positionsMm, drawnBy, notices = draw(hosted, done, evaluation, _part(progress, _SCORED, _DRAWN))
         progress("writing", _DRAWN, None)
         arrangeDesktopViews(hosted, done, positionsMm)
         saveScene(hosted.scene, folder / "scene.mrb")
@@ -96,7 +96,7 @@ def run(inputs: DemoInputs, output: Path, progress: Progress, interruption: Inte
     return _closingLines(output, done.result, evaluation)
 
 
-def _draw(
+def draw(
     hosted: Any, done: Any, evaluation: Evaluation, progress: Progress
 ) -> tuple[list[PictureRow], dict[str, float], str, list[str]]:
     """The pictures, where their slices lie, what drew them, and what the user should know about that."""
@@ -138,6 +138,7 @@ def _metrics(inputs: DemoInputs, result: Any, evaluation: Evaluation) -> dict[st
             "description": inputs.description,
             "fixed": {"name": inputs.fixed.name, "grid": inputs.fixed.grid.to_dict()},
             "moving": {"name": inputs.moving.name, "grid": inputs.moving.grid.to_dict()},
+            **inputs.source,
         },
         "versions": versions(),
         "config": to_dict(result.config),

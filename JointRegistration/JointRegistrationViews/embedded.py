@@ -12,6 +12,7 @@ from JointRegistrationLib.image import Image
 from JointRegistrationLib.result import RegistrationResult
 from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.publish import InputNodes, OutputNodes
+from JointRegistrationMRML.runner import Runner, runInProcess
 from JointRegistrationMRML.scene import HeadlessScene
 from JointRegistrationMRML.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.volumes import volumeFromImage
@@ -28,6 +29,8 @@ _LABEL_COLORS = {
     "patella": (0.95, 0.90, 0.74),
     "patellar cartilage": (0.85, 0.55, 0.85),
 }
+
+_OTHER_COLOR = (0.35, 0.75, 0.90)
 
 #: The three slice views of Slicer's standard layout.
 _DESKTOP_VIEWS = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
@@ -61,6 +64,7 @@ def registerInScene(
     config: Any = None,
     progress: Callable[[str, float, float | None], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    runner: Runner = runInProcess,
 ) -> SceneRun:
     """Put the inputs into the scene as nodes and register them there.
 
@@ -73,7 +77,7 @@ def registerInScene(
         for labels, image in ((inputs.fixedLabels, inputs.fixed), (inputs.movingLabels, inputs.moving))
     )
     nodes = InputNodes(fixed, moving, movingSegmentation=movingSegmentation)
-    run = registerVolumes(scene, nodes, config, progress=progress, cancelled=cancelled)
+    run = registerVolumes(scene, nodes, config, runner=runner, progress=progress, cancelled=cancelled)
     return SceneRun(nodes, fixedSegmentation, run.nodes, run.result)
 
 
@@ -125,7 +129,7 @@ def _shown(scene: Any, node: Any) -> Any:
 
 def _segmentation(labels: Image, names: dict[int, str], name: str) -> Any:
     segments = tuple(
-        SegmentLabel(text.replace(" ", "_"), text.capitalize(), _LABEL_COLORS[text], 0, value)
+        SegmentLabel(text.replace(" ", "_"), text.capitalize(), _LABEL_COLORS.get(text, _OTHER_COLOR), 0, value)
         for value, text in names.items()
     )
     return segmentationFromLabels(LabelLayers(labels.grid, (labels.array,), segments), name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,7 @@ class DemoInputs:
         truthMm: known displacement field (k, j, i, 3) on the fixed grid, fixed to moving, RAS mm.
         title: a few words, for the overview.
         description: a sentence or two, for the report.
+        source: how to have the same inputs again, for metrics.json: ``sample`` (size, seed) or files.
     """
 
     fixed: Image
@@ -40,6 +42,7 @@ class DemoInputs:
     movingLabels: Image | None = None
     labelNames: dict[int, str] = dataclasses.field(default_factory=dict)
     truthMm: npt.NDArray[np.float32] | None = None
+    source: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def samplePair(size: str, seed: int) -> DemoInputs:
@@ -62,6 +65,7 @@ def samplePair(size: str, seed: int) -> DemoInputs:
         movingLabels=pair.moving.labels,
         labelNames=dict(LABEL_NAMES),
         truthMm=pair.displacement_field_mm,
+        source={"sample": {"size": size, "seed": seed}},
     )
 
 
@@ -73,7 +77,8 @@ def filePair(fixed: Path, moving: Path) -> DemoInputs:
     """
     images = [dataclasses.replace(read_image(path), name=path.name.split(".")[0]) for path in (fixed, moving)]
     title = f"{moving.name} carried onto {fixed.name}"
-    return DemoInputs(*images, title=title, description=f"Fixed: {fixed}. Moving: {moving}.")
+    source = {"files": {"fixed": str(fixed.absolute()), "moving": str(moving.absolute())}}
+    return DemoInputs(*images, title=title, description=f"Fixed: {fixed}. Moving: {moving}.", source=source)
 
 
 def _asScanned(image: Image, name: str) -> Image:

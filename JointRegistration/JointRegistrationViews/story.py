@@ -11,7 +11,7 @@ from typing import Any
 
 from JointRegistrationLib import __version__
 from JointRegistrationLib.config import METHOD_DESCRIPTIONS, RegistrationConfig
-from JointRegistrationLib.result import RegistrationResult
+from JointRegistrationLib.result import LandmarkErrors, RegistrationResult
 from JointRegistrationMRML.colors import DIFFERENCE_COLORS
 from JointRegistrationMRML.inspect_images import DIFFERENCE_LIMIT_PERCENT
 
@@ -138,6 +138,8 @@ def _measures(inputs: DemoInputs, result: RegistrationResult, evaluation: Evalua
         groups.append(
             _labelGroup(inputs, evaluation, "hd95_mm", "95th percentile of surface distance, mm", 2, larger=False)
         )
+    if result.landmark_errors_mm is not None:
+        groups.append(_landmarkGroup(result.landmark_errors_mm))
     groups.append(_imageGroup(result))
     groups.append(_mapGroup(result))
     return groups
@@ -150,7 +152,7 @@ def _truthGroup(evaluation: Evaluation) -> MeasureGroup:
         ("95th percentile", before.percentile95_mm, after.percentile95_mm, "19 of 20 points are better than this"),
     )
     return MeasureGroup(
-        "Position error at bone and cartilage, mm", [_compared(*pair, digits=2, larger=False) for pair in pairs]
+        "Position error at bone and cartilage, mm", [compared(*pair, digits=2, larger=False) for pair in pairs]
     )
 
 
@@ -166,7 +168,7 @@ def _labelGroup(
     return MeasureGroup(
         title,
         [
-            _compared(
+            compared(
                 inputs.labelNames[label].capitalize(),
                 getattr(evaluation.before[label], attribute),
                 getattr(evaluation.after[label], attribute),
@@ -179,8 +181,19 @@ def _labelGroup(
     )
 
 
+def _landmarkGroup(errors: LandmarkErrors) -> MeasureGroup:
+    """The mean over the pairs, then each pair."""
+    names = errors.names or tuple(str(index + 1) for index in range(len(errors.before_mm)))
+    means = (sum(errors.before_mm) / len(names), sum(errors.after_mm) / len(names))
+    meaning = "distance between where a pair belongs and where the map puts it"
+    lines = [compared("Mean", *means, meaning, digits=2, larger=False)]
+    for name, before, after in zip(names, errors.before_mm, errors.after_mm, strict=True):
+        lines.append(compared(f"Pair {name}", before, after, "", digits=2, larger=False))
+    return MeasureGroup("Landmark pairs, mm", lines)
+
+
 def _imageGroup(result: RegistrationResult) -> MeasureGroup:
-    similarity = _compared(
+    similarity = compared(
         "Similarity (NCC)",
         result.similarity_before,
         result.similarity_after,
@@ -221,7 +234,8 @@ def _mapGroup(result: RegistrationResult) -> MeasureGroup:
     )
 
 
-def _compared(name: str, before: float, after: float, meaning: str, *, digits: int, larger: bool) -> Measure:
+def compared(name: str, before: float, after: float, meaning: str, *, digits: int, larger: bool) -> Measure:
+    """A line of the table that says whether it got better."""
     improved = after > before if larger else after < before
     judgement = "" if math.isnan(before + after) or before == after else ("good" if improved else "bad")
     return Measure(name, f"{before:.{digits}f}", f"{after:.{digits}f}", meaning, judgement)

@@ -18,12 +18,14 @@ from .info import info
 from .make_sample import make_sample
 from .prepare import prepare
 from .register import register
+from .report import report
 from .train import export_weights, prepare_pool, train
 from .validate import validate
 
 COMMANDS: tuple[click.Command, ...] = (
     register,
     info,
+    report,
     evaluate,
     make_sample,
     train,

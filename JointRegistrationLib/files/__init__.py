@@ -7,7 +7,7 @@ whole or not at all (:mod:`.output`).
 from .images import read_image, read_labels, read_mask, write_image, write_labels
 from .landmarks import read_landmark_pairs, read_landmarks
 from .output import atomic_file, output_folder
-from .results import RESULT_NAMES, result_bytes, write_json, write_result
+from .results import RESULT_NAMES, read_metrics, read_result, result_bytes, write_json, write_result
 from .transforms import (
     SpatialTransform,
     is_displacement_field,
@@ -29,6 +29,8 @@ __all__ = [
     "read_landmark_pairs",
     "read_landmarks",
     "read_mask",
+    "read_metrics",
+    "read_result",
     "read_transform",
     "result_bytes",
     "starting_map",

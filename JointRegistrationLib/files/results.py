@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from ..config import RegistrationConfig, from_dict
+from ..errors import FileError
 from ..geometry import Grid
 from ..image import Image
-from ..result import RegistrationResult, log2_jacobian
-from .images import write_image, write_labels
+from ..result import FoldCount, LandmarkErrors, RegistrationResult, log2_jacobian
+from .images import read_image, write_image, write_labels
 from .output import atomic_file
-from .transforms import write_affine, write_transform
+from .transforms import read_transform, write_affine, write_transform
 
 RESULT_NAMES = (
     "warped.nrrd",
@@ -85,3 +87,70 @@ def _without_nan(values: Any) -> Any:
     if isinstance(values, (list, tuple)):
         return [_without_nan(value) for value in values]
     return None if isinstance(values, float) and not math.isfinite(values) else values
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """``metrics.json`` of a run's folder.
+
+    Raises:
+        FileError: if it is not there, or not what a run writes.
+    """
+    path = folder / "metrics.json"
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FileError(
+            f"{folder}: it holds no metrics.json that can be read ({error}); give the folder that joint-registration "
+            "register or the demo wrote"
+        ) from error
+    if not isinstance(values, dict) or not {"config", "affine_ras", "ncc_after"} <= set(values):
+        raise FileError(f"{path}: this is not the metrics.json of a run; give the folder of a run")
+    return values
+
+
+def read_result(folder: Path, moving_grid: Grid) -> RegistrationResult:
+    """A result from the files that :func:`write_result` wrote.
+
+    Where the Jacobian determinant was at most 1/1024, folds included, the file holds that bound: counts of
+    folds are those of ``metrics.json``.
+
+    Args:
+        folder: the run's.
+        moving_grid: the moving image's, which no file but the image itself holds.
+
+    Raises:
+        FileError: if a file is missing or damaged.
+    """
+    values = read_metrics(folder)
+    warped, log2 = read_image(folder / "warped.nrrd"), read_image(folder / "log2_jacobian.nrrd")
+    grid = warped.grid
+    return RegistrationResult(
+        fixed_grid=grid,
+        moving_grid=moving_grid,
+        affine_ras=np.asarray(values["affine_ras"], dtype=np.float64),
+        displacement_field_mm=read_transform(folder / "transform.h5").displacement_field(grid),
+        inverse_displacement_field_mm=read_transform(folder / "inverse_transform.h5").displacement_field(moving_grid),
+        jacobian_determinant=np.exp2(log2.array.astype(np.float32)),
+        warped=warped.array.astype(np.float32),
+        folds=FoldCount(values["folds"], values["folds_percent"], values["folds_diagonal_only"]),
+        similarity_before=_number(values["ncc_before"]),
+        similarity_after=_number(values["ncc_after"]),
+        inverse_error_mean_mm=_number(values["inverse_error_mean_mm"]),
+        inverse_error_max_mm=_number(values["inverse_error_max_mm"]),
+        timings_s=values["timings_s"],
+        config=from_dict(RegistrationConfig, values["config"]),
+        device=values["device"],
+        notes=tuple(values["notes"]),
+        landmark_errors_mm=_landmark_errors(values.get("landmarks")),
+    )
+
+
+def _number(value: float | None) -> float:
+    """JSON has no NaN: it stands there as null."""
+    return math.nan if value is None else float(value)
+
+
+def _landmark_errors(values: dict[str, Any] | None) -> LandmarkErrors | None:
+    if values is None:
+        return None
+    return LandmarkErrors(tuple(values["names"]), tuple(values["tre_before_mm"]), tuple(values["tre_after_mm"]))

@@ -20,11 +20,13 @@ pytest.importorskip("jinja2", reason="the scene extra is not installed")
 from click.testing import CliRunner, Result
 from PIL import Image as PillowImage
 
+from JointRegistrationLib.errors import FileError
 from JointRegistrationLib.files import write_image
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
 from JointRegistrationMRML.scene import createHeadlessScene, loadScene
 from JointRegistrationViews import demo, inputs, slice_view
+from JointRegistrationViews.run_report import writeRunReport
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = {
@@ -284,3 +286,18 @@ def test_sample_knees_have_labels_truth_and_the_stated_size():
     assert pair.fixed.grid.size_ijk == inputs.SAMPLE_SIZES["tiny"]
     assert pair.truthMm.shape == (*pair.fixed.grid.shape, 3)
     assert set(inputs.CARTILAGES) <= set(np.unique(pair.fixedLabels.array))
+
+
+def test_the_report_can_be_made_again_from_the_folder_alone(tinyDemo: Any, tmp_path: Path) -> None:
+    folder, _ = tinyDemo
+    page = tmp_path / "again.html"
+    writeRunReport(folder, page)
+    again, first = page.read_text(), (folder / "report.html").read_text()
+    assert again.count("data:image/png") == first.count("data:image/png") > 20
+    for said in ("Position error", "Femoral cartilage", "scene.mrb"):
+        assert said in again
+    with pytest.raises(FileError, match=r"is not that of the run .* --fixed"):
+        other = tmp_path / "other.nrrd"
+        write_image(Image(np.ones((8, 9, 10), np.float32), Grid((10, 9, 8))), other)
+        writeRunReport(folder, tmp_path / "none.html", other, other)
+    assert not (tmp_path / "none.html").exists()

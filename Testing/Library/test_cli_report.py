@@ -1,0 +1,90 @@
+"""``joint-registration report``: hands its arguments over, or says what is missing; results are read back."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from cli_cases import FIXED_GRID, MOVING_GRID, blobs, fake_result, run
+
+from JointRegistrationLib.config import RegistrationConfig, to_dict
+from JointRegistrationLib.errors import FileError
+from JointRegistrationLib.files import read_result, write_result
+from JointRegistrationLib.image import Image
+from JointRegistrationLib.result import LandmarkErrors, RegistrationResult
+
+
+def _result() -> RegistrationResult:
+    fixed, moving = Image(blobs(FIXED_GRID), FIXED_GRID), Image(blobs(MOVING_GRID), MOVING_GRID)
+    result = fake_result(fixed, moving, RegistrationConfig(method="vsvf-opt"), np.array([2.0, -1.0, 0.5]))
+    return dataclasses.replace(result, landmark_errors_mm=LandmarkErrors(("a",), (3.5,), (0.25,)))
+
+
+def test_a_written_result_is_read_back(tmp_path: Path) -> None:
+    result = _result()
+    write_result(result, tmp_path, {**result.summary(), "config": to_dict(result.config)})
+    back = read_result(tmp_path, MOVING_GRID)
+    assert back.fixed_grid.is_close(FIXED_GRID)
+    for name in ("displacement_field_mm", "inverse_displacement_field_mm", "jacobian_determinant", "warped"):
+        np.testing.assert_allclose(getattr(back, name), getattr(result, name), atol=1e-4, err_msg=name)
+    for name in ("folds", "config", "notes", "timings_s", "landmark_errors_mm", "similarity_after"):
+        assert getattr(back, name) == getattr(result, name), name
+    assert np.isnan(back.inverse_error_max_mm), "null in the file"
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"no metrics.json .* give the folder"):
+        read_result(tmp_path, MOVING_GRID)
+    (tmp_path / "metrics.json").write_text('{"a": 1}')
+    with pytest.raises(FileError, match=r"not the metrics.json of a run"):
+        read_result(tmp_path, MOVING_GRID)
+
+
+def _installed(monkeypatch: pytest.MonkeyPatch, missing: str = "") -> None:
+    monkeypatch.setattr(
+        sys.modules["JointRegistrationLib.cli.report"],
+        "importlib",
+        SimpleNamespace(util=SimpleNamespace(find_spec=lambda name: None if name == missing else 1)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("missing", "sentence"),
+    [("slicer", "pip install slicer-core"), ("JointRegistrationViews", "PYTHONPATH=.:JointRegistration")],
+)
+def test_what_is_missing_for_drawing_is_said(
+    missing: str, sentence: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _installed(monkeypatch, missing)
+    done = run("report", tmp_path)
+    assert done.exit_code == 4
+    assert sentence in done.output
+
+
+def test_the_options_reach_the_view_layer_and_its_exit_code_comes_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _installed(monkeypatch)
+    called: list[list[str]] = []
+
+    def start(command: list[str], check: bool) -> SimpleNamespace:
+        called.append(command)
+        return SimpleNamespace(returncode=2)
+
+    monkeypatch.setattr(subprocess, "run", start)
+    done = run("report", "out", "-o", "page.html", "--fixed", "a.nrrd")
+    assert done.exit_code == 2
+    assert called[0][1:] == [
+        "-m",
+        "JointRegistrationViews.run_report",
+        "out",
+        "--output",
+        "page.html",
+        "--fixed",
+        "a.nrrd",
+    ]
