@@ -20,7 +20,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from ..errors import FileError, GeometryError, InputError
-from ..geometry import RAS_LPS, FloatArray, Grid, ras_to_lps_matrix, transform_points
+from ..geometry import RAS_LPS, FloatArray, Grid, ras_to_lps_matrix
 from ..starting_map import StartingMap
 from .images import check_suffix, execute, read_information, to_itk
 from .output import atomic_file, itk_reason
@@ -228,11 +228,12 @@ def _check_field(field: npt.NDArray[Any], grid: Grid, path: Path) -> None:
 def _residual_ras(field: npt.NDArray[Any], grid: Grid, matrix: FloatArray) -> FloatArray:
     """w with A(x + w(x)) = x + d(x); slice by slice, because the field can be large."""
     inverse = np.linalg.inv(matrix)
-    j, i = np.meshgrid(np.arange(grid.shape[1]), np.arange(grid.shape[2]), indexing="ij")
+    linear = inverse[:3, :3].T
+    rest = ((inverse - np.eye(4)) @ grid.ijk_to_ras)[:3]  # A^-1 x - x from indices
+    in_slice = np.arange(grid.shape[1])[:, None, None] * rest[:, 1] + np.arange(grid.shape[2])[:, None] * rest[:, 0]
     residual = np.empty(field.shape, dtype=np.float64)
     for k in range(grid.shape[0]):
-        points = transform_points(grid.ijk_to_ras, np.stack([i, j, np.full_like(i, k)], axis=-1))
-        residual[k] = transform_points(inverse, points + field[k]) - points
+        np.add(field[k] @ linear, in_slice + (k * rest[:, 2] + rest[:, 3]), out=residual[k])
     return residual
 
 
