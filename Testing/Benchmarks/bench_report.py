@@ -130,6 +130,8 @@ def draw(runs: Sequence[Any], before: float, path: Path) -> None:
         axes.plot(seconds, overlap, "o" if found[0].ours else "s", color=colour, markersize=7)
         labels.append((seconds, overlap, name.replace(":", ", ").replace("_", " "), colour))
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
     axes.margins(x=0.25, y=0.15)
     for seconds, overlap, name, colour in labels:
         axes.annotate(name, (seconds, overlap), xytext=(6, 5), textcoords="offset points", fontsize=8, color=colour)
