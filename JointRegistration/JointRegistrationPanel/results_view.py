@@ -16,45 +16,63 @@ from .text import _
 
 
 class ResultsView:
-    """The section "Results" of one scene's latest run."""
+    """The section "Results" of one scene's latest run, and of those that it refined."""
 
     def __init__(self, ui: Any) -> None:
         self._section, self._summary = ui.resultsButton, ui.summaryLabel
-        self._outputs: RegistrationOutputs | None = None
-        self._views: ViewRecord | None = None
+        self._runs: list[tuple[RegistrationOutputs, ViewRecord | None]] = []  # each one refines the one before
         self.clear()
 
     @property
     def outputs(self) -> RegistrationOutputs | None:
         """The latest run's, while it can be discarded."""
-        return self._outputs
+        return self._runs[-1][0] if self._runs else None
 
-    def show(self, scene: Any, outputs: RegistrationOutputs) -> None:
-        """Show a run's figures, and its result over the fixed volume in the slice views."""
-        self._outputs, self._views = outputs, None
+    def show(self, scene: Any, outputs: RegistrationOutputs, further: bool = False) -> None:
+        """Show a run's figures, and its result over the fixed volume in the slice views.
+
+        Args:
+            scene: the run's.
+            outputs: the run.
+            further: it refined the one shown so far, which Discard then brings back.
+        """
+        if not further:
+            self._runs = []
+        self._describe(outputs)
+        self._section.collapsed = False
+        wasEmpty = all(composite.GetBackgroundVolumeID() is None for composite in slicesOf(scene))
+        views = _laidOver(scene, outputs)
+        self._runs.append((outputs, views))
+        if wasEmpty and views is not None and slicer.app.layoutManager() is not None:
+            slicer.util.resetSliceViews()
+
+    def discard(self, scene: Any) -> list[str]:
+        """Take away what the run added, and bring back what it changed; names of edited results that stay.
+
+        A run that refined another one gives way to that.
+        """
+        runs = self._runs
+        self.clear()
+        if not runs:
+            return []
+        outputs, views = runs.pop()
+        kept = discard(scene, outputs.record, views)
+        self._runs = runs
+        if runs:
+            self._describe(runs[-1][0])
+        return kept
+
+    def clear(self) -> None:
+        """Forget the run; the scene stays as it is."""
+        self._runs = []
+        self._summary.setText("")
+        self._section.setVisible(False)
+
+    def _describe(self, outputs: RegistrationOutputs) -> None:
         inputs = outputs.inputs
         name = _("{moving} to {fixed}").format(moving=inputs.moving.GetName(), fixed=inputs.fixed.GetName())
         self._summary.setText(summaryHtml(name, outputs.result, outputs.overlaps))
         self._section.setVisible(True)
-        self._section.collapsed = False
-        wasEmpty = all(composite.GetBackgroundVolumeID() is None for composite in slicesOf(scene))
-        self._views = _laidOver(scene, outputs)
-        if wasEmpty and self._views is not None and slicer.app.layoutManager() is not None:
-            slicer.util.resetSliceViews()
-
-    def discard(self, scene: Any) -> list[str]:
-        """Take away what the run added, and bring back what it changed; names of edited results that stay."""
-        outputs, views = self._outputs, self._views
-        self.clear()
-        if outputs is None:
-            return []
-        return discard(scene, outputs.record, views)
-
-    def clear(self) -> None:
-        """Forget the run; the scene stays as it is."""
-        self._outputs = self._views = None
-        self._summary.setText("")
-        self._section.setVisible(False)
 
 
 def _laidOver(scene: Any, outputs: RegistrationOutputs) -> ViewRecord | None:

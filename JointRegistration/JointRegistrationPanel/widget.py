@@ -12,7 +12,8 @@ import vtk
 from slicer.util import VTKObservationMixin
 
 from JointRegistrationLib.errors import JointRegistrationError
-from JointRegistrationMRML.publish import InputNodes, RegistrationOutputs
+from JointRegistrationMRML import refine
+from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
 
 from . import dependencies, outputs
 from .choices import makeChoices, methodExplanation
@@ -74,6 +75,7 @@ class Panel(VTKObservationMixin):
         self.results = ResultsView(self.ui)
         self.inspect = self._mountInspect(Path(uiPath).with_name("JointRegistrationInspect.ui"))
         self._run = RunControl(self._worker, self)
+        self._goesFurther = False
         self._messages = MessageRows(self.ui)
         self._progress = ProgressView(self.ui)
         self._install = InstallView(self.ui, confirm)
@@ -130,6 +132,7 @@ class Panel(VTKObservationMixin):
         self.ui.installButton.clicked.connect(self.onInstall)
         self.ui.registerButton.clicked.connect(self.onRegister)
         self.ui.cancelButton.clicked.connect(self.onCancel)
+        self.ui.furtherButton.clicked.connect(self.onFurther)
         self.ui.discardButton.clicked.connect(self.onDiscard)
         scene = slicer.vtkMRMLScene
         self.addObserver(self._scene, scene.StartCloseEvent, self._onSceneStartsClosing)
@@ -224,15 +227,27 @@ class Panel(VTKObservationMixin):
             return
         parameters = self._parameters
         outputs.forgetOtherPairs(parameters)
+        self._goesFurther = False
+        self._start(inputNodes(parameters), outputOptions(parameters), nodesToReuse(parameters))
+
+    def onFurther(self) -> None:
+        """Refine the result shown, with the method and settings as they are now."""
+        made = self.results.outputs
+        if made is None:
+            return
+        self._remedies.notice = None
+        self._goesFurther = True
+        try:
+            nodes, reuse = refine.furtherNodes(self._scene, made)
+        except JointRegistrationError as error:
+            self.onRunFailed(error)
+            return
+        self._start(nodes, refine.furtherOptions(made), reuse)
+
+    def _start(self, nodes: InputNodes, options: OutputOptions, reuse: OutputNodes) -> None:
         self.inspect.end()
         try:
-            self._run.start(
-                self._scene,
-                inputNodes(parameters),
-                configFrom(parameters),
-                outputOptions(parameters),
-                nodesToReuse(parameters),
-            )
+            self._run.start(self._scene, nodes, configFrom(self._parameters), options, reuse)
         except JointRegistrationError as error:
             self.onRunFailed(error)
         self._refresh()
@@ -247,7 +262,11 @@ class Panel(VTKObservationMixin):
         """Take away what the last run added."""
         self.inspect.forgetRun()
         kept = self.results.discard(self._scene)
+        earlier = self.results.outputs
         text = _("The results were taken away.")
+        if earlier is not None:
+            text = _("The earlier results are back.")
+            self.inspect.runFinished(earlier)
         if kept:
             text += " " + _("These stay, because they were edited: {names}.").format(names=", ".join(kept))
         self._progress.idle(text)
@@ -269,7 +288,7 @@ class Panel(VTKObservationMixin):
         self._speed.learn(device, made.result.timings_s.get("total", 0.0), planFor(self._parameters, device))
         with slicer.util.NodeModify(self._parameters):
             outputs.remember(self._parameters, {kind: getattr(made.nodes, kind) for kind in OUTPUT_KINDS})
-        self.results.show(self._scene, made)
+        self.results.show(self._scene, made, self._goesFurther)
         self.inspect.runFinished(made)
         self._refresh()
 
@@ -325,6 +344,9 @@ class Panel(VTKObservationMixin):
         self.ui.registerButton.setToolTip(tip or _("Register the moving volume to the fixed one."))
         self.ui.cancelButton.setEnabled(running)
         self.ui.discardButton.setEnabled(not running)
+        made = self.results.outputs
+        deforms = self._parameters.method in refine.REFINING_METHODS
+        self.ui.furtherButton.setEnabled(not running and deforms and made is not None and bool(made.nodes.transform))
 
     def _reasonsAgainst(self, running: bool) -> list[str]:
         """Why Register cannot work now, as sentences."""

@@ -37,6 +37,35 @@ def test_register_adds_exactly_the_chosen_results(person: Person) -> None:
     person.picture("done")
 
 
+def test_refine_further_goes_into_the_same_nodes_and_discard_brings_the_earlier_run_back(person: Person) -> None:
+    person.open()
+    person.chooseVolumes()
+    empty = sceneContent(person.scene)
+    first = person.register()
+    once = sceneContent(person.scene)
+    assert person.ui.furtherButton.enabled
+    person.parameters.method = "affine-opt"
+    person.host.processEvents()
+    assert not person.ui.furtherButton.enabled, "an affine run cannot go on from a deformation"
+    person.parameters.method = "vsvf-opt"
+    person.host.processEvents()
+    person.host.click(person.ui.furtherButton)
+    person.host.wait(lambda: not person.panel._run.running, 120)
+    second = person.panel.results.outputs
+    assert second is not first, person.problems()
+    assert second.inputs.startTransform is first.nodes.transform
+    assert second.nodes.transform is first.nodes.transform
+    assert newNodes(person.scene, once) == {}
+    person.picture("further")
+    person.host.click(person.ui.discardButton)
+    assert person.panel.results.outputs is first
+    assert sceneContent(person.scene) == once
+    assert person.ui.resultsButton.visible
+    person.host.click(person.ui.discardButton)
+    assert person.panel.results.outputs is None
+    assert newNodes(person.scene, empty) == {}
+
+
 def test_unticked_results_are_not_made_and_ticked_ones_are(person: Person) -> None:
     person.open()
     person.chooseVolumes()
