@@ -10,14 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import slicer
+import vtk
 
 from .jacobian import COLOR_NAME, FOLDS_NAME
-from .publish import InputNodes, OutputNodes, RegistrationOutputs
+from .nodes import numpyMatrix
+from .publish import INPUT_ROLES, InputNodes, OutputNodes, RegistrationOutputs
 from .stored_result import storedGrid, storedResult
 from .transaction import SceneTransaction, nodesOf
 from .transforms import FIXED_ROLE, MOVING_ROLE
 from .undo import RunRecord
+from .volumes import ijkToRasOf
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def outputsOf(scene: Any, run: FoundRun, inputs: InputNodes | None = None) -> Re
     Args:
         scene: the run's.
         run: of :func:`findRuns`.
-        inputs: segmentations and landmarks to go by; None for segmentations drawn on the two volumes.
+        inputs: segmentations and landmarks to go by; None for :func:`guessedInputs`.
 
     Raises:
         InputError: if the fixed volume is no longer where it was registered, or holds no voxels.
@@ -71,17 +75,44 @@ def outputsOf(scene: Any, run: FoundRun, inputs: InputNodes | None = None) -> Re
 
 
 def guessedInputs(scene: Any, run: FoundRun) -> InputNodes:
-    """The run's volumes, and of each the first segmentation that was drawn on it and is no result."""
+    """The run's volumes with its segmentations and points.
 
-    def drawnOn(volume: Any) -> Any:
-        segmentations = [node for node in nodesOf(scene) if node.IsA("vtkMRMLSegmentationNode")]
-        inputs = [node for node in segmentations if _rolesOf(node) is None and node.GetSaveWithScene()]
-        role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
-        return next((node for node in inputs if node.GetNodeReferenceID(role) == volume.GetID()), None)
+    They are those that the run noted on its transform. A run that noted none is given the segmentation after which
+    its warped one is named, and for each volume one that was drawn on it: that refers to it or, if there is only
+    one such, lies on its voxels.
+    """
+    noted = {name: run.transform.GetNodeReference(role) for name, role in INPUT_ROLES.items()}
+    segmentations = [node for node in nodesOf(scene) if node.IsA("vtkMRMLSegmentationNode")]
+    inputs = [node for node in segmentations if _rolesOf(node) is None and node.GetSaveWithScene()]
+    warped = resultNodes(scene, run).warpedSegmentation
+    name = "" if warped is None else warped.GetName()
+    moving = noted["movingSegmentation"] or next((node for node in inputs if f"{node.GetName()} warped" == name), None)
+    moving = moving or _drawnOn(run.moving, inputs)
+    fixed = noted["fixedSegmentation"] or _drawnOn(run.fixed, [node for node in inputs if node is not moving])
+    return InputNodes(run.fixed, run.moving, **noted | {"movingSegmentation": moving, "fixedSegmentation": fixed})
 
-    return InputNodes(
-        run.fixed, run.moving, movingSegmentation=drawnOn(run.moving), fixedSegmentation=drawnOn(run.fixed)
-    )
+
+def _drawnOn(volume: Any, segmentations: list[Any]) -> Any:
+    """The first segmentation that refers to ``volume``, or the only one on its voxels; None without one."""
+    role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+    for node in segmentations:
+        if node.GetNodeReferenceID(role) == volume.GetID():
+            return node
+    free = [node for node in segmentations if node.GetNodeReferenceID(role) is None and _isOn(volume, node)]
+    return free[0] if len(free) == 1 else None
+
+
+def _isOn(volume: Any, segmentation: Any) -> bool:
+    """Whether the segmentation's own lattice is that of the volume."""
+    converter, geometry = slicer.vtkSegmentationConverter, slicer.vtkOrientedImageData()
+    text = segmentation.GetSegmentation().GetConversionParameter(converter.GetReferenceImageGeometryParameterName())
+    if not text or not converter.DeserializeImageGeometry(text, geometry, False):
+        return False
+    matrix = vtk.vtkMatrix4x4()
+    geometry.GetImageToWorldMatrix(matrix)
+    image = volume.GetImageData()
+    same = image is not None and image.GetDimensions() == geometry.GetDimensions()
+    return same and bool(np.allclose(numpyMatrix(matrix), ijkToRasOf(volume), atol=1e-4))
 
 
 def resultNodes(scene: Any, run: FoundRun) -> OutputNodes:

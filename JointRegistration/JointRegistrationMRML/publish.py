@@ -102,6 +102,12 @@ class RegistrationOutputs:
     overlaps: tuple[Overlap, ...] = ()
 
 
+#: Under these roles a run's transform refers to what else went into it, so that it can be inspected later.
+INPUT_ROLES = {
+    name: f"jointRegistration.{name}"
+    for name in ("fixedSegmentation", "movingSegmentation", "fixedLandmarks", "movingLandmarks")
+}
+
 _CLASSES = {
     "transform": "vtkMRMLTransformNode",
     "inverseTransform": "vtkMRMLTransformNode",
@@ -223,6 +229,9 @@ def _setRoles(transaction: SceneTransaction, nodes: OutputNodes, inputs: InputNo
         fixed, moving = (inputs.moving, inputs.fixed) if inverse else (inputs.fixed, inputs.moving)
         transaction.setReference(node, FIXED_ROLE, fixed)
         transaction.setReference(node, MOVING_ROLE, moving)
+    for name, role in INPUT_ROLES.items():
+        if nodes.transform is not None and getattr(inputs, name) is not None:
+            transaction.setReference(nodes.transform, role, getattr(inputs, name))
 
 
 def _display(transaction: SceneTransaction, scene: Any, nodes: OutputNodes, inputs: InputNodes) -> None:

@@ -14,10 +14,10 @@ from scipy.ndimage import map_coordinates
 from JointRegistrationLib import maps
 from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.geometry import transform_points
-from JointRegistrationMRML.earlier_runs import findRuns, outputsOf
+from JointRegistrationMRML.earlier_runs import findRuns, guessedInputs, outputsOf
 from JointRegistrationMRML.inspection import VIEWS, Inspection
 from JointRegistrationMRML.logic import registerVolumes
-from JointRegistrationMRML.publish import OutputOptions
+from JointRegistrationMRML.publish import INPUT_ROLES, OutputOptions
 from JointRegistrationMRML.scene import loadScene, saveScene
 from JointRegistrationMRML.stored_result import jacobianOf
 from JointRegistrationMRML.transaction import nodesOf
@@ -81,7 +81,7 @@ def test_every_view_opens_on_a_saved_run(knee: Any, tmp_path: Any) -> None:
     before = {node.GetID() for node in nodesOf(knee.scene)}
     inspection = Inspection(knee.scene, outputsOf(knee.scene, run))
     for name in VIEWS:
-        if name not in ("agreement", "contours"):  # the saved segmentations of this scene say no volume
+        if name != "agreement":  # there is no fixed segmentation
             inspection.open(name)
     inspection.closeAll()
     assert {node.GetID() for node in nodesOf(knee.scene)} == before
@@ -122,3 +122,27 @@ def test_planted_folds_are_counted_from_the_field(knee: Any) -> None:
     (run,) = findRuns(knee.scene)
     result = outputsOf(knee.scene, run).result
     assert result.folds.count == int((jacobianOf(field, FIXED_GRID) <= 0).sum()) > 0
+
+
+def test_the_runs_segmentations_are_known_again(knee: Any, tmp_path: Any) -> None:
+    _run(knee)
+    loadScene(knee.scene, saveScene(knee.scene, tmp_path / "knee.mrb"))
+    (run,) = findRuns(knee.scene)
+    inputs = outputsOf(knee.scene, run).inputs
+    assert inputs.movingSegmentation.GetName() == "moving labels"
+    assert inputs.fixedSegmentation is None
+
+
+def test_without_a_note_the_warped_segmentation_and_the_voxels_tell(knee: Any) -> None:
+    outputs = _run(knee)
+    (run,) = findRuns(knee.scene)
+    for role in INPUT_ROLES.values():
+        run.transform.SetNodeReferenceID(role, None)
+    assert guessedInputs(knee.scene, run).movingSegmentation is knee.nodes.movingSegmentation
+    knee.scene.RemoveNode(outputs.nodes.warpedSegmentation)
+    assert guessedInputs(knee.scene, run).movingSegmentation is knee.nodes.movingSegmentation  # on the moving voxels
+    knee.nodes.movingSegmentation.SetNodeReferenceID(
+        knee.nodes.movingSegmentation.GetReferenceImageGeometryReferenceRole(), knee.nodes.fixed.GetID()
+    )
+    assert guessedInputs(knee.scene, run).movingSegmentation is None
+    assert guessedInputs(knee.scene, run).fixedSegmentation is knee.nodes.movingSegmentation
