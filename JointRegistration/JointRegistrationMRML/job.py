@@ -30,7 +30,7 @@ from JointRegistrationLib.worker.client import Client, State
 from JointRegistrationLib.worker.exchange import job_steps, new_folder, read_result, remove_folder
 from JointRegistrationLib.worker.messages import Progress
 
-from .logic import readInputs
+from .logic import checkInputs, inputSteps
 from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, checkOutputs, publishResult
 
 _log = logging.getLogger(__name__)
@@ -117,22 +117,20 @@ class RegistrationJob:
         return self._state in (JobState.PREPARING, JobState.RUNNING, JobState.PUBLISHING)
 
     def start(self) -> None:
-        """Check the nodes, read them, and warm the worker up; :meth:`prepareStep` goes on from there.
+        """Check the nodes, and warm the worker up; :meth:`prepareStep` goes on from there.
 
         Raises:
             InputError: a node cannot be used; the message names it. Nothing was run.
-            ResourceError: there is no room for the images on disk.
         """
         checkOutputs(self._scene, self._nodes, self._reuse)
-        job = readInputs(self._nodes, self._reuse).job(self._config)
-        self._folder = new_folder(job.exchange_bytes)
-        self._steps = job_steps(self._folder, job)
+        checkInputs(self._nodes)
+        self._steps = self._prepare()
         self._state = JobState.PREPARING
         self._observe()
         self._client.start()
 
     def prepareStep(self) -> bool:
-        """Hand the next few megabytes to the worker, and after the last ones start it.
+        """Read the next input, or hand the next few megabytes to the worker, and after the last ones start it.
 
         Returns:
             Whether to call it again. False also when the job has ended meanwhile.
@@ -190,6 +188,19 @@ class RegistrationJob:
         self._listener.onCancelled(self._why or CANCELLED)
 
     # -- inside -------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> Iterator[float]:
+        """Read the nodes and write them for the worker, with a pause every few milliseconds; yields the share done."""
+        reading = inputSteps(self._nodes, self._reuse)
+        while True:
+            try:
+                next(reading)
+            except StopIteration as end:
+                job = end.value.job(self._config)
+                break
+            yield 0.0
+        self._folder = new_folder(job.exchange_bytes)
+        yield from job_steps(self._folder, job)
 
     def _submit(self) -> None:
         self._state = JobState.RUNNING

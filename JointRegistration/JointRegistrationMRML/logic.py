@@ -8,6 +8,7 @@ Example::
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,47 @@ def readInputs(nodes: InputNodes, reuse: OutputNodes | None = None) -> Registrat
     Raises:
         InputError: if a node cannot be used; the message names it.
     """
+    steps = inputSteps(nodes, reuse)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            inputs: RegistrationInputs = end.value
+            return inputs
+
+
+def inputSteps(nodes: InputNodes, reuse: OutputNodes | None = None) -> Generator[None, None, RegistrationInputs]:
+    """:func:`readInputs` one input at a time, so that a window stays alive in between."""
     below = None if reuse is None else reuse.transform
+    checkInputs(nodes)
+    fixed = imageFromVolume(nodes.fixed, below)
+    yield
+    moving = imageFromVolume(nodes.moving, below)
+    yield
+    fixedMask = _mask(nodes.fixedMask, fixed.grid, below)
+    yield
+    movingMask = _mask(nodes.movingMask, moving.grid, below)
+    yield
+    landmarks = None
+    if nodes.fixedLandmarks is not None:
+        landmarks = landmarksFromMarkups(nodes.fixedLandmarks, nodes.movingLandmarks, below)
+    return RegistrationInputs(
+        fixed,
+        moving,
+        fixedMask,
+        movingMask,
+        landmarks,
+        _initialAffine(nodes.initialTransform),
+        None if nodes.startTransform is None else _startingMap(nodes.startTransform),
+    )
+
+
+def checkInputs(nodes: InputNodes) -> None:
+    """What can be told of the nodes at once.
+
+    Raises:
+        InputError: if a node cannot be used; the message names it.
+    """
     for which, volume in (("fixed", nodes.fixed), ("moving", nodes.moving)):
         if volume is None:
             raise InputError(f"the {which} volume is not selected; choose one")
@@ -96,19 +137,7 @@ def readInputs(nodes: InputNodes, reuse: OutputNodes | None = None) -> Registrat
             checkSegmentation(segmentation)
     if (nodes.fixedLandmarks is None) != (nodes.movingLandmarks is None):
         raise InputError("landmarks: a point list is given for one image only; give one for each, or none")
-    fixed, moving = imageFromVolume(nodes.fixed, below), imageFromVolume(nodes.moving, below)
-    landmarks = None
-    if nodes.fixedLandmarks is not None:
-        landmarks = landmarksFromMarkups(nodes.fixedLandmarks, nodes.movingLandmarks, below)
-    return RegistrationInputs(
-        fixed,
-        moving,
-        _mask(nodes.fixedMask, fixed.grid, below),
-        _mask(nodes.movingMask, moving.grid, below),
-        landmarks,
-        _initialAffine(nodes.initialTransform),
-        None if nodes.startTransform is None else _startingMap(nodes.startTransform),
-    )
+    _initialAffine(nodes.initialTransform)
 
 
 def _initialAffine(node: Any) -> npt.NDArray[np.float64] | None:

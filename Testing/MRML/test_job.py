@@ -171,6 +171,17 @@ def test_second_run_is_on_the_warm_worker_and_may_reuse_the_nodes(bench):
     assert {identifier for identifier, _ in sceneState(bench.scene)} == before
 
 
+def test_inputs_are_read_one_at_a_time_and_before_anything_is_written(bench):
+    job = bench.started("wait")
+    for _ in range(4):  # two volumes, two masks
+        assert job.prepareStep()
+        assert bench.folders() == []
+    job.prepareStep()
+    assert len(bench.folders()) == 1
+    job.cancel()
+    assert bench.folders() == []
+
+
 def test_unfit_nodes_are_refused_before_anything_is_started(bench):
     bench.client.close()
     bench.knee.nodes = InputNodes(bench.knee.nodes.fixed, bench.knee.nodes.fixed)
@@ -275,8 +286,7 @@ def test_a_full_disk_fails_the_job(bench, monkeypatch):
         raise ResourceError("no space")
 
     monkeypatch.setattr(jobModule, "job_steps", full)
-    job = bench.started()
-    assert job.prepareStep() and not job.prepareStep()
+    job = bench.prepared()
     assert (job.state, str(bench.listener.error), bench.folders()) == (JobState.FAILED, "no space", [])
 
 
