@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import qt
 
 from JointRegistrationLib.errors import JointRegistrationError
-from JointRegistrationMRML.number_nodes import NumberNodes, addNumbers
-from JointRegistrationMRML.numbers import Figures, Steps, measureSteps
-from JointRegistrationMRML.numbers_table import writeCsv
 from JointRegistrationMRML.open_view import OpenView, closeView
 from JointRegistrationMRML.publish import RegistrationOutputs
 from JointRegistrationMRML.show_numbers import hide, openPlot, openTable, openThickness
 from JointRegistrationMRML.undo import discard
 
-from .inspect_summary import numbersHtml
 from .messages import markOpen
 from .text import _
+
+if TYPE_CHECKING:  # what measures imports SimpleITK, which would hold up the opening of the panel
+    from JointRegistrationMRML.number_nodes import NumberNodes
+    from JointRegistrationMRML.numbers import Figures, Steps
 
 
 class NumbersOwner(Protocol):
@@ -84,6 +84,8 @@ class NumbersView:
         outputs = self._owner.needOutputs()
         if outputs is None:
             return
+        from JointRegistrationMRML.numbers import measureSteps
+
         self._outputs, self._steps = outputs, measureSteps(outputs)
         self._owner.onNumbersChanged(_("Measuring"))
         self._timer.start()
@@ -109,6 +111,10 @@ class NumbersView:
         self._steps = None
 
     def _show(self, figures: Figures) -> None:
+        from JointRegistrationMRML.number_nodes import addNumbers
+
+        from .inspect_summary import numbersHtml
+
         outputs = self._outputs
         assert outputs is not None
         self.close()
@@ -178,6 +184,8 @@ class NumbersView:
         )
         if not path:
             return
+        from JointRegistrationMRML.numbers_table import writeCsv
+
         try:
             writeCsv(self._nodes.table, Path(path))
         except JointRegistrationError as error:
