@@ -159,7 +159,7 @@ def run_case(fixed_ijk: tuple[int, int, int], moving_ijk: tuple[int, int, int], 
     stages.wrap(predicted, "_best", "network")
     for module in (estimate, predicted):
         stages.wrap(module, "affine_opt", "affine")
-        stages.wrap(module, "vsvf_opt", "deformable")
+    stages.wrap(estimate, "vsvf_opt", "deformable")
     stages.wrap(estimate, "lddmm_opt", "geodesic")
     stages.wrap(inference, "finish", "finish")
     stages.wrap(inference, "similarities", "similarities")

@@ -106,7 +106,7 @@ class FakeRegister:
         if self.error is not None:
             raise self.error
         result = fake_result(fixed, moving, config, np.array([2.0, -1.0, 0.5]))
-        if given["landmarks"] is None:
+        if given.get("landmarks") is None:
             return result
         errors = landmark_errors(given["landmarks"], result.displacement_field_mm, fixed.grid)
         return dataclasses.replace(result, landmark_errors_mm=errors)

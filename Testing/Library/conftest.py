@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -78,3 +80,10 @@ def smooth_random(shape: tuple[int, ...], seed: int, passes: int = 3) -> torch.T
     for _ in range(passes):
         noise = torch.nn.functional.avg_pool3d(noise, 3, stride=1, padding=1, count_include_pad=False)
     return noise / noise.std()
+
+
+@pytest.fixture(autouse=True)
+def denormal_numbers_stay() -> Iterator[None]:
+    """Training switches them off for its process, which here is that of the other tests too."""
+    yield
+    torch.set_flush_denormal(False)

@@ -19,7 +19,8 @@ from JointRegistrationLib.image import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = [sys.executable, "-m", "JointRegistrationLib"]
-SLOW_CONFIG = '{"affine": {"iterations": 10000, "tolerance": 0.0}, "vsvf": {"iterations": 10000, "tolerance": 0.0}}'
+_ENDLESS = '{"iterations": 10000, "tolerance": 0.0}'
+SLOW_CONFIG = f'{{"method": "vsvf-opt", "affine": {_ENDLESS}, "vsvf": {_ENDLESS}}}'
 
 
 def environment() -> dict[str, str]:

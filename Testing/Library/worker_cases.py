@@ -105,7 +105,7 @@ class StubWorker:
         self.transport = SubprocessTransport(stub_command(**start))  # type: ignore[arg-type]
         self.client = Client(self.transport, self.recorder, stop_patience_s=0.3)
 
-    def until(self, done: object, timeout_s: float = 20.0) -> float:
+    def until(self, done: object, timeout_s: float = 60.0) -> float:
         """Deliver until ``done()``, and say how long that took."""
         begin = time.monotonic()
         while not done():  # type: ignore[operator]

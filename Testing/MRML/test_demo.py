@@ -105,11 +105,13 @@ def test_the_demo_ends_well_and_says_where_everything_is(tinyDemo):
 
 def test_the_demo_uses_the_networks_and_report_and_figures_say_so(tinyDemo):
     folder, done = tinyDemo
-    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["method"] == "avsm"
     assert metrics["notes"] == []
     assert "Note:" not in done.stdout
-    assert "avsm: affine and deformation predicted by the networks" in (folder / "report.html").read_text()
+    assert "avsm: affine and deformation predicted by the networks" in (folder / "report.html").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize("quickMethod", ["avsm-affine"])
@@ -123,7 +125,7 @@ def test_without_weights_the_demo_falls_back_and_says_so(
     done = runHere("-o", str(tmp_path / "out"), "--fixed", ownFiles[0], "--moving", ownFiles[1])
     assert done.exit_code == 0, done.output
     assert "Note: The networks' weights are missing" in done.stdout
-    assert "affine-opt was run instead of avsm-affine" in (tmp_path / "out" / "report.html").read_text()
+    assert "affine-opt was run instead of avsm-affine" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_demo_writes_all_files_and_nothing_else(tinyDemo):
@@ -132,7 +134,7 @@ def test_the_demo_writes_all_files_and_nothing_else(tinyDemo):
 
 
 def test_the_demo_brings_the_knees_together(tinyDemo):
-    metrics = json.loads((tinyDemo[0] / "metrics.json").read_text())
+    metrics = json.loads((tinyDemo[0] / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["ncc_after"] > metrics["ncc_before"] + 0.03
     error = metrics["error_at_bone_and_cartilage"]
     assert error["after"]["mean_mm"] < 0.8 * error["before"]["mean_mm"]
@@ -208,7 +210,7 @@ def test_own_files_are_registered_likewise_without_opengl(ownFiles, tmp_path, qu
     assert "no OpenGL" in text
     assert "first" in text
     assert text.count("data:image/png;base64,") == 27  # no outlines without labels
-    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["ncc_after"] > metrics["ncc_before"]
 
 
@@ -242,7 +244,7 @@ def test_a_failure_at_the_very_end_leaves_the_earlier_results(ownFiles, tmp_path
     assert done.exit_code == 4
     assert "memory" in done.output
     assert sorted(path.name for path in folder.iterdir()) == ["notes.txt", "report.html"]
-    assert (folder / "report.html").read_text() == "earlier"
+    assert (folder / "report.html").read_text(encoding="utf-8") == "earlier"
 
 
 def test_results_of_an_earlier_demo_are_replaced_and_other_files_kept(ownFiles, tmp_path, quickRegistration):
@@ -263,7 +265,7 @@ def test_ctrl_c_ends_the_demo_tidily(tmp_path):
     environment = {**os.environ, "PYTHONPATH": f".{os.pathsep}JointRegistration", "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        while "affine" not in process.stderr.readline():
+        while "network" not in process.stderr.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
@@ -278,7 +280,7 @@ def test_the_output_may_not_be_a_file(tmp_path):
     done = runHere("--size", "tiny", "--output", str(tmp_path / "out"))
     assert done.exit_code == 2
     assert "out" in done.output
-    assert (tmp_path / "out").read_text() == "a file"
+    assert (tmp_path / "out").read_text(encoding="utf-8") == "a file"
 
 
 def test_sample_knees_have_labels_truth_and_the_stated_size():
@@ -292,7 +294,7 @@ def test_the_report_can_be_made_again_from_the_folder_alone(tinyDemo: Any, tmp_p
     folder, _ = tinyDemo
     page = tmp_path / "again.html"
     writeRunReport(folder, page)
-    again, first = page.read_text(), (folder / "report.html").read_text()
+    again, first = page.read_text(encoding="utf-8"), (folder / "report.html").read_text(encoding="utf-8")
     assert again.count("data:image/png") == first.count("data:image/png") > 20
     for said in ("Position error", "Femoral cartilage", "scene.mrb"):
         assert said in again

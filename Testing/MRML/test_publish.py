@@ -90,7 +90,7 @@ def test_jacobian_is_shown_centred_on_zero_with_a_legend(knee):
     assert low[2] > 0.5 > low[0] and high[0] > 0.5 > high[2]
     assert min(middle) > 0.9
     legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node)
-    assert "olume" in legend.GetTitleText() and "log2" in legend.GetTitleText()
+    assert "twice" in legend.GetTitleText() and "half" in legend.GetTitleText()
 
 
 def _color(colors, index):
@@ -413,7 +413,7 @@ def test_masks_and_landmarks_are_read_in_world_coordinates(knee):
 
 
 def _positions(grid):
-    from conftest import latticePoints
+    from known_scene import latticePoints
 
     return latticePoints(grid)
 

@@ -57,6 +57,7 @@ def test_file_holds_the_scene_and_one_file_per_result(saved):
         f"{run} (affine).h5",
         f"{run} (log2 Jacobian).nrrd",
         f"{run} (folds).seg.nrrd",
+        f"{run} (results).tsv",
         "Jacobian blue-white-red.ctbl",
     }
     assert expected == {name for name in names if name}
