@@ -295,7 +295,11 @@ def test_presets_for_labels_run_one_after_the_other(labelled: Path, tmp_path: Pa
     for preset, before in starts.items():
         config = quick(preset, labelled, tuple(weights[name] for name in before))
         (figures,) = trained(config, tmp_path / preset)
-        assert 0 < float(figures["longitudinal_dice_all"]) <= 1 and float(figures["longitudinal_folds"]) < 5
+        # After two updates an affine may still send every structure elsewhere: overlap says nothing yet.
+        assert 0 <= float(figures["longitudinal_dice_all"]) <= 1 and float(figures["longitudinal_folds"]) < 5
+        steps = rows(tmp_path / preset / "log.csv")
+        assert [row["step"] for row in steps] == ["1", "2"]
+        assert all(np.isfinite(float(value)) for row in steps for value in row.values())
         weights[preset] = str(tmp_path / preset / "last.safetensors")
         assert (tmp_path / preset / "examples" / "step-0000002.png").stat().st_size > 10_000
 
