@@ -18,8 +18,9 @@ SEED = 7
 CONFIGS = {
     "affine-opt": RegistrationConfig(method="affine-opt"),
     "avsm-affine": RegistrationConfig(method="avsm-affine"),
-    "avsm": RegistrationConfig(method="avsm"),
+    "avsm": RegistrationConfig(method="avsm", network=NetworkConfig(refine=0)),
     "avsm, refine 10": RegistrationConfig(method="avsm", network=NetworkConfig(refine=10)),
+    "avsm, refine 20 (the default)": RegistrationConfig(method="avsm", network=NetworkConfig(refine=20)),
     "avsm, refine 30": RegistrationConfig(method="avsm", network=NetworkConfig(refine=30)),
     "vsvf-opt": RegistrationConfig(method="vsvf-opt"),
 }
