@@ -7,10 +7,17 @@ import numpy as np
 from .config import RegistrationConfig
 from .energy import ImagePair
 from .errors import InputError
-from .geometry import FloatArray
+from .geometry import FloatArray, Grid
 from .networks import side as detector
 from .networks import warm
+from .networks.side import SideGuess
 
+#: How far to one side of the scanner's middle an image's centre lies from which its place counts, in mm.
+ASIDE_MM = 25.0
+#: What its place adds to the log odds: alone a likely answer, never a certain one.
+PLACE_LOG_ODDS = 2.0
+#: A world origin this near to an image's corner was not set by a scanner, in mm.
+_UNSET_MM = 3.0
 _OTHER = {"right": "left", "left": "right"}
 
 
@@ -34,8 +41,8 @@ def knee_sides(pair: ImagePair, config: RegistrationConfig, start: FloatArray | 
     if not detector.SIDE_WEIGHTS.is_file():
         return ("right", "left")
     model = warm.side_net(pair.fixed.device)
-    fixed = detector.detect_side(model, pair.fixed, pair.fixed_grid)
-    moving = detector.detect_side(model, pair.moving, pair.moving_grid)
+    fixed = with_place(detector.detect_side(model, pair.fixed, pair.fixed_grid), pair.fixed_grid)
+    moving = with_place(detector.detect_side(model, pair.moving, pair.moving_grid), pair.moving_grid)
     mirrors = start is not None and np.linalg.det(start[:3, :3]) < 0
     moving_side = _OTHER[moving.side] if mirrors else moving.side
     if config.check_side and fixed.certain and moving.certain and fixed.side != moving_side:
@@ -43,6 +50,31 @@ def knee_sides(pair: ImagePair, config: RegistrationConfig, start: FloatArray | 
     surest, side = max((fixed, fixed.side), (moving, moving_side), key=lambda found: found[0].log_odds)
     likely = {s for guess, s in ((fixed, fixed.side), (moving, moving_side)) if guess.log_odds >= detector.LIKELY}
     return (side,) if surest.certain or len(likely) == 1 else (side, _OTHER[side])
+
+
+def with_place(guess: SideGuess, grid: Grid) -> SideGuess:
+    """What an image shows, together with where its header puts it.
+
+    A patient lies in the middle of the scanner, so a right knee lies to the right of it (positive R). Images that
+    were centred, or whose origin nobody set, add nothing.
+
+    Args:
+        guess: what the image itself says.
+        grid: the image's lattice, in the patient (RAS, mm).
+    """
+    aside_mm = float(grid.center_ras[0])
+    corners_ras = grid.center_ras + (np.indices((2, 2, 2)).reshape(3, 8).T - 0.5) @ _edges_ras(grid)
+    if abs(aside_mm) < ASIDE_MM or np.linalg.norm(corners_ras, axis=1).min() < _UNSET_MM:
+        return guess
+    seen = guess.log_odds if guess.side == "right" else -guess.log_odds
+    odds = seen + np.copysign(PLACE_LOG_ODDS, aside_mm)
+    return SideGuess("right" if odds >= 0 else "left", float(abs(odds)))
+
+
+def _edges_ras(grid: Grid) -> FloatArray:
+    """The three edges of the box of voxel centres, one a row, RAS mm."""
+    edges: FloatArray = (grid.ijk_to_ras[:3, :3] * (np.asarray(grid.size_ijk) - 1)).T
+    return edges
 
 
 def _mismatch(fixed: str, moving: str, mirrors: bool) -> str:

@@ -15,7 +15,8 @@ from JointRegistrationLib import inference
 from JointRegistrationLib.config import AffineConfig, NetworkConfig, RegistrationConfig
 from JointRegistrationLib.energy import ImagePair
 from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.knee_side import knee_sides
+from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.knee_side import knee_sides, with_place
 from JointRegistrationLib.networks import side as detector
 from JointRegistrationLib.networks.side import SideGuess
 
@@ -105,3 +106,39 @@ def test_without_its_weights_nothing_is_known_and_nothing_refused(
 ) -> None:
     monkeypatch.setattr(detector, "SIDE_WEIGHTS", tmp_path / "none.safetensors")
     assert knee_sides(PAIR, AUTO, None) == ("right", "left")
+
+
+@pytest.mark.parametrize(
+    ("center_r_mm", "seen", "expected"),
+    [
+        (60.0, ("left", 0.0), ("right", 2.0)),
+        (-60.0, ("right", 0.0), ("left", 2.0)),
+        (60.0, ("right", 1.5), ("right", 3.5)),
+        (60.0, ("left", 3.5), ("left", 1.5)),
+        (10.0, ("left", 0.5), ("left", 0.5)),
+        (-10.0, ("right", 0.5), ("right", 0.5)),
+    ],
+)
+def test_a_right_knee_lies_to_the_right_of_the_scanners_middle(
+    center_r_mm: float, seen: tuple[str, float], expected: tuple[str, float], oblique_grid: Grid
+) -> None:
+    matrix = oblique_grid.ijk_to_ras.copy()
+    matrix[:3, 3] += (center_r_mm, 12.0, -40.0) - oblique_grid.center_ras
+    grid = Grid.from_ijk_to_ras(oblique_grid.size_ijk, matrix)
+    assert with_place(SideGuess(*seen), grid) == SideGuess(*expected)
+
+
+@pytest.mark.parametrize("flip", [1.0, -1.0])
+def test_an_origin_that_nobody_set_says_nothing(flip: float) -> None:
+    grid = Grid.from_ijk_to_ras((128, 64, 128), np.diag([flip, -1.0, 1.0, 1.0]))
+    assert with_place(SideGuess("left", 0.5), grid) == SideGuess("left", 0.5)
+
+
+def test_two_images_whose_place_and_content_agree_on_different_sides_are_refused(says: Says) -> None:
+    right, left = (Grid((12, 12, 12), (4.0, 4.0, 4.0), (r, 5.0, 5.0)) for r in (50.0, -90.0))
+    pair = ImagePair(PAIR.fixed, right, PAIR.moving, left)
+    says(("right", 1.2), ("left", 1.2))
+    with pytest.raises(InputError, match="the fixed image shows a right knee and the moving image a left one"):
+        knee_sides(pair, AUTO, None)
+    says(("right", 0.9), ("left", 1.2))
+    assert knee_sides(pair, AUTO, None) == ("left",)
