@@ -87,7 +87,7 @@ def _configuration(
 ) -> TrainingConfig:
     """The file's or preset's configuration with what the other options change."""
     from ..training.config import PRESETS  # noqa: PLC0415
-    from ..training.loop import read_config  # noqa: PLC0415
+    from ..training.provenance import read_config  # noqa: PLC0415
 
     if (path is None) == (preset is None):
         raise ConfigError("train: give either --config FILE or --preset NAME")

@@ -9,7 +9,8 @@ from .. import checkpoint
 from ..config import from_dict
 from ..networks.model import AVSM, ModelConfig
 from ..networks.weights import ARCHITECTURE, checksum_file
-from .loop import asdict_json, current_commit, load_initial_weights
+from .parts import load_initial_weights
+from .provenance import asdict_json, current_commit
 
 
 def export(

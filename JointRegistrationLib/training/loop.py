@@ -8,8 +8,6 @@ makes the same updates as an uninterrupted one: on CPU bit for bit.
 from __future__ import annotations
 
 import contextlib
-import json
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -21,38 +19,29 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from .. import checkpoint
-from ..config import from_dict, from_json, to_json
+from ..config import to_json
 from ..devices import choose_device
-from ..errors import CheckpointError, ConfigError
+from ..errors import CheckpointError
 from ..geometry import Grid
 from ..networks.model import AVSM
 from ..networks.weights import ARCHITECTURE
 from .augment import generator
 from .batches import Batch, draw_batch
-from .config import OptimizerConfig, TrainingConfig
+from .config import TrainingConfig
 from .distributed import Ranks, any_of, mean_of
 from .examples import write_examples
 from .logs import append_row, trim_rows
 from .objectives import Moment, objective
-from .pool import Pool, load_pool
+from .parts import PARTS, load_initial_weights, trained_parameters
+from .pool import Pool
+from .provenance import asdict_json, current_commit, same_config
+from .run_pools import configured_pool, usable_part
+from .schedule import learning_rate
 from .stopping import stop_signals
 from .validation import validate
 
-#: Beginnings of the names of the parameters that a stage trains.
-PARTS = {"affine": ("affine.",), "vsvf": ("momentum.",), "joint": ("affine.", "momentum.")}
 Report = Callable[[str], None]
 OnUpdate = Callable[[int, dict[str, float]], None]
-
-
-def learning_rate(config: OptimizerConfig, step: int) -> float:
-    """The rate of update ``step`` (from 0)."""
-    warmup = min(1.0, (step + 1) / max(1, config.warmup_steps))
-    if config.schedule == "published":
-        return config.learning_rate * warmup * 0.5 ** (step // (60 * config.steps_per_epoch))
-    if config.schedule == "constant":
-        return config.learning_rate * warmup
-    half_turn = torch.pi * min(1.0, step / config.steps)
-    return config.learning_rate * warmup * (0.02 + 0.98 * 0.5 * (1 + float(torch.cos(torch.tensor(half_turn)))))
 
 
 @dataclass
@@ -278,91 +267,3 @@ class Trainer:
             return
         append_row(self.folder / "log.csv", row)
         self.report(" ".join(f"{name} {value:.5g}" for name, value in row.items()))
-
-
-def configured_pool(config: TrainingConfig, split: str) -> Pool:
-    """The configuration's ``train`` or ``validation`` pool on the training grid."""
-    root, data = Path(config.data.pool), config.data
-    pairs = root / f"pairs-{split}.csv" if data.listed_pairs else None
-    return load_pool(root / split, data.shrink, data.last_images, pairs)
-
-
-def usable_part(pool: Pool, config: TrainingConfig) -> Pool:
-    """The scans that the losses can learn from: all, or those with label maps.
-
-    Raises:
-        ConfigError: if label maps are needed and no scan has one.
-    """
-    losses = config.losses
-    aligned = config.stage == "vsvf" and config.data.prealigned
-    if not aligned and losses.similarity > 0 and max(losses.points, losses.landmarks, losses.heat_maps) == 0:
-        return pool
-    part = pool.labelled_part()
-    if not part.scans:
-        raise ConfigError(
-            f"{config.data.pool}: no scan of this pool has a label map, but the losses or data.prealigned of "
-            f"{config.name!r} need them; train with a published-* preset, or prepare the scans with label maps"
-        )
-    return part
-
-
-def same_config(saved: dict[str, Any], config: TrainingConfig) -> bool:
-    """Whether a saved configuration, read with today's defaults for settings it lacks, is ``config``."""
-    try:
-        return asdict_json(from_dict(TrainingConfig, saved)) == asdict_json(config)
-    except ConfigError:  # a setting that this version does not know
-        return False
-
-
-def trained_parameters(model: AVSM, stage: str) -> dict[str, torch.nn.Parameter]:
-    """The parameters that ``stage`` changes, by name; the others are frozen."""
-    parts = PARTS[stage]
-    chosen = {}
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith(parts))
-        if parameter.requires_grad:
-            chosen[name] = parameter
-    return chosen
-
-
-def load_initial_weights(model: AVSM, path: Path) -> None:
-    """Take the parts of an AVSM weights file that its own run trained.
-
-    A file of stage ``affine`` gives the affine network only, one of ``vsvf`` the momentum network
-    only, so that two of them can be joined.
-    """
-    header, tensors = checkpoint.read_tensors(path)
-    if header.architecture != ARCHITECTURE:
-        raise CheckpointError(f"{path}: these weights are for {header.architecture!r}, but {ARCHITECTURE!r} is needed")
-    part = header.figures.get("trained", ["affine.", "momentum."])
-    own = model.state_dict()
-    wanted = {name: value for name, value in tensors.items() if name.startswith(tuple(part))}
-    checkpoint.fit_tensors(model, {**own, **wanted}, path)
-
-
-def read_config(path: Path) -> TrainingConfig:
-    """A training configuration from a JSON file.
-
-    Raises:
-        ConfigError: if it cannot be read or holds a wrong value.
-    """
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise ConfigError(f"{path}: the configuration cannot be read ({error})") from error
-    return from_json(TrainingConfig, text)
-
-
-def asdict_json(config: Any) -> dict[str, Any]:
-    """A configuration as it comes back from JSON: lists for tuples."""
-    values: dict[str, Any] = json.loads(to_json(config))
-    return values
-
-
-def current_commit() -> str:
-    """The commit of the code, or ``unknown`` outside a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"

@@ -22,9 +22,11 @@ from JointRegistrationLib.training.augment import AugmentConfig
 from JointRegistrationLib.training.batches import stored_pair
 from JointRegistrationLib.training.config import PRESETS, DataConfig, LossConfig, OptimizerConfig, TrainingConfig
 from JointRegistrationLib.training.examples import make_examples
-from JointRegistrationLib.training.loop import Trainer, learning_rate, read_config
+from JointRegistrationLib.training.loop import Trainer
 from JointRegistrationLib.training.objectives import Moment
 from JointRegistrationLib.training.pool import Pool
+from JointRegistrationLib.training.provenance import read_config
+from JointRegistrationLib.training.schedule import learning_rate
 
 POOL = tiny_pool()
 

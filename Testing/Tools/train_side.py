@@ -22,8 +22,8 @@ from JointRegistrationLib import checkpoint
 from JointRegistrationLib.networks.side import ARCHITECTURE, LATTICE_IJK, SideNet
 from JointRegistrationLib.networks.weights import checksum_file
 from JointRegistrationLib.training.augment import AugmentConfig, generator, random_affine
-from JointRegistrationLib.training.loop import current_commit
 from JointRegistrationLib.training.pool import Pool, load_pool
+from JointRegistrationLib.training.provenance import current_commit
 
 BATCH, NO_KNEES = 16, 3
 GEOMETRY = AugmentConfig(rotation_degrees=9.0, scale=0.1, shear=0.05, translation_mm=10.0)

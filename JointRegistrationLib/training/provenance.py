@@ -1,0 +1,48 @@
+"""What made a run: its configuration as it is saved and compared, and the commit of the code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from ..config import from_dict, from_json, to_json
+from ..errors import ConfigError
+from .config import TrainingConfig
+
+
+def read_config(path: Path) -> TrainingConfig:
+    """A training configuration from a JSON file.
+
+    Raises:
+        ConfigError: if it cannot be read or holds a wrong value.
+    """
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise ConfigError(f"{path}: the configuration cannot be read ({error})") from error
+    return from_json(TrainingConfig, text)
+
+
+def asdict_json(config: Any) -> dict[str, Any]:
+    """A configuration as it comes back from JSON: lists for tuples."""
+    values: dict[str, Any] = json.loads(to_json(config))
+    return values
+
+
+def same_config(saved: dict[str, Any], config: TrainingConfig) -> bool:
+    """Whether a saved configuration, read with today's defaults for settings it lacks, is ``config``."""
+    try:
+        return asdict_json(from_dict(TrainingConfig, saved)) == asdict_json(config)
+    except ConfigError:  # a setting that this version does not know
+        return False
+
+
+def current_commit() -> str:
+    """The commit of the code, or ``unknown`` outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
