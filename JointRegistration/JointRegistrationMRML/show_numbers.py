@@ -29,7 +29,7 @@ def openTable(scene: Any, table: Any) -> OpenView:
         for selection in ownedList(scene.GetNodesByClass("vtkMRMLSelectionNode")):
             view.record.change(selection, selection.GetActiveTableID, selection.SetActiveTableID, table.GetID())
         for shown in ownedList(scene.GetNodesByClass("vtkMRMLTableViewNode")):
-            view.record.change(shown, shown.GetTableID, shown.SetTableID, table.GetID())
+            view.record.change(shown, shown.GetTableNodeID, shown.SetTableNodeID, table.GetID())
     return view
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,28 +81,6 @@ def test_base_classes_of_modules_have_no_other_names(host: Any) -> None:
     for name, recorded in record()["ScriptedLoadableModule"].items():
         own = _public(getattr(scripted_module, name))
         assert own <= set(recorded), f"{name}: {own - set(recorded)}"
-
-
-def _attributesOf(root: str, path: Path) -> set[str]:
-    """Names taken from ``root`` (such as slicer.util) in a source file, but for those it asks for with hasattr."""
-    source = path.read_text(encoding="utf-8")
-    found = {
-        node.attr
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == root
-    }
-    return {name for name in found if f'hasattr({root}, "{name}")' not in source}
-
-
-@pytest.mark.parametrize("root", ["slicer", "slicer.util", "slicer.app"])
-def test_the_extension_uses_only_names_that_the_application_has(root: str) -> None:
-    folder = Path(__file__).resolve().parents[2] / "JointRegistration"
-    sources = [folder / "JointRegistration.py"]
-    sources += [
-        path for layer in ("MRML", "Panel") for path in sorted((folder / f"JointRegistration{layer}").glob("*.py"))
-    ]
-    unknown = {path.name: names for path in sources if (names := _attributesOf(root, path) - set(record()[root]))}
-    assert not unknown
 
 
 def test_names_that_only_pyside_has_are_refused(host: Any) -> None:

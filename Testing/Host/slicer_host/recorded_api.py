@@ -15,7 +15,7 @@ from typing import Any
 
 _BESIDE_CHECKOUT = Path(__file__).resolve().parents[4] / "shared" / "design" / "slicer-api.json"
 #: Resolved by PythonQt on demand, so that its own listing leaves them out.
-_UNLISTED = {"exec_", "name", "connect", "disconnect", "className", "delete"}
+UNLISTED = {"exec_", "name", "connect", "disconnect", "className", "delete"}
 
 
 def recordFile() -> Path | None:
@@ -35,7 +35,7 @@ def record() -> dict[str, Any]:
 def namesOf(className: str) -> frozenset[str] | None:
     """The names that the application shows on objects of a class; None where the record does not say."""
     entry = record().get("classes", {}).get(className)
-    return None if entry is None else frozenset(entry["names"]) | _UNLISTED
+    return None if entry is None else frozenset(entry["names"]) | UNLISTED
 
 
 @functools.cache
