@@ -230,14 +230,12 @@ class JointRegistrationTest(ScriptedLoadableModuleTest):
         """The same with the process that registers."""
         from JointRegistrationPanel import selftests
 
-        if importlib.util.find_spec("torch") is None:
-            self.skipTest("PyTorch is not installed")
+        selftests.skipWithoutPackages(self)
         selftests.registersAndDiscards(self, stub=False)
 
     def test_syntheticPairIsRegistered(self) -> None:
         """From the console: a bright ellipsoid, moved by 4 mm, comes back to where the fixed one is."""
         from JointRegistrationPanel import selftests
 
-        if importlib.util.find_spec("torch") is None:
-            self.skipTest("PyTorch is not installed")
+        selftests.skipWithoutPackages(self)
         selftests.registersFromTheConsole(self, JointRegistrationLogic())

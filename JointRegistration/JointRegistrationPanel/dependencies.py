@@ -48,7 +48,7 @@ class Outcome:
     text: str = ""
 
 
-def missingPackages(packages: Sequence[Package] = PACKAGES) -> tuple[Package, ...]:
+def missingPackages(packages: Sequence[Package]) -> tuple[Package, ...]:
     """Those that are not installed, or too old."""
     return tuple(package for package in packages if not _isInstalled(package))
 
@@ -96,15 +96,16 @@ def askInWindow(text: str) -> bool:
 
 
 def ensure(
-    confirm: Callable[[str], bool] = askInWindow, installing: Callable[[Package], None] = lambda package: None
+    packages: Sequence[Package], confirm: Callable[[str], bool], installing: Callable[[Package], None]
 ) -> Outcome:
     """Install what is missing, if a person agrees.
 
     Args:
+        packages: what is needed.
         confirm: asked once, with :func:`question`.
         installing: told of each package before it is installed.
     """
-    missing = missingPackages()
+    missing = missingPackages(packages)
     if not missing:
         return Outcome(True)
     if TORCH in missing and _torchLogic() is None:
@@ -119,14 +120,14 @@ def ensure(
         except (subprocess.CalledProcessError, ImportError, OSError, RuntimeError, ValueError) as error:
             return Outcome(False, _failure(package, error))
     importlib.invalidate_caches()
-    return _installed(inUse)
+    return _installed(missing, inUse)
 
 
-def _installed(inUse: set[Package]) -> Outcome:
+def _installed(wanted: Sequence[Package], inUse: set[Package]) -> Outcome:
     """What there is to say after an installation: nothing, or that Slicer must be restarted."""
     if inUse:
         return Outcome(False, _("Restart Slicer now: an older {name} is in use.").format(name=_names(inUse)))
-    left = missingPackages()
+    left = missingPackages(wanted)
     if left:
         text = _("Restart Slicer, then register: {name} takes effect after that.")
         return Outcome(False, text.format(name=_names(left)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import slicer
@@ -13,9 +13,10 @@ from .text import _
 
 
 class InstallView:
-    """Shows what the worker lacks; ``confirm`` asks a person before anything is downloaded."""
+    """Shows which of ``packages`` are missing; ``confirm`` asks a person before anything is downloaded."""
 
-    def __init__(self, ui: Any, confirm: Callable[[str], bool]) -> None:
+    def __init__(self, ui: Any, packages: Sequence[dependencies.Package], confirm: Callable[[str], bool]) -> None:
+        self._packages = packages
         self._frame, self._text, self._button = ui.installFrame, ui.installText, ui.installButton
         self._confirm = confirm
         self._missing: tuple[dependencies.Package, ...] = ()
@@ -28,7 +29,7 @@ class InstallView:
 
     def look(self, text: str = "") -> None:
         """Look again, without importing anything; ``text`` is shown instead of what is missing."""
-        self._missing = dependencies.missingPackages()
+        self._missing = dependencies.missingPackages(self._packages)
         self._frame.setVisible(bool(self._missing or text))
         self._button.setVisible(bool(self._missing))
         if self._missing or text:
@@ -36,7 +37,7 @@ class InstallView:
 
     def install(self) -> bool:
         """Ask, then install; whether all is there now."""
-        outcome = dependencies.ensure(self._confirm, self._onInstalling)
+        outcome = dependencies.ensure(self._packages, self._confirm, self._onInstalling)
         self.look(outcome.text)
         return outcome.ready
 

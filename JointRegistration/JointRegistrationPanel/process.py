@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import qt
@@ -10,6 +11,8 @@ import slicer
 from JointRegistrationLib.errors import JointRegistrationError
 from JointRegistrationLib.worker.client import Client, State
 from JointRegistrationLib.worker.process import WorkerCommand, worker_command
+
+from .dependencies import PACKAGES, Package
 
 #: How often the client is told that time passes, in ms; a cancel must be over within a second.
 TICK_MS = 50
@@ -102,9 +105,14 @@ class Worker:
     """The one warm worker of this application, and those who listen to it.
 
     A listener may have ``onWorkerReady(ready)``, ``onWorkerLog(text)`` and ``onWorkerFailed(error)``.
+
+    Args:
+        command: how to start the process; None for the project's own.
+        packages: what has to be installed for it.
     """
 
-    def __init__(self, command: WorkerCommand | None = None) -> None:
+    def __init__(self, command: WorkerCommand | None = None, packages: Sequence[Package] = PACKAGES) -> None:
+        self.packages = packages
         self.transport = QtTransport(command)
         self.client = Client(self.transport, self)
         self.transport.client = self.client

@@ -17,6 +17,7 @@ from JointRegistrationLib.image import Image
 from JointRegistrationLib.worker.process import WorkerCommand, worker_command
 from JointRegistrationMRML.volumes import volumeFromImage
 
+from .dependencies import PACKAGES, missingPackages, missingText
 from .machine import Speed
 from .process import Worker
 
@@ -27,6 +28,11 @@ def stubCommand(*options: str) -> WorkerCommand:
     """How to start :mod:`.stub_worker`."""
     real = worker_command()
     return real._replace(arguments=[str(Path(__file__).with_name("stub_worker.py")), *options])
+
+
+def stubWorker(*options: str) -> Worker:
+    """A worker that registers nothing and so needs nothing to be installed; the options are the stub's."""
+    return Worker(stubCommand(*options), packages=())
 
 
 def addEllipsoid(name: str, centerR: float) -> Any:
@@ -41,6 +47,14 @@ def addEllipsoid(name: str, centerR: float) -> Any:
     return node
 
 
+def chooseEllipsoids(panel: Any) -> None:
+    """Two volumes to register. One is shown, so that the slice views have made their nodes before a run."""
+    fixed, moving = addEllipsoid("fixed", 0.0), addEllipsoid("moving", 4.0)
+    slicer.util.setSliceViewerLayers(background=fixed)
+    panel.ui.fixedVolumeSelector.setCurrentNode(fixed)
+    panel.ui.movingVolumeSelector.setCurrentNode(moving)
+
+
 class _Nothing:
     """Settings that keep nothing: a test does not teach the panel how fast real runs are."""
 
@@ -49,6 +63,13 @@ class _Nothing:
 
     def setValue(self, key: str, value: Any) -> None:
         pass
+
+
+def skipWithoutPackages(test: Any) -> None:
+    """Leave a test out where what registers is not installed: a test installs nothing."""
+    missing = missingPackages(PACKAGES)
+    if missing:
+        test.skipTest(missingText(missing))
 
 
 def waitFor(happened: Callable[[], bool], seconds: float) -> None:
@@ -69,12 +90,11 @@ def registersAndDiscards(test: Any, stub: bool) -> None:
     module = slicer.modules.jointregistration.path
     uiPath = Path(module).parent / "Resources" / "UI" / "JointRegistration.ui"
     logic = __import__("JointRegistration").JointRegistrationLogic()
-    worker = Worker(stubCommand() if stub else None)
+    worker = stubWorker() if stub else Worker()
     panel = Panel(str(uiPath), logic.getParameterNode, slicer.mrmlScene, worker)
     panel._speed = Speed(_Nothing())
     try:
-        panel.ui.fixedVolumeSelector.setCurrentNode(addEllipsoid("fixed", 0.0))
-        panel.ui.movingVolumeSelector.setCurrentNode(addEllipsoid("moving", 4.0))
+        chooseEllipsoids(panel)
         parameters = logic.getParameterNode()
         parameters.method, parameters.device = "affine-opt", "cpu"
         waitFor(lambda: panel.ui.registerButton.enabled, 10)

@@ -78,7 +78,7 @@ class Panel(VTKObservationMixin):
         self._goesFurther = False
         self._messages = MessageRows(self.ui)
         self._progress = ProgressView(self.ui)
-        self._install = InstallView(self.ui, confirm)
+        self._install = InstallView(self.ui, self._worker.packages, confirm)
         self._remedies = Remedies(scene, lambda: self._parameters, self._onParametersModified)
         self._choices = makeChoices(self.ui, self._set)
         self._refreshTimer = self._makeTimer(0, self._refresh)

@@ -2,37 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import sys
-from collections.abc import Iterator
-from typing import Any
+from host_fixture import MISSING, host, reportHeader  # noqa: F401
 
-import pytest
-
-_MISSING = [name for name in ("slicer", "PySide6") if importlib.util.find_spec(name) is None]
-if _MISSING:
+if MISSING:
     collect_ignore_glob = ["test_*.py"]
-elif sys.platform.startswith("linux"):
-    os.environ["QT_QPA_PLATFORM"] = "offscreen"  # a test never opens a window on somebody's screen
-
-
-@pytest.fixture
-def host() -> Iterator[Any]:
-    """An embedded Slicer around an empty scene; unanswered dialogs and errors in slots fail the test."""
-    import slicer_host
-
-    installed = slicer_host.install()
-    failed = True
-    try:
-        yield installed
-        failed = False
-    finally:
-        installed.uninstall(check=not failed)
 
 
 def pytest_report_header() -> str:
     """One line above the report."""
-    if _MISSING:
-        return f"Testing/Host left out: {' and '.join(_MISSING)} not installed"
-    return "Testing/Host on slicer-core and PySide6"
+    return reportHeader("Host")

@@ -27,8 +27,7 @@ def test_confirmed_names_were_seen_in_the_application() -> None:
 
 def test_every_name_of_the_application_that_is_used_was_confirmed() -> None:
     for owner, names in ofApplication().items():
-        assert sorted(names) == CONFIRMED.get(owner, []), f"{owner}: see the head of this file"
-    assert set(CONFIRMED) == set(ofApplication())
+        assert names <= set(CONFIRMED.get(owner, [])), f"{owner}: see the head of this file"
 
 
 def test_the_reader_of_sources_finds_names_of_every_kind() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import slicer
+from host_fixture import embedded
 from panel_cases import Person, newNodes, sceneContent
 
 TUTORIAL = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
@@ -64,8 +66,16 @@ def test_the_tutorials_asynchronous_script_calls_back(person: Person, capsys: py
     assert capsys.readouterr().out == "0.5\n"
 
 
+@pytest.fixture
+def windowless() -> Iterator[Person]:
+    """Slicer --no-main-window."""
+    for host in embedded(window=False):
+        yield Person(host)
+
+
 @pytest.mark.usefixtures("quick")
-def test_the_tutorials_batch_script_saves_and_leaves(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tutorials_batch_script_saves_and_leaves(windowless: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    person = windowless
     person.host.loadModule("JointRegistration")
     volumes = dict(zip(("a.nrrd", "b.nrrd"), person.addVolumes(), strict=True))
     done: list[Any] = []

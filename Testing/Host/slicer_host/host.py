@@ -30,7 +30,7 @@ _intercepted: list[bool] = []
 class Host:
     """An embedded Slicer; what a test does with it."""
 
-    def __init__(self, headless: Any) -> None:
+    def __init__(self, headless: Any, window: bool = True) -> None:
         applyPythonQtManners()
         if not _intercepted:
             dialogs.interceptDialogs()
@@ -44,9 +44,9 @@ class Host:
         self.errors: list[str] = []
         self.app = application()
         self.moduleManager = qSlicerModuleManager()
-        self.layoutManager = qSlicerLayoutManager(self.scene, headless.applicationLogic)
+        self.layoutManager = qSlicerLayoutManager(self.scene, headless.applicationLogic) if window else None
         self.app._setUp(headless, Path(self._folder.name), self.layoutManager, self.moduleManager)
-        self.mainWindow = qSlicerMainWindow(self.moduleManager)
+        self.mainWindow = qSlicerMainWindow(self.moduleManager) if window else None
         dialogs.use(self.dialogs)
         connections.refused.clear()
         self._excepthook, sys.excepthook = sys.excepthook, self._onException
@@ -73,8 +73,9 @@ class Host:
         """
         self.moduleManager._unloadAll()
         self.processEvents()
-        self.layoutManager._tearDown()
-        self.mainWindow.close()
+        if self.layoutManager is not None and self.mainWindow is not None:
+            self.layoutManager._tearDown()
+            self.mainWindow.close()
         self.app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
         dialogs.use(None)
         connections.disconnectAll(self.app)  # the application object outlives the host
@@ -99,7 +100,8 @@ class Host:
         name = Path(nameOrPath).stem
         if self.moduleManager.module(name) is None:
             self.loadModule(nameOrPath)
-        self.mainWindow.moduleSelector().selectModule(name)
+        if self.mainWindow is not None:
+            self.mainWindow.moduleSelector().selectModule(name)
         page = self.moduleManager.module(name).widgetRepresentation()
         page.resize(width, page.sizeHint.height())
         page.show()
@@ -201,11 +203,12 @@ def _row(box: Any, choice: Any) -> int:
     return box.findData(choice.GetID()) if hasattr(choice, "GetID") else box.findText(choice)
 
 
-def install(scene: Any = None) -> Host:
+def install(scene: Any = None, window: bool = True) -> Host:
     """Put qt, ctk and the application's part of slicer into Python, around ``scene``.
 
     Args:
         scene: a ``HeadlessScene``; a new one if None.
+        window: whether there are a main window and slice views; without, as after ``Slicer --no-main-window``.
     """
     if scene is None:
         if str(MODULES) not in sys.path:
@@ -213,4 +216,4 @@ def install(scene: Any = None) -> Host:
         from JointRegistrationMRML.scene import createHeadlessScene
 
         scene = createHeadlessScene()
-    return Host(scene)
+    return Host(scene, window)
