@@ -7,6 +7,7 @@ interpolation: where the eight voxels around a point have one label, that is the
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,14 @@ from JointRegistrationLib.geometry import Grid, transform_points
 
 from .nodes import WorldTransform, transformPoints
 from .parallel import inParallel
+from .steps import finished, inSteps
 
 Labels = npt.NDArray[Any]
 
 #: Points worked on at a time: what they need in between stays in the processor's cache, or close to it.
 _PART_POINTS = 300_000
+#: Lattices whose points lie this close to each other, in voxels, are the same.
+_SAME_VOXEL = 1e-3
 
 
 def carriedLabels(
@@ -43,7 +47,23 @@ def carriedLabels(
     Returns:
         (k, j, i) on ``grid``, of the type of ``labels``.
     """
-    cells, mixed = _cells(labels)
+    return finished(carriedSteps(labels, labelGrid, grid, displacementMm, above))
+
+
+def carriedSteps(
+    labels: Labels,
+    labelGrid: Grid,
+    grid: Grid,
+    displacementMm: npt.NDArray[Any] | None = None,
+    above: WorldTransform | None = None,
+) -> Generator[None, None, Labels]:
+    """:func:`carriedLabels` with pauses in which a window stays alive."""
+    start = None if displacementMm is not None else _startIn(labelGrid, grid, above)
+    if start is not None:
+        return _placed(labels, start, grid)
+    mixed = int(np.iinfo(labels.dtype).max)
+    cells = np.empty([n - 1 for n in labels.shape], labels.dtype)
+    yield from inSteps(len(cells), lambda part: _fillCells(cells, labels, part, mixed))
     size = np.asarray(cells.shape[::-1], dtype=np.float32)[:, None]
     result = np.zeros(grid.num_voxels, labels.dtype)
 
@@ -56,19 +76,43 @@ def carriedLabels(
         found[unsettled] = _interpolated(labels, i[unsettled], j[unsettled], k[unsettled])
         result[part.start + inside] = found
 
-    inParallel(fill, _parts(grid))
+    columns, rows, slices = grid.size_ijk
+    yield from inSteps(rows * slices, lambda part: inParallel(fill, _parts(part, columns)), rows)
     return result.reshape(grid.shape)
 
 
-def _cells(labels: Labels) -> tuple[Labels, int]:
-    """For each cube of eight neighbours their common label, or the value that stands for several."""
-    mixed = int(np.iinfo(labels.dtype).max)
-    cells = labels[:-1, :-1, :-1].copy()
-    several = np.zeros(cells.shape, bool)
+def _startIn(labelGrid: Grid, grid: Grid, above: WorldTransform | None) -> tuple[int, int, int] | None:
+    """At which voxel (k, j, i) of ``grid`` the labels begin, if their voxels are voxels of it; None if not."""
+    if above is not None and above.matrix is None:
+        return None
+    toWorld = labelGrid.ijk_to_ras if above is None else above.matrix @ labelGrid.ijk_to_ras
+    toGrid = grid.ras_to_ijk @ toWorld
+    farthest = np.abs(toGrid[:3, :3] - np.eye(3)) @ np.asarray(labelGrid.size_ijk)
+    start = np.rint(toGrid[:3, 3])
+    if farthest.max() > _SAME_VOXEL or np.abs(toGrid[:3, 3] - start).max() > _SAME_VOXEL:
+        return None
+    i, j, k = (int(n) for n in start)
+    return k, j, i
+
+
+def _placed(labels: Labels, start: tuple[int, int, int], grid: Grid) -> Labels:
+    """The labels put into a lattice from ``start`` (k, j, i) on; what lies outside of it is cut off."""
+    result = np.zeros(grid.shape, labels.dtype)
+    spans = [(max(0, first), min(size, first + n)) for first, n, size in zip(start, labels.shape, grid.shape, strict=True)]
+    if all(low < high for low, high in spans):
+        here = tuple(slice(low, high) for low, high in spans)
+        there = tuple(slice(low - first, high - first) for (low, high), first in zip(spans, start, strict=True))
+        result[here] = labels[there]
+    return result
+
+
+def _fillCells(cells: Labels, labels: Labels, part: slice, mixed: int) -> None:
+    """For each cube of eight neighbours their common label, or ``mixed`` for several; ``part`` is along k."""
+    block, several = labels[part.start : part.stop + 1], np.zeros(cells[part].shape, bool)
+    cells[part] = block[:-1, :-1, :-1]
     for corner in range(1, 8):
-        several |= _corner(labels, corner) != cells
-    cells[several] = mixed
-    return cells, mixed
+        several |= _corner(block, corner) != cells[part]
+    cells[part][several] = mixed
 
 
 def _corner(labels: Labels, corner: int) -> Labels:
@@ -104,11 +148,11 @@ def _interpolated(labels: Labels, i: Any, j: Any, k: Any) -> Labels:
     return best
 
 
-def _parts(grid: Grid) -> list[slice]:
-    """Whole rows along i of the flattened grid."""
-    columns = grid.size_ijk[0]
-    step = columns * max(1, _PART_POINTS // columns)
-    return [slice(start, min(start + step, grid.num_voxels)) for start in range(0, grid.num_voxels, step)]
+def _parts(rows: slice, columns: int) -> list[slice]:
+    """Points of some rows along i, numbered as in the flattened grid, a few rows at a time."""
+    step = max(1, _PART_POINTS // columns)
+    starts = range(rows.start, rows.stop, step)
+    return [slice(start * columns, min(start + step, rows.stop) * columns) for start in starts]
 
 
 def _indices(

@@ -87,7 +87,7 @@ def _shown(view: OpenView, outputs: RegistrationOutputs, kind: str, toParent: An
     node.SetAndObserveTransformToParent(toParent)
     view.add(kind, node)
     display = view.addDisplay(node, "vtkMRMLTransformDisplayNode")
-    longest = _longest(outputs.result.displacement_field_mm)
+    longest = longestMm(outputs.result.displacement_field_mm)
     display.SetAndObserveColorNodeID(addScale(view, "Displacement (mm)", MAGNITUDE_COLORS, longest).GetID())
     display.SetAndObserveRegionNode(fixed)
     display.SetVisibility(True)
@@ -98,7 +98,7 @@ def _shown(view: OpenView, outputs: RegistrationOutputs, kind: str, toParent: An
     return display
 
 
-def _longest(fieldMm: Any) -> float:
+def longestMm(fieldMm: Any) -> float:
     """The length that 99 % of the displacements do not exceed, in half millimetres."""
     some = fieldMm.reshape(-1, 3)[:: max(1, fieldMm.size // 3 // _SAMPLES)]
     needed = float(np.percentile(np.linalg.norm(some, axis=1), 99))

@@ -28,7 +28,7 @@ FOLDS_NAME = "Folds"
 FOLDS_COLOR = (1.0, 0.85, 0.0)  # told from both ends of the colour table
 
 _NUM_COLORS = 256
-_ENDS_AND_CENTER = ((0.02, 0.19, 0.58), (0.97, 0.97, 0.97), (0.58, 0.03, 0.07))
+ENDS_AND_CENTER = ((0.02, 0.19, 0.58), (0.97, 0.97, 0.97), (0.58, 0.03, 0.07))
 _HALF_WINDOWS = (0.2, 0.4, 0.6, 1.0, 1.4, 2.0, 3.0)  # halves of them still have one decimal on the legend
 _WINDOW_SAMPLES = 1_000_000  # enough for a percentile
 _NUM_LEGEND_LABELS = 5
@@ -70,7 +70,7 @@ def divergingColors() -> Any:
     node.SetTypeToUser()
     node.SetNumberOfColors(_NUM_COLORS)
     positions = np.linspace(0, 1, _NUM_COLORS)
-    channels = np.array([np.interp(positions, (0, 0.5, 1), channel) for channel in zip(*_ENDS_AND_CENTER, strict=True)])
+    channels = np.array([np.interp(positions, (0, 0.5, 1), channel) for channel in zip(*ENDS_AND_CENTER, strict=True)])
     for index, (red, green, blue) in enumerate(channels.T):
         node.SetColor(index, f"{index}", float(red), float(green), float(blue), 1.0)
     node.SetAttribute("Category", "Registration")

@@ -16,9 +16,10 @@ from JointRegistrationLib.cli.failures import CommandLine, Interruption, debug_o
 from JointRegistrationLib.cli.progress import shown_progress
 
 if TYPE_CHECKING:
+    from JointRegistrationMRML.report_page import PictureRow, Table
+
     from .evaluation import Evaluation
     from .inputs import DemoInputs
-    from .pictures import PictureRow
 
 Progress = Callable[[str, float, "float | None"], None]
 
@@ -72,7 +73,7 @@ def run(inputs: DemoInputs, output: Path, progress: Progress, interruption: Inte
     from JointRegistrationLib.files import RESULT_NAMES, output_folder, result_bytes, write_result
     from JointRegistrationMRML.scene import createHeadlessScene, saveScene
 
-    from .embedded import arrangeDesktopViews, registerInScene
+    from .embedded import arrangeDesktopViews, numbersOf, registerInScene
     from .evaluation import evaluate
 
     numBytes = 3 * result_bytes(inputs.fixed.grid, inputs.moving.grid)
@@ -84,13 +85,14 @@ def run(inputs: DemoInputs, output: Path, progress: Progress, interruption: Inte
         progress("measuring", _REGISTERED, None)
         evaluation = evaluate(inputs, done.result)
         rows, positionsMm, drawnBy, notices = draw(hosted, done, evaluation, _part(progress, _SCORED, _DRAWN))
+        tables = numbersOf(done)
         progress("writing", _DRAWN, None)
         arrangeDesktopViews(hosted, done, positionsMm)
         saveScene(hosted.scene, folder / "scene.mrb")
         write_result(
             done.result, folder, _metrics(inputs, done.result, evaluation), warped_labels=evaluation.warpedLabels
         )
-        _writePages(folder, inputs, done.result, evaluation, rows, positionsMm, drawnBy, notices)
+        _writePages(folder, inputs, done.result, evaluation, rows, positionsMm, drawnBy, notices, tables)
         interruption.too_late()
     progress("done", 1.0, None)
     return _closingLines(output, done.result, evaluation)
@@ -154,13 +156,15 @@ def _writePages(
     positionsMm: dict[str, float],
     drawnBy: str,
     notices: list[str],
+    tables: list[Table],
 ) -> None:
+    from JointRegistrationMRML.report_page import renderReport
+
     from .overview import writeOverview
-    from .report import renderReport
     from .story import buildReport, keyFigures
 
     writeOverview(folder / "overview.png", rows, "Joint Registration", inputs.title, keyFigures(result, evaluation))
-    report = buildReport(inputs, result, evaluation, rows, positionsMm, drawnBy, notices)
+    report = buildReport(inputs, result, evaluation, rows, positionsMm, drawnBy, notices, tables)
     (folder / "report.html").write_text(renderReport(report), encoding="utf-8")
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import slicer
 
 from JointRegistrationLib.image import Image
 from JointRegistrationLib.result import RegistrationResult
+from JointRegistrationMRML.folds import foldsOf
 from JointRegistrationMRML.logic import registerVolumes
-from JointRegistrationMRML.publish import InputNodes, OutputNodes
+from JointRegistrationMRML.numbers import measure
+from JointRegistrationMRML.publish import InputNodes, OutputNodes, RegistrationOutputs
+from JointRegistrationMRML.report_page import Table
+from JointRegistrationMRML.report_tables import numberTables
 from JointRegistrationMRML.runner import Runner, runInProcess
 from JointRegistrationMRML.scene import HeadlessScene
 from JointRegistrationMRML.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
@@ -44,6 +48,7 @@ class SceneRun:
     fixedSegmentation: Any
     outputs: OutputNodes
     result: RegistrationResult
+    run: RegistrationOutputs
 
     @property
     def shown(self) -> ShownNodes:
@@ -78,7 +83,13 @@ def registerInScene(
     )
     nodes = InputNodes(fixed, moving, movingSegmentation=movingSegmentation)
     run = registerVolumes(scene, nodes, config, runner=runner, progress=progress, cancelled=cancelled)
-    return SceneRun(nodes, fixedSegmentation, run.nodes, run.result)
+    measured = replace(run, inputs=replace(nodes, fixedSegmentation=fixedSegmentation))
+    return SceneRun(nodes, fixedSegmentation, run.nodes, run.result, measured)
+
+
+def numbersOf(run: SceneRun) -> list[Table]:
+    """All numbers of the run, as the panel's table has them, for the report."""
+    return numberTables(measure(run.run), foldsOf(run.result.jacobian_determinant, run.result.fixed_grid))
 
 
 def arrangeDesktopViews(hosted: HeadlessScene, run: SceneRun, positionsMm: dict[str, float]) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from .pictures import PictureRow
+from JointRegistrationMRML.report_page import KeyFigure, PictureRow
+
 from .slice_plane import ORIENTATIONS
 
 _LEFT_ROWS = ("fixed", "moving", "warped")
@@ -21,15 +21,6 @@ _INK, _MUTED, _RULE = "#1b2530", "#5d6b78", "#c9d1d9"
 _ROW, _GAP, _BLOCK_GAP, _MARGIN, _LABEL, _HEADER, _FOOTER = 2.7, 0.06, 0.3, 0.3, 0.34, 1.75, 0.3  # inches
 _DPI = 120
 _WIDEST = 1.25
-
-
-@dataclass(frozen=True)
-class KeyFigure:
-    """A number worth a large font: ("Cartilage overlap", "0.41 → 0.86", "Dice")."""
-
-    name: str
-    value: str
-    remark: str = ""
 
 
 def writeOverview(

@@ -16,24 +16,17 @@ from JointRegistrationMRML.compared import brightnessRange, checkerboard, differ
 from JointRegistrationMRML.inspect_images import DIFFERENCE_LIMIT_PERCENT
 from JointRegistrationMRML.inspect_segments import FIXED_COLOR, WARPED_COLOR
 from JointRegistrationMRML.nodes import newNode
+from JointRegistrationMRML.report_page import PictureRow
+from JointRegistrationMRML.report_slices import telltaleOffsets
+from JointRegistrationMRML.report_texts import rowOf
 from JointRegistrationMRML.segmentations import maskSegmentation
 from JointRegistrationMRML.volumes import imageFromVolume, volumeFromImage
 
-from .comparison import onGridOf, telltaleOffsets
+from .comparison import onGridOf
 from .slice_plane import NORMAL_AXIS, ORIENTATIONS
 
 _SQUARE_MM = 18.0
 _GRID_LINES = 24
-
-
-@dataclass(frozen=True)
-class PictureRow:
-    """One thing to look at, in every orientation: (height, width, 3) uint8 pictures and how to read them."""
-
-    key: str
-    title: str
-    caption: str
-    pictures: Mapping[str, npt.NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -112,18 +105,8 @@ class PictureMaker:
     # -- the rows -----------------------------------------------------------------------------------
 
     def _images(self) -> Iterator[PictureRow]:
-        nodes = self.nodes
-        yield self._row("fixed", "Fixed", "The reference knee. It stays where it is.", nodes.fixed)
-        yield self._row(
-            "moving", "Moving", "The other knee where its scanner put it, before any registration.", nodes.moving
-        )
-        yield self._row(
-            "warped",
-            "Warped",
-            "The moving knee carried onto the fixed one: shapes should be those of the fixed knee, "
-            "brightness is still its own.",
-            nodes.warped,
-        )
+        for key, node in (("fixed", self.nodes.fixed), ("moving", self.nodes.moving), ("warped", self.nodes.warped)):
+            yield self._row(key, node)
 
     def _outlines(self) -> Iterator[PictureRow]:
         tissue = self.tissue
@@ -135,21 +118,8 @@ class PictureMaker:
         ) as (fixed, before, after):
             for node in (fixed, before, after):
                 showAsOutline(node)
-            yield self._row(
-                "outlines_before",
-                f"{tissue.name} outlines, before",
-                f"On the fixed knee: {tissue.name.lower()} of the fixed knee in yellow, of the moving knee in blue, "
-                "before registration.",
-                self.nodes.fixed,
-                overlays=[fixed, before],
-            )
-            yield self._row(
-                "outlines_after",
-                f"{tissue.name} outlines, after",
-                "The same after registration: the blue line should lie on the yellow one.",
-                self.nodes.fixed,
-                overlays=[fixed, after],
-            )
+            for key, moved in (("outlines_before", before), ("outlines_after", after)):
+                yield self._row(key, self.nodes.fixed, overlays=[fixed, moved])
 
     def _differences(self) -> Iterator[PictureRow]:
         fixed, before, after, movingRange = self._comparable()
@@ -159,25 +129,12 @@ class PictureMaker:
             _volumeNode(differencePercent(fixed, before, movingRange)),
             _volumeNode(differencePercent(fixed, after, movingRange)),
         ) as (_, differenceBefore, differenceAfter):
-            for node in (differenceBefore, differenceAfter):
+            for key, node in (("difference_before", differenceBefore), ("difference_after", differenceAfter)):
                 display = node.GetDisplayNode()
                 display.SetAndObserveColorNodeID(colors.GetID())
                 display.AutoWindowLevelOff()
                 display.SetWindowLevel(2 * DIFFERENCE_LIMIT_PERCENT, 0.0)
-            yield self._row(
-                "difference_before",
-                "Difference, before",
-                "Fixed minus moving. Black: equally bright. Orange: the fixed image is brighter; blue: the other one. "
-                "Paired coloured bands along an edge mean that the edges do not meet.",
-                differenceBefore,
-            )
-            yield self._row(
-                "difference_after",
-                "Difference, after",
-                "Fixed minus warped, same colours. It should be darker than before; what stays is noise, "
-                "and tissue that only one of the two knees has.",
-                differenceAfter,
-            )
+                yield self._row(key, node)
 
     def _checkerboards(self) -> Iterator[PictureRow]:
         fixed, before, after, movingRange = self._comparable()
@@ -185,49 +142,22 @@ class PictureMaker:
             _volumeNode(checkerboard(fixed, before, movingRange, _SQUARE_MM)),
             _volumeNode(checkerboard(fixed, after, movingRange, _SQUARE_MM)),
         ) as (boardBefore, boardAfter):
-            for node in (boardBefore, boardAfter):
+            for key, node in (("checkerboard_before", boardBefore), ("checkerboard_after", boardAfter)):
                 node.GetDisplayNode().AutoWindowLevelOff()
                 node.GetDisplayNode().SetWindowLevel(1.0, 0.5)
-            yield self._row(
-                "checkerboard_before",
-                "Checkerboard, before",
-                "Squares show the fixed and the moving knee in turn: edges break where squares meet.",
-                boardBefore,
-            )
-            yield self._row(
-                "checkerboard_after",
-                "Checkerboard, after",
-                "Squares show the fixed and the warped knee in turn: edges should run on from square to square.",
-                boardAfter,
-            )
+                yield self._row(key, node)
 
     def _deformation(self) -> Iterator[PictureRow]:
         nodes = self.nodes
         spacingMm = showAsGrid(nodes.movingToFixed, imageFromVolume(nodes.fixed).grid.extent_mm.max() / _GRID_LINES)
-        yield self._row(
-            "grid",
-            "Warped grid",
-            f"A square {spacingMm:g} mm grid drawn on the moving knee, carried along onto the fixed one. Bent lines: "
-            "tissue was bent; lines close together: it was compressed. From green to red: how far it was moved.",
-            nodes.warped,
-            overlays=[nodes.movingToFixed],
-        )
+        yield self._row("grid", nodes.warped, spacingMm=spacingMm, overlays=[nodes.movingToFixed])
         showAsFill(nodes.folds)
-        yield self._row(
-            "jacobian",
-            "Local volume change",
-            "Red: this part is larger in the moving knee than in the fixed one; blue: smaller; grey or "
-            "white: the same size. On the scale +1 means twice, -1 half the volume. Folds, places where the map is "
-            "impossible, would be bright yellow.",
-            nodes.fixed,
-            foreground=nodes.log2Jacobian,
-            foregroundOpacity=0.5,
-            overlays=[nodes.folds],
-        )
+        layers = {"foreground": nodes.log2Jacobian, "foregroundOpacity": 0.5, "overlays": [nodes.folds]}
+        yield self._row("jacobian", nodes.fixed, **layers)
 
     # -- help ---------------------------------------------------------------------------------------
 
-    def _row(self, key: str, title: str, caption: str, background: Any, **layers: Any) -> PictureRow:
+    def _row(self, key: str, background: Any, spacingMm: float = 0.0, **layers: Any) -> PictureRow:
         pictures = {
             orientation: self.renderer.render(
                 orientation,
@@ -239,7 +169,8 @@ class PictureMaker:
             )
             for orientation in ORIENTATIONS
         }
-        return PictureRow(key, title, caption, pictures)
+        tissue = "" if self.tissue is None else self.tissue.name.lower()
+        return rowOf(key, pictures, tissue, spacingMm)
 
     def _comparable(self) -> tuple[Image, Image, Image, tuple[float, float]]:
         """Fixed, moving as it lay, and warped, all on the fixed lattice; and the moving image's range."""

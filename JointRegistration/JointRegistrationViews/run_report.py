@@ -18,10 +18,10 @@ from JointRegistrationLib.errors import FileError
 if TYPE_CHECKING:
     from JointRegistrationLib.image import Image
     from JointRegistrationLib.result import RegistrationResult
+    from JointRegistrationMRML.report_page import MeasureGroup
 
     from .inputs import DemoInputs
     from .pictures import OutlinedTissue
-    from .report import MeasureGroup
 
 _FILE = click.Path(path_type=Path)
 
@@ -58,12 +58,12 @@ def writeRunReport(folder: Path, path: Path, fixed: Path | None = None, moving: 
     """
     from JointRegistrationLib.files import read_metrics, read_result
     from JointRegistrationLib.files.output import atomic_file
+    from JointRegistrationMRML.report_page import renderReport
     from JointRegistrationMRML.scene import createHeadlessScene
 
     from .demo import draw
-    from .embedded import registerInScene
+    from .embedded import numbersOf, registerInScene
     from .evaluation import Evaluation, evaluate
-    from .report import renderReport
     from .story import buildReport
 
     metrics = read_metrics(folder)
@@ -79,8 +79,8 @@ def writeRunReport(folder: Path, path: Path, fixed: Path | None = None, moving: 
     done = registerInScene(hosted.scene, inputs, runner=lambda *_: result)
     tissue = evaluation.tissue or _outlines(inputs, result)
     rows, positionsMm, drawnBy, notices = draw(hosted, done, Evaluation({}, {}, tissue=tissue), lambda *_: None)
-    report = buildReport(inputs, result, evaluation, rows, positionsMm, drawnBy, notices)
-    extra = [] if evaluation.after else _labelGroups(metrics.get("labels", {}), inputs.labelNames)
+    report = buildReport(inputs, result, evaluation, rows, positionsMm, drawnBy, notices, numbersOf(done))
+    extra = [] if inputs.fixedLabels is not None else _labelGroups(metrics.get("labels", {}), inputs.labelNames)
     there = [(name, meaning) for name, meaning in report.files if (folder / name).exists()]
     report = dataclasses.replace(report, measures=[*extra, *report.measures], files=there)
     text = renderReport(report)
@@ -141,8 +141,8 @@ def _outlines(inputs: DemoInputs, result: RegistrationResult) -> OutlinedTissue 
 
 def _labelGroups(scores: dict[str, Any], names: dict[int, str]) -> list[MeasureGroup]:
     """The label scores of metrics.json as groups of the table."""
-    from .report import MeasureGroup
-    from .story import compared
+    from JointRegistrationMRML.report_page import MeasureGroup
+    from JointRegistrationMRML.report_words import compared
 
     nan = float("nan")
     groups = []

@@ -16,7 +16,7 @@ _FILE = click.Path(path_type=Path)
 _PROGRAM = "JointRegistrationViews.run_report"
 
 #: What the pictures need beside this library, by module.
-_NEEDED = {"slicer": "slicer-core", "jinja2": "jinja2", "matplotlib": "matplotlib", "PIL": "Pillow"}
+_NEEDED = {"slicer": "slicer-core", "matplotlib": "matplotlib", "PIL": "Pillow"}
 
 
 @click.command(short_help="Pictures and figures of a run as one HTML file.")

@@ -15,7 +15,7 @@ import pytest
 import SimpleITK as sitk
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
-pytest.importorskip("jinja2", reason="the scene extra is not installed")
+pytest.importorskip("matplotlib", reason="the scene extra is not installed")
 
 from click.testing import CliRunner, Result
 from PIL import Image as PillowImage
@@ -229,7 +229,7 @@ def test_a_missing_file_is_one_sentence_and_leaves_nothing(tmp_path):
 
 
 def test_a_failure_at_the_very_end_leaves_the_earlier_results(ownFiles, tmp_path, monkeypatch, quickRegistration):
-    from JointRegistrationViews import report
+    from JointRegistrationMRML import report_page
 
     folder = tmp_path / "out"
     folder.mkdir()
@@ -239,7 +239,7 @@ def test_a_failure_at_the_very_end_leaves_the_earlier_results(ownFiles, tmp_path
     def fail(_report: object) -> str:
         raise MemoryError
 
-    monkeypatch.setattr(report, "renderReport", fail)
+    monkeypatch.setattr(report_page, "renderReport", fail)
     done = runHere("--fixed", ownFiles[0], "--moving", ownFiles[1], "--output", str(folder))
     assert done.exit_code == 4
     assert "memory" in done.output

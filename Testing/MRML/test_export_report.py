@@ -1,4 +1,4 @@
-"""The report that desktop Slicer can write: one file, every figure, pictures the right way round."""
+"""The report that desktop Slicer can write: one file, all numbers and pictures, the right way round."""
 
 from __future__ import annotations
 
@@ -9,54 +9,161 @@ import re
 
 import numpy as np
 import pytest
-from conftest import GRIDS, latticePoints
+from known_scene import GRIDS, latticePoints
 from PIL import Image as PillowImage
+from scipy import ndimage
+from test_numbers import GRID, addPoints, linearResult, masks, outputsOf
 
 from JointRegistrationLib.errors import FileError
-from JointRegistrationLib.result import LandmarkErrors
-from JointRegistrationMRML import export_report
+from JointRegistrationMRML import export_report, report_page
 from JointRegistrationMRML.export_report import exportReport
-from JointRegistrationMRML.figures import tableRows
+from JointRegistrationMRML.inspect_segments import FIXED_COLOR, WARPED_COLOR
+from JointRegistrationMRML.jacobian import FOLDS_COLOR
 from JointRegistrationMRML.logic import registerVolumes
+from JointRegistrationMRML.numbers import measure
+from JointRegistrationMRML.numbers_table import tableRows
+from JointRegistrationMRML.report_pictures import reportPictures
+from JointRegistrationMRML.report_slices import border, planesThrough, sampled
+
+KEYS = (
+    "fixed", "moving", "warped", "outlines_before", "outlines_after", "difference_before", "difference_after",
+    "checkerboard_before", "checkerboard_after", "grid", "jacobian",
+)  # fmt: skip
+SHIFT = np.array([3.0, -1.0, 2.0])
 
 
-def _decoded(text):
+def decoded(text):
     return np.asarray(PillowImage.open(io.BytesIO(base64.b64decode(text))))
 
 
-def test_the_report_holds_every_figure_the_landmarks_and_the_pictures(knee, tmp_path):
-    knee.result = dataclasses.replace(knee.result, landmark_errors_mm=LandmarkErrors(("notch",), (3.25,), (0.5,)))
-    outputs = registerVolumes(knee.scene, knee.nodes, runner=knee.run)
+def shifted(folded=False):
+    """A run by the right shift, and whether five voxels are folded."""
+    result = linearResult(np.eye(3))
+    determinant = result.jacobian_determinant.copy()
+    if folded:
+        determinant[5, 10, 12:17] = -0.25
+    field = np.broadcast_to(SHIFT.astype(np.float32), (*GRID.shape, 3)).copy()
+    return dataclasses.replace(result, displacement_field_mm=field, jacobian_determinant=determinant)
+
+
+@pytest.fixture
+def outputs(scene):
+    points = latticePoints(GRID).reshape(-1, 3)[[1000, 4000, 7000]]
+    nodes = {"fixedLandmarks": addPoints(scene, points, "F"), "movingLandmarks": addPoints(scene, points + 1, "M")}
+    return outputsOf(scene, shifted(folded=True), masks(), masks(SHIFT), **nodes)
+
+
+def test_the_report_holds_every_number_of_the_table_the_folds_and_all_pictures(scene, outputs, tmp_path):
+    path = tmp_path / "report.html"
+    exportReport(scene, outputs, path)
+    text = path.read_text(encoding="utf-8")
+    for row in tableRows(measure(outputs)):
+        if row["Kind"] != "image":
+            cells = [value for title, value in row.items() if title not in ("Of", "Kind")]
+            assert all(f">{cell}</td>" in text for cell in cells), row["Of"]
+    assert f"<td>{row['Of']}</td>" in text
+    assert "<h2>Folds</h2>" in text and '<td class="n">5</td>' in text and '<td class="n">-0.250</td>' in text
+    for key in KEYS:
+        assert f'id="{key}"' in text
+    pictures = re.findall(r"base64,([^\"]+)", text)
+    assert len(pictures) == 3 * len(KEYS)
+    assert min(decoded(picture).shape[0] for picture in pictures) > 100
+    assert "http" not in text and "<script" not in text
+    assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_run_without_segments_and_points_has_the_other_pictures_and_tables(knee, tmp_path):
+    nodes = dataclasses.replace(knee.nodes, movingSegmentation=None)
+    outputs = registerVolumes(knee.scene, nodes, runner=knee.run)
     path = tmp_path / "report.html"
     exportReport(knee.scene, outputs, path)
-    text = path.read_text()
-    for row in tableRows(outputs.result, outputs.overlaps):
-        assert f"<td>{row[0]}</td>" in text
-    assert "<td>notch</td><td>3.25</td><td>0.50</td>" in text
-    pictures = re.findall(r"base64,([^\"]+)", text)
-    assert len(pictures) == 12
-    assert min(_decoded(picture).shape[0] for picture in pictures) > 20
-    assert "http" not in text
-    assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
+    text = path.read_text(encoding="utf-8")
+    assert 'id="outlines_after"' not in text and 'id="jacobian"' in text
+    assert "Agreement of segments" not in text and "Similarity (NCC)" in text
+    assert "fixed knee" in text and "moving knee" in text
+
+
+def test_what_a_reopened_scene_does_not_know_is_left_out(scene, outputs, tmp_path):
+    nan = float("nan")
+    unknown = {"similarity_before": nan, "similarity_after": nan, "inverse_error_mean_mm": nan, "timings_s": {}}
+    outputs = dataclasses.replace(outputs, result=dataclasses.replace(outputs.result, **unknown))
+    exportReport(scene, outputs, tmp_path / "report.html")
+    text = re.sub(r"base64,[^\"]+", "", (tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert not re.search(r"\bnan\b", text)
+    assert "Similarity" not in text
+    assert "The map folds at" in text
+
+
+def test_outlines_show_fixed_and_moving_segments_apart_before_and_together_after(outputs):
+    rows = {row.key: row.pictures for row in reportPictures(outputs).rows}
+    yellow, blue = ([round(255 * channel) for channel in color] for color in (FIXED_COLOR, WARPED_COLOR))
+    for orientation in ("Sagittal", "Coronal", "Axial"):
+        strays = []
+        for key in ("outlines_before", "outlines_after"):
+            picture = rows[key][orientation]
+            fixed, moved = ((picture == color).all(axis=-1) for color in (yellow, blue))
+            assert fixed.sum() > 100 and moved.sum() > 100
+            strays.append((moved & ~ndimage.binary_dilation(fixed, iterations=5)).sum() / moved.sum())  # 1.5 mm
+        assert strays[1] < 0.15, orientation
+        assert strays[0] > strays[1] + 0.1, (orientation, strays)  # of 2 to 4 mm; voxels are up to 3.6 mm
+
+
+def test_folds_are_yellow_in_the_picture_of_volume_change(outputs):
+    inputs = dataclasses.replace(outputs.inputs, movingSegmentation=None)  # slices go through the centre
+    result = shifted()
+    result.jacobian_determinant[4:8, 10:14, 13:17] = -0.25
+    yellow = [round(255 * channel) for channel in FOLDS_COLOR]
+    for run, expected in ((result, True), (shifted(), False)):
+        rows = reportPictures(dataclasses.replace(outputs, inputs=inputs, result=run)).rows
+        for picture in next(row.pictures for row in rows if row.key == "jacobian").values():
+            assert (picture == yellow).all(axis=-1).any() == expected
 
 
 def test_a_picture_survives_as_png():
     picture = np.random.default_rng(1).integers(0, 256, (5, 7, 3)).astype(np.uint8)
-    np.testing.assert_array_equal(_decoded(export_report.pngBase64(picture)), picture)
+    np.testing.assert_array_equal(decoded(report_page.pngBase64(picture)), picture)
 
 
-@pytest.mark.parametrize("name", ["RAS", "LAS-left-handed", "LPS", "sagittal-PIR"])
-def test_pictures_are_turned_as_a_reader_of_images_expects(name):
+@pytest.mark.parametrize("name", list(GRIDS))
+def test_slices_lie_where_they_say_and_are_turned_as_a_reader_of_images_expects(name):
     grid = GRIDS[name]
-    points = latticePoints(grid) - grid.center_ras
-    rgb = (127 + 2 * points).clip(0, 255).astype(np.uint8)  # red grows with R, green with A, blue with S
-    sagittal, coronal, axial = export_report._slices(rgb, grid)
-    assert sagittal[0, 0, 2] > sagittal[-1, 0, 2] and sagittal[0, 0, 1] > sagittal[0, -1, 1], "S up, A left"
-    assert coronal[0, 0, 2] > coronal[-1, 0, 2] and coronal[0, 0, 0] > coronal[0, -1, 0], "S up, R left"
-    assert axial[0, 0, 1] > axial[-1, 0, 1] and axial[0, 0, 0] > axial[0, -1, 0], "A up, R left"
+    offsets = {axis: float(grid.center_ras[axis]) + 1.5 for axis in range(3)}
+    planes = planesThrough(grid, offsets, 60)
+    assert [plane.orientation for plane in planes] == ["Sagittal", "Coronal", "Axial"]
+    for plane, normal, across, down in zip(planes, (0, 1, 2), (1, 0, 0), (2, 2, 1), strict=True):
+        found = sampled(latticePoints(grid), grid, plane.points_ras)  # each voxel holds its own place
+        right = np.isclose(found, plane.points_ras).all(axis=-1)
+        assert right.sum() > 0.75 * np.isfinite(found[..., 0]).sum()  # beyond the outermost voxels' centres: clamped
+        assert np.ptp(plane.points_ras[..., normal]) == 0 and plane.points_ras[0, 0, normal] == offsets[normal]
+        assert (np.diff(plane.points_ras[..., across], axis=1) < 0).all(), "anterior or right is left"
+        assert (np.diff(plane.points_ras[..., down], axis=0) < 0).all(), "superior or anterior is up"
 
 
-def test_a_place_that_cannot_be_written_is_named(knee, tmp_path):
-    outputs = registerVolumes(knee.scene, knee.nodes, runner=knee.run)
+def test_a_border_is_one_pixel_wide_and_none_at_the_edge_of_the_picture():
+    inside = np.zeros((6, 8), bool)
+    inside[2:, 2:6] = True
+    assert border(inside).sum() == 4 + 2 * 3
+    assert not border(np.ones((4, 5), bool)).any()
+
+
+def test_a_place_that_cannot_be_written_is_named_and_nothing_is_left(scene, outputs, tmp_path, monkeypatch):
     with pytest.raises(FileError, match="choose another place"):
-        exportReport(knee.scene, outputs, tmp_path / "nowhere" / "report.html")
+        exportReport(scene, outputs, tmp_path / "nowhere" / "report.html")
+    (tmp_path / "report.html").mkdir()  # cannot be replaced by a file
+    with pytest.raises(FileError, match="choose another place"):
+        exportReport(scene, outputs, tmp_path / "report.html")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_report_that_cannot_be_made_leaves_the_old_one(scene, outputs, tmp_path, monkeypatch):
+    path = tmp_path / "report.html"
+    path.write_text("earlier")
+
+    def fail(_report):
+        raise MemoryError
+
+    monkeypatch.setattr(export_report, "renderReport", fail)
+    with pytest.raises(MemoryError):
+        exportReport(scene, outputs, path)
+    assert path.read_text() == "earlier"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]

@@ -8,7 +8,8 @@ import pytest
 from JointRegistrationLib.geometry import Grid, transform_points
 from JointRegistrationLib.image import Image
 from JointRegistrationMRML.compared import brightnessRange, checkerboard, differencePercent, edges
-from JointRegistrationViews.comparison import onGridOf, telltaleOffsets
+from JointRegistrationMRML.report_slices import telltaleOffsets
+from JointRegistrationViews.comparison import onGridOf
 
 GRID = Grid((24, 20, 16), (1.0, 1.5, 2.0), (-10.0, 20.0, 15.0), ((0, 0, 1), (-1, 0, 0), (0, -1, 0)))
 

@@ -1,0 +1,234 @@
+"""The report's pictures made by NumPy alone, as desktop Slicer has it: the rows that Slicer's views draw off-screen.
+
+Everything is sampled where it is looked at: three slices of a large run take a moment, not the whole volume's time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from JointRegistrationLib.image import Image
+from JointRegistrationLib.result import log2_jacobian
+
+from .colors import DIFFERENCE_COLORS, MAGNITUDE_COLORS, Color
+from .compared import brightnessRange
+from .inspect_deformation import SPACING_MM, longestMm
+from .inspect_images import DIFFERENCE_LIMIT_PERCENT, SQUARE_MM
+from .inspect_segments import FIXED_COLOR, WARPED_COLOR
+from .jacobian import ENDS_AND_CENTER, FOLDS_COLOR, halfWindow
+from .mask_surface import Points
+from .report_page import ColorBar, Picture, PictureRow
+from .report_slices import Plane, outlines, planesThrough, sampled, telltaleOffsets, thick
+from .report_texts import cssColor, differenceBars, positionText, rowOf
+from .segmentations import LabelLayers, labelsFromSegmentation
+from .volumes import imageFromVolume
+
+if TYPE_CHECKING:
+    from .publish import RegistrationOutputs
+
+_LONG_SIDE_PX = 440
+_GRID_MM = SPACING_MM["grid"]
+_COVER = 0.5  # of the colours over the grey image
+#: What the slice across R, A and S should show most of, where there is such a segment.
+_INTEREST = ("cartilage", "tibial cartilage", "patellar cartilage")
+
+Values = Points
+Labels = tuple[LabelLayers, LabelLayers]
+
+
+@dataclass(frozen=True)
+class ReportPictures:
+    """Rows of pictures, the colour scales that belong to them, and where the slices lie, by orientation."""
+
+    rows: list[PictureRow]
+    bars: dict[str, ColorBar]
+    positions: dict[str, str]
+
+
+def reportPictures(outputs: RegistrationOutputs) -> ReportPictures:
+    """Draw a run, read where its nodes are now.
+
+    Raises:
+        InputError: if the fixed or moving volume holds no image any more.
+    """
+    labels = _labels(outputs)
+    grid = outputs.result.fixed_grid
+    names = [] if labels is None else _outlined(labels)
+    planes = planesThrough(grid, telltaleOffsets(grid, _interest(labels)), _LONG_SIDE_PX)
+    painter = _Painter(outputs, labels, names)
+    tissue = "tissue" if any("cartilage" not in name.lower() for name in names) else "cartilage"
+    views = [painter.view(plane) for plane in planes]
+    rows = [
+        rowOf(key, {view.plane.orientation: paint(view) for view in views}, tissue, _GRID_MM)
+        for key, paint in painter.rows().items()
+    ]
+    positions = {plane.orientation: positionText(plane.orientation, plane.positionMm) for plane in planes}
+    return ReportPictures(rows, {**differenceBars(), **painter.bars()}, positions)
+
+
+@dataclass(frozen=True)
+class _View:
+    """What is sampled on one plane: brightness 0 to 1 (nan where there is none), displacement mm, J."""
+
+    plane: Plane
+    fixed: Values
+    moving: Values
+    warped: Values
+    movedMm: Values
+    determinant: Values
+
+
+class _Painter:
+    """Makes pictures of one run, plane by plane."""
+
+    def __init__(self, outputs: RegistrationOutputs, labels: Labels | None, names: Sequence[str]) -> None:
+        below = outputs.nodes.transform
+        self._result, self._labels, self._names = outputs.result, labels, names
+        self._fixed, self._moving = (
+            imageFromVolume(node, below) for node in (outputs.inputs.fixed, outputs.inputs.moving)
+        )
+        self._ranges = [brightnessRange(image) for image in (self._fixed, self._moving)]
+        self._longestMm = longestMm(outputs.result.displacement_field_mm)
+        self._halfRange = halfWindow(log2_jacobian(outputs.result.jacobian_determinant))
+
+    def view(self, plane: Plane) -> _View:
+        """Everything on one plane."""
+        result, points = self._result, plane.points_ras
+        warped = Image(result.warped, result.fixed_grid)
+        images = ((self._fixed, 0), (self._moving, 1), (warped, 1))
+        grey = (self._grey(image, which, points) for image, which in images)
+        field, determinant = (
+            sampled(values, result.fixed_grid, points)
+            for values in (result.displacement_field_mm, result.jacobian_determinant)
+        )
+        return _View(plane, *grey, field, determinant)
+
+    def rows(self) -> dict[str, Callable[[_View], Picture]]:
+        """How each row is painted, by its key."""
+        rows: dict[str, Callable[[_View], Picture]] = {
+            "fixed": lambda view: _rgb(view.fixed),
+            "moving": lambda view: _rgb(view.moving),
+            "warped": lambda view: _rgb(view.warped),
+        }
+        if self._labels is not None:
+            rows["outlines_before"] = lambda view: self._outlines(view, np.zeros_like(view.movedMm))
+            rows["outlines_after"] = lambda view: self._outlines(view, view.movedMm)
+        rows |= {
+            "difference_before": lambda view: _difference(view.fixed, view.moving),
+            "difference_after": lambda view: _difference(view.fixed, view.warped),
+            "checkerboard_before": lambda view: _checkerboard(view.plane, view.fixed, view.moving),
+            "checkerboard_after": lambda view: _checkerboard(view.plane, view.fixed, view.warped),
+            "grid": self._grid,
+            "jacobian": self._jacobian,
+        }
+        return rows
+
+    def bars(self) -> dict[str, ColorBar]:
+        """The colour scales of this run."""
+        half = self._halfRange
+        jacobian = [cssColor(color) for color in ENDS_AND_CENTER]
+        return {
+            "grid": ColorBar(
+                [cssColor(color) for color in MAGNITUDE_COLORS], "0 mm", f"{self._longestMm:g} mm or more"
+            ),
+            "jacobian": ColorBar(jacobian, f"{-half:+g}: {2**-half:.2f} times", f"{half:+g}: {2**half:.2f} times"),
+        }
+
+    def _grey(self, image: Image, which: int, points: Points) -> Values:
+        low, high = self._ranges[which]
+        return np.clip((sampled(image.array, image.grid, points) - low) / max(high - low, 1e-6), 0, 1)
+
+    def _outlines(self, view: _View, movedMm: Values) -> Picture:
+        assert self._labels is not None
+        fixed, moving = self._labels
+        picture, points = _rgb(view.fixed), view.plane.points_ras
+        picture[thick(outlines(fixed, self._names, points))] = _bytes(FIXED_COLOR)
+        picture[outlines(moving, self._names, points + movedMm)] = _bytes(WARPED_COLOR)
+        return picture
+
+    def _grid(self, view: _View) -> Picture:
+        """Lines where one of the moving point's two coordinates in the plane passes a multiple of the spacing."""
+        picture, colors = _rgb(view.warped), np.asarray(MAGNITUDE_COLORS)
+        there = (view.plane.points_ras + view.movedMm)[..., list(view.plane.axes)]
+        line = _steps(there // _GRID_MM) & np.isfinite(there).all(axis=-1)
+        share = np.linalg.norm(view.movedMm[line], axis=-1) / self._longestMm
+        picture[line] = 255 * _mixed(share, colors)
+        return picture
+
+    def _jacobian(self, view: _View) -> Picture:
+        inside = np.isfinite(view.determinant)
+        values = log2_jacobian(np.where(inside, view.determinant, 1.0)) / self._halfRange
+        colors = 255 * _mixed((values + 1) / 2, np.asarray(ENDS_AND_CENTER))
+        mixed = (1 - _COVER) * _rgb(view.fixed) + _COVER * colors
+        mixed[view.determinant <= 0] = _bytes(FOLDS_COLOR)
+        mixed[~inside] = 0
+        return mixed.astype(np.uint8)
+
+
+def _labels(outputs: RegistrationOutputs) -> Labels | None:
+    """The fixed and the moving segments, each on its own image's grid; None without both."""
+    inputs, result, below = outputs.inputs, outputs.result, outputs.nodes.transform
+    if inputs.fixedSegmentation is None or inputs.movingSegmentation is None:
+        return None
+    fixed = labelsFromSegmentation(inputs.fixedSegmentation, result.fixed_grid, below=below)
+    return fixed, labelsFromSegmentation(inputs.movingSegmentation, result.moving_grid, below=below)
+
+
+def _outlined(labels: Labels) -> list[str]:
+    """The cartilages that both sides have, else all segments that both have."""
+    fixed, moving = ([segment.name for segment in side.segments] for side in labels)
+    common = [name for name in fixed if name in moving]
+    return [name for name in common if "cartilage" in name.lower()] or common
+
+
+def _interest(labels: Labels | None) -> Mapping[int, Any]:
+    """By RAS axis, the fixed voxels of the segments that the slice should show."""
+    if labels is None:
+        return {}
+    found = {}
+    for axis, wanted in enumerate(_INTEREST):
+        names = [segment.name for segment in labels[0].segments if wanted in segment.name.lower()]
+        segments = [segment for segment in labels[0].segments if not names or segment.name in names]
+        masks = [labels[0].layers[segment.layer] == segment.value for segment in segments]
+        found[axis] = np.logical_or.reduce(masks)
+    return found
+
+
+def _rgb(grey: Values) -> Picture:
+    """Black where there is no image."""
+    return np.repeat((255 * np.nan_to_num(grey))[..., None].astype(np.uint8), 3, axis=-1)
+
+
+def _bytes(color: Color) -> tuple[int, ...]:
+    return tuple(round(255 * channel) for channel in color)
+
+
+def _mixed(share: Values, colors: Points) -> Points:
+    """(..., 3) colours along a scale, ``share`` from 0 to 1."""
+    at = np.linspace(0, 1, len(colors))
+    return np.stack([np.interp(share, at, channel) for channel in colors.T], axis=-1)
+
+
+def _difference(fixed: Values, other: Values) -> Picture:
+    """Signed colours; no difference where one of them is missing."""
+    percent = np.nan_to_num(100 * (fixed - other)) / DIFFERENCE_LIMIT_PERCENT
+    return (255 * _mixed((percent + 1) / 2, np.asarray(DIFFERENCE_COLORS))).astype(np.uint8)
+
+
+def _checkerboard(plane: Plane, fixed: Values, other: Values) -> Picture:
+    """Squares in turn, counted from the corner of the picture."""
+    away = np.abs(plane.points_ras - plane.points_ras[0, 0])
+    return _rgb(np.where((away // SQUARE_MM).sum(axis=-1) % 2 == 0, fixed, other))
+
+
+def _steps(numbers: Values) -> Any:
+    """(h, w) pixels whose (h, w, n) numbers differ from those of the next pixel to the right or below."""
+    found = np.zeros(numbers.shape[:2], bool)
+    with np.errstate(invalid="ignore"):
+        found[:, :-1] |= (np.abs(np.diff(numbers, axis=1)) > 0).any(axis=-1)
+        found[:-1] |= (np.abs(np.diff(numbers, axis=0)) > 0).any(axis=-1)
+    return found

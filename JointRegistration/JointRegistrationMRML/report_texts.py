@@ -1,0 +1,132 @@
+"""What the report's pictures show and how to read them: the same words, whoever draws."""
+
+from __future__ import annotations
+
+from JointRegistrationLib import __version__
+
+from .colors import DIFFERENCE_COLORS, Color
+from .inspect_images import DIFFERENCE_LIMIT_PERCENT
+from .report_page import ColorBar, Picture, PictureRow, Section
+
+FOOTER = (
+    f"Made by Joint Registration {__version__}. Research software: not a medical device, not for decisions about "
+    "patients."
+)
+
+#: Title, text and the keys of the rows of each section.
+_SECTIONS = (
+    (
+        "The images",
+        "One slice in each direction, at the same place in all pictures. {directions} Each image is shown from its 0.1 "
+        "to its 99.9 percentile.",
+        ("fixed", "moving", "warped"),
+    ),
+    ("Tissue borders", "", ("outlines_before", "outlines_after")),
+    ("What is left of the difference", "", ("difference_before", "difference_after")),
+    ("Checkerboards", "", ("checkerboard_before", "checkerboard_after")),
+    ("The deformation", "What had to be done to the moving knee.", ("grid", "jacobian")),
+)
+
+_LETTERS = "Letters name the directions: S superior, A anterior, P posterior, R right, L left."
+_NO_LETTERS = (
+    "Left is anterior in sagittal slices and the patient's right in the others; up is superior, in axial ones anterior."
+)
+
+#: Title and caption of each row; {tissue} and {spacing} are filled in.
+_ROWS = {
+    "fixed": ("Fixed", "The reference knee. It stays where it is."),
+    "moving": ("Moving", "The other knee where its scanner put it, before any registration."),
+    "warped": (
+        "Warped",
+        "The moving knee carried onto the fixed one: shapes should be those of the fixed knee, brightness is still "
+        "its own.",
+    ),
+    "outlines_before": (
+        "{tissue} outlines, before",
+        "On the fixed knee: {tissue} of the fixed knee in yellow, of the moving knee in blue, before registration.",
+    ),
+    "outlines_after": (
+        "{tissue} outlines, after",
+        "The same after registration: the blue line should lie on the yellow one.",
+    ),
+    "difference_before": (
+        "Difference, before",
+        "Fixed minus moving. Black: equally bright. Orange: the fixed image is brighter; blue: the other one. "
+        "Paired coloured bands along an edge mean that the edges do not meet.",
+    ),
+    "difference_after": (
+        "Difference, after",
+        "Fixed minus warped, same colours. It should be darker than before; what stays is noise, and tissue that only "
+        "one of the two knees has.",
+    ),
+    "checkerboard_before": (
+        "Checkerboard, before",
+        "Squares show the fixed and the moving knee in turn: edges break where squares meet.",
+    ),
+    "checkerboard_after": (
+        "Checkerboard, after",
+        "Squares show the fixed and the warped knee in turn: edges should run on from square to square.",
+    ),
+    "grid": (
+        "Warped grid",
+        "A square {spacing:g} mm grid drawn on the moving knee, carried along onto the fixed one. Bent lines: tissue "
+        "was bent; lines close together: it was compressed. Colour: how far it was moved.",
+    ),
+    "jacobian": (
+        "Local volume change",
+        "Red: this part is larger in the moving knee than in the fixed one; blue: smaller; grey or white: the same "
+        "size. On the scale +1 means twice, -1 half the volume. Folds, places where the map is impossible, would be "
+        "bright yellow.",
+    ),
+}
+
+
+def rowOf(key: str, pictures: dict[str, Picture], tissue: str = "", spacingMm: float = 0.0) -> PictureRow:
+    """A row of pictures with its title and caption.
+
+    Args:
+        key: which one.
+        pictures: by orientation.
+        tissue: what is outlined, in lower case.
+        spacingMm: of the grid.
+    """
+    title, caption = _ROWS[key]
+    filled = title.format(tissue=tissue.capitalize()), caption.format(tissue=tissue, spacing=spacingMm)
+    return PictureRow(key, *filled, pictures)
+
+
+def sectionsOf(rows: list[PictureRow], letters: bool = True) -> list[Section]:
+    """The rows under their headings; a heading without any is left out.
+
+    Args:
+        rows: of pictures.
+        letters: whether the pictures have letters at their edges.
+    """
+    byKey = {row.key: row for row in rows}
+    directions = _LETTERS if letters else _NO_LETTERS
+    return [
+        Section(title, text.format(directions=directions), [byKey[key] for key in keys if key in byKey])
+        for title, text, keys in _SECTIONS
+        if any(key in byKey for key in keys)
+    ]
+
+
+def differenceBars() -> dict[str, ColorBar]:
+    """The colour scales of the differences."""
+    colors = [cssColor(color) for color in DIFFERENCE_COLORS]
+    limit = f"{DIFFERENCE_LIMIT_PERCENT:.0f} % of the brightness range"
+    return {
+        "difference_before": ColorBar(colors, f"moving brighter by {limit}", "fixed brighter"),
+        "difference_after": ColorBar(colors, f"warped brighter by {limit}", "fixed brighter"),
+    }
+
+
+def cssColor(color: Color) -> str:
+    """An RGB colour, 0 to 1, as CSS writes it."""
+    return "#{:02x}{:02x}{:02x}".format(*(round(255 * channel) for channel in color))
+
+
+def positionText(orientation: str, millimetres: float) -> str:
+    """Where a slice lies, as Slicer says it: "L17 mm"."""
+    positive, negative = {"Sagittal": "RL", "Coronal": "AP", "Axial": "SI"}[orientation]
+    return f"{'' if round(millimetres) == 0 else positive if millimetres > 0 else negative}{abs(millimetres):.0f} mm"
