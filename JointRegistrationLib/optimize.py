@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import torch
@@ -11,6 +12,12 @@ from .progress import Reporter
 
 _ADAM_STEP_MM = 0.5
 _HISTORY = 5  # as in the authors' settings (spec, section 7)
+
+
+class _Lbfgs(torch.optim.LBFGS):
+    """PyTorch's, without its compiler: the decorator of this method imports that, 1.1 s, only to keep it away."""
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
 
 
 def minimize(
@@ -42,14 +49,14 @@ def minimize(
         return
     evaluations = 0
     optim: torch.optim.Optimizer = (
-        torch.optim.LBFGS([unknown], history_size=_HISTORY, tolerance_grad=0, line_search_fn="strong_wolfe")
+        _Lbfgs([unknown], history_size=_HISTORY, tolerance_grad=0, line_search_fn="strong_wolfe")
         if optimizer == "lbfgs"
         else torch.optim.Adam([unknown], lr=_ADAM_STEP_MM)
     )
 
     def closure() -> float:
         nonlocal evaluations
-        optim.zero_grad()
+        unknown.grad = None
         loss = energy()
         loss.backward()  # type: ignore[no-untyped-call]
         evaluations += 1

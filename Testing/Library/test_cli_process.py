@@ -59,6 +59,34 @@ def test_help_imports_neither_torch_nor_simpleitk() -> None:
     assert done.returncode == 0, done.stderr
 
 
+#: Slow to import, and nothing that a registration needs: PyTorch's compiler with its algebra, and what others use.
+UNNEEDED = (
+    "torch._dynamo",
+    "torch._inductor",
+    "sympy",
+    "scipy",
+    "matplotlib",
+    "pandas",
+    "JointRegistrationLib.training",
+)
+
+
+def test_a_registration_imports_nothing_it_does_not_need(inputs: dict[str, Path], tmp_path: Path) -> None:
+    """By the default method, which predicts and then optimises; PyTorch's compiler alone would take over a second."""
+    config = tmp_path / "few.json"
+    config.write_text('{"affine": {"iterations": 2}, "network": {"refine": 1}, "vsvf": {"iterations": 2}}')
+    paths = (inputs["fixed"], inputs["moving"], "-o", tmp_path / "out", "--config", config)
+    arguments = [*map(str, paths)]
+    code = (
+        "import sys; from JointRegistrationLib.cli.register import register; "
+        f"register({arguments}, standalone_mode=False); "
+        f"print('imported:', *sorted(set({UNNEEDED}) & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].split() == ["imported:"]
+
+
 @pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
 def test_waiting_threads_sleep_unless_the_user_says_otherwise(given: str | None, expected: str, tmp_path: Path) -> None:
     """The policy is set before PyTorch is loaded, which reads it once."""
