@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Benchmarks"))
-
-import results_tables
-from results_tables import BEST, Row, markdown, read
+from Testing.Benchmarks import results_tables
+from Testing.Benchmarks.results_tables import BEST, Row, markdown, read
 
 
 def row(method: str, group: str, pair: str, dice: float, folds_percent: float = 0.0) -> Row:
