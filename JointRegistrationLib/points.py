@@ -30,11 +30,13 @@ def values_at(values: npt.NDArray[Any], grid: Grid, points_ras: npt.ArrayLike) -
     last = np.asarray(grid.size_ijk) - 1
     index = np.clip(transform_points(grid.ras_to_ijk, points_ras), 0, last)
     low = np.minimum(index.astype(int), last - 1)
-    far = index - low
+    # Column by column: an axis of length 3 that lies next to each other in memory is slow to work along.
+    steps = [np.ascontiguousarray(column) for column in low.T]
+    shares = [(1 - far, far) for far in np.ascontiguousarray((index - low).T)]
     result = np.zeros((len(index), *values.shape[3:]))
     for corner in range(8):
-        step = np.array([corner >> axis & 1 for axis in range(3)])
-        weight = np.where(step, far, 1 - far).prod(axis=1)
-        i, j, k = (low + step).T
+        bits = [corner >> axis & 1 for axis in range(3)]
+        weight = shares[0][bits[0]] * shares[1][bits[1]] * shares[2][bits[2]]
+        i, j, k = (column + bit for column, bit in zip(steps, bits, strict=True))
         result += weight.reshape(-1, *[1] * (values.ndim - 3)) * values[k, j, i]
     return result

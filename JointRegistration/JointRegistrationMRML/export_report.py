@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from JointRegistrationLib.errors import FileError
 
 from .folds import foldsOf
-from .numbers import Figures, measure
+from .numbers import Figures, measureSteps
 from .report_page import Report, renderReport
-from .report_pictures import ReportPictures, reportPictures
+from .report_pictures import ReportPictures, pictureSteps
 from .report_tables import numberTables
 from .report_texts import FOOTER, sectionsOf
 from .report_words import imageMeasures, mapMeasures, runFacts, runFigures, verdict
@@ -21,24 +22,41 @@ from .report_words import imageMeasures, mapMeasures, runFacts, runFigures, verd
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs
 
+T = TypeVar("T")
+
+_MEASURING = 0.7  # of the whole, where the numbers are not known
 _DRAWN_BY = "Sampled from the scene's volumes on square pixels, linearly."
 
 
-def exportReport(scene: Any, outputs: RegistrationOutputs, path: Path, figures: Figures | None = None) -> None:
-    """Write the report of a run, whole or not at all.
+def exportReport(outputs: RegistrationOutputs, path: Path, figures: Figures | None = None) -> None:
+    """All of :func:`exportSteps` at once."""
+    for _ in exportSteps(outputs, path, figures):
+        pass
+
+
+def exportSteps(
+    outputs: RegistrationOutputs, path: Path, figures: Figures | None = None
+) -> Generator[tuple[float, str], None, None]:
+    """Write the report of a run, whole or not at all, step by step.
 
     Args:
-        scene: the run's; volumes, segmentations and points are read where they are now.
-        outputs: the run.
+        outputs: the run; volumes, segmentations and points are read where they are now.
         path: the HTML file; an old one is replaced.
         figures: of :func:`.numbers.measure`, if they are known already.
+
+    Yields:
+        The fraction done and what comes next.
 
     Raises:
         InputError: if the fixed or moving volume holds no image any more.
         FileError: if the file cannot be written.
     """
-    pictures = reportPictures(outputs)
-    text = renderReport(_report(outputs, pictures, figures or measure(outputs)))
+    share = 0.0
+    if figures is None:
+        share = _MEASURING
+        figures = yield from _scaled(measureSteps(outputs), 0.0, share)
+    pictures = yield from _scaled(pictureSteps(outputs), share, 1.0)
+    text = renderReport(_report(outputs, pictures, figures))
     partial = path.with_name(f".{path.name}.partial")
     try:
         partial.write_text(text, encoding="utf-8")
@@ -46,6 +64,19 @@ def exportReport(scene: Any, outputs: RegistrationOutputs, path: Path, figures: 
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise FileError(f"{path}: the report cannot be written: {error.strerror}; choose another place") from error
+
+
+def _scaled(
+    steps: Generator[tuple[float, str], None, T], start: float, end: float
+) -> Generator[tuple[float, str], None, T]:
+    """Steps that are a part of a longer way."""
+    while True:
+        try:
+            fraction, what = next(steps)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        yield start + (end - start) * fraction, what
 
 
 def _report(outputs: RegistrationOutputs, pictures: ReportPictures, figures: Figures) -> Report:
@@ -60,7 +91,7 @@ def _report(outputs: RegistrationOutputs, pictures: ReportPictures, figures: Fig
         sections=sectionsOf(pictures.rows, letters=False),
         bars=pictures.bars,
         positions=pictures.positions,
-        measures=[imageMeasures(result), mapMeasures(result)],
+        measures=[imageMeasures(result), mapMeasures(result, figures.displacement)],
         tables=numberTables(figures, foldsOf(result.jacobian_determinant, result.fixed_grid)),
         facts=[*runFacts(result, fixed, moving), ("Pictures", _DRAWN_BY)],
         files=(),

@@ -5,7 +5,7 @@ Everything is sampled where it is looked at: three slices of a large run take a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from .report_page import ColorBar, Picture, PictureRow
 from .report_slices import Plane, outlines, planesThrough, sampled, telltaleOffsets, thick
 from .report_texts import cssColor, differenceBars, positionText, rowOf
 from .segmentations import LabelLayers, labelsFromSegmentation
+from .steps import finished
 from .volumes import imageFromVolume
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _LONG_SIDE_PX = 440
 _GRID_MM = SPACING_MM["grid"]
+_EVERY = 3  # voxel is enough for the range of colours
 _COVER = 0.5  # of the colours over the grey image
 #: What the slice across R, A and S should show most of, where there is such a segment.
 _INTEREST = ("cartilage", "tibial cartilage", "patellar cartilage")
@@ -50,22 +52,38 @@ class ReportPictures:
 
 
 def reportPictures(outputs: RegistrationOutputs) -> ReportPictures:
-    """Draw a run, read where its nodes are now.
+    """All of :func:`pictureSteps` at once."""
+    return finished(pictureSteps(outputs))
+
+
+def pictureSteps(outputs: RegistrationOutputs) -> Generator[tuple[float, str], None, ReportPictures]:
+    """Draw a run, read where its nodes are now, step by step.
+
+    Yields:
+        The fraction done and what comes next.
 
     Raises:
         InputError: if the fixed or moving volume holds no image any more.
     """
+    yield 0.0, "segments"
     labels = _labels(outputs)
     grid = outputs.result.fixed_grid
     names = [] if labels is None else _outlined(labels)
+    yield 0.2, "slices"
     planes = planesThrough(grid, telltaleOffsets(grid, _interest(labels)), _LONG_SIDE_PX)
     painter = _Painter(outputs, labels, names)
+    views = []
+    for number, plane in enumerate(planes):
+        yield 0.3 + 0.1 * number, f"{plane.orientation.lower()} slice"
+        views.append(painter.view(plane))
     tissue = "tissue" if any("cartilage" not in name.lower() for name in names) else "cartilage"
-    views = [painter.view(plane) for plane in planes]
-    rows = [
-        rowOf(key, {view.plane.orientation: paint(view) for view in views}, tissue, _GRID_MM)
-        for key, paint in painter.rows().items()
-    ]
+    painters, rows = painter.rows(), []
+    for number, (key, paint) in enumerate(painters.items()):
+        pictures = {}
+        for view in views:
+            yield 0.6 + 0.4 * number / len(painters), "pictures"
+            pictures[view.plane.orientation] = paint(view)
+        rows.append(rowOf(key, pictures, tissue, _GRID_MM))
     positions = {plane.orientation: positionText(plane.orientation, plane.positionMm) for plane in planes}
     return ReportPictures(rows, {**differenceBars(), **painter.bars()}, positions)
 
@@ -93,7 +111,7 @@ class _Painter:
         )
         self._ranges = [brightnessRange(image) for image in (self._fixed, self._moving)]
         self._longestMm = longestMm(outputs.result.displacement_field_mm)
-        self._halfRange = halfWindow(log2_jacobian(outputs.result.jacobian_determinant))
+        self._halfRange = halfWindow(log2_jacobian(outputs.result.jacobian_determinant[::_EVERY, ::_EVERY, ::_EVERY]))
 
     def view(self, plane: Plane) -> _View:
         """Everything on one plane."""

@@ -96,12 +96,23 @@ def sampled(values: npt.NDArray[Any], grid: Grid, points_ras: Points) -> npt.NDA
 def outlines(labels: LabelLayers, names: Sequence[str], points_ras: Points) -> Mask:
     """(h, w) pixels on the border of one of the segments ``names``, one pixel wide, inside the segment."""
     found = np.zeros(points_ras.shape[:2], bool)
-    for segment in labels.segments:
-        if segment.name in names:
-            # Beyond the field of view there is nothing; a comparison with nan says so.
-            share = sampled(_mask(labels, segment), labels.grid, points_ras)
-            found |= border(share >= 0.5)
+    for number, layer in enumerate(labels.layers):
+        values = _nearest(layer, labels.grid, points_ras)
+        for segment in labels.segments:
+            if segment.layer == number and segment.name in names:
+                found |= border(values == segment.value)
     return found
+
+
+def _nearest(labels: npt.NDArray[Any], grid: Grid, points_ras: Points) -> npt.NDArray[Any]:
+    """``labels`` (k, j, i) at (h, w, 3) points; 0 beyond the field of view."""
+    with np.errstate(invalid="ignore"):  # a point that is nan lies nowhere
+        index = np.rint(transform_points(grid.ras_to_ijk, points_ras.reshape(-1, 3)))
+        inside = ((index >= 0) & (index < grid.size_ijk)).all(axis=1)
+    found = np.zeros(len(index), labels.dtype)
+    i, j, k = index[inside].astype(int).T
+    found[inside] = labels[k, j, i]
+    return found.reshape(points_ras.shape[:2])
 
 
 def border(inside: Mask) -> Mask:
@@ -116,7 +127,3 @@ def thick(lines: Mask) -> Mask:
     padded = np.pad(lines, 1)
     wide = padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
     return np.asarray(lines | wide)
-
-
-def _mask(labels: LabelLayers, segment: Any) -> Mask:
-    return np.asarray(labels.layers[segment.layer] == segment.value)

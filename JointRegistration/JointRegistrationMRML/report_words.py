@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 
-from JointRegistrationLib.change import displacement_statistics
+from JointRegistrationLib.change import DisplacementStatistics
 from JointRegistrationLib.config import METHOD_DESCRIPTIONS, RegistrationConfig
 from JointRegistrationLib.result import LandmarkErrors, RegistrationResult
 
@@ -58,10 +58,9 @@ def imageMeasures(result: RegistrationResult) -> MeasureGroup:
     return MeasureGroup("Images", [line] if known else [])
 
 
-def mapMeasures(result: RegistrationResult) -> MeasureGroup:
-    """What the map does."""
+def mapMeasures(result: RegistrationResult, moved: DisplacementStatistics) -> MeasureGroup:
+    """What the map does; ``moved`` are the statistics of its displacement field."""
     folds, determinant = result.folds, result.jacobian_determinant
-    moved = displacement_statistics(result.displacement_field_mm)
     measures = [
         Measure(
             "Folds",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,11 +15,11 @@ from JointRegistrationMRML.show_numbers import hide, openPlot, openTable, openTh
 from JointRegistrationMRML.undo import discard
 
 from .messages import markOpen
-from .text import _
+from .text import _, breakable, escaped
 
 if TYPE_CHECKING:  # what measures imports SimpleITK, which would hold up the opening of the panel
     from JointRegistrationMRML.number_nodes import NumberNodes
-    from JointRegistrationMRML.numbers import Figures, Steps
+    from JointRegistrationMRML.numbers import Figures
 
 
 class NumbersOwner(Protocol):
@@ -39,7 +40,11 @@ class NumbersView:
     def __init__(self, ui: Any, scene: Any, owner: NumbersOwner) -> None:
         self._ui, self._scene, self._owner = ui, scene, owner
         self._outputs: RegistrationOutputs | None = None
-        self._steps: Steps | None = None
+        self._steps: Generator[tuple[float, str], None, Any] | None = None
+        self._finish: Callable[[Any], None] = lambda _result: None
+        self._doing = ""
+        self._reporting = False
+        self._figures: Figures | None = None
         self._nodes: NumberNodes | None = None
         self._made: list[tuple[RegistrationOutputs, NumberNodes]] = []
         self._open: OpenView | None = None
@@ -57,10 +62,11 @@ class NumbersView:
             button.clicked.connect(lambda checked=False, name=name: self._onButton(name))
         ui.measureButton.clicked.connect(lambda checked=False: self.onMeasure())
         ui.exportButton.clicked.connect(lambda checked=False: self.onExport())
+        ui.reportButton.clicked.connect(lambda checked=False: self.onReport())
 
     @property
     def measuring(self) -> bool:
-        """Whether a measurement is under way."""
+        """Whether a measurement or a report is under way."""
         return self._steps is not None
 
     @property
@@ -86,8 +92,40 @@ class NumbersView:
             return
         from JointRegistrationMRML.numbers import measureSteps
 
-        self._outputs, self._steps = outputs, measureSteps(outputs)
-        self._owner.onNumbersChanged(_("Measuring"))
+        self._begin(outputs, measureSteps(outputs), _("Measuring"), self._show)
+
+    def onReport(self) -> None:
+        """Ask for a file and write the report to it, step by step; or stop what is under way."""
+        if self._steps is not None:
+            self._stop()
+            self._owner.onNumbersChanged(_("No report was written."))
+            return
+        outputs = self._owner.needOutputs()
+        path = None if outputs is None else self._askForReport(outputs)
+        if not path:
+            return
+        from JointRegistrationMRML.export_report import exportSteps
+
+        figures = self._figures if outputs is self._outputs else None
+        steps = exportSteps(outputs, Path(path), figures)
+        self._reporting = True
+        self._begin(outputs, steps, _("Report"), lambda _result: self._owner.onNumbersChanged(reportHtml(path)))
+
+    def _askForReport(self, outputs: RegistrationOutputs) -> str:
+        inputs = outputs.inputs
+        name = _("{moving} to {fixed}").format(moving=inputs.moving.GetName(), fixed=inputs.fixed.GetName())
+        title, kind = _("Export report"), _("Web page (*.html)")
+        return qt.QFileDialog.getSaveFileName(self._ui.reportButton, title, f"{name}.html", kind)
+
+    def _begin(
+        self,
+        outputs: RegistrationOutputs,
+        steps: Generator[tuple[float, str], None, Any],
+        doing: str,
+        finish: Callable[[Any], None],
+    ) -> None:
+        self._outputs, self._steps, self._doing, self._finish = outputs, steps, doing, finish
+        self._owner.onNumbersChanged(doing)
         self._timer.start()
 
     def _step(self) -> None:
@@ -98,17 +136,17 @@ class NumbersView:
             fraction, what = next(self._steps)
         except StopIteration as end:
             self._stop()
-            self._show(end.value)
+            self._finish(end.value)
         except JointRegistrationError as error:
             self._stop()
             self._owner.onNumbersFailed(error)
         else:
-            text = _("Measuring: {what}, {percent} %").format(what=what, percent=round(100 * fraction))
-            self._owner.onNumbersChanged(text)
+            text = _("{doing}: {what}, {percent} %")
+            self._owner.onNumbersChanged(text.format(doing=self._doing, what=what, percent=round(100 * fraction)))
 
     def _stop(self) -> None:
         self._timer.stop()
-        self._steps = None
+        self._steps, self._reporting = None, False
 
     def _show(self, figures: Figures) -> None:
         from JointRegistrationMRML.number_nodes import addNumbers
@@ -119,7 +157,7 @@ class NumbersView:
         assert outputs is not None
         self.close()
         self.takeAway(outputs)
-        self._nodes = addNumbers(self._scene, outputs, figures)
+        self._nodes, self._figures = addNumbers(self._scene, outputs, figures), figures
         self._made.append((outputs, self._nodes))
         hide(self._nodes.models)
         self._ui.numbersText.setText(numbersHtml(figures))
@@ -129,7 +167,7 @@ class NumbersView:
         """Another run is looked at: stop and close what is shown; the nodes stay in the scene."""
         self._stop()
         self.close()
-        self._nodes = self._outputs = None
+        self._nodes = self._outputs = self._figures = None
         self._ui.numbersText.setText("")
 
     def takeAway(self, outputs: RegistrationOutputs) -> None:
@@ -191,17 +229,27 @@ class NumbersView:
         except JointRegistrationError as error:
             self._owner.onNumbersFailed(error)
         else:
-            self._owner.onNumbersChanged(_("Written to {path}.").format(path=path))
+            self._owner.onNumbersChanged(_("Written to {path}.").format(path=breakable(path)))
 
     def refresh(self, enabled: bool) -> None:
         """Show which controls can be used."""
         ui, charts = self._ui, self._charts()
         present = self._nodes is not None and self._scene.IsNodePresent(self._nodes.table)
-        ui.measureButton.setEnabled(enabled)
-        ui.measureButton.setText(_("Stop measuring") if self.measuring else _("Measure"))
+        reporting = self._reporting
+        ui.measureButton.setEnabled(enabled and not reporting)
+        ui.measureButton.setText(_("Stop measuring") if self.measuring and not reporting else _("Measure"))
+        ui.reportButton.setEnabled(enabled and (reporting or not self.measuring))
+        ui.reportButton.setText(_("Stop report") if reporting else _("Export report..."))
         ui.numbersText.setVisible(present)
         ui.numbersRow.setVisible(present)
         possible = {"table": True, "thickness": self._nodes is not None and bool(self._nodes.models)}
         for name, button in self._buttons.items():
             button.setEnabled(possible.get(name, name in charts))
             markOpen(button, name == self._opened)
+
+
+def reportHtml(path: str) -> str:
+    """Where the report is, as rich text that opens it when it is clicked."""
+    url = Path(path).absolute().as_uri()  # quotes and brackets come out as %27 and so on
+    where = _("Written to {path}.").format(path=escaped(breakable(path)))
+    return f'{where} <a href="{url}">{_("Open the report")}</a>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 
@@ -42,6 +43,11 @@ def sentence(text: str) -> str:
     if not text:
         return text
     return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
+
+
+def breakable(path: object) -> str:
+    """A path that a narrow label can break after each separator."""
+    return re.sub(r"([/\\])", "\\1\u200b", str(path))
 
 
 def escaped(text: object) -> str:

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Sequence
 
 from JointRegistrationLib import __version__
+from JointRegistrationLib.change import displacement_statistics
 from JointRegistrationLib.result import RegistrationResult
 from JointRegistrationMRML.report_page import KeyFigure, MeasureGroup, PictureRow, Report, Table
 from JointRegistrationMRML.report_texts import FOOTER, differenceBars, positionText, sectionsOf
@@ -105,7 +106,7 @@ def _measures(inputs: DemoInputs, result: RegistrationResult, evaluation: Evalua
     if result.landmark_errors_mm is not None:
         groups.append(landmarkMeasures(result.landmark_errors_mm))
     groups.append(imageMeasures(result))
-    groups.append(mapMeasures(result))
+    groups.append(mapMeasures(result, displacement_statistics(result.displacement_field_mm)))
     return groups
 
 

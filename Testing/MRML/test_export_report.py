@@ -53,9 +53,9 @@ def outputs(scene):
     return outputsOf(scene, shifted(folded=True), masks(), masks(SHIFT), **nodes)
 
 
-def test_the_report_holds_every_number_of_the_table_the_folds_and_all_pictures(scene, outputs, tmp_path):
+def test_the_report_holds_every_number_of_the_table_the_folds_and_all_pictures(outputs, tmp_path):
     path = tmp_path / "report.html"
-    exportReport(scene, outputs, path)
+    exportReport(outputs, path)
     text = path.read_text(encoding="utf-8")
     for row in tableRows(measure(outputs)):
         if row["Kind"] != "image":
@@ -76,18 +76,18 @@ def test_a_run_without_segments_and_points_has_the_other_pictures_and_tables(kne
     nodes = dataclasses.replace(knee.nodes, movingSegmentation=None)
     outputs = registerVolumes(knee.scene, nodes, runner=knee.run)
     path = tmp_path / "report.html"
-    exportReport(knee.scene, outputs, path)
+    exportReport(outputs, path)
     text = path.read_text(encoding="utf-8")
     assert 'id="outlines_after"' not in text and 'id="jacobian"' in text
     assert "Agreement of segments" not in text and "Similarity (NCC)" in text
     assert "fixed knee" in text and "moving knee" in text
 
 
-def test_what_a_reopened_scene_does_not_know_is_left_out(scene, outputs, tmp_path):
+def test_what_a_reopened_scene_does_not_know_is_left_out(outputs, tmp_path):
     nan = float("nan")
     unknown = {"similarity_before": nan, "similarity_after": nan, "inverse_error_mean_mm": nan, "timings_s": {}}
     outputs = dataclasses.replace(outputs, result=dataclasses.replace(outputs.result, **unknown))
-    exportReport(scene, outputs, tmp_path / "report.html")
+    exportReport(outputs, tmp_path / "report.html")
     text = re.sub(r"base64,[^\"]+", "", (tmp_path / "report.html").read_text(encoding="utf-8"))
     assert not re.search(r"\bnan\b", text)
     assert "Similarity" not in text
@@ -103,8 +103,8 @@ def test_outlines_show_fixed_and_moving_segments_apart_before_and_together_after
             picture = rows[key][orientation]
             fixed, moved = ((picture == color).all(axis=-1) for color in (yellow, blue))
             assert fixed.sum() > 100 and moved.sum() > 100
-            strays.append((moved & ~ndimage.binary_dilation(fixed, iterations=5)).sum() / moved.sum())  # 1.5 mm
-        assert strays[1] < 0.15, orientation
+            strays.append((moved & ~ndimage.binary_dilation(fixed, iterations=6)).sum() / moved.sum())  # 1.8 mm
+        assert strays[1] < 0.1, orientation
         assert strays[0] > strays[1] + 0.1, (orientation, strays)  # of 2 to 4 mm; voxels are up to 3.6 mm
 
 
@@ -146,16 +146,16 @@ def test_a_border_is_one_pixel_wide_and_none_at_the_edge_of_the_picture():
     assert not border(np.ones((4, 5), bool)).any()
 
 
-def test_a_place_that_cannot_be_written_is_named_and_nothing_is_left(scene, outputs, tmp_path, monkeypatch):
+def test_a_place_that_cannot_be_written_is_named_and_nothing_is_left(outputs, tmp_path):
     with pytest.raises(FileError, match="choose another place"):
-        exportReport(scene, outputs, tmp_path / "nowhere" / "report.html")
+        exportReport(outputs, tmp_path / "nowhere" / "report.html")
     (tmp_path / "report.html").mkdir()  # cannot be replaced by a file
     with pytest.raises(FileError, match="choose another place"):
-        exportReport(scene, outputs, tmp_path / "report.html")
+        exportReport(outputs, tmp_path / "report.html")
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_a_report_that_cannot_be_made_leaves_the_old_one(scene, outputs, tmp_path, monkeypatch):
+def test_a_report_that_cannot_be_made_leaves_the_old_one(outputs, tmp_path, monkeypatch):
     path = tmp_path / "report.html"
     path.write_text("earlier")
 
@@ -164,6 +164,6 @@ def test_a_report_that_cannot_be_made_leaves_the_old_one(scene, outputs, tmp_pat
 
     monkeypatch.setattr(export_report, "renderReport", fail)
     with pytest.raises(MemoryError):
-        exportReport(scene, outputs, path)
+        exportReport(outputs, path)
     assert path.read_text() == "earlier"
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -198,7 +199,7 @@ def test_measure_gives_a_table_a_summary_plots_and_surfaces(
     press(looking, "export")
     rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
     assert [row["Of"] for row in rows][:2] == ["Femur", "Femoral cartilage"]
-    assert str(file) in ui(looking).inspectStatus.text
+    assert str(file) in ui(looking).inspectStatus.text.replace("\u200b", "")
     looking.host.answers.append("")
     press(looking, "export")  # nobody chose a file: nothing happens
 
@@ -208,6 +209,57 @@ def test_measure_gives_a_table_a_summary_plots_and_surfaces(
     looking.panel.inspect.forgetRun()
     assert sceneContent(looking.scene) == before
     assert layout.GetViewArrangement() == LAYOUTS.SlicerLayoutFourUpView
+
+
+def exportReport(person: Person, path: Path) -> str:
+    """Press the button, choose a file, and wait; what the section says then."""
+    person.host.answers.append(str(path))
+    press(person, "report")
+    person.host.wait(lambda: not person.panel.inspect.numbers.measuring, 60)
+    return ui(person).inspectStatus.text.replace("\u200b", "")
+
+
+def test_the_report_is_one_file_of_numbers_and_pictures_whether_measured_before_or_not(
+    looking: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it would fail
+    before = sceneContent(looking.scene)
+    path = tmp_path / "knee 1.html"
+    said = exportReport(looking, path)
+    assert str(path) in said and f'href="{path.as_uri()}"' in said and "Open the report" in said
+    assert ui(looking).inspectStatus.openExternalLinks
+    assert sceneContent(looking.scene) == before  # nothing is put into the scene
+    assert not ui(looking).numbersRow.visible
+    looking.picture("inspect-report")
+    text = path.read_text(encoding="utf-8")
+    assert "<h2>Agreement of segments" in text and text.count("<img ") == 33
+    assert [entry.name for entry in tmp_path.iterdir()] == ["knee 1.html"]
+    measure(looking)
+    exportReport(looking, path)
+    assert re.sub('base64,[^"]+', "", path.read_text(encoding="utf-8")) == re.sub('base64,[^"]+', "", text)
+
+
+def test_a_report_can_be_stopped_or_not_begun_and_leaves_no_file(looking: Person, tmp_path: Path) -> None:
+    looking.host.answers.append("")
+    press(looking, "report")
+    assert not looking.panel.inspect.numbers.measuring
+    looking.host.answers.append(str(tmp_path / "report.html"))
+    numbers = looking.panel.inspect.numbers
+    numbers.onReport()
+    assert ui(looking).reportButton.text == "Stop report"
+    assert not ui(looking).measureButton.enabled
+    numbers._step()
+    assert ui(looking).inspectStatus.text.startswith("Report: ")
+    numbers.onReport()
+    looking.host.processEvents()
+    assert ui(looking).reportButton.text == "Export report..."
+    assert ui(looking).measureButton.enabled
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_that_cannot_be_written_is_told_of(looking: Person, tmp_path: Path) -> None:
+    exportReport(looking, tmp_path / "missing" / "report.html")
+    assert "the report cannot be written" in ui(looking).inspectProblemText.text.replace("The", "the")
 
 
 def test_a_file_that_cannot_be_written_is_told_of(looking: Person, tmp_path: Path) -> None:
