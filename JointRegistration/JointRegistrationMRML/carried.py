@@ -25,6 +25,7 @@ Labels = npt.NDArray[Any]
 _PART_POINTS = 300_000
 #: Lattices whose points lie this close to each other, in voxels, are the same.
 _SAME_VOXEL = 1e-3
+_FIRST_ROWS = 16
 
 
 def carriedLabels(
@@ -77,7 +78,7 @@ def carriedSteps(
         result[part.start + inside] = found
 
     columns, rows, slices = grid.size_ijk
-    yield from inSteps(rows * slices, lambda part: inParallel(fill, _parts(part, columns)), rows)
+    yield from inSteps(rows * slices, lambda part: inParallel(fill, _parts(part, columns)), _FIRST_ROWS)
     return result.reshape(grid.shape)
 
 
@@ -98,7 +99,8 @@ def _startIn(labelGrid: Grid, grid: Grid, above: WorldTransform | None) -> tuple
 def _placed(labels: Labels, start: tuple[int, int, int], grid: Grid) -> Labels:
     """The labels put into a lattice from ``start`` (k, j, i) on; what lies outside of it is cut off."""
     result = np.zeros(grid.shape, labels.dtype)
-    spans = [(max(0, first), min(size, first + n)) for first, n, size in zip(start, labels.shape, grid.shape, strict=True)]
+    sizes = zip(start, labels.shape, grid.shape, strict=True)
+    spans = [(max(0, first), min(size, first + n)) for first, n, size in sizes]
     if all(low < high for low, high in spans):
         here = tuple(slice(low, high) for low, high in spans)
         there = tuple(slice(low - first, high - first) for (low, high), first in zip(spans, start, strict=True))

@@ -25,9 +25,10 @@ from .landmarks import landmarksFromMarkups
 from .nodes import numpyMatrix
 from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, checkOutputs, publishResult
 from .runner import CancelCheck, Progress, RegistrationInputs, Runner, runInProcess
-from .segmentations import checkSegmentation, labelsFromSegmentation
+from .segmentations import checkSegmentation, maskSteps
+from .steps import finished
 from .transforms import displacementFromNode
-from .volumes import checkVolume, imageFromVolume
+from .volumes import checkVolume, imageSteps
 
 #: Share of the progress that the runner gets; the rest is making the nodes.
 _RUNNER_SHARE = 0.95
@@ -85,26 +86,20 @@ def readInputs(nodes: InputNodes, reuse: OutputNodes | None = None) -> Registrat
     Raises:
         InputError: if a node cannot be used; the message names it.
     """
-    steps = inputSteps(nodes, reuse)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            inputs: RegistrationInputs = end.value
-            return inputs
+    return finished(inputSteps(nodes, reuse))
 
 
 def inputSteps(nodes: InputNodes, reuse: OutputNodes | None = None) -> Generator[None, None, RegistrationInputs]:
-    """:func:`readInputs` one input at a time, so that a window stays alive in between."""
+    """:func:`readInputs` with pauses in which a window stays alive: after each input, and within long ones."""
     below = None if reuse is None else reuse.transform
     checkInputs(nodes)
-    fixed = imageFromVolume(nodes.fixed, below)
+    fixed = yield from imageSteps(nodes.fixed, below)
     yield
-    moving = imageFromVolume(nodes.moving, below)
+    moving = yield from imageSteps(nodes.moving, below)
     yield
-    fixedMask = _mask(nodes.fixedMask, fixed.grid, below)
+    fixedMask = yield from _maskSteps(nodes.fixedMask, fixed.grid, below)
     yield
-    movingMask = _mask(nodes.movingMask, moving.grid, below)
+    movingMask = yield from _maskSteps(nodes.movingMask, moving.grid, below)
     yield
     landmarks = None
     if nodes.fixedLandmarks is not None:
@@ -177,14 +172,14 @@ def _startingMap(node: Any) -> StartingMap:
     return StartingMap(field.astype(np.float32), grid)
 
 
-def _mask(node: Any, grid: Grid, below: Any) -> Image | None:
+def _maskSteps(node: Any, grid: Grid, below: Any) -> Generator[None, None, Image | None]:
     """A label map as it is, or all segments of a segmentation on ``grid``."""
     if node is None:
         return None
     if not node.IsA("vtkMRMLSegmentationNode"):
-        return imageFromVolume(node, below)
-    layers = labelsFromSegmentation(node, grid, below=below).layers
-    return Image(np.any([layer > 0 for layer in layers], axis=0), grid, node.GetName())
+        return (yield from imageSteps(node, below))
+    mask = yield from maskSteps(node, grid, below)
+    return Image(mask, grid, node.GetName())
 
 
 def _scaled(progress: Progress | None) -> Progress | None:

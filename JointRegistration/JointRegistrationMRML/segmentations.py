@@ -8,7 +8,7 @@ maps in a copy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +21,9 @@ from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
 
-from .carried import carriedLabels
+from .carried import carriedSteps
 from .nodes import gridOf, newNode, numpyMatrix, numpyView, vtkImage, vtkMatrix, worldTransform
+from .steps import finished, inSteps
 
 BINARY_LABELMAP = "Binary labelmap"  # Slicer's name; its getter is not in every version's Python
 
@@ -73,7 +74,23 @@ def labelsFromSegmentation(
     Raises:
         InputError: if the node is no segmentation or has no such segment.
     """
-    return _sampledOn(node, grid, None, segmentIds, below)
+    return finished(_sampledOn(node, grid, None, segmentIds, below))
+
+
+def maskSteps(node: Any, grid: Grid, below: Any = None) -> Generator[None, None, npt.NDArray[np.bool_]]:
+    """Where any segment of ``node`` is, (k, j, i) on a world ``grid``, with pauses in which a window stays alive.
+
+    See :func:`labelsFromSegmentation` for the arguments and errors. Surfaces are turned into label maps one by one.
+    """
+    checkSegmentation(node)
+    segmentIds = list(node.GetSegmentation().GetSegmentIDs())
+    inVoxels = node.GetSegmentation().GetSourceRepresentationName() == BINARY_LABELMAP
+    mask = np.zeros(grid.shape, bool)
+    for group in [segmentIds] if inVoxels else [[segmentId] for segmentId in segmentIds]:
+        labels = yield from _sampledOn(node, grid, None, group, below)
+        for layer in labels.layers:
+            yield from inSteps(len(mask), lambda part, layer=layer: np.logical_or(mask[part], layer[part], mask[part]))
+    return mask
 
 
 def warpSegmentation(
@@ -95,7 +112,7 @@ def warpSegmentation(
     Raises:
         InputError: as :func:`labelsFromSegmentation`.
     """
-    return _sampledOn(node, grid, displacementMm, segmentIds, below)
+    return finished(_sampledOn(node, grid, displacementMm, segmentIds, below))
 
 
 def imageFromLabels(labels: LabelLayers, name: str) -> tuple[Image, tuple[SegmentLabel, ...]]:
@@ -175,13 +192,14 @@ def checkSegmentation(node: Any) -> str:
 
 def _sampledOn(
     node: Any, grid: Grid, displacementMm: npt.NDArray[Any] | None, segmentIds: Sequence[str] | None, below: Any
-) -> LabelLayers:
+) -> Generator[None, None, LabelLayers]:
     name = checkSegmentation(node)
     wanted = _wantedSegments(node, name, segmentIds)
     above = worldTransform(node, below)
     layers, segments = [], []
     for index, layer in enumerate(_ownLayers(node, name, wanted)):
-        layers.append(carriedLabels(layer.labels, layer.grid, grid, displacementMm, above))
+        yield
+        layers.append((yield from carriedSteps(layer.labels, layer.grid, grid, displacementMm, above)))
         for value, segmentId in enumerate(layer.segmentIds, start=1):
             segment = node.GetSegmentation().GetSegment(segmentId)
             segments.append(SegmentLabel(segmentId, segment.GetName(), tuple(segment.GetColor()), index, value))
@@ -200,24 +218,34 @@ def _wantedSegments(node: Any, name: str, segmentIds: Sequence[str] | None) -> l
     return [segmentId for segmentId in known if segmentId in segmentIds]
 
 
-def _ownLayers(node: Any, name: str, wanted: list[str]) -> list[_Layer]:
-    """The wanted segments as few label maps, values 1, 2, ... in each, made in a copy of the node's content."""
+def _ownLayers(node: Any, name: str, wanted: list[str]) -> Iterator[_Layer]:
+    """The wanted segments as few label maps, values 1, 2, ... in each. One shared layer is read where it is."""
+    segmentation = node.GetSegmentation()
+    asItIs = segmentation.ContainsRepresentation(BINARY_LABELMAP)
+    if not asItIs or segmentation.GetNumberOfLayers(BINARY_LABELMAP) > 1:
+        segmentation = _asLabelMaps(segmentation, name, wanted)
+    for index in range(segmentation.GetNumberOfLayers(BINARY_LABELMAP)):
+        image = segmentation.GetLayerDataObject(index, BINARY_LABELMAP)
+        inLayer = segmentation.GetSegmentIDsForLayer(index, BINARY_LABELMAP)
+        segmentIds = tuple(segmentId for segmentId in inLayer if segmentId in wanted)
+        values = [segmentation.GetSegment(segmentId).GetLabelValue() for segmentId in segmentIds]
+        yield _paddedLayer(image, values, segmentIds, name)
+    if segmentation is not node.GetSegmentation():
+        segmentation.RemoveRepresentation(BINARY_LABELMAP)  # or each segment would be erased from it, voxel by voxel
+
+
+def _asLabelMaps(segmentation: Any, name: str, wanted: list[str]) -> Any:
+    """A copy of the wanted segments as label maps; those that do not overlap share one."""
     copy = slicer.vtkSegmentation()
-    copy.SetSourceRepresentationName(node.GetSegmentation().GetSourceRepresentationName())
-    copy.DeepCopy(node.GetSegmentation())
+    copy.SetSourceRepresentationName(segmentation.GetSourceRepresentationName())
+    copy.DeepCopy(segmentation)
     for segmentId in list(copy.GetSegmentIDs()):
         if segmentId not in wanted:
             copy.RemoveSegment(segmentId)
     if not copy.CreateRepresentation(BINARY_LABELMAP):
         raise InputError(f"{name}: its segments cannot be turned into label maps; check them in Segment Editor")
     copy.CollapseBinaryLabelmaps(False)
-    layers = []
-    for index in range(copy.GetNumberOfLayers(BINARY_LABELMAP)):
-        image = copy.GetLayerDataObject(index, BINARY_LABELMAP)
-        segmentIds = tuple(copy.GetSegmentIDsForLayer(index, BINARY_LABELMAP))
-        values = [copy.GetSegment(segmentId).GetLabelValue() for segmentId in segmentIds]
-        layers.append(_paddedLayer(image, values, segmentIds, name))
-    return layers
+    return copy
 
 
 def _paddedLayer(image: Any, values: list[int], segmentIds: tuple[str, ...], name: str) -> _Layer:

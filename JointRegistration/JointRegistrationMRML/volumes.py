@@ -8,6 +8,7 @@ transforms cannot be put in a grid: the voxels are resampled then, outside the s
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from .nodes import (
     vtkMatrix,
     worldTransform,
 )
+from .steps import finished, inSteps
 
 SCALAR_VOLUME = "vtkMRMLScalarVolumeNode"
 LABEL_MAP = "vtkMRMLLabelMapVolumeNode"
@@ -52,6 +54,11 @@ def imageFromVolume(node: Any, below: Any = None) -> Image:
         InputError: if the node is missing, empty, a colour image or not 3D.
         GeometryError: if its geometry is not a valid grid.
     """
+    return finished(imageSteps(node, below))
+
+
+def imageSteps(node: Any, below: Any = None) -> Generator[None, None, Image]:
+    """:func:`imageFromVolume` with pauses in which a window stays alive, where voxels are resampled."""
     name = checkVolume(node)
     image = node.GetImageData()
     own = gridOf(name, image.GetDimensions(), ijkToRasOf(node))
@@ -64,7 +71,7 @@ def imageFromVolume(node: Any, below: Any = None) -> Image:
             return Image(numpyView(image), grid, name)
         except GeometryError:
             pass  # a shear: no grid has such axes
-    return _resampledToWorld(image, own, above, name, nearest=node.IsA(LABEL_MAP))
+    return (yield from _resampledToWorld(image, own, above, name, nearest=node.IsA(LABEL_MAP)))
 
 
 def checkVolume(node: Any) -> str:
@@ -96,7 +103,9 @@ def ijkToRasOf(node: Any) -> npt.NDArray[np.float64]:
     return numpyMatrix(matrix)
 
 
-def _resampledToWorld(image: Any, own: Grid, above: WorldTransform, name: str, nearest: bool) -> Image:
+def _resampledToWorld(
+    image: Any, own: Grid, above: WorldTransform, name: str, nearest: bool
+) -> Generator[None, None, Image]:
     grid = _spanningGrid(own, above.toWorld)
     indexToIndex = vtk.vtkGeneralTransform()  # pre-multiplying: the last one given is applied first
     indexToIndex.Concatenate(vtkMatrix(own.ras_to_ijk))
@@ -107,14 +116,28 @@ def _resampledToWorld(image: Any, own: Grid, above: WorldTransform, name: str, n
     reslice.SetResliceTransform(indexToIndex)
     reslice.SetOutputSpacing(1, 1, 1)
     reslice.SetOutputOrigin(0, 0, 0)
-    reslice.SetOutputExtent(*(bound for size in grid.size_ijk for bound in (0, size - 1)))
     reslice.SetBackgroundLevel(0)
     if nearest:
         reslice.SetInterpolationModeToNearestNeighbor()
     else:
         reslice.SetInterpolationModeToLinear()
-    reslice.Update()
-    return Image(numpyView(reslice.GetOutput()), grid, name)
+    columns, rows, slices = grid.size_ijk
+    resampled = np.empty(grid.shape, numpyView(image).dtype)
+
+    def fill(part: slice) -> None:
+        for k, j in _bySlice(part, rows):
+            reslice.SetOutputExtent(0, columns - 1, j.start, j.stop - 1, k, k)
+            reslice.Update()
+            resampled[k, j] = numpyView(reslice.GetOutput())[0]
+
+    yield from inSteps(rows * slices, fill)
+    return Image(resampled, grid, name)
+
+
+def _bySlice(part: slice, rows: int) -> Iterator[tuple[int, slice]]:
+    """Rows numbered over all slices, as the slices k that they are in and the rows j of each."""
+    for k in range(part.start // rows, -(-part.stop // rows)):
+        yield k, slice(max(part.start - k * rows, 0), min(part.stop - k * rows, rows))
 
 
 def _spanningGrid(own: Grid, toWorld: Any) -> Grid:

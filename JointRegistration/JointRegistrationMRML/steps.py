@@ -1,0 +1,52 @@
+"""Long work in short steps, so that a window stays alive in between: generators that pause after each step.
+
+A generator's return value is its result::
+
+    def sumSteps(values):
+        sums = []
+        yield from inSteps(len(values), lambda part: sums.append(values[part].sum()))
+        return sum(sums)
+
+    finished(sumSteps(values))  # without a pause
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+#: How long a step should take. A window that waits for twice that still feels alive.
+STEP_S = 0.03
+_LARGEST_GROWTH = 4
+
+
+def inSteps(count: int, work: Callable[[slice], object], first: int = 1) -> Generator[None, None, None]:
+    """Call ``work`` with one part of ``range(count)`` after the other, and pause after each.
+
+    Args:
+        count: how much there is to do.
+        work: does a part. It is timed to choose the length of the next one: about :data:`STEP_S`.
+        first: length of the first part, before anything is known.
+    """
+    start, length = 0, max(1, first)
+    while start < count:
+        stop = min(count, start + length)
+        began = time.perf_counter()
+        work(slice(start, stop))
+        taken = max(time.perf_counter() - began, 1e-6)
+        length = max(1, int(length * min(STEP_S / taken, _LARGEST_GROWTH)))
+        start = stop
+        yield
+
+
+def finished(steps: Generator[None, None, T]) -> T:
+    """Take all steps at once; what they return."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
