@@ -6,14 +6,14 @@
 The pairs are phantoms (no data needed), or those of a list as ``joint-registration evaluate`` reads it. A round
 runs every method once on every pair, ours in this process and each peer in one of its own, so that all meet the
 machine in the same state. Ours begin with a warm-up that does not count. Rounds follow until ``--repeats`` or
-``--minutes`` is reached. Seconds exclude reading and writing files. What was measured so far is kept in
-``--raw`` after every run.
+``--minutes`` is reached. A peer that takes longer than ``--limit`` is stopped, and its row says so; phantom pairs of
+half the size, one round, then show where it would have ended. Seconds exclude reading and writing files. What was
+measured so far is kept in ``--raw`` after every run.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import gc
 import json
 import os
 import sys
@@ -32,133 +32,27 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 import bench_report as report  # noqa: E402
 import bench_targets as targets  # noqa: E402
 import peers as peer_programs  # noqa: E402
+from bench_runs import Measured, load, phantom_pairs, run_ours, run_peer, shortened, unregistered  # noqa: E402
 
 from JointRegistrationLib.config import DEVICES, RegistrationConfig  # noqa: E402
 from JointRegistrationLib.errors import JointRegistrationError  # noqa: E402
 from JointRegistrationLib.evaluation import EvaluationPair, Method, parse_methods, read_pairs  # noqa: E402
-from JointRegistrationLib.files import read_image, read_labels, write_image, write_labels  # noqa: E402
-from JointRegistrationLib.finish import jacobian  # noqa: E402
-from JointRegistrationLib.geometry import Grid  # noqa: E402
-from JointRegistrationLib.image import Image  # noqa: E402
-from JointRegistrationLib.inference import register  # noqa: E402
-from JointRegistrationLib.maps import from_displacement, warp_labels  # noqa: E402
-from JointRegistrationLib.metrics import dice  # noqa: E402
-from JointRegistrationLib.phantom import default_grid, make_pair  # noqa: E402
 
-#: Labels of femoral and tibial cartilage, whose mean Dice is reported.
-CARTILAGE = (2, 4)
-METHODS = "affine-opt,vsvf-opt,avsm:vsvf_steps=3,avsm:vsvf_steps=3:refine=20"
-FIRST_SEED = 7
+METHODS = "affine-opt,avsm-affine,vsvf-opt,avsm:vsvf_steps=3,avsm:vsvf_steps=3:refine=20"
+
+Jobs = dict[str, Callable[[bool], list[Measured]]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Images:
-    """A pair in memory."""
+class Conditions:
+    """What all methods share: where ours run, how many threads each has, and what a peer may take."""
 
-    fixed: Image
-    moving: Image
-    fixed_labels: Image
-    moving_labels: Image
-
-
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """One run of one method on one pair.
-
-    ``dice`` in percent; nan, like ``folds``, where only the time was taken, because scores do not change.
-    """
-
-    method: str
-    pair: str
-    ours: bool
-    seconds: float
-    cpu_seconds: float
-    peak_memory_mb: float
-    dice: float = float("nan")
-    folds: float = float("nan")
-    version: str = ""
-
-
-def phantom_pairs(folder: Path, count: int, size_ijk: tuple[int, int, int]) -> list[EvaluationPair]:
-    """Phantom knees under known random maps, written as files for the peers."""
-    pairs = []
-    for seed in range(FIRST_SEED, FIRST_SEED + count):
-        made = make_pair(seed, default_grid().resized(size_ijk))
-        names = {}
-        for role, knee in (("fixed", made.fixed), ("moving", made.moving)):
-            names[role] = folder / f"phantom{seed}-{role}.nii.gz"
-            names[f"{role}_labels"] = folder / f"phantom{seed}-{role}-labels.nii.gz"
-            write_image(knee.image, names[role])
-            write_labels(knee.labels, names[f"{role}_labels"])
-        pairs.append(EvaluationPair("phantom", **names))
-    return pairs
-
-
-def load(pair: EvaluationPair) -> Images:
-    """Images and label maps of a pair."""
-    return Images(
-        read_image(pair.fixed), read_image(pair.moving), read_labels(pair.fixed_labels), read_labels(pair.moving_labels)
-    )
-
-
-def cartilage_dice(images: Images, displacement_mm: np.ndarray, grid: Grid) -> float:
-    """Mean Dice of the cartilages, in percent, of the moving labels through a field (k, j, i, 3) on ``grid``."""
-    map_ras = from_displacement(torch.from_numpy(displacement_mm).movedim(-1, 0)[None], grid)
-    warped = warp_labels(torch.from_numpy(images.moving_labels.array)[None, None], images.moving_labels.grid, map_ras)
-    found = dice(images.fixed_labels.array, warped[0, 0].numpy(), CARTILAGE)
-    return 100 * float(np.mean([found[label] for label in CARTILAGE]))
-
-
-def run_ours(method: Method, images: Images, pair: str, device: str, score: bool) -> Measured:
-    """Register in this process, which is warm."""
-    config = dataclasses.replace(method.config, device=device)
-    gc.collect()
-    targets.reset_peak(device)
-    begin, cpu = time.perf_counter(), time.process_time()
-    result = register(images.fixed, images.moving, config)
-    seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - cpu
-    found = Measured(method.name, pair, True, seconds, cpu_seconds, targets.peak_mb(device))
-    if not score:
-        return found
-    overlap = cartilage_dice(images, result.displacement_field_mm, result.fixed_grid)
-    return dataclasses.replace(found, dice=overlap, folds=float(result.folds.count))
-
-
-def shortened(method: Method) -> Method:
-    """The method with one iteration of each optimisation: enough to warm up."""
-    config = method.config
-    return dataclasses.replace(
-        method,
-        config=dataclasses.replace(
-            config,
-            affine=dataclasses.replace(config.affine, iterations=1),
-            vsvf=dataclasses.replace(config.vsvf, iterations=1),
-            network=dataclasses.replace(config.network, refine=min(config.network.refine, 1)),
-        ),
-    )
-
-
-def run_peer(
-    peer: str, pair: EvaluationPair, images: Images, threads: int, python: Path, score: bool
-) -> list[Measured]:
-    """Register in a process of its own: the affine stage and the whole."""
-    found = []
-    for stage in peer_programs.register_pair(peer, pair.fixed, pair.moving, threads, python).stages():
-        one = Measured(
-            stage.method,
-            pair.name,
-            False,
-            stage.seconds,
-            stage.cpu_seconds,
-            stage.peak_memory_mb,
-            version=stage.version,
-        )
-        if score:
-            field, grid = stage.displacement_field_mm, images.fixed.grid
-            folds = float(jacobian(grid, field)[1].count)
-            one = dataclasses.replace(one, dice=cartilage_dice(images, field, grid), folds=folds)
-        found.append(one)
-    return found
+    device: str
+    threads: int
+    peers: list[str]
+    python: Path
+    limit_s: float
+    raw: Path
 
 
 class Bench:
@@ -172,7 +66,7 @@ class Bench:
         self._raw = raw
         self._lasted: dict[str, float] = {}
 
-    def rounds(self, jobs: dict[str, Callable[[bool], list[Measured]]]) -> None:
+    def rounds(self, jobs: Jobs) -> None:
         """``jobs``: by name, what runs a method on a pair and says whether to score it. Quick ones come first."""
         for number in range(self._repeats):
             for name, job in jobs.items():
@@ -190,39 +84,44 @@ class Bench:
             self._lasted[name] = np.inf
             click.echo(self.failures[-1], err=True)
             return
-        self._lasted[name] = time.monotonic() - begin
+        self._lasted[name] = np.inf if any(run.cut_off for run in found) else time.monotonic() - begin
         self.runs += found
         self._raw.parent.mkdir(parents=True, exist_ok=True)
         self._raw.write_text(json.dumps([dataclasses.asdict(run) for run in self.runs], indent=1), encoding="utf-8")
         for run in found:
-            click.echo(f"round {number + 1}: {run.method}: {run.seconds:.1f} s, {run.cpu_seconds:.1f} CPU s", err=True)
+            more = "stopped after " if run.cut_off else ""
+            cpu = "" if run.cut_off else f", {run.cpu_seconds:.1f} CPU s"
+            click.echo(f"round {number + 1}: {run.method}: {more}{run.seconds:.1f} s{cpu}", err=True)
 
 
-def jobs_of(
-    pairs: list[EvaluationPair], methods: tuple[Method, ...], peers: list[str], device: str, threads: int, python: Path
-) -> dict[str, Callable[[bool], list[Measured]]]:
+def jobs_of(pairs: list[EvaluationPair], methods: tuple[Method, ...], given: Conditions) -> Jobs:
     """What a round consists of, our methods first within each pair."""
-    jobs: dict[str, Callable[[bool], list[Measured]]] = {}
+    jobs: Jobs = {}
     for pair in pairs:
         images = load(pair)
         for method in methods:
             jobs[f"{method.name}, {pair.name}"] = lambda score, m=method, i=images, p=pair: [
-                run_ours(m, i, p.name, device, score)
+                run_ours(m, i, p.name, given.device, score)
             ]
-        for peer in peers:
+        for peer in given.peers:
             jobs[f"{peer}, {pair.name}"] = lambda score, q=peer, i=images, p=pair: run_peer(
-                q, p, i, threads, python, score
+                q, p, i, given.threads, given.python, given.limit_s, score
             )
     return jobs
 
 
-def unregistered(pairs: list[EvaluationPair]) -> float:
-    """Mean cartilage Dice where the headers put the images."""
-    found = []
-    for images in map(load, pairs):
-        grid = images.fixed.grid
-        found.append(cartilage_dice(images, np.zeros((*grid.shape, 3), np.float32), grid))
-    return float(np.mean(found))
+def compare(
+    pairs: list[EvaluationPair], methods: tuple[Method, ...], given: Conditions, minutes: float, repeats: int
+) -> report.Comparison:
+    """Measure every method on every pair."""
+    bench = Bench(minutes, repeats, given.raw)
+    warm = load(pairs[0])
+    for method in methods:  # the first call of each loads weights and finds its memory
+        run_ours(shortened(method), warm, "", given.device, score=False)
+    size = warm.fixed.grid.size_ijk
+    before = unregistered(pairs)
+    bench.rounds(jobs_of(pairs, methods, given))
+    return report.Comparison(size, before, bench.runs, bench.failures)
 
 
 def chosen_peers(_context: click.Context, _option: click.Parameter, text: str) -> list[str]:
@@ -240,13 +139,16 @@ def chosen_peers(_context: click.Context, _option: click.Parameter, text: str) -
 @click.option("--threads", type=click.IntRange(min=1), default=os.cpu_count() or 1, show_default=True)
 @click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Rounds, at most.")
 @click.option(
-    "--minutes", type=float, default=12.0, show_default=True, help="No repetition begins that would end later."
+    "--minutes", type=float, default=17.0, show_default=True, help="No repetition begins that would end later."
 )
+@click.option("--limit", type=float, default=600.0, show_default=True, help="Seconds after which a peer is stopped.")
+@click.option("--half/--no-half", default=True, help="One more round with phantom pairs of half the size.")
 @click.option(
     "--targets/--no-targets", "with_targets", default=True, help="The native 384 x 384 x 160 case and the cold run."
 )
 @click.option("--raw", type=click.Path(path_type=Path), default=ROOT / "build" / "bench.json", show_default=True)
 @click.option("--write/--no-write", default=True, help="Replace the tables and the picture of docs/performance.md.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Draw the picture there too.")
 @click.option("--python", type=click.Path(path_type=Path), default=peer_programs.default_python)
 def main(
     pairs_path: Path | None,
@@ -258,34 +160,43 @@ def main(
     threads: int,
     repeats: int,
     minutes: float,
+    limit: float,
+    half: bool,
     with_targets: bool,
     raw: Path,
     write: bool,
+    picture: Path | None,
     python: Path,
 ) -> None:
     """Measure, and put the tables where they belong."""
     torch.set_num_threads(threads)
     machine = report.machine(device, threads)
+    there = peer_programs.installed(peers, python)
+    given = Conditions(device, threads, there, python, limit, raw)
+    comparisons = []
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            pairs = phantom_pairs(Path(scratch), count, size) if pairs_path is None else read_pairs(pairs_path)[:count]
             ours = parse_methods(methods, RegistrationConfig())
+            pairs = phantom_pairs(Path(scratch), count, size) if pairs_path is None else read_pairs(pairs_path)[:count]
         except JointRegistrationError as error:
             raise click.ClickException(str(error)) from error
-        there = peer_programs.installed(peers, python)
-        bench = Bench(minutes, repeats, raw)
-        warm = load(pairs[0])
-        for method in ours:  # the first call of each loads weights and finds its memory
-            run_ours(shortened(method), warm, "", device, score=False)
-        before = unregistered(pairs)
-        bench.rounds(jobs_of(pairs, ours, there, device, threads, python))
+        comparisons.append(compare(pairs, ours, given, minutes, repeats))
+        if half and pairs_path is None:
+            i, j, k = (n // 2 for n in size)
+            small = phantom_pairs(Path(scratch), count, (i, j, k))
+            given = dataclasses.replace(given, raw=raw.with_stem(f"{raw.stem}-half"))
+            comparisons.append(compare(small, ours, given, 0, 1))
     missing = [f"{peer} did not install and was left out" for peer in peers if peer not in there]
-    text = report.tables(bench.runs, before, size if pairs_path is None else None, missing + bench.failures, machine)
-    if with_targets:
-        text += targets.section(device, threads)
-    click.echo(text)
+    text = report.tables(comparisons, "phantom" if pairs_path is None else "listed", missing, machine)
     if write:
-        report.write(text, bench.runs, before)
+        report.write(text, comparisons)  # stays if the rest fails
+    if with_targets:
+        text += targets.section(device, threads, comparisons)
+    click.echo(text)
+    if picture is not None:
+        report.draw(comparisons, picture)
+    if write:
+        report.write(text, comparisons)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import os
 import platform
 import statistics
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -40,104 +41,187 @@ def _processor() -> str:
     return f"{found.get('model name', platform.machine())} (family {found.get('cpu family', '?')})"
 
 
-def tables(
-    runs: Sequence[Any], before: float, size: tuple[int, int, int] | None, notes: Iterable[str], where: str
-) -> str:
-    """The comparison as Markdown.
+@dataclass(frozen=True)
+class Comparison:
+    """All runs on pairs of one size.
 
     Args:
-        runs: :class:`bench.Measured`.
+        size_ijk: voxels of the first pair's fixed image.
         before: cartilage Dice without registration, percent.
-        size: of the phantoms; None for a list of pairs.
-        notes: what was left out, or failed.
+        runs: :class:`bench_runs.Measured`.
+        failures: sentences about what failed.
+    """
+
+    size_ijk: tuple[int, int, int]
+    before: float
+    runs: Sequence[Any]
+    failures: Sequence[str] = ()
+
+    @property
+    def groups(self) -> dict[str, list[Any]]:
+        """Runs by method, ours first, each in the order of its first run."""
+        groups: dict[str, list[Any]] = {}
+        for run in sorted(self.runs, key=lambda run: not run.ours):
+            groups.setdefault(run.method, []).append(run)
+        return groups
+
+    @property
+    def reference(self) -> list[Any]:
+        """The runs of avsm without refinement, which the others' times are divided by; empty if there is none."""
+        return next((found for name, found in self.groups.items() if _is_reference(name)), [])
+
+    def times_reference(self, method: str) -> float:
+        """The method's median seconds by those of :attr:`reference`; nan where one of them was not run."""
+        if not self.reference or method not in self.groups:
+            return math.nan
+        return median(self.groups[method], "seconds") / median(self.reference, "seconds")
+
+
+def by_size(size_ijk: Sequence[int]) -> str:
+    """E.g. 192 x 192 x 80."""
+    return " x ".join(map(str, size_ijk))
+
+
+def tables(comparisons: Sequence[Comparison], kind: str, notes: Iterable[str], where: str) -> str:
+    """The comparisons as Markdown.
+
+    Args:
+        comparisons: each becomes a table.
+        kind: of the pairs: phantom, or listed.
+        notes: what was left out.
         where: :func:`machine`.
     """
-    pairs = len({run.pair for run in runs})
-    what = f"{pairs} phantom pair(s) of {' x '.join(map(str, size))} voxels" if size else f"{pairs} listed pair(s)"
-    lines = [f"{what}; {where}", ""]
-    lines += ["| method | runs | s, median (least - most) | CPU s | times avsm | peak GB | cartilage Dice, % | folds |"]
-    lines += ["|---|---|---|---|---|---|---|---|", f"| none | | | | | | {before:.1f} | 0 |"]
-    groups = grouped(runs)
-    reference = next((_median(found, "seconds") for name, found in groups.items() if _is_reference(name)), float("nan"))
-    for name, found in groups.items():
-        seconds = [run.seconds for run in found]
-        spread = f"{statistics.median(seconds):.1f} ({min(seconds):.1f} - {max(seconds):.1f})"
-        ratio = f"{statistics.median(seconds) / reference:.2g}" if math.isfinite(reference) else ""
-        lines.append(
-            f"| {name} | {len(found)} | {spread} | {_median(found, 'cpu_seconds'):.1f} | {ratio} | "
-            f"{max(run.peak_memory_mb for run in found) / 1e3:.2f} | {mean_dice(found):.1f} | "
-            f"{_mean_folds(found):.0f} |"
-        )
+    lines = [where, ""]
+    for comparison in comparisons:
+        lines += [*_table(comparison, kind), ""]
+    runs = [run for comparison in comparisons for run in comparison.runs]
     versions = sorted({run.version for run in runs if run.version})
-    lines += ["", f"Others: {', '.join(versions)}." if versions else "No other program was measured."]
-    lines += [f"{note}." for note in notes]
+    lines += [f"Others: {', '.join(versions)}." if versions else "No other program was measured."]
+    lines += [
+        '"Times avsm": the median by that of avsm without refinement in the same table. Peak memory is the resident '
+        "memory of the process, Python and libraries included; of ours also the images of the other runs."
+    ]
+    if any(run.cut_off for run in runs):
+        lines += ["A program with > was stopped after that time, so its ratio is a lower bound."]
+    lines += [f"{note}." for note in [*notes, *(note for found in comparisons for note in found.failures)]]
     lines += ["FireANTs and uniGradICON need a GPU and were not measured.", ""]
     return "\n".join(lines)
+
+
+def _table(comparison: Comparison, kind: str) -> list[str]:
+    pairs = len({run.pair for run in comparison.runs})
+    lines = [f"### {pairs} {kind} pair{'s' * (pairs != 1)}, {by_size(comparison.size_ijk)} voxels", ""]
+    lines += ["| method | runs | s, median (least - most) | CPU s | times avsm | peak GB | cartilage Dice, % | folds |"]
+    lines += ["|---|---|---|---|---|---|---|---|", f"| none | | | | | | {comparison.before:.1f} | 0 |"]
+    for name, found in comparison.groups.items():
+        seconds = [run.seconds for run in found]
+        cut_off = any(run.cut_off for run in found)
+        spread = f"{statistics.median(seconds):.3g} ({min(seconds):.3g} - {max(seconds):.3g})"
+        cells = [
+            name,
+            f"{len(found)}",
+            f"> {max(seconds):.0f}" if cut_off else spread,
+            _cell(median(found, "cpu_seconds"), ".3g"),
+            "> " * cut_off + _cell(comparison.times_reference(name), ".2g"),
+            _cell(max(run.peak_memory_mb for run in found) / 1e3, ".2f"),
+            _cell(mean_scored(found, "dice"), ".1f"),
+            _cell(mean_scored(found, "folds"), ".0f"),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _cell(value: float, form: str) -> str:
+    """A number; empty where there is none."""
+    return format(value, form) if math.isfinite(value) else ""
 
 
 def _is_reference(name: str) -> bool:
     return name.split(":", maxsplit=1)[0] == "avsm" and "refine" not in name
 
 
-def grouped(runs: Sequence[Any]) -> dict[str, list[Any]]:
-    """Runs by method, ours first, each in the order of its first run."""
-    groups: dict[str, list[Any]] = {}
-    for run in sorted(runs, key=lambda run: not run.ours):
-        groups.setdefault(run.method, []).append(run)
-    return groups
-
-
-def mean_dice(runs: Sequence[Any]) -> float:
-    """Over those runs that were scored, one a pair."""
-    scored = [run.dice for run in runs if math.isfinite(run.dice)]
+def mean_scored(runs: Sequence[Any], name: str) -> float:
+    """Of Dice or folds, over those runs that were scored, one a pair."""
+    scored = [getattr(run, name) for run in runs if math.isfinite(getattr(run, name))]
     return statistics.fmean(scored) if scored else float("nan")
 
 
-def _mean_folds(runs: Sequence[Any]) -> float:
-    scored = [run.folds for run in runs if math.isfinite(run.folds)]
-    return statistics.fmean(scored) if scored else float("nan")
-
-
-def _median(runs: Sequence[Any], name: str) -> float:
+def median(runs: Sequence[Any], name: str) -> float:
+    """Of an attribute of the runs."""
     return statistics.median(getattr(run, name) for run in runs)
 
 
-def write(text: str, runs: Sequence[Any], before: float) -> None:
+def write(text: str, comparisons: Sequence[Comparison]) -> None:
     """Replace what stands between the two marks in docs/performance.md, and the picture."""
     page = PAGE.read_text(encoding="utf-8")
     head, rest = page.split(BEGIN, 1)
     tail = rest.split(END, 1)[1]
-    draw(runs, before, PICTURE)
-    PAGE.write_text(f"{head}{BEGIN}\n\n{text}\n{END}{tail}", encoding="utf-8")
+    draw(comparisons, PICTURE)
+    alternative = "Cartilage Dice against time, ours and other programs"
+    PAGE.write_text(
+        f"{head}{BEGIN}\n\n{text.strip()}\n\n![{alternative}](images/{PICTURE.name})\n\n{END}{tail}", encoding="utf-8"
+    )
 
 
-def draw(runs: Sequence[Any], before: float, path: Path) -> None:
-    """Dice against time, ours and the others."""
+def draw(comparisons: Sequence[Comparison], path: Path) -> None:
+    """Dice against time, ours and the others, one panel a comparison."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(7, 4.2), layout="constrained")
-    axes.axhline(before, color="#999999", linewidth=1, linestyle=":")
-    axes.text(
-        0.995, before, "not registered", transform=axes.get_yaxis_transform(), ha="right", va="bottom", color="#666666"
+    figure, panels = pyplot.subplots(
+        1, len(comparisons), figsize=(6.2 * len(comparisons), 4.4), layout="constrained", squeeze=False, sharey=True
     )
-    labels = []
-    for name, found in grouped(runs).items():
-        seconds, overlap = _median(found, "seconds"), mean_dice(found)
-        colour = "#0b6e99" if found[0].ours else "#8a8a8a"
-        axes.plot(seconds, overlap, "o" if found[0].ours else "s", color=colour, markersize=7)
-        labels.append((seconds, overlap, name.replace(":", ", ").replace("_", " "), colour))
+    for axes, comparison in zip(panels[0], comparisons, strict=True):
+        _panel(axes, comparison)
+    panels[0][0].set_ylabel("cartilage Dice, %")
+    figure.suptitle("Ours (blue) and others (grey; affine stages hollow), same pairs, same run", fontsize=10)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def _panel(axes: Any, comparison: Comparison) -> None:
+    axes.axhline(comparison.before, color="#999999", linewidth=1, linestyle=":")
+    axes.text(
+        0.995,
+        comparison.before,
+        "not registered",
+        transform=axes.get_yaxis_transform(),
+        ha="right",
+        va="bottom",
+        color="#666666",
+        fontsize=8,
+    )
+    for name, found in comparison.groups.items():
+        seconds, overlap = median(found, "seconds"), mean_scored(found, "dice")
+        ours = found[0].ours
+        colour = "#0b6e99" if ours else "#7a7a7a"
+        label = name.replace(":vsvf_steps=3", "").replace(":", ", ").replace("=", " ")
+        if not math.isfinite(overlap):
+            where = (seconds, 0.02)
+            axes.axvline(seconds, color=colour, linewidth=1, linestyle="--")
+            axes.text(
+                *where, f"{label}: longer ", transform=axes.get_xaxis_transform(), ha="right", fontsize=8, color=colour
+            )
+            continue
+        affine = "affine" in name
+        axes.plot(
+            seconds,
+            overlap,
+            "o" if ours else "s",
+            color=colour,
+            markerfacecolor="white" if affine else colour,
+            markersize=7,
+        )
+        if not affine:
+            beside = (6, 5) if ours else (6, -11)
+            axes.annotate(
+                label, (seconds, overlap), xytext=beside, textcoords="offset points", fontsize=8, color=colour
+            )
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("{x:g}")
-    axes.margins(x=0.25, y=0.15)
-    for seconds, overlap, name, colour in labels:
-        axes.annotate(name, (seconds, overlap), xytext=(6, 5), textcoords="offset points", fontsize=8, color=colour)
+    axes.margins(x=0.22, y=0.15)
     axes.set_xlabel("time, s (files excluded)")
-    axes.set_ylabel("cartilage Dice, %")
-    axes.set_title("Ours (blue) and others (grey) on the same pairs in the same run", fontsize=10)
+    axes.set_title(f"{by_size(comparison.size_ijk)} voxels", fontsize=9)
     axes.grid(alpha=0.25, which="both")
-    figure.savefig(path, dpi=130)
-    pyplot.close(figure)

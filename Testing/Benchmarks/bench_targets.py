@@ -1,189 +1,115 @@
-"""The cases of the speed targets: a native pair of 384 x 384 x 160 voxels warm, an iteration, and a cold run."""
+"""The table of the speed targets: what was asked for, what is measured, and by how much it is met or missed."""
 
 from __future__ import annotations
 
 import dataclasses
-import gc
-import json
 import math
-import os
-import resource
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Sequence
 
+import bench_report as report
 import measure_plan
-import torch
+from bench_cases import (
+    AVSM,
+    NATIVE,
+    REPEATS,
+    WORKING,
+    Case,
+    at_size,
+    cold_run,
+    iteration_seconds,
+    limits,
+    measured,
+    native_pair,
+)
 
-from JointRegistrationLib.config import NetworkConfig, RegistrationConfig, VsvfConfig
-from JointRegistrationLib.files import write_image
-from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.config import RegistrationConfig
+from JointRegistrationLib.errors import ResourceError
 from JointRegistrationLib.image import Image
-from JointRegistrationLib.inference import register
-from JointRegistrationLib.phantom import default_grid, make_pair
-from JointRegistrationLib.plan import estimate_plan
-from JointRegistrationLib.preprocess import resample, to_tensor
+from JointRegistrationLib.plan import MIN_WORKING_VOXELS, estimate_plan, low_memory
 
-NATIVE = (384, 384, 160)
-WORKING = (192, 192, 80)
-#: As in the targets: 7 affine steps, 3 vSVF steps, no refinement.
-AVSM = RegistrationConfig(method="avsm", network=NetworkConfig(affine_steps=7, vsvf_steps=3, refine=0, fallback=False))
-_REPEATS = 3
-_ITERATIONS = 10
-
-
-def reset_peak(device: str) -> None:
-    """Forget the largest memory so far, where the system can."""
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    elif Path("/proc/self/clear_refs").exists():
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def peak_mb(device: str) -> float:
-    """Largest memory since :func:`reset_peak`: of the GPU, or resident."""
-    return (torch.cuda.max_memory_allocated() if device == "cuda" else measure_plan.peak_bytes()) / 1e6
-
-
-def native_pair() -> tuple[Image, Image]:
-    """A phantom pair interpolated to the native size, 16-bit as from a scanner."""
-    made = make_pair(7, default_grid().resized(WORKING))
-    fixed, moving = (_native(knee.image) for knee in (made.fixed, made.moving))
-    return fixed, moving
-
-
-def _native(image: Image) -> Image:
-    grid = image.grid.resized(NATIVE)
-    values = resample(to_tensor(image.array), image.grid, NATIVE)[0, 0]
-    return Image((values * (1000 / float(values.max()))).short().numpy(), grid, image.name)
+#: The largest pair that must run, and the memory it is planned for.
+LARGE, LARGE_BYTES = (512, 512, 200), 4e9
 
 
 @dataclasses.dataclass(frozen=True)
-class Case:
-    """What one configuration took: medians over the runs, the spread of the wall times, and the largest memory."""
+class Row:
+    """A target, what was measured, and by how much it is met or missed; without a verdict the figure only informs."""
 
-    seconds: float
-    spread: float
-    cpu_seconds: float
-    peak_mb: float
-    stages: dict[str, float]
+    target: str
+    measured: str
+    verdict: str = ""
 
 
-def measured(fixed: Image, moving: Image, config: RegistrationConfig, device: str, repeats: int = _REPEATS) -> Case:
-    """Run after one warm-up."""
-    config = dataclasses.replace(config, device=device)
-    register(fixed, moving, config)
-    gc.collect()
-    reset_peak(device)
-    wall, cpu, stages = [], [], []
-    for _ in range(repeats):
-        begin, cpu_begin = time.perf_counter(), time.process_time()
-        stages.append(register(fixed, moving, config).timings_s)
-        wall.append(time.perf_counter() - begin)
-        cpu.append(time.process_time() - cpu_begin)
-    median = {name: statistics.median(stage[name] for stage in stages) for name in stages[0]}
-    return Case(statistics.median(wall), max(wall) - min(wall), statistics.median(cpu), peak_mb(device), median)
+def at_most(target: str, limit: float, value: float, unit: str, cpu_seconds: float = math.nan) -> Row:
+    """``value`` is to be no larger than ``limit``."""
+    measured = f"{value:.3g} {unit}" + (f" ({cpu_seconds:.3g} CPU s)" if math.isfinite(cpu_seconds) else "")
+    verdict = "met" if value <= limit else f"missed by {value - limit:.2g} {unit}"
+    return Row(f"{target}: at most {limit:g} {unit}", measured, verdict)
 
 
-def iteration_seconds(fixed: Image, moving: Image, device: str) -> tuple[float, float]:
-    """Wall and CPU seconds of one refinement iteration at half of the working resolution."""
-    found = []
-    for iterations in (1, 1 + _ITERATIONS):
-        config = dataclasses.replace(
-            AVSM,
-            network=dataclasses.replace(AVSM.network, refine=iterations),
-            vsvf=VsvfConfig(levels=(2,), tolerance=0.0),
+def faster_than(peer: str, times: float, comparison: report.Comparison) -> list[Row]:
+    """Avsm is to be ``times`` faster than a peer at no lower Dice; both on grids of the comparison's size."""
+    ratio, runs = comparison.times_reference(peer), comparison.groups.get(peer, [])
+    size = report.by_size(comparison.size_ijk)
+    if not math.isfinite(ratio):
+        return []
+    more = "more than " if any(run.cut_off for run in runs) else ""
+    verdict = "met" if ratio >= times else ("open" if more else f"missed by a factor of {times / ratio:.2g}")
+    rows = [Row(f"{times:g} times faster than {peer}, {size}", f"{more}{ratio:.3g} times", verdict)]
+    theirs, ours = (report.mean_scored(found, "dice") for found in (runs, comparison.reference))
+    if math.isfinite(theirs):
+        rows.append(
+            Row(
+                f"no lower cartilage Dice than {peer}, {size}",
+                f"avsm {ours:.1f} %, {peer} {theirs:.1f} %",
+                "met" if ours >= theirs else f"missed by {theirs - ours:.1f} points",
+            )
         )
-        case = measured(fixed, moving, config, device, repeats=1)
-        found.append((case.stages["refining"], case.cpu_seconds))
-    return (found[1][0] - found[0][0]) / _ITERATIONS, (found[1][1] - found[0][1]) / _ITERATIONS
+    return rows
 
 
-def cold_run(fixed: Image, moving: Image, threads: int, device: str) -> dict[str, tuple[float, float]]:
-    """Wall and CPU seconds of the command line in a new process, and of importing with loading the weights only."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
-    load = (
-        "import JointRegistrationLib.inference; from JointRegistrationLib.networks import weights; weights.load_model()"
+def planned_and_measured(
+    size_ijk: tuple[int, int, int], config: RegistrationConfig, available_bytes: float
+) -> tuple[Row, Row]:
+    """Memory of a run in a process of its own, planned for ``available_bytes``, and its time, against the plan's."""
+    grid = measure_plan.knee_grid(size_ijk)
+    what = f"{report.by_size(size_ijk)}, {config.method}, refine {config.network.refine}"
+    target = f"memory estimate within 20 %: {what}, planned for {available_bytes / 1e9:g} GB"
+    try:
+        config = low_memory(dataclasses.replace(config, device="cpu"), (grid, grid), int(available_bytes))
+    except ResourceError as error:
+        return Row(target, str(error), "missed"), Row(what, "")
+    plan = estimate_plan(grid, grid, config)
+    found = measure_plan.in_new_process(size_ijk, size_ijk, config)
+    ratio = plan.memory_bytes / found["peak"]
+    measured = (
+        f"{plan.memory_bytes / 1e9:.2f} GB planned, {found['peak'] / 1e9:.2f} GB measured, ratio {ratio:.2f}; "
+        f"{plan.working_voxels / 1e6:.2f} million working voxels"
     )
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        write_image(fixed, folder / "fixed.nii.gz")
-        write_image(moving, folder / "moving.nii.gz")
-        command = ["-m", "JointRegistrationLib", "register", "fixed.nii.gz", "moving.nii.gz", "-o", "out"]
-        settings = {"device": device, "network": {"vsvf_steps": AVSM.network.vsvf_steps, "refine": 0}}
-        (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
-        whole = [*command, "--config", "settings.json", "--quiet"]
-        return {
-            "importing and loading the weights": _process(["-c", load], folder, environment),
-            "all told": _process(whole, folder, environment),
-        }
+    met = abs(ratio - 1) <= 0.2 and found["peak"] <= available_bytes
+    seconds = f"{plan.work:.3g} s planned, {found['seconds']:.3g} CPU s measured"
+    return Row(target, measured, "met" if met else "missed"), Row(f"its time, one thread: {what}", seconds)
 
 
-def _process(arguments: list[str], folder: Path, environment: dict[str, str]) -> tuple[float, float]:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    begin = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], check=True, cwd=folder, env=environment, capture_output=True)
-    seconds = time.perf_counter() - begin
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-def limits() -> tuple[float, float, float]:
-    """What this machine can do, with the threads in use: GB/s of a large copy, GFLOP/s of a matrix product and of
-    the momentum network's largest convolution, float32; the best of five.
-    """
-    source = torch.rand(1 << 26)
-    target = torch.empty_like(source)
-    a = torch.rand(2048, 2048)
-    layer = torch.nn.Conv3d(48, 24, 3, padding=1)
-    image = torch.rand(1, 48, 20, 48, 48)
-    with torch.inference_mode():
-        copy = _best(lambda: target.copy_(source))
-        product = _best(lambda: a @ a)
-        convolution = _best(lambda: layer(image))
-    flops = 2 * 27 * 48 * 24 * image[0, 0].numel()
-    return 2 * source.numel() * 4 / copy / 1e9, 2 * 2048**3 / product / 1e9, flops / convolution / 1e9
-
-
-def _best(call: Callable[[], object]) -> float:
-    call()
-    found = []
-    for _ in range(5):
-        begin = time.perf_counter()
-        call()
-        found.append(time.perf_counter() - begin)
-    return min(found)
-
-
-def section(device: str, threads: int) -> str:
-    """The table of the targets, Markdown."""
+def section(device: str, threads: int, comparisons: Sequence[report.Comparison] = ()) -> str:
+    """The table of the targets, Markdown; ``comparisons``: what :mod:`bench` measured beside other programs."""
     fixed, moving = native_pair()
-    small = [_at(image, WORKING) for image in (fixed, moving)]
+    small = [at_size(image, WORKING) for image in (fixed, moving)]
     avsm = measured(fixed, moving, AVSM, device)
-    affine = measured(fixed, moving, dataclasses.replace(AVSM, method="avsm-affine"), device, repeats=1)
-    iteration = iteration_seconds(*small, device)
-    planned = estimate_plan(fixed.grid, moving.grid, AVSM).memory_bytes / 1e6
-    rows = [
-        ("avsm, 384 x 384 x 160, warm", "6 s", avsm.seconds, avsm.cpu_seconds),
-        ("its networks' stage in a run of avsm-affine", "1.5 s", affine.stages["network"], float("nan")),
-        ("an iteration of refinement at half resolution", "1 s", *iteration),
-    ]
-    for name, (native, cpu) in cold_run(fixed, moving, threads, device).items():
-        rows.append((f"command line, 384 x 384 x 160, cold: {name}", "10 s" if "all" in name else "3 s", native, cpu))
-    wall, cpu = cold_run(small[0], small[1], threads, device)["all told"]
-    rows.append(("command line, 192 x 192 x 80, cold: all told", "10 s", wall, cpu))
-    lines = ["", "### Targets", "", "| case | target | s | CPU s |", "|---|---|---|---|"]
-    lines += [f"| {name} | {target} | {seconds:.2f} | {_number(cpu)} |" for name, target, seconds, cpu in rows]
-    stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in avsm.stages.items())
+    rows = _on_gpu(avsm, small, fixed, moving) if device == "cuda" else _on_cpu(avsm, small, fixed, moving, threads)
+    for comparison in comparisons:
+        rows += [*faster_than("greedy", 10, comparison), *faster_than("syn", 100, comparison)]
+        rows += _native_ratio(avsm, comparison)
+    if device == "cpu":
+        rows += _planned()
+    lines = ["", "### Targets", "", "| target | measured | |", "|---|---|---|"]
+    lines += [f"| {row.target} | {row.measured} | {row.verdict} |" for row in rows]
+    stages = ", ".join(f"{name} {seconds:.2g}" for name, seconds in avsm.stages.items())
     lines += [
         "",
-        f"Stages of the first row, s: {stages}; spread of the total {avsm.spread:.2f} s over {_REPEATS} runs. "
-        f"Largest memory {avsm.peak_mb / 1e3:.2f} GB, target 3 GB (1.5 GB on a GPU); planned {planned / 1e3:.2f} GB.",
+        "Avsm here: 7 affine and 3 vSVF steps, no refinement; both displacement fields, warped image and Jacobian on "
+        f"the native grid. Stages of the first row, s: {stages}; spread of the total {avsm.spread:.2g} s over "
+        f"{REPEATS} runs.",
         "",
     ]
     if device == "cpu":
@@ -196,10 +122,74 @@ def section(device: str, threads: int) -> str:
     return "\n".join(lines)
 
 
-def _number(value: float) -> str:
-    return f"{value:.2f}" if math.isfinite(value) else ""
+def _on_cpu(avsm: Case, small: Sequence[Image], fixed: Image, moving: Image, threads: int) -> list[Row]:
+    native, working = (report.by_size(size) for size in (NATIVE, WORKING))
+    affine = measured(fixed, moving, dataclasses.replace(AVSM, method="avsm-affine"), "cpu", repeats=1)
+    at_working = measured(small[0], small[1], AVSM, "cpu")
+    half, full = (iteration_seconds(small[0], small[1], "cpu", level) for level in (2, 1))
+    cold = cold_run(fixed, moving, threads, "cpu")
+    voxels = math.prod(NATIVE) / math.prod(WORKING)
+    exponent = math.log(avsm.seconds / at_working.seconds) / math.log(voxels)
+    return [
+        at_most(f"avsm, {native}, warm", 6, avsm.seconds, "s", avsm.cpu_seconds),
+        at_most("the same: peak resident memory", 3, avsm.peak_mb / 1e3, "GB"),
+        at_most("affine stage alone (sampling and judging included)", 1.5, affine.stages["network"], "s"),
+        at_most("an iteration of refinement at half resolution", 1, half[0], "s", half[1]),
+        Row("an iteration of refinement at full resolution", f"{full[0]:.2g} s ({full[1]:.2g} CPU s)"),
+        at_most(f"command line, {native}, cold, all told", 10, *_with_unit(cold["all told"])),
+        at_most("of which importing and loading weights", 3, *_with_unit(cold["importing and loading the weights"])),
+        Row(
+            f"command line, {working}, cold, all told",
+            "{:.3g} s ({:.3g} CPU s)".format(*cold_run(small[0], small[1], threads, "cpu")["all told"]),
+        ),
+        Row(
+            "cost grows linearly with voxels",
+            f"{working}: {at_working.seconds:.3g} s; {native}, {voxels:.3g} times the voxels: {avsm.seconds:.3g} s; "
+            f"exponent {exponent:.2f}",
+            "met" if exponent <= 1.1 else "missed",
+        ),
+    ]
 
 
-def _at(image: Image, size: tuple[int, int, int]) -> Image:
-    grid: Grid = image.grid.resized(size)
-    return Image(resample(to_tensor(image.array), image.grid, size)[0, 0].short().numpy(), grid, image.name)
+def _with_unit(seconds: tuple[float, float]) -> tuple[float, str, float]:
+    return seconds[0], "s", seconds[1]
+
+
+def _on_gpu(avsm: Case, small: Sequence[Image], fixed: Image, moving: Image) -> list[Row]:
+    grids = (fixed.grid, moving.grid)
+    low = dataclasses.replace(
+        AVSM, preprocess=dataclasses.replace(AVSM.preprocess, max_working_voxels=MIN_WORKING_VOXELS)
+    )
+    least = measured(fixed, moving, low, "cuda")
+    half, _ = iteration_seconds(small[0], small[1], "cuda", 2)
+    full, _ = iteration_seconds(small[0], small[1], "cuda", 1)
+    sizes = report.by_size(grids[0].size_ijk)
+    return [
+        at_most(f"avsm, {sizes}, warm", 60, 1e3 * avsm.seconds, "ms"),
+        Row("the same: GPU memory", f"{avsm.peak_mb / 1e3:.2f} GB"),
+        at_most("GPU memory at the coarsest working resolution", 1.5, least.peak_mb / 1e3, "GB"),
+        at_most("an iteration of refinement at full resolution", 20, 1e3 * full, "ms"),
+        Row("an iteration of refinement at half resolution", f"{1e3 * half:.3g} ms"),
+    ]
+
+
+def _native_ratio(avsm: Case, comparison: report.Comparison) -> list[Row]:
+    """Greedy on the working grid against avsm with its results on the native one."""
+    runs = comparison.groups.get("greedy", [])
+    if not runs or tuple(comparison.size_ijk) != WORKING:
+        return []
+    ratio = report.median(runs, "seconds") / avsm.seconds
+    what = f"greedy, {report.by_size(WORKING)}, by avsm with results at {report.by_size(NATIVE)}"
+    return [Row(what, f"{ratio:.3g} times")]
+
+
+def _planned() -> list[Row]:
+    """Estimates against runs in processes of their own, one thread each."""
+    refined = dataclasses.replace(AVSM, network=dataclasses.replace(AVSM.network, refine=3))
+    cases = [
+        (NATIVE, AVSM, 8e9),
+        (WORKING, refined, 8e9),
+        (WORKING, refined, 0.8e9),
+        (LARGE, AVSM, LARGE_BYTES),
+    ]
+    return [row for case in cases for row in planned_and_measured(*case)]

@@ -5,6 +5,7 @@
 
 Each case is a process of its own with one thread, because the peak of a process's memory never falls. Time is
 processor time, so that other programs on the machine do not count. A case already in the file is not repeated.
+The images are a phantom pair made at one small size and interpolated, so that the networks know what they see.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +24,9 @@ from typing import Any
 
 import click
 import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
 
 from JointRegistrationLib import plan
 from JointRegistrationLib.config import (
@@ -40,8 +45,11 @@ from JointRegistrationLib.image import Image
 
 FIELD_OF_VIEW_MM = (140.0, 140.0, 112.0)
 #: Native sizes along i, j, k.
-SIZES = ((96, 96, 80), (192, 192, 80), (384, 384, 160), (512, 512, 80))
+SIZES = ((96, 96, 80), (192, 192, 80), (384, 384, 160), (512, 512, 200))
+#: Of the phantom knees that are interpolated to these sizes.
+PHANTOM_SIZE, PHANTOM_SEED = (64, 64, 32), 7
 _FEW = 3
+FloatVolume = npt.NDArray[np.float32]
 
 
 def _settings(method: str, iterations: int = _FEW, **vsvf: Any) -> RegistrationConfig:
@@ -67,15 +75,16 @@ METHODS = {
     "avsm": _network("avsm", 0),
     "avsm, refined": _network("avsm", _FEW),
 }
-#: Settings that change memory or time per voxel, at one size.
+#: Settings that change memory or time per voxel.
 VARIANTS = {
     "ncc": _settings("vsvf-opt", similarity=SimilarityConfig("ncc")),
     "mk-lncc": _settings("vsvf-opt", similarity=SimilarityConfig("mk-lncc")),
     "8 iterations": _settings("vsvf-opt", iterations=8),
     "level 2": _settings("vsvf-opt", levels=(4, 2)),
-    "quarter": dataclasses.replace(_settings("vsvf-opt"), preprocess=PreprocessConfig(max_working_voxels=737_280)),
 }
-VARIANT_SIZES = ((192, 192, 80), (384, 384, 160))
+#: Working resolutions that :func:`plan.low_memory` may choose.
+LOW_MEMORY_METHODS = ("vsvf-opt", "avsm, refined")
+LOW_MEMORY_VOXELS = (184_320, 737_280)
 
 
 def cases() -> dict[str, tuple[tuple[int, int, int], tuple[int, int, int], RegistrationConfig]]:
@@ -84,9 +93,13 @@ def cases() -> dict[str, tuple[tuple[int, int, int], tuple[int, int, int], Regis
     for size in SIZES:
         for name, config in METHODS.items():
             found[f"{name} {size}"] = (size, size, config)
-    for size in VARIANT_SIZES:
-        for name, config in VARIANTS.items():
-            found[f"vsvf-opt, {name} {size}"] = (size, size, config)
+    small, large = SIZES[1:3]
+    for name, config in VARIANTS.items():
+        found[f"vsvf-opt, {name} {small}"] = (small, small, config)
+    for method in LOW_MEMORY_METHODS:
+        for voxels in LOW_MEMORY_VOXELS:
+            config = dataclasses.replace(METHODS[method], preprocess=PreprocessConfig(max_working_voxels=voxels))
+            found[f"{method}, at most {voxels} {large}"] = (large, large, config)
     found["vsvf-opt small to large"] = (SIZES[2], SIZES[0], METHODS["vsvf-opt"])
     found["vsvf-opt large to small"] = (SIZES[0], SIZES[2], METHODS["vsvf-opt"])
     return found
@@ -98,14 +111,28 @@ def knee_grid(size_ijk: tuple[int, int, int]) -> Grid:
     return Grid(size_ijk, spacing, tuple(-f / 2 for f in FIELD_OF_VIEW_MM))  # type: ignore[arg-type]
 
 
-def smooth_image(grid: Grid, shift: float) -> Image:
-    """A smooth image as a scanner gives it: 16-bit integers. Made axis by axis, in little memory."""
-    k, j, i = (np.linspace(0, 9, n, dtype=np.float32) + shift for n in grid.shape)
+def knee_pair(fixed_ijk: tuple[int, int, int], moving_ijk: tuple[int, int, int]) -> tuple[Image, Image]:
+    """Fixed and moving phantom knee as a scanner gives them: 16-bit integers on :func:`knee_grid`.
+
+    They are computed in another process, so that this one has held no more than the images.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "knees.npy"
+        subprocess.run([sys.executable, __file__, "phantom", str(file)], check=True)
+        fixed, moving = np.load(file)
+    return knee_image(fixed, fixed_ijk, "fixed"), knee_image(moving, moving_ijk, "moving")
+
+
+def knee_image(values: FloatVolume, size_ijk: tuple[int, int, int], name: str) -> Image:
+    """``values`` (k, j, i) interpolated to a size, slice by slice, in little memory."""
+    grid = knee_grid(size_ijk)
+    scaled = torch.from_numpy(values * (1000 / float(values.max())))
     array = np.empty(grid.shape, np.int16)
-    for index, depth in enumerate(k):
-        plane = np.sin(j + depth)[:, None] * np.cos(i - 0.5 * depth)[None] + np.sin(j)[:, None] * np.sin(2 * i)[None]
-        array[index] = 500 + 200 * plane
-    return Image(array, grid, f"shift {shift}")
+    depths = np.linspace(0, len(values) - 1, grid.shape[0])
+    for index, (depth, below) in enumerate(zip(depths, depths.astype(int), strict=True)):
+        plane = torch.lerp(scaled[below], scaled[min(below + 1, len(values) - 1)], float(depth - below))
+        array[index] = F.interpolate(plane[None, None], grid.shape[1:], mode="bilinear", align_corners=True)[0, 0]
+    return Image(array, grid, name)
 
 
 # -- one case, in a process of its own ---------------------------------------------------------------
@@ -170,13 +197,24 @@ def run_case(fixed_ijk: tuple[int, int, int], moving_ijk: tuple[int, int, int], 
         return compare(self, map_ras)
 
     energy.Dissimilarity.__call__ = counted  # type: ignore[method-assign]
-    fixed, moving = smooth_image(knee_grid(fixed_ijk), 0.0), smooth_image(knee_grid(moving_ijk), 0.1)
+    fixed, moving = knee_pair(fixed_ijk, moving_ijk)
+    _reset_peak()
     before = peak_bytes()
     begin = time.process_time()
     inference.register(fixed, moving, config)
     seconds = time.process_time() - begin
     peak = max([peak_bytes(), *(max(stage["peak"], stage["outer_peak"]) for stage in stages.found.values())])
     return {"before": before, "peak": peak, "seconds": seconds, "stages": stages.found}
+
+
+def in_new_process(
+    fixed_ijk: tuple[int, int, int], moving_ijk: tuple[int, int, int], config: RegistrationConfig
+) -> dict[str, Any]:
+    """:func:`run_case` in a process of its own with one thread."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    command = [sys.executable, __file__, "one", json.dumps([fixed_ijk, moving_ijk, to_dict(config)])]
+    found = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    return dict(json.loads(found))
 
 
 # -- commands ------------------------------------------------------------------------------------------
@@ -197,6 +235,16 @@ def one(case: str) -> None:
 
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
+def phantom(file: Path) -> None:
+    """Write the images of a phantom pair to FILE, a NumPy array."""
+    from JointRegistrationLib.phantom import default_grid, make_pair
+
+    pair = make_pair(PHANTOM_SEED, default_grid().resized(PHANTOM_SIZE))
+    np.save(file, np.stack([pair.fixed.image.array, pair.moving.image.array]).astype(np.float32))
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
 @click.option("--only", default="", help="only cases with this in their name")
 def measure(file: Path, only: str) -> None:
     """Run all cases and keep what they took in FILE."""
@@ -204,10 +252,8 @@ def measure(file: Path, only: str) -> None:
     for name, (fixed, moving, config) in cases().items():
         if only not in name or name in done:
             continue
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-        command = [sys.executable, __file__, "one", json.dumps([fixed, moving, to_dict(config)])]
-        output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
-        done[name] = {"fixed": fixed, "moving": moving, "config": to_dict(config), **json.loads(output)}
+        done[name] = {"fixed": fixed, "moving": moving, "config": to_dict(config)}
+        done[name] |= in_new_process(fixed, moving, config)
         file.write_text(json.dumps(done, indent=1), encoding="utf-8")
         click.echo(f"{name}: {done[name]['peak'] / 1e9:.2f} GB, {done[name]['seconds']:.0f} s")
 

@@ -69,8 +69,20 @@ PEERS = {
 }
 
 
+#: What starting a peer's process and reading its files may take on top of its time limit.
+_START_S = 30.0
+
+
 class PeerError(Exception):
     """A peer is not installed, or failed; the message says which and what to do."""
+
+
+class PeerTimeout(PeerError):
+    """A peer was stopped at its time limit. ``done``: the stages it had finished."""
+
+    def __init__(self, message: str, done: list[PeerResult]) -> None:
+        super().__init__(message)
+        self.done = done
 
 
 @dataclass(frozen=True)
@@ -121,7 +133,12 @@ def check_installed(peer: str, python: Path | None = None) -> None:
 
 
 def register_pair(
-    peer: str, fixed_path: Path, moving_path: Path, threads: int = 1, python: Path | None = None
+    peer: str,
+    fixed_path: Path,
+    moving_path: Path,
+    threads: int = 1,
+    python: Path | None = None,
+    limit_s: float | None = None,
 ) -> PeerResult:
     """Run a peer in a process of its own.
 
@@ -130,22 +147,26 @@ def register_pair(
         fixed_path, moving_path: NIfTI files.
         threads: how many the peer may use.
         python: interpreter that has the peer's package; None for :func:`default_python`.
+        limit_s: stop it when its registration has taken longer than this; None to wait.
 
     Raises:
         PeerError: if it fails.
+        PeerTimeout: if it was stopped.
     """
     count = str(threads)
     names = ("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     with tempfile.TemporaryDirectory() as scratch:
         files = [str(path.resolve()) for path in (fixed_path, moving_path)]
-        run = subprocess.run(
-            [str(python or default_python()), str(TOOLS / f"{peer}.py"), *files, scratch, count],
-            check=False,
-            capture_output=True,
-            text=True,
-            cwd=scratch,
-            env={**os.environ, **dict.fromkeys(names, count)},
-        )
+        command = [str(python or default_python()), str(TOOLS / f"{peer}.py"), *files, scratch, count]
+        environment = {**os.environ, **dict.fromkeys(names, count)}
+        wait = None if limit_s is None else limit_s + _START_S
+        try:
+            run = subprocess.run(
+                command, check=False, capture_output=True, text=True, cwd=scratch, env=environment, timeout=wait
+            )
+        except subprocess.TimeoutExpired as slow:
+            done = _result(Path(scratch)).stages() if (Path(scratch) / "stages.json").exists() else []
+            raise PeerTimeout(f"{peer} was stopped after {limit_s:.0f} s", done) from slow
         if run.returncode:
             said = (run.stderr.strip() or run.stdout.strip() or "no message").splitlines()[-1]
             raise PeerError(f"{peer} failed on {moving_path.name} > {fixed_path.name} (exit {run.returncode}): {said}")

@@ -18,7 +18,7 @@ from JointRegistrationLib.evaluation import ResultTable, label_values, read_pair
 from JointRegistrationLib.files import write_displacement_field, write_image, write_labels
 from JointRegistrationLib.image import Image
 from Testing.Benchmarks import peers
-from Testing.Benchmarks.peers import PeerError, PeerResult
+from Testing.Benchmarks.peers import PeerError, PeerResult, PeerTimeout
 
 SHIFT_MM = (4.0, -3.0, 2.0)
 HERE = Path(sys.executable)
@@ -133,6 +133,30 @@ def test_a_peer_that_fails_is_named_and_the_run_says_so(pairs_path: Path) -> Non
     assert done.exit_code == 1
     assert "demons failed on moving.nii.gz > fixed.nii.gz (exit 1)" in done.output
     assert "1 registrations failed" in done.output
+
+
+def test_a_peer_that_is_stopped_leaves_the_stages_it_had_finished(
+    pairs_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer whose second stage never ends; its first one is the true shift."""
+    (tmp_path / "stages.py").write_text((peers.TOOLS / "stages.py").read_text())
+    (tmp_path / "slow.py").write_text(
+        "import time\nimport SimpleITK as sitk\nfrom stages import Clock, Stage, main\n"
+        "def register(*_):\n"
+        "    with (clock := Clock()):\n"
+        "        shift = sitk.TranslationTransform(3, (-4.0, 3.0, 2.0))\n"
+        "    yield Stage('slow-affine', shift, shift.GetInverse(), clock.cost())\n"
+        "    time.sleep(1000)\n"
+        "main('SimpleITK', register)\n"
+    )
+    monkeypatch.setattr(peers, "TOOLS", tmp_path)
+    (pair,) = read_pairs(pairs_path)
+    monkeypatch.setattr(peers, "_START_S", 0.0)
+    with pytest.raises(PeerTimeout, match="slow was stopped after 10 s") as stopped:
+        peers.register_pair("slow", pair.fixed, pair.moving, python=HERE, limit_s=10.0)
+    (stage,) = stopped.value.done
+    assert stage.method == "slow-affine"
+    np.testing.assert_allclose(stage.displacement_field_mm[0, 0, 0], SHIFT_MM, atol=1e-5)
 
 
 @pytest.mark.parametrize(("text", "found"), [("greedy,syrup", "syrup given"), (",", "nothing given")])

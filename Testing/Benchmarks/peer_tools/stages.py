@@ -9,7 +9,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -92,21 +92,24 @@ def write_field(transform: sitk.Transform, grid: sitk.Image, path: Path) -> None
     sitk.WriteImage(field, str(path))
 
 
-def main(package: str, register: Callable[[Path, Path, Path, int], list[Stage]]) -> None:
+def main(package: str, register: Callable[[Path, Path, Path, int], Iterable[Stage]]) -> None:
     """Command line of a peer's program: FIXED MOVING FOLDER THREADS.
 
     Leaves stages.json in the folder, and for each stage METHOD.mha on the fixed grid and METHOD-inverse.mha on
-    the moving grid, displacement fields in LPS mm.
+    the moving grid, displacement fields in LPS mm. A ``register`` that yields its stages one by one leaves those
+    that were done when it is stopped.
     """
     fixed, moving, folder = (Path(name) for name in sys.argv[1:4])
     threads = int(sys.argv[4])
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
-    stages = register(fixed, moving, folder, threads)
     fixed_grid, moving_grid = (sitk.ReadImage(str(path)) for path in (fixed, moving))
-    for stage in stages:
+    found: list[dict[str, object]] = []
+    for stage in register(fixed, moving, folder, threads):
         write_field(stage.transform, fixed_grid, folder / f"{stage.method}.mha")
         if stage.inverse is not None:
             write_field(stage.inverse, moving_grid, folder / f"{stage.method}-inverse.mha")
-    found = [{"method": stage.method, **asdict(stage.cost)} for stage in stages]
-    content = {"version": f"{package} {version(package)}", "stages": found}
-    (folder / "stages.json").write_text(json.dumps(content), encoding="utf-8")
+        found.append({"method": stage.method, **asdict(stage.cost)})
+        content = {"version": f"{package} {version(package)}", "stages": found}
+        unfinished = folder / "stages.json.part"
+        unfinished.write_text(json.dumps(content), encoding="utf-8")
+        unfinished.replace(folder / "stages.json")

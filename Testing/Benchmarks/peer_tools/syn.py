@@ -6,6 +6,7 @@ step 0.2, flow sigma 3, total sigma 0.1, 80, 50 and 20 iterations.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import ants
@@ -22,19 +23,21 @@ def call(arguments: str) -> None:
     ants.registration(f"-d 3 --float 1 -z 1 -u 0 --random-seed 1 {arguments}".split(), None)
 
 
-def register(fixed: Path, moving: Path, folder: Path, _: int) -> list[Stage]:
-    """The threads are in the environment, where ITK looks for them when it is loaded."""
+def register(fixed: Path, moving: Path, folder: Path, _: int) -> Iterator[Stage]:
+    """The threads are in the environment, where ITK looks for them when it is loaded.
+
+    The affine stage is given away at once: SyN may take longer than it is allowed to.
+    """
     pair, clock = f"{fixed},{moving},1", Clock()
     linear = f"-m MI[{pair},32,regular,0.2]"
     with clock:
         call(f"-r [{pair}] {linear} {RIGID} {linear} {AFFINE} -o {folder}/a")
     affine = sitk.AffineTransform(sitk.ReadTransform(str(folder / "a0GenericAffine.mat")))
-    first = Stage("syn-affine", affine, affine.GetInverse(), clock.cost())
+    yield Stage("syn-affine", affine, affine.GetInverse(), clock.cost())
     with clock:
         call(f"-r {folder}/a0GenericAffine.mat -m CC[{pair},4] {SYN} -o {folder}/b")
     warp, unwarp = (sitk.ReadImage(str(folder / f"b1{name}.nii.gz")) for name in ("Warp", "InverseWarp"))
-    second = Stage("syn", after(warp, affine), before(affine.GetInverse(), unwarp), clock.cost())
-    return [first, second]
+    yield Stage("syn", after(warp, affine), before(affine.GetInverse(), unwarp), clock.cost())
 
 
 if __name__ == "__main__":
