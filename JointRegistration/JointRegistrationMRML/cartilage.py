@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .depth_profile import DepthProfile
 from .thickness import ThicknessChange
 
 #: How the cartilage of a bone is called, and the bone itself, in lower case.
@@ -28,6 +29,7 @@ class CartilageFigures:
         color: of the cartilage's segment, RGB, 0 to 1.
         fixedMeanMm, movingMeanMm, warpedMeanMm: means over the area; the moving one in the moving image.
         change: along the registration, at points of the fixed surface.
+        profile: of the map, by depth in the fixed cartilage; None without its bone.
     """
 
     pair: CartilagePair
@@ -36,6 +38,7 @@ class CartilageFigures:
     movingMeanMm: float
     warpedMeanMm: float
     change: ThicknessChange | None
+    profile: DepthProfile | None = None
 
 
 def guessedPairs(names: Sequence[str]) -> tuple[CartilagePair, ...]:

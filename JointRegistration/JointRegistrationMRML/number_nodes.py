@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import slicer
 
-from .histograms import Plot, connect, jacobianPlot, thicknessPlot
 from .jacobian import addLegend, sharedDivergingColors
 from .numbers import Figures
 from .numbers_table import numbersTable
+from .plots import Plot, connect, depthJacobianPlot, depthMovedPlot, jacobianPlot, thicknessPlot
 from .thickness_model import LEGEND_TITLE, halfRangeMm, showThickness, thicknessModel
 from .transaction import SceneTransaction
 from .transforms import FIXED_ROLE, MOVING_ROLE
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from .publish import RegistrationOutputs
 
 
+_PLOTS = (jacobianPlot, thicknessPlot, depthMovedPlot, depthJacobianPlot)
+
+
 @dataclass(frozen=True)
 class NumberNodes:
     """What :func:`addNumbers` made.
@@ -35,7 +38,8 @@ class NumberNodes:
     Args:
         table: the numbers.
         models: one for each cartilage whose thickness is known in both images.
-        charts: of log2 J and of the thickness change; one that would be empty is left out.
+        charts: histograms of log2 J and of the thickness change, displacement and log2 J by depth; one that would
+            be empty is left out.
         record: for :func:`.undo.discard`.
     """
 
@@ -60,7 +64,8 @@ def addNumbers(scene: Any, outputs: RegistrationOutputs, figures: Figures) -> Nu
     table = numbersTable(figures, f"{name} (numbers)")
     known = [item for item in figures.cartilage if item.change is not None and len(item.change.surface.points)]
     models = [thicknessModel(item) for item in known]
-    plots = [plot for plot in (jacobianPlot(figures, name), thicknessPlot(figures, name)) if plot is not None]
+    made = [make(figures, name) for make in _PLOTS]
+    plots = [plot for plot in made if plot is not None]
     with SceneTransaction(scene) as transaction:
         transaction.put(table, None)
         for model in models:
@@ -88,6 +93,8 @@ def _colour(scene: Any, models: list[Any], halfMm: float) -> None:
 def _putPlot(transaction: SceneTransaction, plot: Plot) -> None:
     for node in (plot.table, *plot.series, plot.chart):
         transaction.put(node, None)
+    for series in plot.series:
+        series.SetName(series.GetYColumnName())  # the legend says it: no number behind it, as unique names have
     connect(plot)
 
 

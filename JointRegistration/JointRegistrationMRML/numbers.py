@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from JointRegistrationLib.change import DisplacementStatistics, displacement_statistics
 from JointRegistrationLib.errors import InputError
@@ -26,6 +26,7 @@ from JointRegistrationLib.metrics import displacement_transform, tre_mm
 from JointRegistrationLib.result import RegistrationResult
 
 from .cartilage import CartilageFigures, CartilagePair, guessedPairs
+from .depth_profile import depthSteps
 from .landmarks import landmarksFromMarkups
 from .mask_surface import Mask
 from .segment_figures import SegmentCount, SegmentFigures
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from .publish import InputNodes, RegistrationOutputs
 
 Steps = Generator[tuple[float, str], None, "Figures"]
+
+T = TypeVar("T")
 
 _NAN = float("nan")
 
@@ -227,9 +230,25 @@ def _cartilageSteps(
         if fixed is not None and moving is not None:
             yield 0.7 + 0.3 * (index + 0.75) / len(pairs), f"thickness change of {pair.cartilage}"
             change = thicknessChange(fixed, moving, result.displacement_field_mm, result.fixed_grid)
+        profile = None
+        if fixed is not None and pair.bone is not None and labels.fixed is not None:
+            what = f"depth in {pair.cartilage}"
+            steps = depthSteps(_mask(labels.fixed, pair.cartilage), fixed, result)
+            profile = yield from _named(steps, 0.7 + 0.3 * (index + 0.9) / len(pairs), what)
         means = [_NAN if thickness is None else thickness.meanMm for thickness in thicknesses]
-        found.append(CartilageFigures(pair, labels.color(pair.cartilage), *means, change))
+        found.append(CartilageFigures(pair, labels.color(pair.cartilage), *means, change, profile))
     return tuple(found)
+
+
+def _named(steps: Generator[None, None, T], fraction: float, what: str) -> Generator[tuple[float, str], None, T]:
+    """Steps that have no name of their own: of something that is nearly done."""
+    while True:
+        yield fraction, what
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 def _landmarkErrors(

@@ -24,23 +24,35 @@ _WITH_3D = ("ConventionalView", "FourUpView", "OneUp3DView", "ConventionalWidesc
 
 def openTable(scene: Any, table: Any) -> OpenView:
     """Show a table node below the slice views."""
-    with opening(scene, "table", TABLE_TEXT) as view:
-        _arrange(view, slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpTableView)
-        for selection in ownedList(scene.GetNodesByClass("vtkMRMLSelectionNode")):
-            view.record.change(selection, selection.GetActiveTableID, selection.SetActiveTableID, table.GetID())
-        for shown in ownedList(scene.GetNodesByClass("vtkMRMLTableViewNode")):
-            view.record.change(shown, shown.GetTableNodeID, shown.SetTableNodeID, table.GetID())
-    return view
+    layout = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpTableView
+    return _openInLayout(scene, table, layout, "vtkMRMLTableViewNode", ("ActiveTableID", "TableID"), TABLE_TEXT)
 
 
 def openPlot(scene: Any, chart: Any) -> OpenView:
     """Show a plot chart node beside the slice views."""
-    with opening(scene, "plot", PLOT_TEXT) as view:
-        _arrange(view, slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView)
-        for selection in ownedList(scene.GetNodesByClass("vtkMRMLSelectionNode")):
-            view.record.change(selection, selection.GetActivePlotChartID, selection.SetActivePlotChartID, chart.GetID())
-        for shown in ownedList(scene.GetNodesByClass("vtkMRMLPlotViewNode")):
-            view.record.change(shown, shown.GetPlotChartNodeID, shown.SetPlotChartNodeID, chart.GetID())
+    layout = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView
+    names = ("ActivePlotChartID", "PlotChartNodeID")
+    return _openInLayout(scene, chart, layout, "vtkMRMLPlotViewNode", names, PLOT_TEXT)
+
+
+def _openInLayout(
+    scene: Any, node: Any, layout: int, viewClass: str, properties: tuple[str, str], text: str
+) -> OpenView:
+    """Show a node in the views that a layout has for it.
+
+    Args:
+        scene: the node's.
+        node: table or chart.
+        layout: that has such a view.
+        viewClass: of these views' nodes.
+        properties: where the selection node and the views' nodes keep the id of what is shown.
+        text: how to read it.
+    """
+    with opening(scene, node.GetName(), text) as view:
+        _arrange(view, layout)
+        for className, name in zip(("vtkMRMLSelectionNode", viewClass), properties, strict=True):
+            for shown in ownedList(scene.GetNodesByClass(className)):
+                view.record.change(shown, getattr(shown, f"Get{name}"), getattr(shown, f"Set{name}"), node.GetID())
     return view
 
 

@@ -56,6 +56,8 @@ class NumbersView:
             "table": ui.tableButton,
             "jacobianPlot": ui.jacobianPlotButton,
             "thicknessPlot": ui.thicknessPlotButton,
+            "depthMovedPlot": ui.depthMovedPlotButton,
+            "depthJacobianPlot": ui.depthJacobianPlotButton,
             "thickness": ui.thicknessButton,
         }
         for name, button in self._buttons.items():
@@ -201,10 +203,8 @@ class NumbersView:
 
     def _charts(self) -> dict[str, Any]:
         """Plots by button; those without a curve are not there."""
-        found = {}
-        for chart in () if self._nodes is None else self._nodes.charts:
-            found["jacobianPlot" if "log2 J" in chart.GetXAxisTitle() else "thicknessPlot"] = chart
-        return found
+        charts = () if self._nodes is None else self._nodes.charts
+        return {chart.GetAttribute("JointRegistration.plot"): chart for chart in charts}
 
     def close(self) -> None:
         """Close the view of the numbers that is open."""

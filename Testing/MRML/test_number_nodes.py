@@ -9,9 +9,9 @@ from known_scene import sceneState
 from test_numbers import linearResult, masks, outputsOf
 from vtk.util import numpy_support
 
-from JointRegistrationMRML.histograms import THICKNESS_EDGES_MM, jacobianCurves, thicknessCurves
 from JointRegistrationMRML.number_nodes import addNumbers
 from JointRegistrationMRML.numbers import measure
+from JointRegistrationMRML.plots import KIND_ATTRIBUTE, THICKNESS_EDGES_MM, jacobianCurves, thicknessCurves
 from JointRegistrationMRML.publish import publishResult
 from JointRegistrationMRML.thickness_model import CHANGE_NAME, FIXED_NAME, MOVING_NAME, halfRangeMm
 from JointRegistrationMRML.transforms import FIXED_ROLE
@@ -31,7 +31,7 @@ def test_nodes_are_added_and_taken_away_again(scene, outputs):
     figures = measure(outputs)
     before = sceneState(scene)
     nodes = addNumbers(scene, outputs, figures)
-    assert len(nodes.models) == 1 and len(nodes.charts) == 2
+    assert len(nodes.models) == 1 and len(nodes.charts) == 4
     assert nodes.table.GetNodeReference(FIXED_ROLE) is outputs.inputs.fixed
     assert discard(scene, nodes.record) == []
     left = {node for node in sceneState(scene) - before if not node[1].startswith("Jacobian blue")}
@@ -70,7 +70,7 @@ def test_normals_of_the_model_point_out_of_the_bone(scene, outputs):
 
 def test_charts_show_each_segment_in_its_colour(scene, outputs):
     figures = measure(outputs)
-    jacobian, thickness = addNumbers(scene, outputs, figures).charts
+    jacobian, thickness, *_ = addNumbers(scene, outputs, figures).charts
     names = [jacobian.GetNthPlotSeriesNode(index).GetName() for index in range(jacobian.GetNumberOfPlotSeriesNodes())]
     assert names == ["Femur", "Femoral cartilage"]
     series = jacobian.GetNthPlotSeriesNode(1)
@@ -86,11 +86,34 @@ def test_charts_show_each_segment_in_its_colour(scene, outputs):
 
 def test_histograms_hold_all_voxels_and_all_the_area(outputs):
     figures = measure(outputs)
-    assert [curve.percent.sum() for curve in jacobianCurves(figures)] == pytest.approx([100, 100])
+    assert [curve.values.sum() for curve in jacobianCurves(figures)] == pytest.approx([100, 100])
     (curve,) = thicknessCurves(figures)
     middle = (THICKNESS_EDGES_MM[1:] + THICKNESS_EDGES_MM[:-1]) / 2
-    assert curve.percent.sum() == pytest.approx(100)
-    assert curve.percent @ middle / 100 == pytest.approx(figures.cartilage[0].change.meanMm, abs=0.05)
+    assert curve.values.sum() == pytest.approx(100)
+    assert curve.values @ middle / 100 == pytest.approx(figures.cartilage[0].change.meanMm, abs=0.05)
+
+
+def test_charts_by_depth_hold_the_means_of_each_cartilage(scene, outputs):
+    figures = measure(outputs)
+    charts = {chart.GetAttribute(KIND_ATTRIBUTE): chart for chart in addNumbers(scene, outputs, figures).charts}
+    assert list(charts) == ["jacobianPlot", "thicknessPlot", "depthMovedPlot", "depthJacobianPlot"]
+    (item,) = figures.cartilage
+    for kind, expected in (("depthMovedPlot", item.profile.movedMm), ("depthJacobianPlot", item.profile.log2Jacobian)):
+        chart = charts[kind]
+        assert chart.GetXAxisTitle() == "distance from the bone (mm)"
+        assert chart.GetNumberOfPlotSeriesNodes() == 1
+        series = chart.GetNthPlotSeriesNode(0)
+        assert series.GetName() == "Femoral cartilage"
+        table = series.GetTableNode().GetTable()
+        depth, means = (
+            numpy_support.vtk_to_numpy(table.GetColumnByName(name))
+            for name in (series.GetXColumnName(), series.GetYColumnName())
+        )
+        np.testing.assert_allclose(means, expected[: len(means)])
+        np.testing.assert_allclose(depth, 0.25 + 0.5 * np.arange(len(means)))
+    # The map shrinks everything about the centre by a tenth, and nothing is known of its affine part.
+    assert "affine" in charts["depthMovedPlot"].GetTitle()
+    np.testing.assert_allclose(item.profile.log2Jacobian[1:6], 3 * np.log2(0.9), atol=1e-5)
 
 
 def test_range_of_colours_holds_most_of_the_change(outputs):

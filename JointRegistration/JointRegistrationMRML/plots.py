@@ -1,4 +1,4 @@
-"""Histograms for Slicer's plot views: log2 J in each segment, and the change of cartilage thickness."""
+"""Plots for Slicer's plot views: histograms of log2 J and of thickness change, and what the map does by depth."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from vtk.util import numpy_support
 
 from JointRegistrationLib.change import LOG2_EDGES
 
+from .depth_profile import DEPTH_EDGES_MM
 from .mask_surface import Points
 from .nodes import newNode
 from .numbers import Figures
@@ -19,16 +20,20 @@ from .thickness_model import histogramOf
 
 #: Edges of the histogram of thickness change, mm.
 THICKNESS_EDGES_MM = np.linspace(-3.0, 3.0, 61)
+#: Of a chart node: which plot it is.
+KIND_ATTRIBUTE = "JointRegistration.plot"
+
+_DEPTH_LABEL = "distance from the bone (mm)"
 _LINE_WIDTH = 3
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One histogram: its name, its colour (RGB, 0 to 1), and percent in each bin."""
+    """One line: its name, its colour (RGB, 0 to 1), and the value in each bin: percent, or a mean (nan: none)."""
 
     name: str
     color: tuple[float, float, float]
-    percent: Points
+    values: Points
 
 
 @dataclass(frozen=True)
@@ -61,15 +66,36 @@ def thicknessCurves(figures: Figures) -> list[Curve]:
 def jacobianPlot(figures: Figures, name: str) -> Plot | None:
     """The plot of :func:`jacobianCurves`; None without any."""
     title = "Volume change: more than 0, moving is larger"
-    return _plot(jacobianCurves(figures), LOG2_EDGES, f"{name} (log2 J histogram)", title, "log2 J", "% of voxels")
+    text = PlotText("jacobianPlot", f"{name} (log2 J histogram)", title, "log2 J", "% of voxels")
+    return _plot(jacobianCurves(figures), LOG2_EDGES, text)
 
 
 def thicknessPlot(figures: Figures, name: str) -> Plot | None:
     """The plot of :func:`thicknessCurves`; None without any."""
     title = "Thickness change: more than 0, moving is thicker"
-    curves = thicknessCurves(figures)
     label = "moving minus fixed (mm)"
-    return _plot(curves, THICKNESS_EDGES_MM, f"{name} (thickness histogram)", title, label, "% of area")
+    text = PlotText("thicknessPlot", f"{name} (thickness histogram)", title, label, "% of area")
+    return _plot(thicknessCurves(figures), THICKNESS_EDGES_MM, text)
+
+
+def depthMovedPlot(figures: Figures, name: str) -> Plot | None:
+    """The mean displacement at each depth of each cartilage; None without any."""
+    known = [item.profile.withoutAffine for item in figures.cartilage if item.profile is not None]
+    title = "Displacement" + (" beyond the affine part" if all(known) else "") + " by depth"
+    text = PlotText("depthMovedPlot", f"{name} (displacement by depth)", title, _DEPTH_LABEL, "mean (mm)")
+    return _plot(_depthCurves(figures, "movedMm"), DEPTH_EDGES_MM, text)
+
+
+def depthJacobianPlot(figures: Figures, name: str) -> Plot | None:
+    """The mean of log2 J at each depth of each cartilage; None without any."""
+    title = "Volume change by depth: more than 0, moving is larger"
+    text = PlotText("depthJacobianPlot", f"{name} (log2 J by depth)", title, _DEPTH_LABEL, "mean log2 J")
+    return _plot(_depthCurves(figures, "log2Jacobian"), DEPTH_EDGES_MM, text)
+
+
+def _depthCurves(figures: Figures, attribute: str) -> list[Curve]:
+    profiles = [(item, getattr(item.profile, attribute)) for item in figures.cartilage if item.profile is not None]
+    return [Curve(item.pair.cartilage, item.color, means) for item, means in profiles if np.isfinite(means).any()]
 
 
 def connect(plot: Plot) -> None:
@@ -79,29 +105,43 @@ def connect(plot: Plot) -> None:
         plot.chart.AddAndObservePlotSeriesNodeID(series.GetID())
 
 
-def _plot(curves: Sequence[Curve], edges: Points, name: str, title: str, xTitle: str, yTitle: str) -> Plot | None:
+@dataclass(frozen=True)
+class PlotText:
+    """Which plot it is, and what its nodes, itself and its axes are called."""
+
+    kind: str
+    name: str
+    title: str
+    xTitle: str
+    yTitle: str
+
+
+def _plot(curves: Sequence[Curve], edges: Points, text: PlotText) -> Plot | None:
     if not curves:
         return None
-    table = newNode("vtkMRMLTableNode", name)
+    table = newNode("vtkMRMLTableNode", text.name)
     content = vtk.vtkTable()
     shown = _occupied(curves)
-    content.AddColumn(_column(xTitle, ((edges[1:] + edges[:-1]) / 2)[shown]))
+    content.AddColumn(_column(text.xTitle, ((edges[1:] + edges[:-1]) / 2)[shown]))
     for curve in curves:
-        content.AddColumn(_column(curve.name, curve.percent[shown]))
+        content.AddColumn(_column(curve.name, curve.values[shown]))
     table.SetAndObserveTable(content)
     table.SetUseColumnTitleAsColumnHeader(True)
     table.SetLocked(True)
-    series = tuple(_series(curve, xTitle) for curve in curves)
-    chart = newNode("vtkMRMLPlotChartNode", name)
-    chart.SetTitle(title)
-    chart.SetXAxisTitle(xTitle)
-    chart.SetYAxisTitle(yTitle)
+    series = tuple(_series(curve, text.xTitle) for curve in curves)
+    chart = newNode("vtkMRMLPlotChartNode", text.name)
+    chart.SetAttribute(KIND_ATTRIBUTE, text.kind)
+    chart.SetTitle(text.title)
+    chart.SetXAxisTitle(text.xTitle)
+    chart.SetYAxisTitle(text.yTitle)
     return Plot(table, series, chart)
 
 
 def _occupied(curves: Sequence[Curve]) -> slice:
     """The bins that any curve needs, and one beside them."""
-    used = np.flatnonzero(np.max([curve.percent for curve in curves], axis=0) > 0)
+    used = np.flatnonzero(np.any([np.nan_to_num(curve.values) != 0 for curve in curves], axis=0))
+    if used.size == 0:
+        return slice(None)
     return slice(max(0, int(used[0]) - 1), int(used[-1]) + 2)
 
 
