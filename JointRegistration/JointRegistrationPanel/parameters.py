@@ -57,6 +57,7 @@ class PanelParameters:
     vsvfSteps: Annotated[int, WithinRange(1, 10)] = DEFAULTS.network.vsvf_steps
     workingMillions: Annotated[float, WithinRange(0.05, 20)] = DEFAULT_MILLIONS
     regularity: Annotated[float, WithinRange(0, 10000)] = DEFAULTS.vsvf.regularity
+    landmarkWeight: Annotated[float, WithinRange(0, 1000)] = DEFAULTS.landmarks.weight
 
     wantsTransform: bool = True
     wantsInverseTransform: bool = True
@@ -85,7 +86,10 @@ def disconnectGui(parameters: Any, tag: int | None) -> None:
 
 
 #: Which parameters "Restore defaults" resets.
-SETTINGS = ("side", "checkSide", "similarity", "refine", "affineSteps", "vsvfSteps", "workingMillions", "regularity")
+SETTINGS = (
+    "side", "checkSide", "similarity", "refine", "affineSteps", "vsvfSteps", "workingMillions", "regularity",
+    "landmarkWeight",
+)  # fmt: skip
 
 
 def restoreDefaults(parameters: Any) -> None:
@@ -108,6 +112,7 @@ def parametersFromConfig(config: RegistrationConfig) -> dict[str, Any]:
         "vsvfSteps": config.network.vsvf_steps,
         "workingMillions": round(config.preprocess.max_working_voxels / 1e6, 2),
         "regularity": config.vsvf.regularity,
+        "landmarkWeight": config.landmarks.weight,
     }
 
 
@@ -122,7 +127,8 @@ def configFrom(parameters: Any) -> RegistrationConfig:
         check_side=parameters.checkSide,
         preprocess=replace(DEFAULTS.preprocess, max_working_voxels=_workingVoxels(parameters.workingMillions)),
         vsvf=replace(DEFAULTS.vsvf, regularity=parameters.regularity, similarity=similarity),
-        lddmm=replace(DEFAULTS.lddmm, regularity=parameters.regularity, similarity=similarity),
+        lddmm=replace(DEFAULTS.lddmm, regularity=_geodesicRegularity(parameters.regularity), similarity=similarity),
+        landmarks=replace(DEFAULTS.landmarks, weight=parameters.landmarkWeight),
         network=replace(
             DEFAULTS.network,
             side=parameters.side,
@@ -131,6 +137,11 @@ def configFrom(parameters: Any) -> RegistrationConfig:
             vsvf_steps=parameters.vsvfSteps,
         ),
     )
+
+
+def _geodesicRegularity(regularity: float) -> float:
+    """The control shows that of the stationary velocity; the geodesic's own keeps its ratio to it."""
+    return regularity * DEFAULTS.lddmm.regularity / DEFAULTS.vsvf.regularity
 
 
 def _workingVoxels(millions: float) -> int:

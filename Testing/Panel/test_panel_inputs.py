@@ -157,12 +157,14 @@ def test_first_settings_are_the_librarys_and_every_control_reaches_the_configura
     for name, text in (("refine", "7"), ("affineSteps", "3"), ("vsvfSteps", "4"), ("regularity", "2.5")):
         person.host.type(getattr(person.ui, f"{name}SpinBox"), text)
     person.host.type(person.ui.resolutionSpinBox, "1.25")
+    person.host.type(person.ui.landmarkWeightSpinBox, "0.125")
     config = configFrom(person.parameters)
     assert (config.network.side, config.network.refine) == ("left", 7)
     assert (config.network.affine_steps, config.network.vsvf_steps) == (3, 4)
     assert config.vsvf.similarity.name == config.lddmm.similarity.name == "ncc"
     assert (config.vsvf.regularity, config.preprocess.max_working_voxels) == (2.5, 1_250_000)
     assert config.check_side is False
+    assert config.landmarks == dataclasses.replace(RegistrationConfig().landmarks, weight=0.125)
     assert parametersFromConfig(config)["workingMillions"] == 1.25
     person.host.click(person.ui.defaultsButton)
     assert configFrom(person.parameters) == RegistrationConfig()
@@ -173,6 +175,9 @@ def test_a_saved_scene_brings_the_panel_back(person: Person, tmp_path: Path) -> 
     fixed, moving = person.chooseVolumes()
     person.host.choose(person.ui.methodComboBox, "Optimisation")
     person.host.choose(person.ui.deviceComboBox, "Processor (CPU)")
+    person.openSection("advanced")
+    person.fit()
+    person.host.type(person.ui.landmarkWeightSpinBox, "0.5")
     person.openSection("outputs")
     person.fit()
     person.host.click(person.ui.jacobianCheckBox)
@@ -195,6 +200,7 @@ def test_a_saved_scene_brings_the_panel_back(person: Person, tmp_path: Path) -> 
     assert person.ui.movingVolumeSelector.currentNode().GetName() == "Moving knee"
     assert person.ui.methodComboBox.currentText == "Optimisation"
     assert person.ui.deviceComboBox.currentText == "Processor (CPU)"
+    assert person.ui.landmarkWeightSpinBox.value == 0.5
     assert not person.ui.jacobianCheckBox.checked
     assert not person.ui.jacobianSelector.enabled
 
