@@ -11,10 +11,12 @@ from torch import Tensor
 
 from .config import SimilarityConfig
 from .geometry import Grid
+from .lncc_fixed import FixedLncc
 from .losses import similarity_loss
-from .maps import inside, warp
+from .maps import apply_matrix, inside_unit, sample_unit, warp
 from .preprocess import resample
 from .resolution import shrunk_grid
+from .separable import apply_with_channels_last, interpolation_matrix
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,15 @@ class ImagePair:
 
     def weight(self, map_ras: Tensor) -> Tensor:
         """Where the comparison counts, (1, 1, D, H, W) in [0, 1]: both masks, and the moving field of view."""
-        weight = inside(self.moving_grid, map_ras).to(self.fixed.dtype)
+        return self.weight_at(apply_matrix(self.moving_grid.ras_to_unit, map_ras))
+
+    def weight_at(self, unit: Tensor) -> Tensor:
+        """:meth:`weight` of a map (1, 3, D, H, W) that gives points in the moving lattice's unit frame."""
+        weight = inside_unit(self.moving_grid, unit).to(self.fixed.dtype)
         if self.fixed_mask is not None:
             weight = weight * self.fixed_mask
         if self.moving_mask is not None:
-            weight = weight * warp(self.moving_mask, self.moving_grid, map_ras)
+            weight = weight * sample_unit(self.moving_mask, self.moving_grid, unit)
         return weight
 
     def warped(self, map_ras: Tensor) -> Tensor:
@@ -80,6 +86,44 @@ class Dissimilarity:
         with torch.no_grad():
             weight = self.pair.weight(map_ras)
         return self._loss(self.pair.warped(map_ras), self.pair.fixed, weight)
+
+
+class LatticeDissimilarity:
+    """:class:`Dissimilarity` as a function of a map on a coarser lattice with the fixed image's corners.
+
+    Between the lattice's points the map is linear, as the fields of a result are. Without a moving mask the
+    overlap stays that of the first map: where much the same points count in every evaluation, the fixed image's
+    share of a local correlation is computed once.
+    """
+
+    def __init__(self, pair: ImagePair, config: SimilarityConfig, lattice: Grid) -> None:
+        self._pair, self._config = pair, config
+        d, h, w = (
+            torch.as_tensor(interpolation_matrix(size, finer)).to(pair.fixed)
+            for size, finer in zip(lattice.shape, pair.fixed_grid.shape, strict=True)
+        )
+        self._finer = d, h, w
+        self._loss = similarity_loss(config.name, config.window_voxels, config.noise)
+        self._weight: Tensor | None = None
+        self._to_fixed: FixedLncc | None = None
+
+    def __call__(self, map_ras: Tensor) -> Tensor:
+        """Scalar loss of ``map_ras`` (1, 3, d, h, w), fixed to moving, on the lattice."""
+        unit = apply_matrix(self._pair.moving_grid.ras_to_unit, map_ras)
+        unit = apply_with_channels_last(unit, self._finer)
+        if self._weight is None or self._pair.moving_mask is not None:
+            self._set_overlap(unit.detach())
+        warped = sample_unit(self._pair.moving, self._pair.moving_grid, unit, outside=None)
+        if self._to_fixed is not None:
+            return self._to_fixed(warped)
+        return self._loss(warped, self._pair.fixed, self._weight)
+
+    def _set_overlap(self, unit: Tensor) -> None:
+        with torch.no_grad():
+            self._weight = self._pair.weight_at(unit)
+            if self._config.name == "lncc" and self._pair.moving_mask is None:
+                settings = self._config
+                self._to_fixed = FixedLncc(self._pair.fixed, self._weight, settings.window_voxels, settings.noise)
 
 
 def _optional(mask: Tensor | None, grid: Grid, target: Grid) -> Tensor | None:

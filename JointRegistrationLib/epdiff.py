@@ -112,13 +112,8 @@ def num_steps(velocity_mm: Tensor, grid: Grid, steps: int) -> int:
     return max(steps, min(math.ceil(voxels), _MAX_STEPS)) if math.isfinite(voxels) else steps
 
 
-def commutator(v: Tensor, w: Tensor, grid: Grid) -> Tensor:
-    """ad_v w = (Dv) w - (Dw) v, both (N, 3, D, H, W) RAS mm on ``grid``."""
-    return _along(v, w, grid) - _along(w, v, grid)
-
-
 def coadjoint(v: Tensor, m: Tensor, grid: Grid) -> Tensor:
-    """ad*_v m = div(m v) + (Dv)^T m, the transpose of w -> ad_v w: <ad*_v m, w> = <m, ad_v w>."""
+    """ad*_v m = div(m v) + (Dv)^T m, the transpose of w -> ad_v w = (Dv) w - (Dw) v."""
     return _turned(v, m, grid) - _spread(m, v, grid)
 
 

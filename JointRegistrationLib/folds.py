@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+
+import numpy as np
+import torch
 from torch import Tensor
 
 from .geometry import Grid
@@ -27,3 +31,34 @@ def count_folds(map_ras: Tensor, grid: Grid) -> FoldCount:
     folded = int((jacobian_determinant(values, grid) <= 0).sum())
     diagonal = int((diagonal_product(values, grid) < 0).sum())
     return FoldCount(folded, 100.0 * folded / (len(values) * grid.num_voxels), diagonal)
+
+
+def folded_cells(map_ras: Tensor, grid: Grid) -> Tensor:
+    """In which cells of its lattice a map folds that is linear between the lattice's points.
+
+    Stricter than the determinants at the points, whose differences reach over two cells: in every cell the
+    determinants at all eight corners must have the grid's own sign.
+
+    Args:
+        map_ras: (1, 3, D, H, W), RAS mm on ``grid``.
+
+    Returns:
+        (1, 1, D - 1, H - 1, W - 1), boolean.
+    """
+    check_on_grid(map_ras, grid, "map")
+    edges = [map_ras.diff(dim=axis) for axis in (4, 3, 2)]
+    sign = float(np.sign(np.linalg.det(grid.direction_ras)))
+    folded = torch.zeros((), dtype=torch.bool, device=map_ras.device)
+    for corner in itertools.product((0, 1), repeat=3):
+        i, j, k = (_at_corner(edge, along, corner) for along, edge in zip((4, 3, 2), edges, strict=True))
+        determinant = (torch.linalg.cross(i, j, dim=1) * k).sum(dim=1, keepdim=True)
+        folded = folded | (sign * determinant <= 0)
+    return folded
+
+
+def _at_corner(edges: Tensor, along: int, corner: tuple[int, ...]) -> Tensor:
+    """Of the edges along one tensor axis those that end at one corner of each cell; ``corner`` (k, j, i)."""
+    for axis, side in zip((2, 3, 4), corner, strict=True):
+        if axis != along:
+            edges = edges.narrow(axis, side, edges.shape[axis] - 1)
+    return edges

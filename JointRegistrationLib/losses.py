@@ -184,6 +184,11 @@ def momentum_energy(momentum_mm: Tensor, velocity_mm: Tensor, grid: Grid) -> Ten
     return (momentum_mm * velocity_mm).sum(dim=1).mean() / _length_mm(grid) ** 2
 
 
+def momentum_energy_unit(grid: Grid) -> float:
+    """:func:`momentum_energy` of one pair of fields whose m . v sums up to 1 mm^2 over the lattice."""
+    return 1 / (grid.num_voxels * _length_mm(grid) ** 2)
+
+
 def affine_regularity(affine: Tensor) -> Tensor:
     """||A - I||_F^2 + ||b||^2, averaged over the batch: scalar.
 

@@ -116,15 +116,16 @@ def sample_unit(
     sampled = F.grid_sample(values, coordinates, mode=mode, padding_mode="border", align_corners=True)
     if outside is None:
         return sampled
-    return torch.where(_inside(unit, grid, margin_voxels=0.5), sampled, sampled.new_tensor(outside))
+    return torch.where(inside_unit(grid, unit), sampled, sampled.new_tensor(outside))
 
 
 def inside(grid: Grid, points_ras: Tensor, margin_voxels: float = 0.5) -> Tensor:
     """Mask (N, 1, D, H, W): which points lie in the grid's field of view, ``margin_voxels`` included."""
-    return _inside(apply_matrix(grid.ras_to_unit, points_ras), grid, margin_voxels)
+    return inside_unit(grid, apply_matrix(grid.ras_to_unit, points_ras), margin_voxels)
 
 
-def _inside(unit: Tensor, grid: Grid, margin_voxels: float) -> Tensor:
+def inside_unit(grid: Grid, unit: Tensor, margin_voxels: float = 0.5) -> Tensor:
+    """:func:`inside` for points in the lattice's unit frame."""
     slack = 1e-5  # of the field of view: rounding must not lose the outermost samples
     reach = unit.new_tensor([0.5 + margin_voxels / (n - 1) + slack for n in grid.size_ijk]).view(1, 3, 1, 1, 1)
     return (unit.detach() - 0.5).abs_().sub_(reach).amax(dim=1, keepdim=True) <= 0  # cheaper than all()

@@ -34,6 +34,31 @@ def apply_along_axes(values: Tensor, matrices: AxisMatrices) -> Tensor:
     return result.view(n, c, to_d, to_h, to_w)
 
 
+def apply_with_channels_last(values: Tensor, matrices: AxisMatrices) -> Tensor:
+    """:func:`apply_along_axes` for one tensor (1, C, D, H, W) of few channels; in memory they come last in the result.
+
+    So points are ready for ``grid_sample`` without a further pass.
+    """
+    _, c, d, h, w = values.shape
+    along_d, along_h, along_w = matrices
+    (to_d, to_h, to_w) = (len(m) for m in matrices)
+    with without_autocast(values.device.type):
+        rows = (values.reshape(-1, w) @ along_w.T).view(c, d, h, to_w).permute(1, 2, 3, 0)
+        slices = torch.bmm(along_h.expand(d, to_h, h), rows.reshape(d, h, to_w * c))
+        result = along_d @ slices.view(d, to_h * to_w * c)
+    return result.view(1, to_d, to_h, to_w, c).movedim(-1, 1)
+
+
+def interpolation_matrix(size: int, finer: int) -> npt.NDArray[np.float64]:
+    """Linear interpolation of ``size`` nodes, 2 at least, at ``finer`` ones, first on first and last on last."""
+    places = np.linspace(0, size - 1, finer)
+    below = np.minimum(places.astype(int), size - 2)
+    matrix = np.zeros((finer, size))
+    matrix[np.arange(finer), below] = 1 - (places - below)
+    matrix[np.arange(finer), below + 1] = places - below
+    return matrix
+
+
 def gaussian_matrix(size: int, sigma_voxels: float) -> npt.NDArray[np.float64]:
     """Convolution by a sampled Gaussian on ``size`` nodes with zeros around them: (size, size).
 

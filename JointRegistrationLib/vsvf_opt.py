@@ -13,16 +13,21 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
-from .config import KernelConfig, LddmmConfig, VelocityConfig, VsvfConfig
-from .energy import Dissimilarity, ImagePair
+from .config import KernelConfig, LddmmConfig, SimilarityConfig, VelocityConfig, VsvfConfig
+from .energy import ImagePair, LatticeDissimilarity
 from .geometry import FloatArray, Grid
 from .integrate import exponential
+from .kernel_lbfgs import minimize_in_kernel
 from .landmark_term import LandmarkTerm
-from .losses import momentum_energy
+from .losses import momentum_energy, momentum_energy_unit
 from .maps import apply_matrix, compose_displacement, displacement, from_displacement, resample_displacement
 from .optimize import minimize
 from .progress import Reporter
 from .smoothing import smooth
+from .unfold import unfolded
+
+#: How far the first trial step moves the fastest point, before any curvature is known.
+_FIRST_STEP_VOXELS = 0.5
 
 
 @dataclass(frozen=True)
@@ -104,15 +109,11 @@ def vsvf_opt(
         RegistrationCancelled: if asked to stop.
     """
 
-    def flow(momentum: Tensor, grid: Grid) -> Flow:
-        v = velocity(momentum, grid, config.velocity)
-        return Flow(v, exponential(-v, grid, method=config.velocity.integrator, steps=config.velocity.steps))
-
     return optimize_momentum(
         pair,
         affine_ras,
         config,
-        flow,
+        lambda momentum, grid: velocity_flow(velocity(momentum, grid, config.velocity), grid, config.velocity),
         initial_momentum=initial_momentum,
         before=before,
         landmarks=landmarks,
@@ -127,6 +128,11 @@ class Flow(NamedTuple):
     forward_mm: Tensor
 
 
+def velocity_flow(velocity_mm: Tensor, grid: Grid, config: VelocityConfig) -> Flow:
+    """Exp(-v) of a velocity that stays as it is."""
+    return Flow(velocity_mm, exponential(-velocity_mm, grid, method=config.integrator, steps=config.steps))
+
+
 def optimize_momentum(
     pair: ImagePair,
     affine_ras: FloatArray,
@@ -138,7 +144,10 @@ def optimize_momentum(
     landmarks: LandmarkTerm | None = None,
     reporter: Reporter | None = None,
 ) -> tuple[Tensor, Grid]:
-    """Coarse to fine, whatever a momentum's flow is: ``flow(momentum, grid)``. See :func:`vsvf_opt`."""
+    """Coarse to fine, whatever a momentum's flow is: ``flow(momentum, grid)``. See :func:`vsvf_opt`.
+
+    Where the map folds in the end, the momentum is weakened until it does not (:mod:`.unfold`).
+    """
     reporter = reporter or Reporter()
     levels = [pair.shrunk(factor) for factor in config.levels]
     total = sum(level.fixed.numel() for level in levels)
@@ -151,7 +160,16 @@ def optimize_momentum(
         part = reporter.part(done, done + share)
         momentum = _optimize(level, affine_ras, grid, config, flow, upsample(momentum, grid), before, landmarks, part)
         done += share
-    return momentum, grid
+
+    def whole(momentum: Tensor) -> Tensor:
+        return _applied_to(before, from_displacement(flow(momentum, grid).forward_mm, grid))
+
+    return unfolded(momentum, grid, whole), grid
+
+
+def _applied_to(before: LocalMap | None, psi: Tensor) -> Tensor:
+    """before o psi; ``psi`` (1, 3, ...) RAS mm."""
+    return psi if before is None else compose_displacement(before.forward_mm, before.grid, psi)
 
 
 def _optimize(
@@ -165,26 +183,29 @@ def _optimize(
     landmarks: LandmarkTerm | None,
     reporter: Reporter,
 ) -> Tensor:
+    """One level: the momentum on ``grid``, from ``start``."""
+    mismatch = _Mismatch(pair, affine_ras, grid, config.similarity, before, landmarks)
+    if isinstance(config, VsvfConfig) and config.optimizer == "kernel-lbfgs":
+        kernel = config.velocity
+        return minimize_in_kernel(
+            start.detach(),
+            lambda field: velocity(field, grid, kernel),
+            lambda v: mismatch(velocity_flow(v, grid, kernel).forward_mm),
+            weight=config.regularity * momentum_energy_unit(grid),
+            first_step=_FIRST_STEP_VOXELS * min(grid.spacing_mm),
+            iterations=config.iterations,
+            tolerance=config.tolerance,
+            reporter=reporter,
+        )
     momentum = start.detach().clone().requires_grad_(True)
-    dissimilarity = Dissimilarity(pair, config.similarity)
 
     def energy() -> Tensor:
         v, u = flow(momentum, grid)
+        return mismatch(u) + config.regularity * momentum_energy(momentum, v, grid)
 
-        def through(psi: Tensor) -> Tensor:
-            if before is not None:
-                psi = compose_displacement(before.forward_mm, before.grid, psi)
-            return apply_matrix(affine_ras, psi)
-
-        psi = from_displacement(upsample(u, pair.fixed_grid), pair.fixed_grid)
-        total = dissimilarity(through(psi)) + config.regularity * momentum_energy(momentum, v, grid)
-        if landmarks is not None:
-            total = total + landmarks(lambda points: through(compose_displacement(u, grid, points)))
-        return total
-
-    def half_a_voxel(gradient: Tensor) -> float:
+    def first_step(gradient: Tensor) -> float:
         fastest = float(velocity(gradient, grid, config.velocity).norm(dim=1).max())
-        return 0.5 * min(grid.spacing_mm) / max(fastest, 1e-12)
+        return _FIRST_STEP_VOXELS * min(grid.spacing_mm) / max(fastest, 1e-12)
 
     minimize(
         momentum,
@@ -193,6 +214,37 @@ def _optimize(
         iterations=config.iterations,
         tolerance=config.tolerance,
         reporter=reporter,
-        first_step=half_a_voxel,
+        first_step=first_step,
     )
     return momentum.detach()
+
+
+class _Mismatch:
+    """What a displacement of psi costs at one level: of the images under A o before o psi, and of the landmarks.
+
+    The maps are composed on the momentum's lattice, an eighth of the image's points, as in the result.
+    """
+
+    def __init__(
+        self,
+        pair: ImagePair,
+        affine_ras: FloatArray,
+        grid: Grid,
+        similarity: SimilarityConfig,
+        before: LocalMap | None,
+        landmarks: LandmarkTerm | None,
+    ) -> None:
+        self._affine_ras, self._grid, self._before, self._landmarks = affine_ras, grid, before, landmarks
+        self._dissimilarity = LatticeDissimilarity(pair, similarity, grid)
+
+    def __call__(self, forward_mm: Tensor) -> Tensor:
+        """Scalar, differentiable; ``forward_mm`` (1, 3, d, h, w) RAS mm on the momentum's lattice."""
+        total = self._dissimilarity(self._through(from_displacement(forward_mm, self._grid)))
+        if self._landmarks is not None:
+            total = total + self._landmarks(
+                lambda points: self._through(compose_displacement(forward_mm, self._grid, points))
+            )
+        return total
+
+    def _through(self, psi: Tensor) -> Tensor:
+        return apply_matrix(self._affine_ras, _applied_to(self._before, psi))

@@ -14,7 +14,7 @@ from .separable import AxisMatrices, apply_along_axes, window_matrix
 #: A window counts if its voxels weigh at least this share of a full window.
 LEAST_WEIGHT = 0.1
 #: A window whose variation is below this many roundings of its sum of squares is flat.
-_FLAT_ROUNDINGS = 64
+FLAT_ROUNDINGS = 64
 
 
 @dataclass(frozen=True)
@@ -69,19 +69,29 @@ def window_variation(to_sum: Tensor, window: int, dilation: int = 1) -> WindowVa
         window: voxels taken along each axis; fewer along an axis too short for them.
         dilation: distance between neighbouring voxels of a window.
     """
-    shape = (to_sum.shape[2], to_sum.shape[3], to_sum.shape[4])
-    matrices = _window_matrices(shape, (window, dilation), to_sum.device, to_sum.dtype)
+    matrices = window_matrices(to_sum, window, dilation)
     x, y, xx, yy, xy, *weights = apply_along_axes(to_sum, matrices).unbind(dim=1)
-    full = math.prod(int(matrix[0].sum()) for matrix in matrices)
+    full = full_window(matrices)
     weight = weights[0] if weights else torch.full_like(x, full)
     counted = weight >= LEAST_WEIGHT * full
     share = 1 / torch.where(counted, weight, torch.ones_like(weight))
     a, b, c = xx - x * x * share, yy - y * y * share, xy - x * y * share
-    flat = _FLAT_ROUNDINGS * torch.finfo(x.dtype).eps
+    flat = FLAT_ROUNDINGS * torch.finfo(x.dtype).eps
     usable = counted & (a > flat * xx) & (b > flat * yy)
     zero = torch.zeros_like(a)
     variance = torch.where(usable, b * share, zero)
     return WindowVariation(torch.where(usable, c, zero), torch.where(usable, a * b, zero), usable, counted, variance)
+
+
+def window_matrices(values: Tensor, window: int, dilation: int = 1) -> AxisMatrices:
+    """What adds up ``values`` (N, C, D, H, W) over the windows of :func:`window_variation`, axis by axis."""
+    shape = (values.shape[2], values.shape[3], values.shape[4])
+    return _window_matrices(shape, (window, dilation), values.device, values.dtype)
+
+
+def full_window(matrices: AxisMatrices) -> int:
+    """The number of voxels of a window."""
+    return math.prod(int(matrix[0].sum()) for matrix in matrices)
 
 
 @functools.lru_cache(maxsize=32)

@@ -116,6 +116,11 @@ def parametersFromConfig(config: RegistrationConfig) -> dict[str, Any]:
     }
 
 
+def _geodesicRegularity(regularity: float) -> float:
+    """What weighs as much with lddmm-opt, whose kernel is another one."""
+    return regularity * DEFAULTS.lddmm.regularity / DEFAULTS.vsvf.regularity
+
+
 def configFrom(parameters: Any) -> RegistrationConfig:
     """The library's configuration that the panel shows."""
     replace = dataclasses.replace

@@ -32,6 +32,21 @@ def test_json_gives_the_same_configuration_back(config):
     assert from_json(RegistrationConfig, to_json(config)) == config
 
 
+def test_settings_saved_before_the_kernel_s_metric_keep_their_kernel_and_optimiser():
+    velocity = {"sigmas_mm": [4.0, 8.0], "weights": [0.5, 0.5], "integrator": "scaling-squaring", "steps": 10}
+    saved = {"vsvf": {"velocity": velocity, "regularity": 10.0, "optimizer": "lbfgs"}}
+    config = from_dict(RegistrationConfig, saved)
+    assert config.vsvf == VsvfConfig(
+        velocity=VelocityConfig((4.0, 8.0), (0.5, 0.5), steps=10), regularity=10.0, optimizer="lbfgs"
+    )
+    assert from_json(RegistrationConfig, to_json(config)) == config
+
+
+def test_a_geodesic_has_no_kernel_metric():
+    with pytest.raises(ConfigError, match=r"lddmm.optimizer: 'kernel-lbfgs' is unknown; choose one of lbfgs, adam"):
+        from_dict(RegistrationConfig, {"lddmm": {"optimizer": "kernel-lbfgs"}})
+
+
 def test_missing_values_keep_their_defaults():
     config = from_dict(RegistrationConfig, {"affine": {"model": "similarity"}})
     assert config == dataclasses.replace(RegistrationConfig(), affine=AffineConfig(model="similarity"))

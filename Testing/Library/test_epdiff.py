@@ -11,7 +11,7 @@ from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from JointRegistrationLib import maps
-from JointRegistrationLib.epdiff import ORDER, Shot, coadjoint, commutator, num_steps, shoot
+from JointRegistrationLib.epdiff import ORDER, Shot, coadjoint, num_steps, shoot
 from JointRegistrationLib.errors import ConfigError, GeometryError
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.integrate import exponential
@@ -74,6 +74,15 @@ def round_trip_mm(shot: Shot, grid: Grid) -> Tensor:
     psi = maps.from_displacement(shot.forward_mm, grid)
     away = maps.compose_displacement(shot.inverse_mm, grid, psi) - positions(grid)
     return away.norm(dim=1, keepdim=True)[maps.inside(grid, psi, 0.0)]
+
+
+def commutator(v: Tensor, w: Tensor, grid: Grid) -> Tensor:
+    """ad_v w = (Dv) w - (Dw) v."""
+
+    def along(field: Tensor, direction: Tensor) -> Tensor:
+        return torch.einsum("nrxdhw,nxdhw->nrdhw", maps.jacobian_matrix(field, grid), direction)
+
+    return along(v, w) - along(w, v)
 
 
 # -- the operator -------------------------------------------------------------------------------------------

@@ -469,6 +469,6 @@ def test_optimisation_goes_on_from_the_deformation_before_it() -> None:
 
     loss, momentum = first_loss_and_momentum(true)
     loss_without, momentum_without = first_loss_and_momentum(None)
-    assert loss == pytest.approx(dissimilarity(pair, np.eye(4), true, config.similarity), rel=1e-4)
+    assert loss == pytest.approx(dissimilarity(pair, np.eye(4), true, config.similarity), rel=0.01)
     assert loss < 0.1 * loss_without
     assert momentum < 0.3 * momentum_without
