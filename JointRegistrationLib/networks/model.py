@@ -64,14 +64,21 @@ class ModelConfig:
             raise ConfigError("model: affine_steps start from 1, vsvf_steps from 0")
 
 
-#: The published system: its networks, its units, its grid for both parts.
+#: The published kernel in mm of a 140 mm field of view (spec, section 4), and its ten Runge-Kutta steps.
+PUBLISHED_KERNEL = VelocityConfig(
+    sigmas_mm=(7.0, 14.0, 21.0, 28.0, 35.0),
+    weights=(1 / 15, 2 / 15, 3 / 15, 4 / 15, 5 / 15),
+    integrator="rk4",
+    steps=10,
+)
+#: The published system: its networks, its units, its kernel, its grid for both parts.
 PUBLISHED = ModelConfig(
     lattice_ijk=(192, 192, 80),
     affine_network="published",
     affine_spacing_mm=0.0,
     momentum_network="published",
     momentum_scale_mm=0.0,
-    velocity=VelocityConfig(),
+    velocity=PUBLISHED_KERNEL,
 )
 
 

@@ -178,3 +178,10 @@ def test_configuration_survives_json_and_refuses_nonsense() -> None:
     ):
         with pytest.raises(ConfigError):
             from_dict(ModelConfig, values)
+
+
+def test_the_published_kernel_is_a_share_of_the_field_of_view_weighted_by_its_width() -> None:
+    kernel = PUBLISHED.velocity
+    assert kernel.sigmas_mm == pytest.approx([140 * share for share in (0.05, 0.1, 0.15, 0.2, 0.25)])
+    assert kernel.weights == pytest.approx([sigma / sum(kernel.sigmas_mm) for sigma in kernel.sigmas_mm])
+    assert (kernel.integrator, kernel.steps) == ("rk4", 10)
