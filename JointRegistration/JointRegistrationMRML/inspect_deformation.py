@@ -10,11 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import vtk
 
 from JointRegistrationLib.errors import InputError
+from JointRegistrationLib.geometry import transform_points
+from JointRegistrationLib.result import RegistrationResult
 
 from .colors import MAGNITUDE_COLORS, addScale
-from .nodes import newNode
+from .nodes import newNode, vtkMatrix
 from .open_view import OpenView, opening
 from .run_nodes import fixedVolume
 from .view_legend import addViewLegend
@@ -31,35 +34,60 @@ ARROWS_TEXT = (
     "Colour: its full length, mm; what points out of the slice looks shorter."
 )
 LEGEND = "Displacement\n(mm)"
+LEGEND_WITHOUT_AFFINE = "Displacement,\nno affine (mm)"
 SPACING_MM = {"grid": 5.0, "arrows": 4.0}
 SPACING_LIMITS_MM = (2.0, 20.0)
 _SAMPLES = 200_000
 _STEPS_PER_LINE = 4
 _MIN_RANGE_MM = 0.5
+#: Where most tissue was moved farther than this, arrows hide each other, and the affine part is left out.
+_FAR_MM = 12.0
+_ATTRIBUTE = "JointRegistration.withoutAffine"
 
 
-def openGrid(scene: Any, outputs: RegistrationOutputs, *, spacingMm: float = SPACING_MM["grid"]) -> OpenView:
+def openGrid(
+    scene: Any,
+    outputs: RegistrationOutputs,
+    *,
+    spacingMm: float = SPACING_MM["grid"],
+    withoutAffine: bool | None = None,
+) -> OpenView:
     """Draw the warped grid in every slice view, with a legend.
 
+    Args:
+        scene: the outputs' scene.
+        outputs: of one run.
+        spacingMm: of the lines.
+        withoutAffine: leave the affine part out: what is drawn, and the colours, are what lies beyond it. None to
+            leave it out only if tissue was moved so far that nothing else could be seen.
+
     Raises:
-        InputError: if the run's transform or its fixed volume is gone.
+        InputError: if the run's transform or its fixed volume is gone, or the affine part is not known.
     """
     with opening(scene, "grid", GRID_TEXT) as view:
-        display = _shown(view, outputs, "grid", _movingToFixed(view, outputs))
+        affine = _affineToLeaveOut(outputs.result, withoutAffine)
+        toFixed = _movingToFixed(view, outputs)
+        toParent = toFixed if affine is None else _inTurn(vtkMatrix(affine), toFixed)
+        display = _shown(view, outputs, "grid", toParent, affine)
         display.SetVisualizationMode(display.VIS_MODE_GRID)
         display.SetGridScalePercent(100)
         setSpacing(view, spacingMm)
     return view
 
 
-def openArrows(scene: Any, outputs: RegistrationOutputs, *, spacingMm: float = SPACING_MM["arrows"]) -> OpenView:
-    """Draw displacement arrows, fixed to moving, in every slice view, with a legend.
-
-    Raises:
-        InputError: if the run's transform or its fixed volume is gone.
-    """
+def openArrows(
+    scene: Any,
+    outputs: RegistrationOutputs,
+    *,
+    spacingMm: float = SPACING_MM["arrows"],
+    withoutAffine: bool | None = None,
+) -> OpenView:
+    """Draw displacement arrows, fixed to moving, in every slice view, with a legend; see :func:`openGrid`."""
     with opening(scene, "arrows", ARROWS_TEXT) as view:
-        display = _shown(view, outputs, "arrows", _fixedToMoving(view, outputs))
+        affine = _affineToLeaveOut(outputs.result, withoutAffine)
+        toMoving = _fixedToMoving(view, outputs)
+        toParent = toMoving if affine is None else _inTurn(toMoving, vtkMatrix(np.linalg.inv(affine)))
+        display = _shown(view, outputs, "arrows", toParent, affine)
         display.SetVisualizationMode(display.VIS_MODE_GLYPH)
         display.SetGlyphType(display.GLYPH_TYPE_ARROW)
         display.SetGlyphScalePercent(100)
@@ -80,29 +108,79 @@ def setSpacing(view: OpenView, spacingMm: float) -> None:
         display.SetGlyphSpacingMm(spacing)
 
 
-def _shown(view: OpenView, outputs: RegistrationOutputs, kind: str, toParent: Any) -> Any:
+def leavesAffineOut(view: OpenView) -> bool:
+    """Whether an open view leaves the affine part out."""
+    return view.nodes[view.name].GetAttribute(_ATTRIBUTE) is not None
+
+
+def _affineToLeaveOut(result: RegistrationResult, wanted: bool | None) -> Any:
+    """4x4, fixed RAS points to moving ones, if it is to be left out; else None."""
+    known = bool(np.isfinite(result.affine_ras).all())
+    if wanted and not known:
+        raise InputError(
+            "deformation: the affine part of this run is not known any more, so it cannot be left out; tick it under "
+            "Outputs before the next run"
+        )
+    if wanted is None:
+        wanted = known and float(np.median(_lengths(result, None))) > _FAR_MM
+    return result.affine_ras if wanted else None
+
+
+def _inTurn(first: Any, then: Any) -> Any:
+    """Two transforms, or 4x4 matrices, one after the other."""
+    chain = vtk.vtkGeneralTransform()  # pre-multiplying: the last one given is applied first
+    chain.Concatenate(then)
+    chain.Concatenate(first)
+    return chain
+
+
+def _shown(view: OpenView, outputs: RegistrationOutputs, kind: str, toParent: Any, affine: Any) -> Any:
     """A transform node of the view's own with this to-parent side; returns its display node."""
     fixed = fixedVolume(view, outputs)
     node = newNode("vtkMRMLTransformNode", f"{outputs.inputs.moving.GetName()} to {fixed.GetName()} ({kind})")
     node.SetAndObserveTransformToParent(toParent)
     view.add(kind, node)
     display = view.addDisplay(node, "vtkMRMLTransformDisplayNode")
-    longest = longestMm(outputs.result.displacement_field_mm)
+    if affine is not None:
+        node.SetAttribute(_ATTRIBUTE, "affine part left out")
+        mean = float(_lengths(outputs.result, None).mean())
+        view.text += f" The affine part is left out; with it, tissue was moved by {mean:.0f} mm on average."
+    longest = _rounded(_lengths(outputs.result, affine))
     display.SetAndObserveColorNodeID(addScale(view, "Displacement (mm)", MAGNITUDE_COLORS, longest).GetID())
     display.SetAndObserveRegionNode(fixed)
     display.SetVisibility(True)
     display.SetVisibility2D(True)
     display.SetVisibility3D(False)
-    addViewLegend(view, node, LEGEND, "%.1f")
+    addViewLegend(view, node, LEGEND if affine is None else LEGEND_WITHOUT_AFFINE, "%.1f")
     view.subject = display
     return display
 
 
 def longestMm(fieldMm: Any) -> float:
     """The length that 99 % of the displacements do not exceed, in half millimetres."""
-    some = fieldMm.reshape(-1, 3)[:: max(1, fieldMm.size // 3 // _SAMPLES)]
-    needed = float(np.percentile(np.linalg.norm(some, axis=1), 99))
-    return max(_MIN_RANGE_MM, float(np.ceil(2 * needed)) / 2)
+    return _rounded(np.linalg.norm(fieldMm.reshape(-1, 3)[:: _every(fieldMm)], axis=1))
+
+
+def _rounded(lengthsMm: Any) -> float:
+    """What 99 % do not exceed, in half millimetres."""
+    return max(_MIN_RANGE_MM, float(np.ceil(2 * np.percentile(lengthsMm, 99))) / 2)
+
+
+def _lengths(result: RegistrationResult, affine: Any) -> Any:
+    """(n,) of some displacements, mm; what is left of them once ``affine`` is undone, if it is given."""
+    field, grid = result.displacement_field_mm, result.fixed_grid
+    chosen = np.arange(0, grid.num_voxels, _every(field))
+    moved = field.reshape(-1, 3)[chosen].astype(float)
+    if affine is not None:
+        k, j, i = np.unravel_index(chosen, grid.shape)
+        points = transform_points(grid.ijk_to_ras, np.stack([i, j, k], axis=-1).astype(float))
+        moved = transform_points(np.linalg.inv(affine), points + moved) - points
+    return np.linalg.norm(moved, axis=1)
+
+
+def _every(fieldMm: Any) -> int:
+    """One in so many voxels is enough."""
+    return max(1, fieldMm.size // 3 // _SAMPLES)
 
 
 def _movingToFixed(view: OpenView, outputs: RegistrationOutputs) -> Any:

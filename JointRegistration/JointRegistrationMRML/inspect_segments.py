@@ -24,6 +24,10 @@ TEXT = (
     "Yellow: a structure in the fixed image. Blue: the same structure of the moving image, carried over by the "
     "registration. Where it is right, the thin blue line runs inside the yellow one."
 )
+ONLY_WARPED_TEXT = (
+    "Blue: structures of the moving image, carried over by the registration. They should lie on the borders that the fixed "
+    "image shows; there is no segmentation of it to compare with."
+)
 _LINE_PX = {"fixed": 2, "warped": 1}  # where they meet, the blue line runs inside the yellow one
 _OPACITY_3D = {"fixed": 0.5, "warped": 1.0}
 
@@ -68,6 +72,8 @@ def openContours(
         if _isIn(scene, inputs.fixedSegmentation):
             _outline(view, "fixed", inputs.fixedSegmentation, FIXED_COLOR, segments)
             view.nodes["fixed"].SetAndObserveTransformNodeID(inputs.fixedSegmentation.GetTransformNodeID())
+        else:
+            view.text = ONLY_WARPED_TEXT
         _outline(view, "warped", warped, WARPED_COLOR, segments)
         if live:
             _putUnder(view, warped, nodes.transform)
@@ -106,7 +112,7 @@ def _outline(
     display.SetVisibility2DFill(False)
     display.SetVisibility2DOutline(True)
     display.SetVisibility3D(False)  # surfaces have models of their own
-    display.SetSliceIntersectionThickness(_LINE_PX[kind])
+    display.SetSliceIntersectionThickness(_LINE_PX[kind] if "fixed" in view.nodes else _LINE_PX["fixed"])
     for segmentId in source.GetSegmentation().GetSegmentIDs():
         name = source.GetSegmentation().GetSegment(segmentId).GetName()
         display.SetSegmentOverrideColor(segmentId, *color)

@@ -10,7 +10,7 @@ import slicer
 
 from JointRegistrationMRML.agreement import PARTS, setPartShown
 from JointRegistrationMRML.folds import Fold
-from JointRegistrationMRML.inspect_deformation import SPACING_MM, setSpacing
+from JointRegistrationMRML.inspect_deformation import SPACING_MM, leavesAffineOut, setSpacing
 from JointRegistrationMRML.inspect_images import flick
 from JointRegistrationMRML.inspect_jacobian import halfRangeOf, rangeText, setHalfRange
 from JointRegistrationMRML.inspect_segments import setShown
@@ -69,6 +69,7 @@ class ViewButtons:
         ui.spacingSlider.valueChanged.connect(self._onSpacing)
         ui.insideComboBox.currentIndexChanged.connect(lambda index: self._reopen("jacobian"))
         ui.structureComboBox.currentIndexChanged.connect(lambda index: self._reopen("contours", "agreement"))
+        ui.affineCheckBox.clicked.connect(lambda checked=False: self._reopen(*SPACING_MM))
         for box in (ui.surfacesCheckBox, ui.liveCheckBox):
             box.clicked.connect(lambda checked=False: self._reopen("contours"))
         for box in (ui.fixedCheckBox, ui.warpedCheckBox, *self._parts.values()):
@@ -183,6 +184,7 @@ class ViewButtons:
             ui.rangeText.setText(rangeText(halfRangeOf(view)))
         elif name in SPACING_MM:
             self._set(ui.spacingSlider, options.get("spacingMm", SPACING_MM[name]))
+            ui.affineCheckBox.setChecked(leavesAffineOut(view))
         elif name == "flicker":
             self._shownNow = _("fixed")
             self._flicker.start()
@@ -203,6 +205,8 @@ class ViewButtons:
             if name == "contours":
                 options |= {"surfaces": ui.surfacesCheckBox.checked, "live": ui.liveCheckBox.checked}
             return options
+        if name in SPACING_MM and inspection is not None and inspection.view(name) is not None:
+            return {"spacingMm": ui.spacingSlider.value, "withoutAffine": bool(ui.affineCheckBox.checked)}
         return {}
 
     def _set(self, slider: Any, value: float) -> None:

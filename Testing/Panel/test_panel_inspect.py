@@ -186,6 +186,11 @@ def test_lines_and_arrows_have_a_spacing_fit_for_a_knee(looking: Person, name: s
     assert ui(looking).spacingSlider.value == getattr(display, getter)()
     ui(looking).spacingSlider.setValue(8.0)
     assert getattr(display, getter)() == 8.0
+    assert not ui(looking).affineCheckBox.checked
+    looking.host.click(ui(looking).affineCheckBox)
+    view = looking.panel.inspect._inspection.view(name)
+    assert "The affine part is left out" in view.text and "The affine part is left out" in ui(looking).viewText.text
+    assert getattr(view.subject, getter)() == 8.0  # still
 
 
 def test_planted_folds_are_listed_and_next_centres_the_views(looking: Person) -> None:

@@ -3,7 +3,8 @@
     PYTHONPATH=.:JointRegistration python Testing/Tools/inspection_pictures.py [docs/images]
 
 A few minutes, most of them for the registration. With ``--run FOLDER`` (of ``joint-registration register``) it
-draws that run instead, without segmentations: pictures of data that may not be passed on are for looking only.
+draws that run instead, without segmentations or, with ``--labels FILE``, with those of the moving image alone: pictures
+of data that may not be passed on are for looking only.
 """
 
 from __future__ import annotations
@@ -23,15 +24,17 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "JointRegistration")]
 
 from JointRegistrationLib.config import RegistrationConfig  # noqa: E402
-from JointRegistrationLib.files import read_image  # noqa: E402
+from JointRegistrationLib.files import read_image, read_labels  # noqa: E402
 from JointRegistrationLib.geometry import Grid  # noqa: E402
 from JointRegistrationLib.image import Image  # noqa: E402
 from JointRegistrationLib.result import FoldCount, RegistrationResult  # noqa: E402
+from JointRegistrationLib.sample import LABELS  # noqa: E402
 from JointRegistrationMRML.inspection import VIEWS, Inspection  # noqa: E402
 from JointRegistrationMRML.logic import registerVolumes  # noqa: E402
 from JointRegistrationMRML.publish import InputNodes, RegistrationOutputs  # noqa: E402
 from JointRegistrationMRML.samples import addSamplePair  # noqa: E402
 from JointRegistrationMRML.scene import createHeadlessScene  # noqa: E402
+from JointRegistrationMRML.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels  # noqa: E402
 from JointRegistrationMRML.volumes import volumeFromImage  # noqa: E402
 from JointRegistrationViews.shown_now import pictureOf  # noqa: E402
 from JointRegistrationViews.slice_view import SliceViewRenderer  # noqa: E402
@@ -64,21 +67,30 @@ PICTURES: dict[str, tuple[str, dict[str, Any]]] = {
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("folder", type=click.Path(path_type=Path), default=ROOT / "docs" / "images")
 @click.option("--run", type=click.Path(path_type=Path, exists=True), help="Folder of a finished run to draw instead.")
-def main(folder: Path, run: Path | None) -> None:
+@click.option("--labels", type=click.Path(path_type=Path, exists=True), help="Label map of that run's moving image.")
+def main(folder: Path, run: Path | None, labels: Path | None) -> None:
     """Write inspect-*.png into FOLDER."""
     hosted = createHeadlessScene()
     scene = hosted.scene
     with SliceViewRenderer(scene, hosted.applicationLogic) as renderer:
-        outputs = _kept(scene, run) if run else _sample(scene)
+        outputs = _kept(scene, run, labels) if run else _sample(scene)
         composites = [_composite(scene, name) for name in ("Red", "Yellow")]
         places = [(o, _middle(outputs, o)) for o, _ in PLACES] if run else PLACES
         for name, (view, options) in PICTURES.items():
-            if outputs.inputs.movingSegmentation is None and (VIEWS[view].group == "segments" or options):
+            if not _possible(outputs, view, options):
                 continue
             given = _withFolds(outputs, places) if name == "folds" else outputs
             pixels = _drawn(renderer, Inspection(scene, given), given, composites, places, view, options)
             _save(folder / f"inspect-{name}.png", pixels)
         _drawSurfaces(hosted, Inspection(scene, outputs), outputs, folder)
+
+
+def _possible(outputs: RegistrationOutputs, view: str, options: dict[str, Any]) -> bool:
+    """Whether the run has the segmentations that a picture shows."""
+    inputs = outputs.inputs
+    if view == "agreement" or "inside" in options:
+        return inputs.fixedSegmentation is not None
+    return VIEWS[view].group != "segments" or inputs.movingSegmentation is not None
 
 
 def _drawn(
@@ -154,7 +166,7 @@ def _withFolds(outputs: RegistrationOutputs, places: Any) -> RegistrationOutputs
     return replace(outputs, nodes=nodes, result=replace(result, jacobian_determinant=determinant))
 
 
-def _kept(scene: Any, run: Path) -> RegistrationOutputs:
+def _kept(scene: Any, run: Path, labels: Path | None) -> RegistrationOutputs:
     """A run's files as nodes."""
     metrics = json.loads((run / "metrics.json").read_text())
     images = [read_image(metrics["inputs"][which]) for which in ("fixed", "moving")]
@@ -180,7 +192,19 @@ def _kept(scene: Any, run: Path) -> RegistrationOutputs:
     volumes = [scene.AddNode(volumeFromImage(image, image.name)) for image in images]
     for volume in volumes:
         volume.CreateDefaultDisplayNodes()
-    return registerVolumes(scene, InputNodes(*volumes), runner=lambda *_: result)
+    segmentation = None if labels is None else _segmentation(scene, labels)
+    return registerVolumes(scene, InputNodes(*volumes, movingSegmentation=segmentation), runner=lambda *_: result)
+
+
+def _segmentation(scene: Any, path: Path) -> Any:
+    """The label map as a hidden segmentation; labels as in the sample pair, lesions left out."""
+    image = read_labels(path)
+    segments = tuple(SegmentLabel(name, name, color, 0, value) for value, (name, color) in LABELS.items())
+    layer = np.where(image.array <= max(LABELS), image.array, 0).astype(np.uint8)
+    node = scene.AddNode(segmentationFromLabels(LabelLayers(image.grid, (layer,), segments), "moving tissues"))
+    node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().SetVisibility(False)
+    return node
 
 
 def _field(path: Path, image: Image) -> tuple[np.ndarray, Grid]:
