@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .geometry import FloatArray, Grid
 from .image import Image
-from .maps import derivative, identity, inverse, length, sample, sample_unit
+from .maps import InverseMap, derivative, identity, inverse, length, sample, sample_unit
 from .parallel import ParallelField, affine_vectors, parallel_axes, precise_device
 from .preprocess import to_tensor
 from .progress import Reporter
@@ -26,6 +26,8 @@ from .vsvf_opt import LocalMap
 #: Voxels of a slab: few megabytes on a CPU, many threads' worth on a GPU.
 _SLAB_VOXELS = 500_000
 _SLAB_VOXELS_GPU = 8_000_000
+#: Fixed-point steps of the inverse: of all points; and how often how many of those still off by more than this.
+_STEPS_OF_ALL, _ROUNDS_OF_LATE, _STEPS_OF_LATE, _LATE_MM = 2, 5, 3, 0.01
 #: The inverse is solved for at no more lattice points than this and interpolated to the others.
 _INVERSE_VOXELS = 192 * 192 * 80
 #: The round trip is measured at no more lattice points than about this.
@@ -115,11 +117,36 @@ def inverse_field(moving_grid: Grid, affine_ras: FloatArray, local: LocalMap) ->
             part,
             affine_ras=affine_ras,
             initial_map_ras=guess,
-            iterations=2,
+            iterations=_STEPS_OF_ALL,
             tolerance_mm=2e-3,
         )
-        solved[:, :, keep] = found.map_ras - points
+        solved[:, :, keep] = _bring_home(found, pulled, local) - points
     return on_grid(solved, grid, moving_grid)
+
+
+def _bring_home(found: InverseMap, pulled: Tensor, local: LocalMap) -> Tensor:
+    """The inverse's map (1, 3, D, H, W) after further steps of those few points that all steps left late.
+
+    Args:
+        found: what all points have come to.
+        pulled: A^-1 y, (1, 3, D, H, W) RAS mm.
+        local: psi, of which the inverse is sought.
+    """
+    map_ras = found.map_ras.flatten(2).clone()
+    start, error = pulled.flatten(2), found.error_mm.flatten()
+    for _ in range(_ROUNDS_OF_LATE):
+        late = (error > _LATE_MM).nonzero()[:, 0]
+        if not len(late):
+            break
+        aim, x = (points[:, :, late, None, None] for points in (start, map_ras))
+        best, least = x, torch.full_like(x[:, :1], torch.inf)
+        for _ in range(_STEPS_OF_LATE + 1):
+            following = aim - sample(local.forward_mm, local.grid, x, outside=None)
+            off = length(following - x)
+            best, least = torch.where(off < least, x, best), torch.minimum(off, least)
+            x = following
+        map_ras[:, :, late], error[late] = best[..., 0, 0], least[0, 0, :, 0, 0]
+    return map_ras.view_as(pulled)
 
 
 def coarser(grid: Grid, most_voxels: int) -> Grid:
