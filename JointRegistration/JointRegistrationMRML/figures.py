@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import vtk
 
 from JointRegistrationLib.result import RegistrationResult
 
 from .nodes import newNode
-from .segmentations import LabelLayers, labelsFromSegmentation, warpSegmentation
+from .segmentations import LabelLayers, labelsFromSegmentation
 
 
 @dataclass(frozen=True)
@@ -24,38 +25,50 @@ class Overlap:
     after: float
 
 
-def segmentOverlaps(fixed: Any, moving: Any, result: RegistrationResult, below: Any = None) -> tuple[Overlap, ...]:
+def segmentOverlaps(fixed: Any, moving: Any, warped: LabelLayers | None, below: Any = None) -> tuple[Overlap, ...]:
     """The overlap of the segments that both segmentations have, by name, in the fixed one's order.
 
     Args:
-        fixed, moving: segmentation nodes; none if either is None.
-        result: of the registration; overlap is measured on its fixed grid.
+        fixed, moving: segmentation nodes; there are no overlaps if either is None.
+        warped: the moving segments after the registration; overlap is measured on their grid.
         below: a transform node to leave out, see :func:`.nodes.worldTransform`.
 
     Raises:
         InputError: if a node is no segmentation, or is empty.
     """
-    if fixed is None or moving is None:
+    if fixed is None or moving is None or warped is None:
         return ()
-    grid = result.fixed_grid
-    there = _bySegmentName(labelsFromSegmentation(fixed, grid, below=below))
-    before = _bySegmentName(labelsFromSegmentation(moving, grid, below=below))
-    after = _bySegmentName(warpSegmentation(moving, result.displacement_field_mm, grid, below=below))
-    return tuple(
-        Overlap(name, _dice(mask, before[name]), _dice(mask, after[name]))
-        for name, mask in there.items()
-        if name in after
-    )
+    grid = warped.grid
+    there = labelsFromSegmentation(fixed, grid, below=below)
+    before = _dices(there, labelsFromSegmentation(moving, grid, below=below))
+    after = _dices(there, warped)
+    return tuple(Overlap(name, before[name], dice) for name, dice in after.items())
 
 
-def _bySegmentName(labels: LabelLayers) -> dict[str, Any]:
-    return {segment.name: labels.layers[segment.layer] == segment.value for segment in labels.segments}
+def _dices(first: LabelLayers, second: LabelLayers) -> dict[str, float]:
+    """Dice of the segments that both have, by name, in the order of ``first``; nan where both are empty."""
+    others = {segment.name: segment for segment in second.segments}
+    common = [(segment, others[segment.name]) for segment in first.segments if segment.name in others]
+    layers = {(here.layer, there.layer) for here, there in common}
+    counts = {(a, b): _jointCounts(first.layers[a], second.layers[b]) for a, b in layers}
+    return {here.name: _dice(counts[here.layer, there.layer], here.value, there.value) for here, there in common}
 
 
-def _dice(first: Any, second: Any) -> float:
-    """2 |A and B| / (|A| + |B|); nan if both are empty."""
-    size = int(np.count_nonzero(first)) + int(np.count_nonzero(second))
-    return 2 * int(np.count_nonzero(first & second)) / size if size else float("nan")
+def _jointCounts(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """How many voxels have value m in the first label map and n in the second, at [m, n]; without [0, 0]."""
+    shape = (int(first.max(initial=0)) + 1, int(second.max(initial=0)) + 1)
+    labelled = np.flatnonzero(np.logical_or(first, second).ravel())  # few: a bincount of all takes much longer
+    pairs = first.ravel()[labelled].astype(np.intp) * shape[1] + second.ravel()[labelled]
+    return np.bincount(pairs, minlength=shape[0] * shape[1]).reshape(shape)
+
+
+def _dice(counts: npt.NDArray[np.intp], first: int, second: int) -> float:
+    """2 |A and B| / (|A| + |B|), of the voxels with these two values."""
+    rows, columns = counts.shape
+    inFirst = int(counts[first].sum()) if first < rows else 0
+    inSecond = int(counts[:, second].sum()) if second < columns else 0
+    both = int(counts[first, second]) if first < rows and second < columns else 0
+    return 2 * both / (inFirst + inSecond) if inFirst + inSecond else float("nan")
 
 
 def resultsTableNode(result: RegistrationResult, overlaps: Sequence[Overlap], name: str) -> Any:

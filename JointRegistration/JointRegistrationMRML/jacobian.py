@@ -19,6 +19,7 @@ from JointRegistrationLib.image import Image
 from JointRegistrationLib.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
 
 from .nodes import newNode
+from .parallel import inParallel, slabs
 from .segmentations import maskSegmentation
 from .volumes import volumeFromImage
 
@@ -40,7 +41,13 @@ _LEGEND_POSITION = (0.97, 0.1)
 
 def jacobianVolume(determinant: npt.NDArray[Any], grid: Grid, name: str) -> Any:
     """A new scalar volume node of :func:`.log2_jacobian`, in no scene yet; see :func:`showJacobian`."""
-    return volumeFromImage(Image(log2_jacobian(determinant), grid, name), name)
+    values = np.empty(determinant.shape, np.float32)
+
+    def fill(part: slice) -> None:
+        values[part] = log2_jacobian(determinant[part])
+
+    inParallel(fill, slabs(len(values), values.nbytes))
+    return volumeFromImage(Image(values, grid, name), name, share=True)
 
 
 def foldsSegmentation(determinant: npt.NDArray[Any], grid: Grid, name: str) -> Any:

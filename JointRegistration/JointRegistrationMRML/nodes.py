@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import sys
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -45,21 +47,53 @@ def gridOf(name: str, sizeIjk: tuple[int, int, int], ijkToRas: npt.ArrayLike) ->
         raise GeometryError(f"{name}: {error}") from error
 
 
-def vtkImage(array: npt.NDArray[Any], image: Any = None) -> Any:
-    """An array (k, j, i) or (k, j, i, components) as VTK image, copied once.
+def vtkImage(array: npt.NDArray[Any], image: Any = None, *, share: bool = False) -> Any:
+    """An array (k, j, i) or (k, j, i, components) as VTK image.
 
     Args:
         array: values; VTK's fastest axis is the array's i.
         image: the ``vtkImageData`` (or kind) to fill; None for a new one. Its spacing and origin are
             left alone.
+        share: whether the image may hold the array's own memory, where that is possible, rather than a copy: what
+            is then written to one is seen in the other.
     """
     image = vtk.vtkImageData() if image is None else image
     components = array.shape[3] if array.ndim == 4 else 1
     image.SetDimensions(array.shape[2], array.shape[1], array.shape[0])
+    if share and canBeShared(array):
+        image.GetPointData().SetScalars(_sharedArray(array, components))
+        return image
     image.AllocateScalars(numpy_support.get_vtk_array_type(array.dtype), components)
     voxels = numpyView(image)
     inParallel(lambda part: np.copyto(voxels[part], array[part]), slabs(len(array), array.nbytes))
     return image
+
+
+def canBeShared(array: npt.NDArray[Any]) -> bool:
+    """Whether VTK can use the array's memory.
+
+    VTK may write to what it holds, so a read-only array is out of the question. Windows does not let go of a
+    mapped file while it is in use: a run's folder would stay on the disk as long as its nodes.
+    """
+    usable = bool(array.flags.c_contiguous and array.flags.writeable and array.flags.aligned)
+    return usable and not (sys.platform == "win32" and _isMapped(array))
+
+
+def _isMapped(array: Any) -> bool:
+    while isinstance(array, np.ndarray):
+        array = array.base
+    return isinstance(array, mmap.mmap)
+
+
+def _sharedArray(array: npt.NDArray[Any], components: int) -> Any:
+    """A VTK array on the memory of ``array``, which lives as long as the VTK array does."""
+    flat = array.reshape(-1)
+    shared = numpy_support.create_vtk_array(numpy_support.get_vtk_array_type(array.dtype))
+    shared.SetNumberOfComponents(components)
+    shared.SetVoidArray(flat, flat.size, 1)  # 1: VTK does not free it
+    # An observer, never called, goes exactly with what it observes; an attribute of the Python object may stay longer.
+    shared.AddObserver(vtk.vtkCommand.UserEvent, lambda caller, event, keep=flat: None)
+    return shared
 
 
 def numpyView(image: Any) -> npt.NDArray[Any]:

@@ -21,7 +21,7 @@ from JointRegistrationLib.result import RegistrationResult
 from .figures import Overlap, resultsTableNode, segmentOverlaps
 from .jacobian import addLegend, foldsSegmentation, jacobianVolume, sharedDivergingColors, showJacobian
 from .nodes import newNode, numpyView, vtkMatrix, worldTransform
-from .segmentations import segmentationFromLabels, warpSegmentation
+from .segmentations import LabelLayers, segmentationFromLabels, warpSegmentation
 from .transaction import SceneTransaction, checkTarget
 from .transforms import FIXED_ROLE, MOVING_ROLE, affineTransformNode, gridTransformNode
 from .undo import RunRecord
@@ -160,8 +160,9 @@ def publishResult(
     """
     options, reuse = options or OutputOptions(), reuse or OutputNodes()
     checkOutputs(scene, inputs, reuse)
-    overlaps = segmentOverlaps(inputs.fixedSegmentation, inputs.movingSegmentation, result, reuse.transform)
-    built = _build(inputs, result, options, reuse, overlaps)
+    warped = _warpedSegments(inputs, result, options, reuse)
+    overlaps = segmentOverlaps(inputs.fixedSegmentation, inputs.movingSegmentation, warped, reuse.transform)
+    built = _build(inputs, result, options, warped, overlaps)
     with SceneTransaction(scene) as transaction:
         nodes = OutputNodes(**{kind: transaction.put(node, getattr(reuse, kind)) for kind, node in built.items()})
         _setRoles(transaction, nodes, inputs)
@@ -190,20 +191,20 @@ def _build(
     inputs: InputNodes,
     result: RegistrationResult,
     options: OutputOptions,
-    reuse: OutputNodes,
+    warped: LabelLayers | None,
     overlaps: tuple[Overlap, ...],
 ) -> dict[str, Any]:
-    """The wanted nodes by kind, in no scene."""
+    """The wanted nodes by kind, in no scene. Fields and voxels are the result's own memory, not copied."""
     run, fixed, moving = _runName(inputs), inputs.fixed.GetName(), inputs.moving.GetName()
     grid = result.fixed_grid
     makers: dict[str, Callable[[], Any]] = {
-        "transform": lambda: gridTransformNode(result.displacement_field_mm, grid, run),
+        "transform": lambda: gridTransformNode(result.displacement_field_mm, grid, run, share=True),
         "inverseTransform": lambda: gridTransformNode(
-            result.inverse_displacement_field_mm, result.moving_grid, f"{fixed} to {moving}"
+            result.inverse_displacement_field_mm, result.moving_grid, f"{fixed} to {moving}", share=True
         ),
         "affine": lambda: affineTransformNode(result.affine_ras, f"{run} (affine)"),
-        "warpedVolume": lambda: volumeFromImage(Image(result.warped, grid, moving), f"{moving} warped"),
-        "warpedSegmentation": lambda: _warpedSegmentation(inputs.movingSegmentation, result, reuse.transform),
+        "warpedVolume": lambda: volumeFromImage(Image(result.warped, grid, moving), f"{moving} warped", share=True),
+        "warpedSegmentation": lambda: _warpedSegmentation(inputs.movingSegmentation, warped),
         "jacobian": lambda: jacobianVolume(result.jacobian_determinant, grid, f"{run} (log2 Jacobian)"),
         "folds": lambda: foldsSegmentation(result.jacobian_determinant, grid, f"{run} (folds)"),
         "resultsTable": lambda: resultsTableNode(result, overlaps, f"{run} (results)"),
@@ -214,9 +215,18 @@ def _build(
     return {kind: makers[kind]() for kind in _KINDS if kind in wanted}
 
 
-def _warpedSegmentation(moving: Any, result: RegistrationResult, below: Any) -> Any:
-    labels = warpSegmentation(moving, result.displacement_field_mm, result.fixed_grid, below=below)
-    return segmentationFromLabels(labels, f"{moving.GetName()} warped", like=moving)
+def _warpedSegments(
+    inputs: InputNodes, result: RegistrationResult, options: OutputOptions, reuse: OutputNodes
+) -> LabelLayers | None:
+    """The moving segments on the fixed grid, where they are wanted or their overlap can be measured."""
+    moving = inputs.movingSegmentation
+    if moving is None or not (options.warpedSegmentation or inputs.fixedSegmentation is not None):
+        return None
+    return warpSegmentation(moving, result.displacement_field_mm, result.fixed_grid, below=reuse.transform)
+
+
+def _warpedSegmentation(moving: Any, warped: LabelLayers | None) -> Any:
+    return None if warped is None else segmentationFromLabels(warped, f"{moving.GetName()} warped", like=moving)
 
 
 # -- inside the scene -----------------------------------------------------------------------------------

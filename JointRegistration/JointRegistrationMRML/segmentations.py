@@ -268,6 +268,9 @@ def _paddedLayer(image: Any, values: list[int], segmentIds: tuple[str, ...], nam
 
 def _numbered(stored: npt.NDArray[Any], values: list[int], kind: type) -> npt.NDArray[Any]:
     """1, 2, ... where the first, second, ... of ``values`` is stored, 0 elsewhere."""
-    number = np.zeros(max(int(stored.max()), *values) + 1, kind)
+    largest = int(stored.max())
+    if stored.dtype.kind == "u" and values == list(range(1, largest + 1)):
+        return stored.astype(kind)  # as most are
+    number = np.zeros(max(largest, *values) + 1, kind)
     number[values] = np.arange(1, len(values) + 1)
     return number[np.maximum(stored, 0)]

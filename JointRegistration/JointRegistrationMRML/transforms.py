@@ -49,12 +49,13 @@ INVERSE_TOLERANCE_MM = 1e-4
 _INVERSE_ITERATIONS = 500
 
 
-def gridTransform(displacementMm: npt.NDArray[Any], grid: Grid) -> Any:
+def gridTransform(displacementMm: npt.NDArray[Any], grid: Grid, *, share: bool = False) -> Any:
     """A displacement field as ``vtkOrientedGridTransform``.
 
     Args:
         displacementMm: (k, j, i, 3) on ``grid``, RAS components in mm.
         grid: its lattice.
+        share: whether the transform may hold the array's own memory, see :func:`.nodes.vtkImage`.
 
     Raises:
         InputError: if the array is not on the grid or not finite.
@@ -63,9 +64,10 @@ def gridTransform(displacementMm: npt.NDArray[Any], grid: Grid) -> Any:
         raise InputError(
             f"displacement field: shape {(*grid.shape, 3)} is needed on this grid, but it is {displacementMm.shape}"
         )
-    image = vtkImage(displacementMm)  # point scalars: as point vectors VTK would silently show the identity
-    copied = numpyView(image)
-    if not all(inParallel(lambda part: _isFinite(copied[part]), slabs(len(copied), copied.nbytes))):
+    # Point scalars: as point vectors VTK would silently show the identity.
+    image = vtkImage(displacementMm, share=share)
+    held = numpyView(image)
+    if not all(inParallel(lambda part: _isFinite(held[part]), slabs(len(held), held.nbytes))):
         raise InputError("displacement field: it holds values that are not finite; nothing was put into the scene")
     image.SetSpacing(grid.spacing_mm)
     image.SetOrigin(grid.origin_ras)
@@ -86,13 +88,13 @@ def _isFinite(values: npt.NDArray[Any]) -> bool:
         return bool(np.isfinite(values.sum())) or bool(np.isfinite(values).all())
 
 
-def gridTransformNode(displacementMm: npt.NDArray[Any], grid: Grid, name: str) -> Any:
+def gridTransformNode(displacementMm: npt.NDArray[Any], grid: Grid, name: str, *, share: bool = False) -> Any:
     """A new transform node, in no scene yet, with the field on its from-parent side.
 
     See :func:`gridTransform` for the arguments and errors.
     """
     node = newNode("vtkMRMLTransformNode", name)
-    node.SetAndObserveTransformFromParent(gridTransform(displacementMm, grid))
+    node.SetAndObserveTransformFromParent(gridTransform(displacementMm, grid, share=share))
     return node
 
 

@@ -153,7 +153,7 @@ def _spanningGrid(own: Grid, toWorld: Any) -> Grid:
     return Grid.from_ijk_to_ras(size.tolist(), own.ijk_to_ras @ shift)
 
 
-def volumeFromImage(image: Image, name: str, *, labels: bool = False) -> Any:
+def volumeFromImage(image: Image, name: str, *, labels: bool = False, share: bool = False) -> Any:
     """A new volume node with ``image``'s voxels, in no scene yet.
 
     Args:
@@ -162,6 +162,7 @@ def volumeFromImage(image: Image, name: str, *, labels: bool = False) -> Any:
             and every file format holds.
         name: of the node.
         labels: whether it is a label map.
+        share: whether the node may hold the image's own voxels, see :func:`.nodes.vtkImage`.
 
     Raises:
         InputError: if ``labels`` is asked for values that are not integers.
@@ -170,7 +171,7 @@ def volumeFromImage(image: Image, name: str, *, labels: bool = False) -> Any:
         raise InputError(f"{image.name}: labels must be integers, but the values are {image.array.dtype}")
     node = newNode(LABEL_MAP if labels else SCALAR_VOLUME, name)
     node.SetIJKToRASMatrix(vtkMatrix(image.grid.ijk_to_ras))
-    node.SetAndObserveImageData(vtkImage(_storable(image.array)))
+    node.SetAndObserveImageData(vtkImage(_storable(image.array), share=share))
     return node
 
 
