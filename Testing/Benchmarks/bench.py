@@ -32,6 +32,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 import bench_report as report  # noqa: E402
 import bench_targets as targets  # noqa: E402
 import peers as peer_programs  # noqa: E402
+import test_kernels as kernels  # noqa: E402
 from bench_runs import Measured, load, phantom_pairs, run_ours, run_peer, shortened, unregistered  # noqa: E402
 
 from JointRegistrationLib.config import DEVICES, RegistrationConfig  # noqa: E402
@@ -144,7 +145,10 @@ def chosen_peers(_context: click.Context, _option: click.Parameter, text: str) -
 @click.option("--limit", type=float, default=600.0, show_default=True, help="Seconds after which a peer is stopped.")
 @click.option("--half/--no-half", default=True, help="One more round with phantom pairs of half the size.")
 @click.option(
-    "--targets/--no-targets", "with_targets", default=True, help="The native 384 x 384 x 160 case and the cold run."
+    "--targets/--no-targets",
+    "with_targets",
+    default=True,
+    help="The native 384 x 384 x 160 case, the cold run, the kernels.",
 )
 @click.option("--raw", type=click.Path(path_type=Path), default=ROOT / "build" / "bench.json", show_default=True)
 @click.option("--write/--no-write", default=True, help="Replace the tables and the picture of docs/performance.md.")
@@ -192,6 +196,7 @@ def main(
         report.write(text, comparisons)  # stays if the rest fails
     if with_targets:
         text += targets.section(device, threads, comparisons)
+        text += f"\n### Kernels by size, one thread\n\n{kernels.study()}\n" if device == "cpu" else ""
     click.echo(text)
     if picture is not None:
         report.draw(comparisons, picture)

@@ -42,8 +42,8 @@ from JointRegistrationLib.config import (
 )
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
+from JointRegistrationLib.phantom import default_grid, make_pair
 
-FIELD_OF_VIEW_MM = (140.0, 140.0, 112.0)
 #: Native sizes along i, j, k.
 SIZES = ((96, 96, 80), (192, 192, 80), (384, 384, 160), (512, 512, 200))
 #: Of the phantom knees that are interpolated to these sizes.
@@ -106,9 +106,8 @@ def cases() -> dict[str, tuple[tuple[int, int, int], tuple[int, int, int], Regis
 
 
 def knee_grid(size_ijk: tuple[int, int, int]) -> Grid:
-    """A knee's field of view with ``size_ijk`` voxels."""
-    spacing = tuple(f / n for f, n in zip(FIELD_OF_VIEW_MM, size_ijk, strict=True))
-    return Grid(size_ijk, spacing, tuple(-f / 2 for f in FIELD_OF_VIEW_MM))  # type: ignore[arg-type]
+    """The phantom's field of view with ``size_ijk`` voxels."""
+    return default_grid().resized(size_ijk)
 
 
 def knee_pair(fixed_ijk: tuple[int, int, int], moving_ijk: tuple[int, int, int]) -> tuple[Image, Image]:
@@ -151,26 +150,22 @@ def peak_bytes() -> int:
 
 
 class _Stages:
-    """Peak memory, processor time and compared voxels of each stage, noted by wrapping its function."""
+    """Peak memory and processor time of each stage, noted by wrapping its function."""
 
     def __init__(self) -> None:
         self.found: dict[str, dict[str, float]] = {}
-        self.voxels = 0
 
     def wrap(self, module: Any, name: str, stage: str) -> None:
         real: Callable[..., Any] = getattr(module, name)
 
         def measured(*args: Any, **kwargs: Any) -> Any:
-            outer, self.voxels = self.voxels, 0
             peak, begin = peak_bytes(), time.process_time()
             _reset_peak()
             result = real(*args, **kwargs)
-            entry = self.found.setdefault(stage, {"peak": 0.0, "seconds": 0.0, "voxels": 0.0, "outer_peak": 0.0})
+            entry = self.found.setdefault(stage, {"peak": 0.0, "seconds": 0.0, "outer_peak": 0.0})
             entry["peak"] = max(entry["peak"], peak_bytes())
             entry["seconds"] += time.process_time() - begin
-            entry["voxels"] += self.voxels
             entry["outer_peak"] = max(entry["outer_peak"], peak)
-            self.voxels += outer
             return result
 
         setattr(module, name, measured)
@@ -178,7 +173,7 @@ class _Stages:
 
 def run_case(fixed_ijk: tuple[int, int, int], moving_ijk: tuple[int, int, int], config: RegistrationConfig) -> Any:
     """Memory in bytes and processor seconds of one registration in this process."""
-    from JointRegistrationLib import energy, estimate, inference, predicted
+    from JointRegistrationLib import estimate, inference, predicted
 
     stages = _Stages()
     stages.wrap(inference, "prepare_pair", "prepare")
@@ -190,13 +185,6 @@ def run_case(fixed_ijk: tuple[int, int, int], moving_ijk: tuple[int, int, int], 
     stages.wrap(estimate, "lddmm_opt", "geodesic")
     stages.wrap(inference, "finish", "finish")
     stages.wrap(inference, "similarities", "similarities")
-    compare = energy.Dissimilarity.__call__
-
-    def counted(self: Any, map_ras: Any) -> Any:
-        stages.voxels += self.pair.fixed.numel()
-        return compare(self, map_ras)
-
-    energy.Dissimilarity.__call__ = counted  # type: ignore[method-assign]
     fixed, moving = knee_pair(fixed_ijk, moving_ijk)
     _reset_peak()
     before = peak_bytes()
@@ -237,8 +225,6 @@ def one(case: str) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def phantom(file: Path) -> None:
     """Write the images of a phantom pair to FILE, a NumPy array."""
-    from JointRegistrationLib.phantom import default_grid, make_pair
-
     pair = make_pair(PHANTOM_SEED, default_grid().resized(PHANTOM_SIZE))
     np.save(file, np.stack([pair.fixed.image.array, pair.moving.image.array]).astype(np.float32))
 
@@ -276,9 +262,15 @@ def fit(file: Path) -> None:
                 np.array([x for x, _ in measured], float), np.array([y for _, y in measured], float)
             )
             click.echo(f'"{stage}": ({table[stage][0]:.2e}, {", ".join(f"{c:.0f}" for c in table[stage][1:])}),')
-    for name, (size, _, case) in cases.items():
+    for name, (size, config, case) in cases.items():
         estimate = max(float(np.dot(table[stage], size.features)) for stage in case["stages"] if stage in table)
-        click.echo(f"{name}: {case['peak'] / 1e6:.0f} MB measured, {estimate / case['peak']:.2f} of it estimated")
+        fixed, moving = (knee_grid(tuple(case[role])) for role in ("fixed", "moving"))
+        planned = plan.estimate_plan(fixed, moving, config)
+        click.echo(
+            f"{name}: {case['peak'] / 1e6:.0f} MB measured, {estimate / case['peak']:.2f} of it by this fit, "
+            f"{planned.memory_bytes / case['peak']:.2f} by plan.py; {case['seconds']:.1f} s measured, "
+            f"{planned.work / case['seconds']:.2f} of it by plan.py"
+        )
 
 
 def _size_of(case: dict[str, Any]) -> Any:
