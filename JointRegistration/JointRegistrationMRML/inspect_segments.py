@@ -25,8 +25,8 @@ TEXT = (
     "registration. Where it is right, the thin blue line runs inside the yellow one."
 )
 ONLY_WARPED_TEXT = (
-    "Blue: structures of the moving image, carried over by the registration. They should lie on the borders that the fixed "
-    "image shows; there is no segmentation of it to compare with."
+    "Blue: structures of the moving image, carried over by the registration. They should lie on the borders that the "
+    "fixed image shows; there is no segmentation of it to compare with."
 )
 _LINE_PX = {"fixed": 2, "warped": 1}  # where they meet, the blue line runs inside the yellow one
 _OPACITY_3D = {"fixed": 0.5, "warped": 1.0}

@@ -165,7 +165,7 @@ def test_segments_can_be_chosen_and_parts_hidden(knee, fixedLabels):
 
 def test_without_a_fixed_segmentation_the_blue_lines_stand_alone_and_the_text_says_so(knee):
     outputs = registerVolumes(knee.scene, knee.nodes, runner=knee.run)
-    view = openContours(knee.scene, outputs)
+    view = Inspection(knee.scene, outputs).open("contours")
     assert "fixed" not in view.nodes and "no segmentation of it" in view.text
     assert view.nodes["warped"].GetDisplayNode().GetSliceIntersectionThickness() == 2
 
