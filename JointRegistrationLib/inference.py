@@ -100,7 +100,7 @@ def _run(
     device: torch.device,
     reporter: Reporter,
 ) -> RegistrationResult:
-    clock = _Clock()
+    clock = _Clock(device)
     pair = prepare_pair(fixed, moving, config, device, fixed_mask, moving_mask, reporter)
     clock.lap("preparing")
     term, notes = landmark_term(landmarks, config.landmarks, fixed.grid, moving.grid, pair.fixed)
@@ -208,11 +208,16 @@ def _start(
 
 
 class _Clock:
-    def __init__(self) -> None:
+    """Seconds of each stage; a GPU's stage is over when the GPU is done, not when all has been asked of it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._begin = self._last = time.perf_counter()
         self._laps: dict[str, float] = {}
 
     def lap(self, stage: str) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
         now = time.perf_counter()
         self._laps[stage] = now - self._last
         self._last = now

@@ -104,7 +104,7 @@ def tables(comparisons: Sequence[Comparison], kind: str, notes: Iterable[str], w
     if any(run.cut_off for run in runs):
         lines += ["A program with > was stopped after that time, so its ratio is a lower bound."]
     lines += [f"{note}." for note in [*notes, *(note for found in comparisons for note in found.failures)]]
-    lines += ["FireANTs and uniGradICON need a GPU and were not measured.", ""]
+    lines += ["FireANTs and the uniGradICON architecture need a GPU, and this benchmark does not know them yet.", ""]
     return "\n".join(lines)
 
 
@@ -193,13 +193,15 @@ def _panel(axes: Any, comparison: Comparison) -> None:
         color="#666666",
         fontsize=8,
     )
+    stopped = 0
     for name, found in comparison.groups.items():
         seconds, overlap = median(found, "seconds"), mean_scored(found, "dice")
         ours = found[0].ours
         colour = "#0b6e99" if ours else "#7a7a7a"
         label = name.replace(":vsvf_steps=3", "").replace(":", ", ").replace("=", " ")
         if not math.isfinite(overlap):
-            where = (seconds, 0.02)
+            where = (seconds, 0.02 + 0.045 * stopped)
+            stopped += 1
             axes.axvline(seconds, color=colour, linewidth=1, linestyle="--")
             axes.text(
                 *where, f"{label}: longer ", transform=axes.get_xaxis_transform(), ha="right", fontsize=8, color=colour
