@@ -18,7 +18,7 @@ from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
 from JointRegistrationLib.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
 
-from .nodes import newNode
+from .nodes import newNode, ownedList
 from .parallel import inParallel, slabs
 from .segmentations import maskSegmentation
 from .volumes import volumeFromImage
@@ -88,9 +88,9 @@ def divergingColors() -> Any:
 
 def sharedDivergingColors(scene: Any) -> Any:
     """The colour table of :func:`divergingColors` in ``scene``: an earlier run's, or a new one."""
-    nodes = scene.GetNodesByClassByName("vtkMRMLColorTableNode", COLOR_NAME)
-    if nodes.GetNumberOfItems():
-        return nodes.GetItemAsObject(0)
+    nodes = ownedList(scene.GetNodesByClassByName("vtkMRMLColorTableNode", COLOR_NAME))
+    if nodes:
+        return nodes[0]
     node = scene.AddNode(divergingColors())
     node.AddDefaultStorageNode()
     node.GetStorageNode().SetDefaultWriteFileExtension("ctbl")  # before 5.10, Slicer cannot read the newer .csv

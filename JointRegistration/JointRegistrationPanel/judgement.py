@@ -11,8 +11,9 @@ from JointRegistrationLib.errors import JointRegistrationError
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.plan import Plan, estimate_plan
 from JointRegistrationLib.worker.messages import Ready
-from JointRegistrationMRML.checks import Problem, findProblems
+from JointRegistrationMRML.checks import findProblems
 from JointRegistrationMRML.nodes import gridOf
+from JointRegistrationMRML.problems import Problem
 from JointRegistrationMRML.volumes import ijkToRasOf
 
 from .machine import Speed, availableMemoryBytes

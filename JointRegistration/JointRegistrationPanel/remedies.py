@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from JointRegistrationLib.errors import CheckpointError, JointRegistrationError, OutOfMemory
-from JointRegistrationMRML.checks import Problem, applyRemedy
+from JointRegistrationMRML.problems import Problem
+from JointRegistrationMRML.remedy import applyRemedy
 from JointRegistrationMRML.undo import discard
 
 from .messages import Message

@@ -15,9 +15,11 @@ from JointRegistrationLib.config import NetworkConfig, RegistrationConfig
 from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.plan import MIN_WORKING_VOXELS, estimate_plan
-from JointRegistrationMRML.checks import CENTRE, ERROR, RESOLUTION, WARNING, applyRemedy, findProblems
+from JointRegistrationMRML.checks import findProblems
 from JointRegistrationMRML.nodes import newNode, vtkMatrix, worldTransform
+from JointRegistrationMRML.problems import CENTRE, ERROR, RESOLUTION, WARNING
 from JointRegistrationMRML.publish import InputNodes
+from JointRegistrationMRML.remedy import applyRemedy
 from JointRegistrationMRML.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.undo import discard
 from JointRegistrationMRML.volumes import imageFromVolume

@@ -1,0 +1,90 @@
+"""What is wrong about landmarks, masks and segmentations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from JointRegistrationLib.errors import GeometryError, InputError
+
+from .problems import ERROR, Problem, sentence
+from .publish import InputNodes
+from .segmentations import BINARY_LABELMAP
+from .volumes import checkVolume
+from .world import ownGrid
+
+
+def landmarkProblems(nodes: InputNodes) -> Iterator[Problem]:
+    """Problems of the two point lists."""
+    lists = {"fixed": nodes.fixedLandmarks, "moving": nodes.movingLandmarks}
+    given = {which: node for which, node in lists.items() if node is not None}
+    if len(given) == 1:
+        yield Problem(ERROR, "Choose points for both images, or for none.")
+    if len(given) < 2:
+        return
+    counts = {which: node.GetNumberOfControlPoints() for which, node in given.items()}
+    if counts["fixed"] != counts["moving"]:
+        yield Problem(
+            ERROR,
+            f"{lists['fixed'].GetName()} has {counts['fixed']} points and {lists['moving'].GetName()} "
+            f"{counts['moving']}: give the same points in the same order in both.",
+        )
+    for node in given.values():
+        if node.GetNumberOfControlPoints() == 0:
+            yield Problem(ERROR, f"{node.GetName()} has no points: place some, or choose no points.")
+        elif node.GetNumberOfDefinedControlPoints() < node.GetNumberOfControlPoints():
+            yield Problem(ERROR, f"{node.GetName()} has a point that is not placed: place it or delete it.")
+
+
+def maskProblems(which: str, mask: Any, volume: Any) -> Iterator[Problem]:
+    """Problems of the mask of the volume that is ``which``; ``volume`` is None if it cannot be used itself."""
+    if mask is None:
+        return
+    if mask.IsA("vtkMRMLSegmentationNode"):
+        yield from segmentationProblems(f"{which} mask", mask)
+        return
+    try:
+        name = checkVolume(mask)
+    except InputError as error:
+        yield Problem(ERROR, sentence(error))
+        return
+    if mask.GetImageData().GetScalarRange()[1] <= 0:
+        yield Problem(ERROR, f"{name} is empty: a mask is 1 where the {which} volume should be compared.")
+    elif volume is not None and not _sameGrid(mask, volume):
+        yield Problem(
+            ERROR, f"{name} does not lie on the voxels of {volume.GetName()}: resample it, or use a segmentation."
+        )
+
+
+def _sameGrid(mask: Any, volume: Any) -> bool:
+    try:
+        return ownGrid(mask).is_close(ownGrid(volume), tolerance_mm=1e-2)
+    except GeometryError:
+        return False
+
+
+def segmentationProblems(what: str, node: Any) -> Iterator[Problem]:
+    """Problems of a segmentation, which is ``what``; it may be None."""
+    if node is None:
+        return
+    if not node.IsA("vtkMRMLSegmentationNode"):
+        yield Problem(ERROR, f"{node.GetName()} is no segmentation: import the label map as one first.")
+        return
+    segmentation = node.GetSegmentation()
+    if segmentation.GetNumberOfSegments() == 0:
+        yield Problem(ERROR, f"{node.GetName()} has no segments: choose another {what}, or none.")
+    elif not any(_holdsSomething(segmentation.GetSegment(segmentId)) for segmentId in segmentation.GetSegmentIDs()):
+        yield Problem(ERROR, f"All segments of {node.GetName()} are empty: choose another {what}, or none.")
+
+
+def _holdsSomething(segment: Any) -> bool:
+    """Whether a segment has a surface, or a voxel of its own value within its label map."""
+    labels = segment.GetRepresentation(BINARY_LABELMAP)
+    if labels is None:
+        bounds = [0.0] * 6
+        segment.GetBounds(bounds)
+        return bounds[0] <= bounds[1]
+    scalars = labels.GetPointData().GetScalars()
+    if scalars is None or scalars.GetNumberOfTuples() == 0:
+        return False
+    return bool(labels.GetScalarRange()[1] >= segment.GetLabelValue())

@@ -1,0 +1,87 @@
+"""What is wrong or suspicious about one volume: from its header and a few voxels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from JointRegistrationLib.errors import GeometryError, InputError
+from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.image import MIN_SIZE
+
+from .nodes import gridOf, numpyView
+from .problems import ERROR, WARNING, Problem, sentence
+from .volumes import LABEL_MAP, checkVolume, ijkToRasOf
+
+#: What a field of view of a knee is, in mm: its longest and its shortest side.
+_LONGEST_MM, _SHORTEST_MM = (70.0, 450.0), (30.0, 300.0)
+_COARSEST_SPACING_MM = 8.0
+_LARGEST_ANISOTROPY = 12.0
+_SAMPLES_PER_AXIS = 24
+
+
+def volumeProblems(which: str, node: Any) -> Iterator[Problem]:
+    """Problems of the volume that is ``which``, "fixed" or "moving"; it may be None."""
+    if node is None:
+        yield Problem(ERROR, f"Choose a {which} volume.")
+        return
+    try:
+        name = checkVolume(node)
+    except InputError as error:
+        yield Problem(ERROR, sentence(error))
+        return
+    size = node.GetImageData().GetDimensions()
+    if min(size) < MIN_SIZE:
+        slices = "a single slice" if min(size) == 1 else f"only {min(size)} slices"
+        yield Problem(ERROR, f"{name} has {slices}: a 3D volume is needed.")
+        return
+    try:
+        grid = gridOf(name, size, ijkToRasOf(node))
+    except GeometryError as error:
+        yield Problem(ERROR, sentence(error))
+        return
+    if node.IsA(LABEL_MAP):
+        yield Problem(WARNING, f"{name} is a label map: choose the image that it was drawn on.")
+    yield from _voxelProblems(name, node.GetImageData())
+    yield from _spacingProblems(name, grid)
+
+
+def _voxelProblems(name: str, image: Any) -> Iterator[Problem]:
+    few = _fewVoxels(image)
+    if few.dtype.kind == "f" and not np.isfinite(few).all():
+        yield Problem(
+            ERROR, f"{name} holds values that are no numbers (NaN or infinite): replace them, for example by 0."
+        )
+    elif few.min() == few.max():
+        low, high = image.GetScalarRange()
+        if low == high:
+            yield Problem(ERROR, f"{name} has the value {low:g} everywhere: there is nothing to align.")
+
+
+def _fewVoxels(image: Any) -> npt.NDArray[Any]:
+    array = numpyView(image)
+    return array[tuple(slice(n // (4 * _SAMPLES_PER_AXIS), None, max(1, n // _SAMPLES_PER_AXIS)) for n in array.shape)]
+
+
+def _spacingProblems(name: str, grid: Grid) -> Iterator[Problem]:
+    spacing, extent = np.asarray(grid.spacing_mm), grid.extent_mm
+    unlikely = not _within(extent.max(), _LONGEST_MM) or not _within(extent.min(), _SHORTEST_MM)
+    size = " x ".join(f"{side:.0f}" for side in extent)
+    if unlikely and np.allclose(spacing, 1.0):
+        yield Problem(
+            WARNING,
+            f"{name} has voxels of exactly 1 x 1 x 1 mm and measures {size} mm: "
+            "the spacing was probably lost in a conversion; correct it in the Volumes module.",
+        )
+    elif unlikely:
+        yield Problem(WARNING, f"{name} measures {size} mm, which is unusual for a knee: check its spacing.")
+    elif spacing.max() > _COARSEST_SPACING_MM or spacing.max() > _LARGEST_ANISOTROPY * spacing.min():
+        voxel = " x ".join(f"{s:.3g}" for s in spacing)
+        yield Problem(WARNING, f"{name} has voxels of {voxel} mm: between such slices little can be aligned.")
+
+
+def _within(value: float, bounds: tuple[float, float]) -> bool:
+    return bounds[0] <= value <= bounds[1]
