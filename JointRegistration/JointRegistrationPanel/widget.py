@@ -1,4 +1,4 @@
-"""The panel: controls, signals, and which of them can be used when. The work is done elsewhere."""
+"""The panel: what its buttons do, and what it follows in the scene, the worker and the run."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from JointRegistrationMRML import refine
 from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
 
 from . import dependencies, outputs
-from .choices import makeChoices, methodExplanation
+from .controls import Controls, PanelState
 from .inspect_section import InspectSection
 from .install_view import InstallView
 from .judgement import Judgement, deviceText, judge, missingInputs, planFor
 from .machine import Speed
-from .messages import MessageRows
 from .parameters import (
     OUTPUT_KINDS,
     choosePair,
@@ -38,7 +37,7 @@ from .progress_view import ProgressView
 from .remedies import Remedies
 from .results_view import ResultsView
 from .run_control import RunControl
-from .text import _, escaped, sentence
+from .text import _, sentence
 
 #: How long a person has to be still before the inputs are judged, in ms.
 _JUDGE_DELAY_MS = 200
@@ -76,11 +75,10 @@ class Panel(VTKObservationMixin):
         self.inspect = self._mountInspect(Path(uiPath).with_name("JointRegistrationInspect.ui"))
         self._run = RunControl(self._worker, self)
         self._goesFurther = False
-        self._messages = MessageRows(self.ui)
         self._progress = ProgressView(self.ui)
         self._install = InstallView(self.ui, self._worker.packages, confirm)
         self._remedies = Remedies(scene, lambda: self._parameters, self._onParametersModified)
-        self._choices = makeChoices(self.ui, self._set)
+        self._controls = Controls(self.ui, self._set)
         self._refreshTimer = self._makeTimer(0, self._refresh)
         self._judgeTimer = self._makeTimer(_JUDGE_DELAY_MS, self._judge)
         self._connect()
@@ -321,36 +319,16 @@ class Panel(VTKObservationMixin):
         parameters = self._parameters
         if parameters is None:
             return
-        for name, choice in self._choices.items():
-            choice.show(getattr(parameters, name))
-        running = self._run.running
-        for section in (self.ui.inputsButton, self.ui.registrationButton, self.ui.outputsButton):
-            section.setEnabled(not running)
-        self.ui.methodExplanation.setText(methodExplanation(parameters.method))
-        self.ui.refineSpinBox.setEnabled(parameters.method == "avsm")
-        self.ui.deviceFound.setText(deviceText(parameters, self._worker.client.ready, self._install.missing))
-        self.ui.estimateLabel.setText(self._judgement.estimate)
-        self.ui.sampleRow.setVisible(self._scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0)
-        outputs.showWhatIsWanted(self.ui, parameters)
-        notices = [] if self._remedies.notice is None else [self._remedies.notice]
-        self._messages.show([] if running else notices + list(self._judgement.messages))
-        self._refreshButtons(running)
+        running, ready = self._run.running, self._worker.client.ready
+        self._controls.show(
+            PanelState(
+                parameters,
+                self._judgement,
+                running,
+                made=self.results.outputs,
+                notice=self._remedies.notice,
+                device=deviceText(parameters, ready, self._install.missing),
+                hasVolumes=self._scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") > 0,
+            )
+        )
         self.inspect.refresh(running)
-
-    def _refreshButtons(self, running: bool) -> None:
-        reasons = self._reasonsAgainst(running)
-        self.ui.registerButton.setEnabled(not reasons)
-        tip = "<br>".join(escaped(reason) for reason in reasons)
-        self.ui.registerButton.setToolTip(tip or _("Register the moving volume to the fixed one."))
-        self.ui.cancelButton.setEnabled(running)
-        self.ui.discardButton.setEnabled(not running)
-        made = self.results.outputs
-        deforms = self._parameters.method in refine.REFINING_METHODS
-        self.ui.furtherButton.setEnabled(not running and deforms and made is not None and bool(made.nodes.transform))
-
-    def _reasonsAgainst(self, running: bool) -> list[str]:
-        """Why Register cannot work now, as sentences."""
-        if running:
-            return [_("A registration is running.")]
-        reasons = missingInputs(self._parameters)
-        return reasons or [message.text for message in self._judgement.messages if message.severity == "error"]

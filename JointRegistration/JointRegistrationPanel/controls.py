@@ -1,0 +1,91 @@
+"""What the panel's controls show, and which of them can be used when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from JointRegistrationMRML.publish import RegistrationOutputs
+from JointRegistrationMRML.refine import REFINING_METHODS
+
+from .choices import makeChoices, methodExplanation
+from .judgement import Judgement, missingInputs
+from .messages import Message, MessageRows
+from .outputs import showWhatIsWanted
+from .text import _, escaped
+
+
+@dataclass(frozen=True)
+class PanelState:
+    """What the controls follow.
+
+    Args:
+        parameters: the panel's.
+        judgement: of the inputs.
+        running: whether a registration is under way.
+        made: the latest run's results, while they can be discarded.
+        notice: the latest news of a run or remedy; None for none.
+        device: what would be computed on, in words.
+        hasVolumes: whether the scene holds volumes.
+    """
+
+    parameters: Any
+    judgement: Judgement
+    running: bool
+    made: RegistrationOutputs | None
+    notice: Message | None
+    device: str
+    hasVolumes: bool
+
+
+class Controls:
+    """The form's controls, but for those of a section that has a class of its own.
+
+    Args:
+        ui: the form.
+        changed: called with a parameter and its new value when a person picked one from a list.
+    """
+
+    def __init__(self, ui: Any, changed: Callable[[str, Any], None]) -> None:
+        self._ui = ui
+        self._choices = makeChoices(ui, changed)
+        self._messages = MessageRows(ui)
+
+    def show(self, state: PanelState) -> None:
+        """Bring every control up to date."""
+        ui, parameters = self._ui, state.parameters
+        for name, choice in self._choices.items():
+            choice.show(getattr(parameters, name))
+        for section in (ui.inputsButton, ui.registrationButton, ui.outputsButton):
+            section.setEnabled(not state.running)
+        ui.methodExplanation.setText(methodExplanation(parameters.method))
+        ui.refineSpinBox.setEnabled(parameters.method == "avsm")
+        ui.deviceFound.setText(state.device)
+        ui.estimateLabel.setText(state.judgement.estimate)
+        ui.sampleRow.setVisible(not state.hasVolumes)
+        showWhatIsWanted(ui, parameters)
+        notices = [] if state.notice is None else [state.notice]
+        self._messages.show([] if state.running else notices + list(state.judgement.messages))
+        self._showButtons(state)
+
+    def _showButtons(self, state: PanelState) -> None:
+        ui, made = self._ui, state.made
+        reasons = _reasonsAgainst(state)
+        ui.registerButton.setEnabled(not reasons)
+        tip = "<br>".join(escaped(reason) for reason in reasons)
+        ui.registerButton.setToolTip(tip or _("Register the moving volume to the fixed one."))
+        ui.cancelButton.setEnabled(state.running)
+        ui.discardButton.setEnabled(not state.running)
+        deforms = state.parameters.method in REFINING_METHODS
+        ui.furtherButton.setEnabled(
+            not state.running and deforms and made is not None and made.nodes.transform is not None
+        )
+
+
+def _reasonsAgainst(state: PanelState) -> list[str]:
+    """Why Register cannot work now, as sentences."""
+    if state.running:
+        return [_("A registration is running.")]
+    reasons = missingInputs(state.parameters)
+    return reasons or [message.text for message in state.judgement.messages if message.severity == "error"]
