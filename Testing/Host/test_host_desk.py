@@ -53,6 +53,22 @@ def test_views_show_the_layers_that_a_module_sets_and_follow_their_changes(desk:
     assert np.median(after[before > 200]) == pytest.approx(64, abs=8)
 
 
+def test_views_show_the_label_layer(desk: Any, host: Any) -> None:
+    import slicer
+
+    slicer.util.setSliceViewerLayers(background=_addVolume(host, "volume", 0), fit=True)
+    assert _picture(desk, host)[4:-4].max() < 250  # but for the ruler and letters at the rim
+    labels = slicer.util.addVolumeFromArray(
+        np.full((12, 12, 12), 200, dtype=np.uint8), name="edges", nodeClassName="vtkMRMLLabelMapVolumeNode"
+    )
+    labels.GetDisplayNode().SetAndObserveColorNodeID("vtkMRMLColorTableNodeGreen")
+    before = _picture(desk, host)
+    slicer.util.setSliceViewerLayers(label=labels, labelOpacity=1.0)
+    assert np.median(_picture(desk, host)) > np.median(before) + 60
+    slicer.util.setSliceViewerLayers(labelOpacity=0.0)
+    assert np.median(_picture(desk, host)) == np.median(before)
+
+
 def test_the_slider_moves_the_slice_within_the_volume(desk: Any, host: Any) -> None:
     import slicer
 

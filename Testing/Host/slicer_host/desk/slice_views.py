@@ -55,9 +55,13 @@ class SliceView(QtWidgets.QWidget):
         from JointRegistrationViews.slice_plane import NORMAL_AXIS
 
         composite, node = self._logic.GetSliceCompositeNode(), self._logic.GetSliceNode()
-        background, foreground = (
+        background, foreground, label = (
             slicer.mrmlScene.GetNodeByID(identifier) if identifier else None
-            for identifier in (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID())
+            for identifier in (
+                composite.GetBackgroundVolumeID(),
+                composite.GetForegroundVolumeID(),
+                composite.GetLabelVolumeID() if composite.GetLabelOpacity() > 0 else None,
+            )
         )
         background, foreground = background or foreground, foreground if background else None
         if background is None or background.GetImageData() is None:
@@ -71,6 +75,7 @@ class SliceView(QtWidgets.QWidget):
             background,
             foreground=foreground,
             foregroundOpacity=composite.GetForegroundOpacity(),
+            label=label,
             overlays=_visibleOverlays(),
             longSidePx=max(64, min(self._picture.width, self._picture.height)),
         )
