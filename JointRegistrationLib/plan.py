@@ -75,8 +75,6 @@ def estimate_plan(
     """
     size = _size(fixed_grid, moving_grid, config)
     stages = {stage: _stage_bytes(stage, size) for stage in _stages(config)}
-    for after in ("finish", "similarities") if "network" in stages else ():
-        stages[after] += _NETWORK_LEFT_BYTES
     largest = max(stages, key=lambda stage: stages[stage])
     work = _work(fixed_grid, size, config)
     return Plan(
@@ -187,19 +185,15 @@ def _size(fixed: Grid, moving: Grid, config: RegistrationConfig) -> _Size:
 #: Bytes: of the process itself; of a native voxel of the fixed and of the moving image, a working voxel of
 #: either image, a voxel of the finest level of the deformable stage, and a voxel of a bounded lattice.
 _BYTES = {
-    "prepare": (2.35e8, 8, 8, 0, 0, 5),
-    "side": (2.7e8, 3, 3, 5, 0, 0),
-    "affine": (3.0e8, 2, 2, 38, 0, 0),
-    "network": (3.5e8, 3, 3, 29, 0, 0),
-    "deformable": (3.45e8, 2, 2, 8, 240, 0),
-    "geodesic": (3.45e8, 2, 2, 8, 560, 0),  # measured at one size only
-    "finish": (3.6e8, 22, 18, 0, 0, 10),
-    "similarities": (2.6e8, 20, 16, 74, 0, 0),
+    "prepare": (3.5e8, 6, 6, 0, 0, 1),
+    "side": (3.6e8, 2, 2, 5, 0, 0),
+    "affine": (3.8e8, 2, 1, 22, 0, 0),
+    "network": (4.3e8, 3, 0, 18, 0, 0),
+    "deformable": (3.9e8, 2, 0, 21, 142, 0),
+    "geodesic": (4.3e8, 2, 2, 8, 420, 0),
+    "finish": (4.7e8, 23, 14, 0, 0, 20),
+    "similarities": (4.6e8, 23, 13, 18, 0, 0),
 }
-
-
-#: What the networks leave behind in the process.
-_NETWORK_LEFT_BYTES = 9e7
 
 
 def _stage_bytes(stage: str, size: _Size) -> float:
@@ -209,12 +203,12 @@ def _stage_bytes(stage: str, size: _Size) -> float:
 # -- time -----------------------------------------------------------------------------------------------
 
 #: Seconds of one core: a run's start, a native voxel and a working voxel of either image, the networks, the side.
-_START_S, _NATIVE_S, _WORKING_S, _NETWORK_S, _SIDE_S = 0.2, 9e-8, 1.5e-7, 1.5, 0.1
+_START_S, _NATIVE_S, _WORKING_S, _NETWORK_S, _SIDE_S = 0.2, 9e-8, 1.5e-7, 0.8, 0.1
 #: Seconds of one evaluation of the energy: at least, and a voxel.
 _EVALUATION_S = {
-    "affine": (0.033, 1.5e-7),
-    "deformable": (0.005, 3.4e-7),
-    "refining": (0.005, 4.4e-7),
+    "affine": (0.002, 1.2e-7),
+    "deformable": (0.005, 1.9e-7),
+    "refining": (0.005, 2.0e-7),
     "geodesic": (0.02, 9.5e-7),
 }
 _EVALUATIONS_PER_ITERATION = 1.25
