@@ -70,22 +70,25 @@ class Controls:
         self._showButtons(state)
 
     def _showButtons(self, state: PanelState) -> None:
-        ui, made = self._ui, state.made
-        reasons = _reasonsAgainst(state)
+        ui, made, parameters = self._ui, state.made, state.parameters
+        missing = [] if state.running else missingInputs(parameters)
+        chosen = parameters.fixedVolume is not None and parameters.movingVolume is not None
+        ui.reasonLabel.setText(" ".join(missing))
+        ui.reasonLabel.setVisible(bool(missing) and chosen)  # an empty selector says itself that it is empty
+        reasons = missing or _reasonsAgainst(state)
         ui.registerButton.setEnabled(not reasons)
         tip = "<br>".join(escaped(reason) for reason in reasons)
         ui.registerButton.setToolTip(tip or _("Register the moving volume to the fixed one."))
         ui.cancelButton.setEnabled(state.running)
         ui.discardButton.setEnabled(not state.running)
-        deforms = state.parameters.method in REFINING_METHODS
+        deforms = parameters.method in REFINING_METHODS
         ui.furtherButton.setEnabled(
             not state.running and deforms and made is not None and made.nodes.transform is not None
         )
 
 
 def _reasonsAgainst(state: PanelState) -> list[str]:
-    """Why Register cannot work now, as sentences."""
+    """Why Register cannot work now though nothing is missing, as sentences."""
     if state.running:
         return [_("A registration is running.")]
-    reasons = missingInputs(state.parameters)
-    return reasons or [message.text for message in state.judgement.messages if message.severity == "error"]
+    return [message.text for message in state.judgement.messages if message.severity == "error"]

@@ -25,10 +25,10 @@ from .text import _, duration, memory
 
 @dataclass(frozen=True)
 class Judgement:
-    """Sentences for the panel, and the estimate in words."""
+    """Sentences for the panel, and the estimate in words; what they are before anything was looked at."""
 
     messages: tuple[Message, ...] = ()
-    estimate: str = ""
+    estimate: str = _("given once both volumes are chosen")
 
 
 def missingInputs(parameters: Any) -> list[str]:
@@ -95,7 +95,7 @@ def deviceText(parameters: Any, ready: Ready | None, missing: bool) -> str:
 def estimateText(plan: Plan | None, seconds: float | None) -> str:
     """The estimate in words."""
     if plan is None:
-        return _("given once both volumes are chosen")
+        return Judgement.estimate
     needed = _("about {memory} of memory").format(memory=memory(plan.memory_bytes))
     if seconds is None:
         return _("{memory}; the time is known after a first run on this device").format(memory=needed)

@@ -55,7 +55,7 @@ class Person:
 
     def waitUntilReady(self) -> None:
         """Until Register can be pressed and the inputs were judged."""
-        self.host.wait(lambda: self.ui.registerButton.enabled and self.panel._judgement.estimate, 20)
+        self.host.wait(lambda: self.ui.registerButton.enabled and "memory" in self.panel._judgement.estimate, 20)
         self.host.wait(lambda: not self.panel._judgeTimer.active)
 
     def register(self) -> Any:

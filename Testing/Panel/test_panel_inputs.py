@@ -18,6 +18,8 @@ def test_nothing_chosen_is_said_in_the_tooltip_and_nowhere_else(person: Person) 
     for words in ("Choose a fixed volume", "Choose a moving volume"):
         assert words in person.ui.registerButton.toolTip
     assert person.problems() == []
+    assert not person.ui.reasonLabel.visible
+    assert person.ui.estimateLabel.text == "given once both volumes are chosen"
     person.picture("empty")
 
 
@@ -48,6 +50,9 @@ def test_the_same_volume_twice_cannot_be_registered(person: Person) -> None:
     person.host.choose(person.ui.movingVolumeSelector, fixed)
     assert not person.ui.registerButton.enabled
     assert "same volume" in person.ui.registerButton.toolTip
+    assert person.ui.reasonLabel.visible
+    assert person.ui.reasonLabel.text == "Fixed and moving are the same volume: choose two."
+    person.picture("same")
 
 
 def test_volumes_apart_are_a_problem_whose_button_centres_them_and_undo_takes_it_back(person: Person) -> None:
