@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy.typing as npt
 LOG2_EDGES = np.linspace(-3.0, 3.0, 121)
 
 _NAN = float("nan")
+_BINS = 4096
+_PART_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ def volume_change(determinant: npt.NDArray[Any]) -> VolumeChange:
         return VolumeChange(change, folds=folds)
     log2 = np.log2(unfolded)
     low, middle, high = (float(value) for value in np.percentile(log2, [5, 50, 95]))
-    counts, _ = np.histogram(np.clip(log2, LOG2_EDGES[0], LOG2_EDGES[-1]), LOG2_EDGES)
+    ends = (float(LOG2_EDGES[0]), float(LOG2_EDGES[-1]))
+    counts, _ = np.histogram(np.clip(log2, *ends), len(LOG2_EDGES) - 1, ends)  # faster than by edges of any kind
     shares = tuple(float(share) for share in counts / log2.size)
     return VolumeChange(change, float(log2.mean()), low, middle, high, folds, shares)
 
@@ -72,7 +76,67 @@ def displacement_statistics(displacement_field_mm: npt.NDArray[Any]) -> Displace
     Args:
         displacement_field_mm: (k, j, i, 3) mm.
     """
-    # Slice by slice: NumPy's norm of the whole is several times slower, and needs as much memory again.
-    lengths = np.stack([np.sqrt(np.einsum("jic,jic->ji", part, part)) for part in displacement_field_mm])
-    mean, most = float(lengths.mean(dtype=np.float64)), float(lengths.max())
-    return DisplacementStatistics(mean, float(np.percentile(lengths, 95, overwrite_input=True)), most)
+    steps = displacement_steps(displacement_field_mm)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: DisplacementStatistics = end.value
+            return result
+
+
+def displacement_steps(displacement_field_mm: npt.NDArray[Any]) -> Generator[None, None, DisplacementStatistics]:
+    """:func:`displacement_statistics` with a pause after every few slices, so that a window stays alive."""
+    lengths = np.empty(displacement_field_mm.shape[:3], np.float32)
+    parts = _slabs(lengths)
+    for part in parts:
+        # Slice by slice: NumPy's norm of the whole is several times slower, and needs as much memory again.
+        vectors = displacement_field_mm[part]
+        np.sqrt(np.einsum("kjic,kjic->kji", vectors, vectors), out=lengths[part])
+        yield
+    total, most = 0.0, 0.0
+    for part in parts:
+        total += float(lengths[part].sum(dtype=np.float64))
+        most = max(most, float(lengths[part].max()))
+        yield
+    p95 = yield from _percentile_steps(lengths, parts, 0.95, most)
+    return DisplacementStatistics(total / lengths.size, p95, most)
+
+
+def _slabs(values: npt.NDArray[Any]) -> list[slice]:
+    """Parts along the first axis of a few megabytes each."""
+    step = max(1, len(values) * _PART_BYTES // max(1, values.nbytes))
+    return [slice(start, start + step) for start in range(0, len(values), step)]
+
+
+def _percentile_steps(
+    values: npt.NDArray[np.float32], parts: Sequence[slice], share: float, most: float
+) -> Generator[None, None, float]:
+    """What ``share`` of the values, none below 0 or above ``most``, do not exceed, linear between ranks.
+
+    Sorting all of them takes too long for one step: they are counted in bins, and only the bins of the two ranks
+    that matter are sorted.
+    """
+    if most <= 0:
+        return 0.0
+    scale = np.float32(_BINS / most)
+    counts = np.zeros(_BINS + 2, np.int64)
+    for part in parts:
+        counts += np.bincount(_bins(values[part], scale), minlength=_BINS + 2)
+        yield
+    upto = counts.cumsum()
+    rank = share * (values.size - 1)
+    low, high = (int(np.searchsorted(upto, whole, side="right")) for whole in (np.floor(rank), np.ceil(rank)))
+    found = []
+    for part in parts:
+        some = values[part].ravel()
+        bins = _bins(some, scale)
+        found.append(some[(bins >= low) & (bins <= high)])
+        yield
+    candidates = np.sort(np.concatenate(found))
+    first = rank - (upto[low] - counts[low])
+    return float(np.interp(first, np.arange(len(candidates)), candidates))
+
+
+def _bins(values: npt.NDArray[np.float32], scale: np.float32) -> npt.NDArray[np.int32]:
+    return (values.ravel() * scale).astype(np.int32)

@@ -59,7 +59,7 @@ def depthSteps(
         depth[part] = np.linalg.norm(points[part] - nearest, axis=1)
 
     if len(interface):
-        yield from inSteps(len(points), measure, 5000)
+        yield from inSteps(len(points), measure, least=20_000)
     index = tuple(places.T)
     known = bool(np.isfinite(result.affine_ras).all())
     moved = _movedMm(points, result.displacement_field_mm[index], result.affine_ras if known else np.eye(4))

@@ -6,6 +6,7 @@ surface that way; a sheet of 2 voxels grows thinner by 0.02 voxels, and one of a
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from vtk.util import numpy_support
 from JointRegistrationLib.geometry import Grid, transform_points
 
 from .nodes import vtkImage
+from .steps import finished
 
 SMOOTHING_VOXELS = 0.8
 _SMOOTHING_RADIUS = 3.0  # standard deviations
@@ -62,18 +64,26 @@ def noSurface() -> Surface:
 
 
 def maskSurface(mask: Mask, grid: Grid, other: Mask | None = None) -> Surface:
-    """The surface of a mask; open where the mask ends at the border of the grid.
+    """All of :func:`surfaceSteps` at once."""
+    return finished(surfaceSteps(mask, grid, other))
+
+
+def surfaceSteps(mask: Mask, grid: Grid, other: Mask | None = None) -> Generator[None, None, Surface]:
+    """The surface of a mask; open where the mask ends at the border of the grid. With pauses.
 
     Args:
         mask: (k, j, i) on ``grid``.
         grid: any, left-handed ones included.
         other: a second mask, whose smoothed values on the surface become :attr:`Surface.near`.
     """
+    yield
     image = _smoothed(mask)
+    yield
     if other is not None:
         near = _smoothed(other).GetPointData().GetScalars()
         near.SetName(_NEAR)
         image.GetPointData().AddArray(near)
+        yield
     edges = vtk.vtkFlyingEdges3D()
     edges.SetInputData(image)
     edges.SetValue(0, 0.5)
@@ -82,6 +92,7 @@ def maskSurface(mask: Mask, grid: Grid, other: Mask | None = None) -> Surface:
     edges.ComputeGradientsOn()
     edges.SetInterpolateAttributes(other is not None)
     edges.Update()
+    yield
     return _surface(edges.GetOutput(), grid)
 
 

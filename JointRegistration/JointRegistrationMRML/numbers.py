@@ -20,7 +20,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from JointRegistrationLib.change import DisplacementStatistics, displacement_statistics
+from JointRegistrationLib.change import DisplacementStatistics, displacement_steps
 from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.metrics import displacement_transform, tre_mm
 from JointRegistrationLib.result import RegistrationResult
@@ -30,8 +30,8 @@ from .depth_profile import depthSteps
 from .landmarks import landmarksFromMarkups
 from .mask_surface import Mask
 from .segment_figures import SegmentCount, SegmentFigures
-from .segmentations import LabelLayers, SegmentLabel, labelsFromSegmentation, warpSegmentation
-from .thickness import cartilageThickness, thicknessChange
+from .segmentations import LabelLayers, SegmentLabel, labelSteps
+from .thickness import thicknessChange, thicknessSteps
 
 if TYPE_CHECKING:
     from .publish import InputNodes, RegistrationOutputs
@@ -108,8 +108,7 @@ def measureSteps(outputs: RegistrationOutputs, pairs: Sequence[CartilagePair] | 
         InputError: if a segmentation has become empty, or ``pairs`` names a segment that is in neither.
     """
     inputs, result = outputs.inputs, outputs.result
-    yield 0.0, "displacement"
-    displacement = displacement_statistics(result.displacement_field_mm)
+    displacement = yield from _named(displacement_steps(result.displacement_field_mm), 0.0, "displacement")
     labels = yield from _readLabels(inputs, result, outputs.nodes.transform)
     segments, overall = yield from _segmentSteps(labels, result)
     cartilage = yield from _cartilageSteps(labels, result, _checkedPairs(labels, pairs))
@@ -154,17 +153,15 @@ def _readLabels(inputs: InputNodes, result: RegistrationResult, below: Any) -> G
     fixed = before = warped = moving = None
     grid = result.fixed_grid
     if inputs.fixedSegmentation is not None:
-        yield 0.02, "fixed segments"
-        fixed = labelsFromSegmentation(inputs.fixedSegmentation, grid, below=below)
+        fixed = yield from _named(labelSteps(inputs.fixedSegmentation, grid, below=below), 0.05, "fixed segments")
     if inputs.movingSegmentation is not None:
         node = inputs.movingSegmentation
-        yield 0.07, "moving segments"
-        moving = labelsFromSegmentation(node, result.moving_grid, below=below)
-        yield 0.12, "warped segments"
-        warped = warpSegmentation(node, result.displacement_field_mm, grid, below=below)
+        moving = yield from _named(labelSteps(node, result.moving_grid, below=below), 0.07, "moving segments")
+        steps = labelSteps(node, grid, result.displacement_field_mm, below=below)
+        warped = yield from _named(steps, 0.1, "warped segments")
         if fixed is not None:
-            yield 0.17, "moving segments as they lay"
-            before = labelsFromSegmentation(node, grid, below=below)
+            steps = labelSteps(node, grid, below=below)
+            before = yield from _named(steps, 0.17, "moving segments as they lay")
     return _Labels(fixed, before, warped, moving)
 
 
@@ -176,13 +173,16 @@ def _segmentSteps(labels: _Labels, result: RegistrationResult) -> Generator[tupl
         yield at, name
         count = SegmentCount(result.fixed_grid)
         fixed, warped = _mask(labels.fixed, name), _mask(labels.warped, name)
-        count.compare(fixed, _mask(labels.before, name), after=False)
-        yield at + 0.25 / len(names), name
-        count.compare(fixed, warped, after=True)
+        yield from _named(count.compareSteps(fixed, _mask(labels.before, name), after=False), at, name)
+        half = at + 0.25 / len(names)
+        yield from _named(count.compareSteps(fixed, warped, after=True), half, name)
         count.addVolumes(fixed, _mask(labels.moving, name), warped, result)
         figures.append(count.figures(name, labels.color(name)))
         counts.append(count)
-    return tuple(figures), SegmentCount.of(counts).figures("All segments", (0.5, 0.5, 0.5)) if counts else None
+    if not counts:
+        return (), None
+    yield 0.7, "all segments"
+    return tuple(figures), SegmentCount.of(counts).figures("All segments", (0.5, 0.5, 0.5))
 
 
 def _segment(layers: LabelLayers | None, name: str) -> SegmentLabel | None:
@@ -221,10 +221,12 @@ def _cartilageSteps(
     for index, pair in enumerate(pairs):
         thicknesses = []
         for number, (layers, grid) in enumerate(states):
-            yield 0.7 + 0.3 * (index + number / 4) / len(pairs), f"thickness of {pair.cartilage}"
+            at, what = 0.7 + 0.3 * (index + number / 4) / len(pairs), f"thickness of {pair.cartilage}"
+            yield at, what
             mask = _mask(layers, pair.cartilage)
             bone = None if pair.bone is None else _mask(layers, pair.bone)
-            thicknesses.append(None if mask is None else cartilageThickness(mask, bone, grid))
+            steps = None if mask is None else thicknessSteps(mask, bone, grid)
+            thicknesses.append(None if steps is None else (yield from _named(steps, at, what)))
         fixed, moving, _ = thicknesses
         change = None
         if fixed is not None and moving is not None:

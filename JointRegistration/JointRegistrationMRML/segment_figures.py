@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from JointRegistrationLib.change import VolumeChange, volume_change
 from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.metrics import surface_distances_mm
 from JointRegistrationLib.result import RegistrationResult
 
 from .mask_surface import Mask
+from .surface_distance import distanceSteps
 
 _NAN = float("nan")
 
@@ -75,13 +75,13 @@ class SegmentCount:
             whole._jacobian += part._jacobian
         return whole
 
-    def compare(self, fixed: Mask | None, moved: Mask | None, after: bool) -> None:
-        """Count overlap and distances, if both are there."""
+    def compareSteps(self, fixed: Mask | None, moved: Mask | None, after: bool) -> Generator[None, None, None]:
+        """Count overlap and distances, if both are there; with pauses in which a window stays alive."""
         if fixed is None or moved is None:
             return
         self._common[after] = int(np.count_nonzero(fixed & moved))
         self._sizes[after] = int(np.count_nonzero(fixed)) + int(np.count_nonzero(moved))
-        self._distances[after] = [surface_distances_mm(fixed, moved, self._grid)]
+        self._distances[after] = [(yield from distanceSteps(fixed, moved, self._grid.spacing_mm))]
 
     def addVolumes(
         self, fixed: Mask | None, moving: Mask | None, warped: Mask | None, result: RegistrationResult

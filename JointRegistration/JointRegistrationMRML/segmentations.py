@@ -74,7 +74,29 @@ def labelsFromSegmentation(
     Raises:
         InputError: if the node is no segmentation or has no such segment.
     """
-    return finished(_sampledOn(node, grid, None, segmentIds, below))
+    return finished(labelSteps(node, grid, None, segmentIds, below))
+
+
+def labelSteps(
+    node: Any,
+    grid: Grid,
+    displacementMm: npt.NDArray[Any] | None = None,
+    segmentIds: Sequence[str] | None = None,
+    below: Any = None,
+) -> Generator[None, None, LabelLayers]:
+    """:func:`labelsFromSegmentation`, or :func:`warpSegmentation`, with pauses in which a window stays alive."""
+    name = checkSegmentation(node)
+    wanted = _wantedSegments(node, name, segmentIds)
+    above = worldTransform(node, below)
+    layers, segments = [], []
+    for index, layer in enumerate(_ownLayers(node, name, wanted)):
+        yield
+        layers.append((yield from carriedSteps(layer.labels, layer.grid, grid, displacementMm, above)))
+        for value, segmentId in enumerate(layer.segmentIds, start=1):
+            segment = node.GetSegmentation().GetSegment(segmentId)
+            segments.append(SegmentLabel(segmentId, segment.GetName(), tuple(segment.GetColor()), index, value))
+    segments.sort(key=lambda segment: wanted.index(segment.segmentId))
+    return LabelLayers(grid, tuple(layers), tuple(segments))
 
 
 def maskSteps(node: Any, grid: Grid, below: Any = None) -> Generator[None, None, npt.NDArray[np.bool_]]:
@@ -87,7 +109,7 @@ def maskSteps(node: Any, grid: Grid, below: Any = None) -> Generator[None, None,
     inVoxels = node.GetSegmentation().GetSourceRepresentationName() == BINARY_LABELMAP
     mask = np.zeros(grid.shape, bool)
     for group in [segmentIds] if inVoxels else [[segmentId] for segmentId in segmentIds]:
-        labels = yield from _sampledOn(node, grid, None, group, below)
+        labels = yield from labelSteps(node, grid, None, group, below)
         for layer in labels.layers:
             yield from inSteps(len(mask), lambda part, layer=layer: np.logical_or(mask[part], layer[part], mask[part]))
     return mask
@@ -112,7 +134,7 @@ def warpSegmentation(
     Raises:
         InputError: as :func:`labelsFromSegmentation`.
     """
-    return finished(_sampledOn(node, grid, displacementMm, segmentIds, below))
+    return finished(labelSteps(node, grid, displacementMm, segmentIds, below))
 
 
 def imageFromLabels(labels: LabelLayers, name: str) -> tuple[Image, tuple[SegmentLabel, ...]]:
@@ -188,23 +210,6 @@ def checkSegmentation(node: Any) -> str:
     if node.GetSegmentation().GetNumberOfSegments() == 0:
         raise InputError(f"{node.GetName()}: the segmentation has no segments")
     return node.GetName()
-
-
-def _sampledOn(
-    node: Any, grid: Grid, displacementMm: npt.NDArray[Any] | None, segmentIds: Sequence[str] | None, below: Any
-) -> Generator[None, None, LabelLayers]:
-    name = checkSegmentation(node)
-    wanted = _wantedSegments(node, name, segmentIds)
-    above = worldTransform(node, below)
-    layers, segments = [], []
-    for index, layer in enumerate(_ownLayers(node, name, wanted)):
-        yield
-        layers.append((yield from carriedSteps(layer.labels, layer.grid, grid, displacementMm, above)))
-        for value, segmentId in enumerate(layer.segmentIds, start=1):
-            segment = node.GetSegmentation().GetSegment(segmentId)
-            segments.append(SegmentLabel(segmentId, segment.GetName(), tuple(segment.GetColor()), index, value))
-    segments.sort(key=lambda segment: wanted.index(segment.segmentId))
-    return LabelLayers(grid, tuple(layers), tuple(segments))
 
 
 def _wantedSegments(node: Any, name: str, segmentIds: Sequence[str] | None) -> list[str]:

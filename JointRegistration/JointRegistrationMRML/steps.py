@@ -23,21 +23,22 @@ STEP_S = 0.03
 _LARGEST_GROWTH = 4
 
 
-def inSteps(count: int, work: Callable[[slice], object], first: int = 1) -> Generator[None, None, None]:
+def inSteps(count: int, work: Callable[[slice], object], first: int = 1, least: int = 1) -> Generator[None, None, None]:
     """Call ``work`` with one part of ``range(count)`` after the other, and pause after each.
 
     Args:
         count: how much there is to do.
         work: does a part. It is timed to choose the length of the next one: about :data:`STEP_S`.
         first: length of the first part, before anything is known.
+        least: no part is shorter, but the last: for work that costs something however short the part is.
     """
-    start, length = 0, max(1, first)
+    start, length = 0, max(least, first)
     while start < count:
         stop = min(count, start + length)
         began = time.perf_counter()
         work(slice(start, stop))
         taken = max(time.perf_counter() - began, 1e-6)
-        length = max(1, int(length * min(STEP_S / taken, _LARGEST_GROWTH)))
+        length = max(least, int(length * min(STEP_S / taken, _LARGEST_GROWTH)))
         start = stop
         yield
 

@@ -12,6 +12,7 @@ shrinking ball of Ma, Bae and Choi, Vis Comput 28:7-19, 2012. Parts of a single 
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +24,9 @@ from JointRegistrationLib.errors import GeometryError
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.points import values_at
 
-from .mask_surface import Mask, Points, Surface, maskSurface, nearestPoints, noSurface
+from .mask_surface import Mask, Points, Surface, nearestPoints, noSurface, surfaceSteps
 from .nodes import numpyView, vtkImage
+from .steps import finished, inSteps
 
 #: Points this far around the cartilage still belong to the surface on which thickness is known, as 0.
 MARGIN_MM = 10.0
@@ -84,7 +86,12 @@ class ThicknessChange:
 
 
 def cartilageThickness(cartilage: Mask, bone: Mask | None, grid: Grid) -> Thickness:
-    """Thickness of a cartilage: on its bone if there is one, else by spheres within it.
+    """All of :func:`thicknessSteps` at once."""
+    return finished(thicknessSteps(cartilage, bone, grid))
+
+
+def thicknessSteps(cartilage: Mask, bone: Mask | None, grid: Grid) -> Generator[None, None, Thickness]:
+    """Thickness of a cartilage: on its bone if there is one, else by spheres within it. With pauses.
 
     Args:
         cartilage, bone: (k, j, i) on ``grid``. Gaps of one voxel between them count as bone.
@@ -99,7 +106,10 @@ def cartilageThickness(cartilage: Mask, bone: Mask | None, grid: Grid) -> Thickn
     if not cartilage.any():
         return Thickness(noSurface(), np.zeros(0), np.zeros(0, bool))
     box, part = _around(cartilage, grid)
-    return _bySpheres(cartilage[box], part) if bone is None else _onBone(cartilage[box], bone[box], part)
+    yield
+    if bone is None:
+        return (yield from _bySpheres(cartilage[box], part))
+    return (yield from _onBone(cartilage[box], bone[box], part))
 
 
 def thicknessChange(
@@ -159,21 +169,38 @@ def _around(mask: Mask, grid: Grid) -> tuple[tuple[slice, ...], Grid]:
     return tuple(box), grid.cropped(start, [part.stop - part.start for part in box[::-1]])
 
 
-def _onBone(cartilage: Mask, bone: Mask, grid: Grid) -> Thickness:
-    whole = _closed(bone | cartilage)
-    outer = maskSurface(whole, grid)
-    inner = maskSurface(whole & ~cartilage, grid, cartilage)
+def _onBone(cartilage: Mask, bone: Mask, grid: Grid) -> Generator[None, None, Thickness]:
+    whole = yield from _closingSteps(bone | cartilage)
+    outer = yield from surfaceSteps(whole, grid)
+    inner = yield from surfaceSteps(whole & ~cartilage, grid, cartilage)
     covered = inner.near > _COVERED
     values = np.zeros(len(inner.points))
-    if covered.any() and len(outer.points):
-        points = inner.points[covered]
+    wanted = np.flatnonzero(covered)
+
+    def measure(part: slice) -> None:
+        points = inner.points[wanted[part]]
         nearest = outer.points[nearestPoints(points, outer.points)]
-        values[covered] = np.linalg.norm(points - nearest, axis=1)
+        values[wanted[part]] = np.linalg.norm(points - nearest, axis=1)
+
+    if len(outer.points):
+        yield from inSteps(len(wanted), measure, least=20_000)
     return Thickness(inner, values, covered)
 
 
+def _closingSteps(mask: Mask) -> Generator[None, None, Mask]:
+    """Gaps of one voxel filled, slice by slice."""
+    result = np.empty_like(mask)
+
+    def close(part: slice) -> None:
+        low, high = max(0, part.start - 2), min(len(mask), part.stop + 2)
+        closed = _closed(mask[low:high])
+        result[part] = closed[part.start - low : part.stop - low]
+
+    yield from inSteps(len(mask), close, least=8)
+    return result
+
+
 def _closed(mask: Mask) -> Mask:
-    """Gaps of one voxel filled."""
     closing = vtk.vtkImageOpenClose3D()
     closing.SetInputData(vtkImage(mask.astype(np.uint8)))
     closing.SetOpenValue(0)
@@ -183,8 +210,8 @@ def _closed(mask: Mask) -> Mask:
     return numpyView(closing.GetOutput()) != 0
 
 
-def _bySpheres(cartilage: Mask, grid: Grid) -> Thickness:
-    surface = maskSurface(cartilage, grid)
+def _bySpheres(cartilage: Mask, grid: Grid) -> Generator[None, None, Thickness]:
+    surface = yield from surfaceSteps(cartilage, grid)
     radii = _ballRadii(surface.points, surface.inward) if len(surface.points) else np.zeros(0)
     return Thickness(surface, 2 * radii, np.ones(len(radii), bool))
 

@@ -72,8 +72,9 @@ def main() -> None:
             break
         times.append((time.process_time() - start, what))
         what = following
-    for seconds, name in times:
-        print(f"{seconds:6.2f} s  {name}")  # noqa: T201
+    for name in dict.fromkeys(name for _, name in times):
+        some = [seconds for seconds, other in times if other == name]
+        print(f"{sum(some):6.2f} s  {name}, longest of {len(some)} steps {max(some):.2f} s")  # noqa: T201
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(f"all {sum(seconds for seconds, _ in times):.1f} s, longest step {max(times)[0]:.2f} s, {memory:.1f} GB")  # noqa: T201
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from known_scene import FIXED_GRID, GRIDS, addVolume, smoothField
@@ -120,3 +122,14 @@ def test_a_segmentation_on_the_lattice_itself_is_copied_not_interpolated(scene, 
     np.testing.assert_array_equal(finished(maskSteps(node, beyond)), box[3:7, 4:9, 5:11])
     assert node.GetSegmentation().GetMTime() == before
     assert node.GetSegmentation().GetSegment("part").GetRepresentation("Binary labelmap").IsA("vtkOrientedImageData")
+
+
+def test_no_part_is_shorter_than_the_least_but_the_last():
+    parts = []
+
+    def slow(part):
+        parts.append(part.stop - part.start)
+        time.sleep(0.05)
+
+    finished(inSteps(25, slow, least=10))
+    assert parts == [10, 10, 5]
