@@ -1,0 +1,48 @@
+"""Texts are translated in the context of their file, cheaply, and never into something that cannot be filled in."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from panel_cases import Person
+
+
+@pytest.fixture
+def translated(person: Person, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """The translation function of the panel where the application translates by a function."""
+    person.host.loadModule("JointRegistration")
+    from JointRegistrationPanel import text
+
+    def install(translate: Callable[[str, str], str]) -> Callable[[str], str]:
+        monkeypatch.setattr(sys.modules["slicer.i18n"], "translate", translate)
+        monkeypatch.setattr(sys.modules["slicer.i18n"], "tr", None)  # slow in Slicer 5.6
+        return text._translator()
+
+    return install
+
+
+def test_the_context_is_the_file_s_as_slicer_s_tools_name_it(translated: Any) -> None:
+    contexts = []
+    tr = translated(lambda context, text: contexts.append(context) or text.upper())
+    source = "def told(): return tr('Register')"
+    names: dict[str, Any] = {"tr": tr, "__name__": "JointRegistrationPanel.widget"}
+    exec(source, names)
+    assert names["told"]() == "REGISTER"
+    assert contexts == ["JointRegistrationPanel.widget"]
+
+
+@pytest.mark.parametrize("wrong", ["{prozent} %", "%", "{percent} {percent2}"])
+def test_a_translation_with_other_placeholders_is_not_taken(translated: Any, wrong: str) -> None:
+    assert translated(lambda context, text: wrong)("{percent} %") == "{percent} %"
+
+
+def test_texts_stay_as_they_are_where_nothing_is_translated(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    person.host.loadModule("JointRegistration")
+    from JointRegistrationPanel import text
+
+    assert text._("Cancel") == "Cancel"
+    monkeypatch.delattr(sys.modules["slicer.i18n"], "translate")
+    assert text._translator()("Cancel") == "Cancel"
