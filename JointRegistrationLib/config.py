@@ -132,12 +132,12 @@ class KernelConfig:
 class VelocityConfig(KernelConfig):
     """Momentum to a velocity that stays as it is, and the integrator that makes it a map.
 
-    Finer than other kernels, since cartilage is 2 to 3 mm thick; weights proportional to sigma, as published, make
-    fine detail dear and broad motion cheap (docs/method.md).
+    Finer than other kernels, since cartilage is 2 to 3 mm thick; small weights make fine detail dear, large ones
+    broad motion cheap (docs/method.md).
     """
 
     sigmas_mm: tuple[float, ...] = (2.0, 4.0, 8.0, 16.0, 32.0)
-    weights: tuple[float, ...] = (1 / 31, 2 / 31, 4 / 31, 8 / 31, 16 / 31)
+    weights: tuple[float, ...] = (0.02, 0.04, 0.10, 0.25, 0.59)
     integrator: str = "scaling-squaring"
     steps: int = 4
 
@@ -157,7 +157,7 @@ class VsvfConfig:
 
     similarity: SimilarityConfig = field(default_factory=SimilarityConfig)
     velocity: VelocityConfig = field(default_factory=VelocityConfig)
-    regularity: float = 10.0
+    regularity: float = 5.0
     levels: tuple[int, ...] = (4, 2, 1)
     iterations: int = 30
     optimizer: str = "kernel-lbfgs"

@@ -116,6 +116,11 @@ def parametersFromConfig(config: RegistrationConfig) -> dict[str, Any]:
     }
 
 
+def _geodesicRegularity(regularity: float) -> float:
+    """What weighs as much with lddmm-opt, whose kernel is another one."""
+    return regularity * DEFAULTS.lddmm.regularity / DEFAULTS.vsvf.regularity
+
+
 def configFrom(parameters: Any) -> RegistrationConfig:
     """The library's configuration that the panel shows."""
     replace = dataclasses.replace
@@ -127,7 +132,7 @@ def configFrom(parameters: Any) -> RegistrationConfig:
         check_side=parameters.checkSide,
         preprocess=replace(DEFAULTS.preprocess, max_working_voxels=_workingVoxels(parameters.workingMillions)),
         vsvf=replace(DEFAULTS.vsvf, regularity=parameters.regularity, similarity=similarity),
-        lddmm=replace(DEFAULTS.lddmm, regularity=parameters.regularity, similarity=similarity),
+        lddmm=replace(DEFAULTS.lddmm, regularity=_geodesicRegularity(parameters.regularity), similarity=similarity),
         landmarks=replace(DEFAULTS.landmarks, weight=parameters.landmarkWeight),
         network=replace(
             DEFAULTS.network,
