@@ -190,7 +190,7 @@ _BYTES = {
     "affine": (3.8e8, 2, 1, 22, 0, 0),
     "network": (4.3e8, 3, 0, 18, 0, 0),
     "deformable": (3.9e8, 2, 0, 21, 142, 0),
-    "geodesic": (4.3e8, 2, 2, 8, 420, 0),
+    "geodesic": (4.3e8, 2, 2, 8, 480, 0),
     "finish": (4.7e8, 23, 14, 0, 0, 20),
     "similarities": (4.6e8, 23, 13, 18, 0, 0),
 }
@@ -202,14 +202,16 @@ def _stage_bytes(stage: str, size: _Size) -> float:
 
 # -- time -----------------------------------------------------------------------------------------------
 
-#: Seconds of one core: a run's start, a native voxel and a working voxel of either image, the networks, the side.
-_START_S, _NATIVE_S, _WORKING_S, _NETWORK_S, _SIDE_S = 0.2, 9e-8, 1.5e-7, 0.8, 0.1
+#: Seconds of one core: a run's start, a native voxel and a working voxel of either image, the side.
+_START_S, _NATIVE_S, _WORKING_S, _SIDE_S = 0.2, 9e-8, 1.5e-7, 0.1
+#: The affine network with sampling and judging, and a step of the momentum network.
+_NETWORK_S, _NETWORK_STEP_S = 0.3, 0.25
 #: Seconds of one evaluation of the energy: at least, and a voxel.
 _EVALUATION_S = {
     "affine": (0.002, 1.2e-7),
     "deformable": (0.005, 1.9e-7),
     "refining": (0.005, 2.0e-7),
-    "geodesic": (0.02, 9.5e-7),
+    "geodesic": (0.02, 1.05e-6),
 }
 _EVALUATIONS_PER_ITERATION = 1.25
 #: Share of the work that more threads make faster: the runs of docs/results.md had two.
@@ -224,7 +226,9 @@ def _work(fixed: Grid, size: _Size, config: RegistrationConfig) -> float:
     working = working_grid(fixed, config.preprocess.max_working_voxels)
     stages = _stages(config)
     seconds = _START_S + _NATIVE_S * (size.fixed + size.moving) + _WORKING_S * (size.working + size.working_moving)
-    seconds += _SIDE_S * ("side" in stages) + _NETWORK_S * ("network" in stages)
+    seconds += _SIDE_S * ("side" in stages)
+    if "network" in stages:
+        seconds += _NETWORK_S + _NETWORK_STEP_S * (config.network.vsvf_steps if config.method == "avsm" else 0)
     if "affine" in stages:
         starts = 3 if config.affine.initialization == "auto" else 1  # of which the coarsest level is run from each
         levels = (*config.affine.levels[:1] * starts, *config.affine.levels[1:])

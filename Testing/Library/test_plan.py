@@ -82,6 +82,7 @@ def test_more_work_takes_longer():
         *(seconds(method="avsm", network=NetworkConfig(refine=iterations)) for iterations in (0, 10, 20)),
         seconds(method="avsm", network=NetworkConfig(refine=20, refine_affine=True)),
     )
+    grows(*(seconds(method="avsm", network=NetworkConfig(vsvf_steps=steps)) for steps in (1, 2, 3)))
     grows(*(seconds(method="vsvf-opt", vsvf=VsvfConfig(iterations=iterations)) for iterations in (5, 30, 60)))
     grows(*(seconds(method="lddmm-opt", lddmm=LddmmConfig(steps=steps)) for steps in (2, 5, 10)))
     grows(seconds(check_side=False, method="affine-opt"), seconds(method="affine-opt"))
