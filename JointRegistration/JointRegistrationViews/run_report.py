@@ -30,7 +30,8 @@ _FILE = click.Path(path_type=Path)
     cls=CommandLine,
     invoke_without_command=True,
     subcommand_metavar="",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    # A group, for how it tells of errors. ``joint-registration report`` gives options after the folder.
+    context_settings={"help_option_names": ["-h", "--help"], "allow_interspersed_args": True},
 )
 @click.argument("run_dir", type=_FILE)
 @click.option("-o", "--output", type=_FILE, help="The file to write; RUN_DIR/report.html if not given.")

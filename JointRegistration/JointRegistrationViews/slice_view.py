@@ -19,6 +19,7 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from JointRegistrationLib.errors import ResourceError
+from JointRegistrationMRML.nodes import ownedList
 
 from .slice_plane import IN_PLANE, SlicePlane, onlyVisible, rasBounds
 
@@ -96,6 +97,7 @@ class SliceViewRenderer:
         self._interactor.SetRenderWindow(self._window)
         self._plane = SlicePlane(scene, appLogic)
         self._managers = _createDisplayableManagers(appLogic, self._renderer, self._plane.node)
+        announceLegends(scene)
         self._imageMapper = _addSliceImage(self._renderer)
         self._letters = [_addLetter(self._renderer) for _ in range(3)]
 
@@ -193,6 +195,16 @@ def _createDisplayableManagers(appLogic: Any, renderer: Any, sliceNode: Any) -> 
     group.Initialize(factory, renderer)
     group.SetMRMLDisplayableNode(sliceNode)
     return group
+
+
+def announceLegends(scene: Any) -> None:
+    """Let a new view know of the colour legends that the scene has already.
+
+    Their displayable manager only learns of legends that are added while it is there, as in Slicer's window, whose
+    views come first.
+    """
+    for legend in ownedList(scene.GetNodesByClass("vtkMRMLColorLegendDisplayNode")):
+        scene.InvokeEvent(slicer.vtkMRMLScene.NodeAddedEvent, legend)
 
 
 def _addSliceImage(renderer: Any) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 import vtk
 
-from .slice_view import createWindow, grab, preferOffScreenOpenGL
+from .slice_view import announceLegends, createWindow, grab, preferOffScreenOpenGL
 
 _DISPLAYABLE_MANAGERS = ("vtkMRMLModelDisplayableManager", "vtkMRMLColorLegendDisplayableManager")
 _BACKGROUND, _BACKGROUND_TOP = (0.756863, 0.764706, 0.909804), (0.454902, 0.470588, 0.745098)  # Slicer's own
@@ -48,6 +48,7 @@ class SurfaceViewRenderer:
         self._managers = slicer.vtkMRMLDisplayableManagerGroup()
         self._managers.Initialize(factory, self._renderer)
         self._managers.SetMRMLDisplayableNode(self._node)
+        announceLegends(scene)
 
     def __enter__(self) -> SurfaceViewRenderer:
         return self

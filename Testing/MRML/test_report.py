@@ -13,9 +13,11 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="the scene extra is not installed")
 
+from click.testing import CliRunner
 from PIL import Image as PillowImage
 
 from JointRegistrationLib.config import RegistrationConfig
+from JointRegistrationLib.errors import FileError
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
 from JointRegistrationLib.metrics import LabelMetrics
@@ -26,6 +28,7 @@ from JointRegistrationViews.evaluation import Evaluation, TruthError
 from JointRegistrationViews.inputs import DemoInputs
 from JointRegistrationViews.overview import writeOverview
 from JointRegistrationViews.pictures import OutlinedTissue
+from JointRegistrationViews.run_report import runReport
 from JointRegistrationViews.slice_plane import ORIENTATIONS
 from JointRegistrationViews.story import buildReport, keyFigures, verdict
 
@@ -196,3 +199,9 @@ def test_the_overview_holds_six_rows_with_and_without_labels(tmp_path, keys):
     axial = np.all(picture == 80, axis=2)  # the grey of the third picture of each row
     columns = np.flatnonzero(axial.any(axis=0))
     assert np.count_nonzero(np.diff(columns) > 1) == 1  # two blocks
+
+
+def test_options_may_stand_after_the_folder_and_a_missing_run_is_told_in_a_sentence(tmp_path):
+    done = CliRunner().invoke(runReport, [str(tmp_path), "--output", str(tmp_path / "page.html")])
+    assert done.exit_code == FileError.exit_code
+    assert "no metrics.json" in done.output and "Missing argument" not in done.output

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image as Picture
-from PIL import ImageDraw, ImageFont
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "JointRegistration")]
@@ -39,7 +38,7 @@ from JointRegistrationMRML.undo import RunRecord  # noqa: E402
 from JointRegistrationMRML.volumes import volumeFromImage  # noqa: E402
 from JointRegistrationViews.surface_view import SurfaceViewRenderer  # noqa: E402
 
-SIZE_PX = (700, 600)
+SIZE_PX = (860, 600)  # room for the legend beside the surface
 #: From below and in front: the weight-bearing condyles of the femur; and from above, the tibia.
 TOWARDS = ((0.25, 0.9, -0.75), (0.0, -0.6, -0.8))
 LESIONS = (
@@ -64,23 +63,6 @@ def kneeLabels(shape: KneeShape, grid: Grid, back: object = None) -> np.ndarray:
 def segmentation(scene: object, array: np.ndarray, grid: Grid, name: str) -> object:
     segments = tuple(SegmentLabel(title, title, color, 0, value) for value, (title, color) in LABELS.items())
     return scene.AddNode(segmentationFromLabels(LabelLayers(grid, (array,), segments), name))  # type: ignore[attr-defined]
-
-
-def withLegend(picture: np.ndarray, colorNode: object, halfMm: float) -> Picture.Image:
-    """The colours and what they mean below the picture: Slicer's own legend does not show in this 3D view."""
-    height, width, _ = picture.shape
-    page = Picture.new("RGB", (width, height + 70), "white")
-    page.paste(Picture.fromarray(picture), (0, 0))
-    table = colorNode.GetLookupTable()  # type: ignore[attr-defined]
-    colors = np.array([table.GetTableValue(index)[:3] for index in range(table.GetNumberOfTableValues())])
-    bar = np.repeat((255 * colors).astype(np.uint8)[None], 20, axis=0)
-    left = width // 2 - 300
-    page.paste(Picture.fromarray(bar).resize((600, 20)), (left, height + 10))
-    draw, font = ImageDraw.Draw(page), ImageFont.load_default(16)
-    labels = (f"thinner in the moving knee, -{halfMm:g} mm", "0", f"+{halfMm:g} mm, thicker")
-    for x, anchor, text in zip((left, width // 2, left + 600), ("la", "ma", "ra"), labels, strict=True):
-        draw.text((x, height + 38), text, "black", font, anchor)
-    return page
 
 
 def main(path: Path) -> None:
@@ -113,9 +95,7 @@ def main(path: Path) -> None:
             model.GetDisplayNode().SetVisibility(False)
         pictures = [view.render(towards, SIZE_PX) for towards in TOWARDS]
     path.parent.mkdir(parents=True, exist_ok=True)
-    display = nodes.models[0].GetDisplayNode()
-    joined = np.concatenate(pictures, axis=1)
-    withLegend(joined, display.GetColorNode(), display.GetScalarRange()[1]).save(path, optimize=True)
+    Picture.fromarray(np.concatenate(pictures, axis=1)).quantize(256, Picture.Quantize.FASTOCTREE).save(path, optimize=True)
 
 
 if __name__ == "__main__":
