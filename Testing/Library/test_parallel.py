@@ -4,6 +4,7 @@ import knees
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from JointRegistrationLib import finish, integrate, maps, smoothing
@@ -154,3 +155,24 @@ def test_warped_image_is_sampled_at_the_field_and_black_outside(local):
     wanted = maps.warp(torch.from_numpy(voxels)[None, None], moving, map_ras)[0, 0].numpy()
     assert (found == 0).any()
     np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+
+def test_round_trip_error_equals_scipys_over_points_that_land_in_the_moving_image():
+    origin = np.asarray(NATIVE.origin_ras) + np.array([2.0, -3.0, 1.0])
+    moving = Grid((38, 41, 27), NATIVE.spacing_mm, origin, NATIVE.direction_ras)
+    generator = np.random.default_rng(3)
+    forward, backward = (
+        ndimage.gaussian_filter(generator.normal(size=(*grid.shape, 3)), (5, 5, 5, 0)).astype(np.float32) * 60
+        for grid in (NATIVE, moving)
+    )
+    points = maps.identity(NATIVE, dtype=torch.float64)[0].numpy().reshape(3, -1).T
+    there = points + forward.reshape(-1, 3)
+    index = transform_points(moving.ras_to_ijk, there)
+    inside = ((index >= 0) & (index <= np.asarray(moving.size_ijk) - 1)).all(axis=1)
+    where = index[inside, ::-1].T
+    back = [ndimage.map_coordinates(backward[..., c], where, order=1, mode="nearest") for c in range(3)]
+    errors = np.linalg.norm(there[inside] + np.transpose(back) - points[inside], axis=1)
+    mean, largest = finish.round_trip_error(NATIVE, forward, moving, backward)
+    assert 0.3 < inside.mean() < 1
+    assert mean == pytest.approx(errors.mean(), rel=0.01)
+    assert largest == pytest.approx(errors.max(), rel=0.02)
