@@ -14,8 +14,8 @@ from .networks.side import SideGuess
 
 #: How far to one side of the scanner's middle an image's centre lies from which its place counts, in mm.
 ASIDE_MM = 25.0
-#: What its place adds to the log odds: alone a likely answer, never a certain one.
-PLACE_LOG_ODDS = 2.0
+#: What its place adds to the log odds: alone not even a likely answer, so that the networks still try both sides.
+PLACE_LOG_ODDS = 0.9
 #: A world origin this near to an image's corner was not set by a scanner, in mm.
 _UNSET_MM = 3.0
 _OTHER = {"right": "left", "left": "right"}
