@@ -95,7 +95,8 @@ def main(path: Path) -> None:
             model.GetDisplayNode().SetVisibility(False)
         pictures = [view.render(towards, SIZE_PX) for towards in TOWARDS]
     path.parent.mkdir(parents=True, exist_ok=True)
-    Picture.fromarray(np.concatenate(pictures, axis=1)).quantize(256, Picture.Quantize.FASTOCTREE).save(path, optimize=True)
+    picture = Picture.fromarray(np.concatenate(pictures, axis=1))
+    picture.quantize(256, Picture.Quantize.FASTOCTREE).save(path, optimize=True)
 
 
 if __name__ == "__main__":
