@@ -25,7 +25,7 @@ _WITH_3D = ("ConventionalView", "FourUpView", "OneUp3DView", "ConventionalWidesc
 def openTable(scene: Any, table: Any) -> OpenView:
     """Show a table node below the slice views."""
     layout = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpTableView
-    return _openInLayout(scene, table, layout, "vtkMRMLTableViewNode", ("ActiveTableID", "TableID"), TABLE_TEXT)
+    return _openInLayout(scene, table, layout, "vtkMRMLTableViewNode", ("ActiveTableID", "TableNodeID"), TABLE_TEXT)
 
 
 def openPlot(scene: Any, chart: Any) -> OpenView:

@@ -76,7 +76,7 @@ def test_no_iterations_give_the_same_map_and_its_inverse(pair, half):
     assert difference_mm(half, same).mean() < 0.05
     assert difference_mm(half, same).max() < 0.5, "but for the kinks of a coarser lattice"
     assert same.inverse_error_mean_mm < half.inverse_error_mean_mm + 0.01
-    assert same.similarity_after == pytest.approx(half.similarity_after, abs=1e-3)
+    assert same.similarity_after == pytest.approx(half.similarity_after, abs=2e-3), "for the same kinks"
 
 
 def test_a_file_of_the_result_does_as_well(pair, half, tmp_path):
