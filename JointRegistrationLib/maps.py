@@ -238,21 +238,6 @@ def jacobian_determinant(map_ras: Tensor, grid: Grid) -> Tensor:
     return triple * float(np.linalg.det(grid.ras_to_ijk[:3, :3]))
 
 
-def diagonal_product(map_ras: Tensor, grid: Grid) -> Tensor:
-    """Product of the derivatives d map_a / d a along the grid's own axes a: (N, 1, D, H, W).
-
-    Not a determinant, although the authors' code counts folds by its sign (spec, section 6); kept to
-    compare with published counts.
-    """
-    check_on_grid(map_ras, grid, "map")
-    with without_autocast(map_ras.device.type):
-        along_axes = torch.einsum("rc,nrdhw->ncdhw", matrix_tensor(grid.direction_ras, map_ras), map_ras)
-    product = torch.ones_like(map_ras[:, :1])
-    for channel, (axis, spacing) in enumerate(zip((4, 3, 2), grid.spacing_mm, strict=True)):
-        product = product * derivative(along_axes[:, channel : channel + 1], axis) / spacing
-    return product
-
-
 def length(vectors: Tensor) -> Tensor:
     """Euclidean length over the channels: (N, 1, D, H, W). Several times faster on a CPU than a norm along them."""
     return vectors.square().sum(dim=1, keepdim=True).sqrt()

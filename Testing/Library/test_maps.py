@@ -135,7 +135,6 @@ def test_mixed_precision_does_not_move_points(oblique_grid):
             maps.warp(image, oblique_grid, map_ras),
             maps.jacobian_matrix(map_ras, oblique_grid),
             maps.jacobian_determinant(map_ras, oblique_grid),
-            maps.diagonal_product(map_ras, oblique_grid),
         ]
 
     expected = results()
@@ -215,14 +214,6 @@ def test_the_determinant_equals_simpleitk_s(grid):
     field.SetSpacing(grid.spacing_mm)
     expected = sitk.GetArrayFromImage(sitk.DisplacementFieldJacobianDeterminant(field, useImageSpacing=True))
     np.testing.assert_allclose(ours[1:-1, 1:-1, 1:-1], expected[1:-1, 1:-1, 1:-1], atol=1e-5)
-
-
-def test_the_diagonal_product_takes_each_axis_s_own_derivative_only(grid):
-    along_axes = np.array([[0.5, 2.0, -1.0], [3.0, -0.7, 0.4], [0.1, 0.2, 1.5]])
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.asarray(grid.direction_ras) @ along_axes @ np.asarray(grid.direction_ras).T
-    product = maps.diagonal_product(maps.affine_map(matrix, grid, DOUBLE), grid)
-    assert (product - 0.5 * -0.7 * 1.5).abs().max() < 1e-9
 
 
 def test_the_derivative_is_exact_for_a_parabola_inside_and_one_sided_at_the_ends():
