@@ -16,13 +16,18 @@ from .nodes import newNode
 from .open_view import OpenView, opening
 from .segment_masks import SegmentMask, segmentMasks
 from .segmentations import BINARY_LABELMAP, orientedImage, setReferenceGeometry
+from .translation import _
 
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs
 
-TEXT = (
+TEXT = _(
     "Grey: structure in the fixed image, and the registration puts it there too. Yellow: only in the fixed image. "
     "Blue: only where the registration puts it. Little yellow and blue: the registration agrees with the segmentation."
+)
+_NO_FIXED = _("agreement: there is no fixed segmentation; choose one under Inputs and run again")
+_NO_WARPED = _(
+    "agreement: there is no warped segmentation; choose a moving segmentation, tick it under Outputs and run again"
 )
 #: What the three segments of a structure are called, and their colours.
 PARTS = {"both": (0.62, 0.62, 0.62), "only fixed": FIXED_COLOR, "only warped": WARPED_COLOR}
@@ -84,21 +89,19 @@ def openAgreement(scene: Any, outputs: RegistrationOutputs, *, segments: Collect
         InputError: if a segmentation is missing or no name is in both.
     """
     inputs, warped = outputs.inputs, outputs.nodes.warpedSegmentation
-    for node, what, remedy in (
-        (inputs.fixedSegmentation, "fixed", "choose one under Inputs and run again"),
-        (warped, "warped", "choose a moving segmentation, tick it under Outputs and run again"),
-    ):
+    for node, missing in ((inputs.fixedSegmentation, _NO_FIXED), (warped, _NO_WARPED)):
         if node is None or node.GetScene() is not scene:
-            raise InputError(f"agreement: there is no {what} segmentation; {remedy}")
+            raise InputError(missing)
     grid = outputs.result.fixed_grid
     with opening(scene, "agreement", TEXT) as view:
         there, here = (segmentMasks(node, grid, outputs.nodes.transform) for node in (inputs.fixedSegmentation, warped))
         names = [name for name in there if name in here and (segments is None or name in segments)]
         if not names:
-            raise InputError(
-                f"agreement: no segment has the same name on both sides; fixed: {', '.join(there)}; "
-                f"warped: {', '.join(here)}; rename them in Segment Editor"
+            text = _(
+                "agreement: no segment has the same name on both sides; fixed: {fixed}; warped: {warped}; rename them "
+                "in Segment Editor"
             )
+            raise InputError(text.format(fixed=", ".join(there), warped=", ".join(here)))
         chosen = {name: there[name] for name in names}
         title = f"{inputs.moving.GetName()} to {inputs.fixed.GetName()} (agreement)"
         node = view.add("agreement", agreementSegmentation(chosen, here, grid, title))

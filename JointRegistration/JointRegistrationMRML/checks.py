@@ -14,6 +14,7 @@ from .input_checks import landmarkProblems, maskProblems, segmentationProblems
 from .pair_checks import memoryProblems, pairProblems
 from .problems import ERROR, Problem
 from .publish import InputNodes
+from .translation import _
 from .volume_checks import volumeProblems
 
 
@@ -37,7 +38,7 @@ def findProblems(
     """
     problems = list(volumeProblems("fixed", nodes.fixed)) + list(volumeProblems("moving", nodes.moving))
     if nodes.fixed is not None and nodes.fixed is nodes.moving:
-        problems.append(Problem(ERROR, "Fixed and moving are the same volume: choose two."))
+        problems.append(Problem(ERROR, _("Fixed and moving are the same volume: choose two.")))
     usable = not any(problem.severity == ERROR for problem in problems)
     if usable:
         problems += pairProblems(nodes, config, below)
@@ -48,6 +49,9 @@ def findProblems(
         ("moving", nodes.movingMask, nodes.moving),
     ):
         problems += maskProblems(which, mask, volume if usable else None)
-    for which, node in (("fixed", nodes.fixedSegmentation), ("moving", nodes.movingSegmentation)):
-        problems += segmentationProblems(f"{which} segmentation", node)
+    for what, node in (
+        (_("fixed segmentation"), nodes.fixedSegmentation),
+        (_("moving segmentation"), nodes.movingSegmentation),
+    ):
+        problems += segmentationProblems(what, node)
     return sorted(problems, key=lambda problem: problem.severity != ERROR)

@@ -14,6 +14,7 @@ from JointRegistrationLib.result import RegistrationResult
 
 from .nodes import newNode
 from .segmentations import LabelLayers, labelsFromSegmentation
+from .translation import _
 
 
 @dataclass(frozen=True)
@@ -94,19 +95,19 @@ def tableRows(result: RegistrationResult, overlaps: Sequence[Overlap] = ()) -> l
     rows: list[tuple[str, Any, str]] = [
         ("method", values["method"], ""),
         ("device", values["device"], ""),
-        ("NCC before", values["ncc_before"], "correlation of the images as they lay; 1 is perfect"),
-        ("NCC after", values["ncc_after"], "correlation of the fixed image and the warped one"),
-        ("folds", values["folds"], "lattice points with a Jacobian determinant not above 0"),
-        ("folds (%)", values["folds_percent"], "of all lattice points"),
-        ("Jacobian, least", values["jacobian_min"], "moving / fixed volume"),
-        ("Jacobian, greatest", values["jacobian_max"], "moving / fixed volume"),
-        ("displacement, mean (mm)", values["displacement_mean_mm"], "affine part included"),
-        ("inverse error, mean (mm)", values["inverse_error_mean_mm"], "round trip fixed, moving, fixed"),
-        ("inverse error, greatest (mm)", values["inverse_error_max_mm"], "round trip fixed, moving, fixed"),
+        ("NCC before", values["ncc_before"], _("correlation of the images as they lay; 1 is perfect")),
+        ("NCC after", values["ncc_after"], _("correlation of the fixed image and the warped one")),
+        ("folds", values["folds"], _("lattice points with a Jacobian determinant not above 0")),
+        ("folds (%)", values["folds_percent"], _("of all lattice points")),
+        ("Jacobian, least", values["jacobian_min"], _("moving / fixed volume")),
+        ("Jacobian, greatest", values["jacobian_max"], _("moving / fixed volume")),
+        ("displacement, mean (mm)", values["displacement_mean_mm"], _("affine part included")),
+        ("inverse error, mean (mm)", values["inverse_error_mean_mm"], _("round trip fixed, moving, fixed")),
+        ("inverse error, greatest (mm)", values["inverse_error_max_mm"], _("round trip fixed, moving, fixed")),
     ]
     for overlap in overlaps:
-        rows.append((f"Dice before, {overlap.name}", overlap.before, "overlap as the images lay; 1 is perfect"))
-        rows.append((f"Dice after, {overlap.name}", overlap.after, "overlap with the warped segment"))
+        rows.append((f"Dice before, {overlap.name}", overlap.before, _("overlap as the images lay; 1 is perfect")))
+        rows.append((f"Dice after, {overlap.name}", overlap.after, _("overlap with the warped segment")))
     rows += [(f"time, {stage} (s)", seconds, "") for stage, seconds in values["timings_s"].items()]
     rows += [("note", note, "") for note in values["notes"]]
     return [

@@ -15,11 +15,12 @@ from JointRegistrationLib.geometry import Grid, transform_points
 from .jacobian import foldsSegmentation
 from .nodes import newNode
 from .open_view import OpenView, opening
+from .translation import _
 
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs
 
-TEXT = (
+TEXT = _(
     "Folds, bright yellow: there the map turns space inside out, which tissue cannot do. Neither the map nor a "
     "measure near a fold can be trusted."
 )

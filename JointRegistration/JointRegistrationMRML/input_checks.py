@@ -10,6 +10,7 @@ from JointRegistrationLib.errors import GeometryError, InputError
 from .problems import ERROR, Problem, sentence
 from .publish import InputNodes
 from .segmentations import BINARY_LABELMAP
+from .translation import _
 from .volumes import checkVolume
 from .world import ownGrid
 
@@ -19,21 +20,31 @@ def landmarkProblems(nodes: InputNodes) -> Iterator[Problem]:
     lists = {"fixed": nodes.fixedLandmarks, "moving": nodes.movingLandmarks}
     given = {which: node for which, node in lists.items() if node is not None}
     if len(given) == 1:
-        yield Problem(ERROR, "Choose points for both images, or for none.")
+        yield Problem(ERROR, _("Choose points for both images, or for none."))
     if len(given) < 2:
         return
     counts = {which: node.GetNumberOfControlPoints() for which, node in given.items()}
     if counts["fixed"] != counts["moving"]:
         yield Problem(
             ERROR,
-            f"{lists['fixed'].GetName()} has {counts['fixed']} points and {lists['moving'].GetName()} "
-            f"{counts['moving']}: give the same points in the same order in both.",
+            _(
+                "{fixed} has {fixedCount} points and {moving} {movingCount}: give the same points in the same order "
+                "in both."
+            ).format(
+                fixed=lists["fixed"].GetName(),
+                fixedCount=counts["fixed"],
+                moving=lists["moving"].GetName(),
+                movingCount=counts["moving"],
+            ),
         )
     for node in given.values():
         if node.GetNumberOfControlPoints() == 0:
-            yield Problem(ERROR, f"{node.GetName()} has no points: place some, or choose no points.")
+            text = _("{name} has no points: place some, or choose no points.")
         elif node.GetNumberOfDefinedControlPoints() < node.GetNumberOfControlPoints():
-            yield Problem(ERROR, f"{node.GetName()} has a point that is not placed: place it or delete it.")
+            text = _("{name} has a point that is not placed: place it or delete it.")
+        else:
+            continue
+        yield Problem(ERROR, text.format(name=node.GetName()))
 
 
 def maskProblems(which: str, mask: Any, volume: Any) -> Iterator[Problem]:
@@ -41,7 +52,7 @@ def maskProblems(which: str, mask: Any, volume: Any) -> Iterator[Problem]:
     if mask is None:
         return
     if mask.IsA("vtkMRMLSegmentationNode"):
-        yield from segmentationProblems(f"{which} mask", mask)
+        yield from segmentationProblems(_("fixed mask") if which == "fixed" else _("moving mask"), mask)
         return
     try:
         name = checkVolume(mask)
@@ -49,11 +60,15 @@ def maskProblems(which: str, mask: Any, volume: Any) -> Iterator[Problem]:
         yield Problem(ERROR, sentence(error))
         return
     if mask.GetImageData().GetScalarRange()[1] <= 0:
-        yield Problem(ERROR, f"{name} is empty: a mask is 1 where the {which} volume should be compared.")
-    elif volume is not None and not _sameGrid(mask, volume):
-        yield Problem(
-            ERROR, f"{name} does not lie on the voxels of {volume.GetName()}: resample it, or use a segmentation."
+        text = (
+            _("{name} is empty: a mask is 1 where the fixed volume should be compared.")
+            if which == "fixed"
+            else _("{name} is empty: a mask is 1 where the moving volume should be compared.")
         )
+        yield Problem(ERROR, text.format(name=name))
+    elif volume is not None and not _sameGrid(mask, volume):
+        text = _("{name} does not lie on the voxels of {volume}: resample it, or use a segmentation.")
+        yield Problem(ERROR, text.format(name=name, volume=volume.GetName()))
 
 
 def _sameGrid(mask: Any, volume: Any) -> bool:
@@ -67,14 +82,18 @@ def segmentationProblems(what: str, node: Any) -> Iterator[Problem]:
     """Problems of a segmentation, which is ``what``; it may be None."""
     if node is None:
         return
+    name = node.GetName()
     if not node.IsA("vtkMRMLSegmentationNode"):
-        yield Problem(ERROR, f"{node.GetName()} is no segmentation: import the label map as one first.")
+        text = _("{name} is no segmentation: import the label map as one first.")
+        yield Problem(ERROR, text.format(name=name))
         return
     segmentation = node.GetSegmentation()
     if segmentation.GetNumberOfSegments() == 0:
-        yield Problem(ERROR, f"{node.GetName()} has no segments: choose another {what}, or none.")
+        text = _("{name} has no segments: choose another {what}, or none.")
+        yield Problem(ERROR, text.format(name=name, what=what))
     elif not any(_holdsSomething(segmentation.GetSegment(segmentId)) for segmentId in segmentation.GetSegmentIDs()):
-        yield Problem(ERROR, f"All segments of {node.GetName()} are empty: choose another {what}, or none.")
+        text = _("All segments of {name} are empty: choose another {what}, or none.")
+        yield Problem(ERROR, text.format(name=name, what=what))
 
 
 def _holdsSomething(segment: Any) -> bool:

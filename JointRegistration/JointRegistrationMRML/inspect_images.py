@@ -16,28 +16,29 @@ from .open_view import OpenView, opening
 from .run_nodes import addVolume, fixedVolume, warpedVolume
 from .show import slicesOf
 from .slice_geometry import followSlice
+from .translation import _
 from .view_legend import addViewLegend
 from .volumes import imageFromVolume, volumeFromImage
 
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs
 
-CHECKERBOARD_TEXT = (
+CHECKERBOARD_TEXT = _(
     "Squares show the fixed and the warped image in turn. Edges should run on from square to square; where they "
     "break, the images do not meet."
 )
-DIFFERENCE_TEXT = (
+DIFFERENCE_TEXT = _(
     "Fixed minus warped, in percent of the brightness range. Black: equally bright; orange: the fixed image is "
     "brighter; blue: the warped one. An orange and a blue band side by side mean an edge that is off."
 )
-EDGES_TEXT = "Blue: edges of the warped image, over the fixed image. They should lie on the fixed image's edges."
-FLICKER_TEXT = "Fixed and warped image in turn, equally bright. What jumps is not aligned."
-SIDE_BY_SIDE_TEXT = "Left: the fixed image. Right: the warped image at the same place. Both views move together."
+EDGES_TEXT = _("Blue: edges of the warped image, over the fixed image. They should lie on the fixed image's edges.")
+FLICKER_TEXT = _("Fixed and warped image in turn, equally bright. What jumps is not aligned.")
+SIDE_BY_SIDE_TEXT = _("Left: the fixed image. Right: the warped image at the same place. Both views move together.")
 
 SQUARE_MM = 18.0
 #: Half the displayed range of a difference, in percent of the brightness range.
 DIFFERENCE_LIMIT_PERCENT = 60.0
-DIFFERENCE_LEGEND = "Fixed - warped\n(% of range)"
+DIFFERENCE_LEGEND = _("Fixed - warped\n(% of range)")
 _LEFT, _RIGHT = "Red", "Yellow"
 
 

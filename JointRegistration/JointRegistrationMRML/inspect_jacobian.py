@@ -14,13 +14,14 @@ from .jacobian import LEGEND_TITLE, divergingColors, halfWindow
 from .open_view import OpenView, opening
 from .run_nodes import addVolume, fixedVolume, log2JacobianVolume
 from .segment_masks import segmentMask
+from .translation import _
 from .view_legend import addViewLegend
 from .volumes import volumeFromImage
 
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs
 
-TEXT = (
+TEXT = _(
     "Local volume change, log2 J of the map from the fixed to the moving image. Red, above 0: the same tissue is "
     "larger in the moving image (+1: twice). Blue, below 0: smaller (-1: half). White, 0: the same size."
 )
@@ -77,7 +78,8 @@ def halfRangeOf(view: OpenView) -> float:
 
 def rangeText(halfRange: float) -> str:
     """The ends of the colour scale as factors, e.g. ``0.50 to 2.00 times the volume``."""
-    return f"{2**-halfRange:.2f} to {2**halfRange:.2f} times the volume"
+    text = _("{low} to {high} times the volume")
+    return text.format(low=f"{2**-halfRange:.2f}", high=f"{2**halfRange:.2f}")
 
 
 def _insideSegment(view: OpenView, outputs: RegistrationOutputs, segmentation: Any, segmentId: str) -> Any:
@@ -86,7 +88,8 @@ def _insideSegment(view: OpenView, outputs: RegistrationOutputs, segmentation: A
     mask = segmentMask(segmentation, grid, segmentId, below=outputs.nodes.transform)
     if mask.isEmpty:
         name = segmentation.GetSegmentation().GetSegment(segmentId).GetName()
-        raise InputError(f"{name}: the segment has no voxel in the fixed image; choose one drawn on it")
+        text = _("{name}: the segment has no voxel in the fixed image; choose one drawn on it")
+        raise InputError(text.format(name=name))
     values = log2_jacobian(outputs.result.jacobian_determinant[mask.slices])
     values[~mask.voxels] = _HIDDEN
     name = f"log2 Jacobian inside {mask.name}"

@@ -13,6 +13,7 @@ from .nodes import newNode, vtkMatrix, worldTransform
 from .open_view import OpenView, opening
 from .segment_masks import segmentMasks
 from .surfaces import surfaceOf
+from .translation import _
 
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 #: One colour for each side in every view; told apart by the colour-blind, and from the Jacobian's.
 FIXED_COLOR = (1.0, 0.85, 0.1)
 WARPED_COLOR = (0.25, 0.85, 1.0)
-TEXT = (
+TEXT = _(
     "Yellow: a structure in the fixed image. Blue: the same structure of the moving image, carried over by the "
     "registration. Where it is right, the thin blue line runs inside the yellow one."
 )
-ONLY_WARPED_TEXT = (
+ONLY_WARPED_TEXT = _(
     "Blue: structures of the moving image, carried over by the registration. They should lie on the borders that the "
     "fixed image shows; there is no segmentation of it to compare with."
 )
@@ -62,9 +63,11 @@ def openContours(
         warped = inputs.movingSegmentation if live else nodes.warpedSegmentation
         if not _isIn(scene, warped) or (live and not _isIn(scene, nodes.transform)):
             raise InputError(
-                "contours: this run has no moving segmentation; choose one under Inputs and run again"
+                _("contours: this run has no moving segmentation; choose one under Inputs and run again")
                 if inputs.movingSegmentation is None
-                else "contours: neither the warped segmentation nor the transform is there; run the registration again"
+                else _(
+                    "contours: neither the warped segmentation nor the transform is there; run the registration again"
+                )
             )
         for node in (inputs.fixedSegmentation, inputs.movingSegmentation, nodes.warpedSegmentation):
             if _isIn(scene, node):

@@ -26,6 +26,7 @@ from .inspect_segments import openContours
 from .navigation import centreViews
 from .open_view import OpenView, closeView
 from .read_out import ReadOut, readOut
+from .translation import _
 
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs
@@ -41,17 +42,17 @@ class ViewKind:
 
 
 VIEWS = {
-    "jacobian": ViewKind("Volume change", "layers", openJacobian),
-    "checkerboard": ViewKind("Checkerboard", "layers", openCheckerboard),
-    "difference": ViewKind("Difference", "layers", openDifference),
-    "edges": ViewKind("Edges", "layers", openEdges),
-    "flicker": ViewKind("Flicker", "layers", openFlicker),
-    "sideBySide": ViewKind("Side by side", "layers", openSideBySide),
-    "contours": ViewKind("Outlines", "segments", openContours),
-    "agreement": ViewKind("Agreement", "segments", openAgreement),
-    "folds": ViewKind("Folds", "folds", openFolds),
-    "grid": ViewKind("Grid lines", "deformation", openGrid),
-    "arrows": ViewKind("Arrows", "deformation", openArrows),
+    "jacobian": ViewKind(_("Volume change"), "layers", openJacobian),
+    "checkerboard": ViewKind(_("Checkerboard"), "layers", openCheckerboard),
+    "difference": ViewKind(_("Difference"), "layers", openDifference),
+    "edges": ViewKind(_("Edges"), "layers", openEdges),
+    "flicker": ViewKind(_("Flicker"), "layers", openFlicker),
+    "sideBySide": ViewKind(_("Side by side"), "layers", openSideBySide),
+    "contours": ViewKind(_("Outlines"), "segments", openContours),
+    "agreement": ViewKind(_("Agreement"), "segments", openAgreement),
+    "folds": ViewKind(_("Folds"), "folds", openFolds),
+    "grid": ViewKind(_("Grid lines"), "deformation", openGrid),
+    "arrows": ViewKind(_("Arrows"), "deformation", openArrows),
 }
 
 

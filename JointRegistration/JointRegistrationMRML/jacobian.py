@@ -21,9 +21,10 @@ from JointRegistrationLib.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
 from .nodes import newNode, ownedList
 from .parallel import inParallel, slabs
 from .segmentations import maskSegmentation
+from .translation import _
 from .volumes import volumeFromImage
 
-LEGEND_TITLE = "Size in moving image\n(+1 twice, -1 half)"
+LEGEND_TITLE = _("Size in moving image\n(+1 twice, -1 half)")
 COLOR_NAME = "Jacobian blue-white-red"
 FOLDS_NAME = "Folds"
 FOLDS_COLOR = (1.0, 0.85, 0.0)  # told from both ends of the colour table

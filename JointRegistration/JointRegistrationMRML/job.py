@@ -32,13 +32,15 @@ from JointRegistrationLib.worker.messages import Progress
 
 from .logic import checkInputs, inputSteps
 from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, checkOutputs, publishResult
+from .translation import _
 
 _log = logging.getLogger(__name__)
 
 #: Share of the progress at which the images are with the worker, and at which its result is there.
 _PREPARED, _RETURNED = 0.02, 0.95
 
-CANCELLED = "The registration was cancelled. The scene is as it was."
+_NO_MEMORY = _("memory ran out while the results were added; close other programs or volumes")
+CANCELLED = _("The registration was cancelled. The scene is as it was.")
 
 
 class JobState(enum.Enum):
@@ -170,10 +172,11 @@ class RegistrationJob:
         except JointRegistrationError as error:
             self._fail(error)
         except MemoryError:
-            self._fail(OutOfMemory("memory ran out while the results were added; close other programs or volumes"))
+            self._fail(OutOfMemory(_NO_MEMORY))
         except Exception as error:  # noqa: BLE001 a slot must not raise; the scene has been restored
             _log.exception("the results could not be added to the scene")
-            self._fail(JointRegistrationError(f"the results could not be added to the scene: {error}; see the log"))
+            text = _("the results could not be added to the scene: {error}; see the log")
+            self._fail(JointRegistrationError(text.format(error=error)))
         else:
             self._end(JobState.FINISHED)
             self._listener.onFinished(outputs)
@@ -240,10 +243,11 @@ class RegistrationJob:
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _onNodeRemoved(self, caller: Any, event: str, node: Any) -> None:
         if any(node is own for own in self._ownNodes()):
-            self.cancel(f"{node.GetName()} was removed from the scene, so the registration was cancelled.")
+            text = _("{name} was removed from the scene, so the registration was cancelled.")
+            self.cancel(text.format(name=node.GetName()))
 
     def _onSceneClosed(self, caller: Any, event: str) -> None:
-        self.cancel("The scene was closed, so the registration was cancelled.")
+        self.cancel(_("The scene was closed, so the registration was cancelled."))
 
     def _ownNodes(self) -> list[Any]:
         owners = (self._nodes, self._reuse)

@@ -11,6 +11,7 @@ from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.image import LandmarkPairs
 
 from .nodes import transformPoints, worldTransform
+from .translation import _
 
 
 def landmarksFromMarkups(fixedNode: Any, movingNode: Any, below: Any = None) -> LandmarkPairs:
@@ -30,14 +31,13 @@ def landmarksFromMarkups(fixedNode: Any, movingNode: Any, below: Any = None) -> 
 
 def _worldPoints(node: Any, below: Any) -> npt.NDArray[np.float64]:
     if node is None or not node.IsA("vtkMRMLMarkupsNode"):
-        raise InputError("landmarks: a point list is needed for each of the two images")
+        raise InputError(_("landmarks: a point list is needed for each of the two images"))
     points = np.zeros((node.GetNumberOfControlPoints(), 3))
     for index in range(len(points)):
         if node.GetNthControlPointPositionStatus(index) != node.PositionDefined:
-            raise InputError(
-                f"landmarks: point {node.GetNthControlPointLabel(index) or index + 1} of {node.GetName()} "
-                "is not placed yet; place it or delete it"
-            )
+            label = node.GetNthControlPointLabel(index) or index + 1
+            text = _("landmarks: point {label} of {name} is not placed yet; place it or delete it")
+            raise InputError(text.format(label=label, name=node.GetName()))
         node.GetNthControlPointPosition(index, points[index])
     above = worldTransform(node, below)
     return points if above is None else transformPoints(above.toWorld, points)

@@ -28,6 +28,7 @@ from .runner import CancelCheck, Progress, RegistrationInputs, Runner, runInProc
 from .segmentations import checkSegmentation, maskSteps
 from .steps import finished
 from .transforms import displacementFromNode
+from .translation import _
 from .volumes import checkVolume, imageSteps
 
 #: Share of the progress that the runner gets; the rest is making the nodes.
@@ -66,7 +67,7 @@ def registerVolumes(
     inputs = readInputs(nodes, reuse)
     result = runner(inputs, config or RegistrationConfig(), _scaled(progress), cancelled)
     if cancelled is not None and cancelled():
-        raise RegistrationCancelled("the registration was cancelled; the scene is as it was")
+        raise RegistrationCancelled(_("the registration was cancelled; the scene is as it was"))
     if progress is not None:
         progress("publishing", _RUNNER_SHARE, None)
     outputs = publishResult(scene, nodes, result, options, reuse)
@@ -121,17 +122,20 @@ def checkInputs(nodes: InputNodes) -> None:
     Raises:
         InputError: if a node cannot be used; the message names it.
     """
-    for which, volume in (("fixed", nodes.fixed), ("moving", nodes.moving)):
-        if volume is None:
-            raise InputError(f"the {which} volume is not selected; choose one")
-        checkVolume(volume)
+    if nodes.fixed is None:
+        raise InputError(_("the fixed volume is not selected; choose one"))
+    checkVolume(nodes.fixed)
+    if nodes.moving is None:
+        raise InputError(_("the moving volume is not selected; choose one"))
+    checkVolume(nodes.moving)
     if nodes.fixed is nodes.moving:
-        raise InputError(f"{nodes.fixed.GetName()}: fixed and moving are the same volume; choose two")
+        text = _("{name}: fixed and moving are the same volume; choose two")
+        raise InputError(text.format(name=nodes.fixed.GetName()))
     for segmentation in (nodes.movingSegmentation, nodes.fixedSegmentation):
         if segmentation is not None:
             checkSegmentation(segmentation)
     if (nodes.fixedLandmarks is None) != (nodes.movingLandmarks is None):
-        raise InputError("landmarks: a point list is given for one image only; give one for each, or none")
+        raise InputError(_("landmarks: a point list is given for one image only; give one for each, or none"))
     _initialAffine(nodes.initialTransform)
 
 
@@ -144,9 +148,8 @@ def _initialAffine(node: Any) -> npt.NDArray[np.float64] | None:
     if node is None:
         return None
     if not node.IsTransformToWorldLinear():
-        raise InputError(
-            f"initial transform: {node.GetName()} is not linear; choose a linear one, or put the moving volume under it"
-        )
+        text = _("initial transform: {name} is not linear; choose a linear one, or put the moving volume under it")
+        raise InputError(text.format(name=node.GetName()))
     matrix = vtk.vtkMatrix4x4()
     node.GetMatrixTransformToWorld(matrix)
     return np.linalg.inv(numpyMatrix(matrix))
@@ -159,16 +162,15 @@ def _startingMap(node: Any) -> StartingMap:
         InputError: if it holds no displacement grid on its from-parent side, or stands under another transform.
     """
     if node.GetParentTransformNode() is not None:
-        raise InputError(
-            f"start transform: {node.GetName()} stands under {node.GetParentTransformNode().GetName()}; take it out "
-            "from there, or harden it"
-        )
+        text = _("start transform: {name} stands under {parent}; take it out from there, or harden it")
+        raise InputError(text.format(name=node.GetName(), parent=node.GetParentTransformNode().GetName()))
     field, grid, fromParent = displacementFromNode(node)
     if not fromParent:
-        raise InputError(
-            f"start transform: {node.GetName()} holds the opposite direction, from moving to fixed points; choose the "
-            "transform that takes the moving volume to the fixed one"
+        text = _(
+            "start transform: {name} holds the opposite direction, from moving to fixed points; choose the transform "
+            "that takes the moving volume to the fixed one"
         )
+        raise InputError(text.format(name=node.GetName()))
     return StartingMap(field.astype(np.float32), grid)
 
 

@@ -32,6 +32,7 @@ from .mask_surface import Mask
 from .segment_figures import SegmentCount, SegmentFigures
 from .segmentations import LabelLayers, SegmentLabel, labelSteps
 from .thickness import thicknessChange, thicknessSteps
+from .translation import _
 
 if TYPE_CHECKING:
     from .publish import InputNodes, RegistrationOutputs
@@ -108,7 +109,7 @@ def measureSteps(outputs: RegistrationOutputs, pairs: Sequence[CartilagePair] | 
         InputError: if a segmentation has become empty, or ``pairs`` names a segment that is in neither.
     """
     inputs, result = outputs.inputs, outputs.result
-    displacement = yield from _named(displacement_steps(result.displacement_field_mm), 0.0, "displacement")
+    displacement = yield from _named(displacement_steps(result.displacement_field_mm), 0.0, _("displacement"))
     labels = yield from _readLabels(inputs, result, outputs.nodes.transform)
     segments, overall = yield from _segmentSteps(labels, result)
     cartilage = yield from _cartilageSteps(labels, result, _checkedPairs(labels, pairs))
@@ -153,15 +154,15 @@ def _readLabels(inputs: InputNodes, result: RegistrationResult, below: Any) -> G
     fixed = before = warped = moving = None
     grid = result.fixed_grid
     if inputs.fixedSegmentation is not None:
-        fixed = yield from _named(labelSteps(inputs.fixedSegmentation, grid, below=below), 0.05, "fixed segments")
+        fixed = yield from _named(labelSteps(inputs.fixedSegmentation, grid, below=below), 0.05, _("fixed segments"))
     if inputs.movingSegmentation is not None:
         node = inputs.movingSegmentation
-        moving = yield from _named(labelSteps(node, result.moving_grid, below=below), 0.07, "moving segments")
+        moving = yield from _named(labelSteps(node, result.moving_grid, below=below), 0.07, _("moving segments"))
         steps = labelSteps(node, grid, result.displacement_field_mm, below=below)
-        warped = yield from _named(steps, 0.1, "warped segments")
+        warped = yield from _named(steps, 0.1, _("warped segments"))
         if fixed is not None:
             steps = labelSteps(node, grid, below=below)
-            before = yield from _named(steps, 0.17, "moving segments as they lay")
+            before = yield from _named(steps, 0.17, _("moving segments as they lay"))
     return _Labels(fixed, before, warped, moving)
 
 
@@ -181,7 +182,7 @@ def _segmentSteps(labels: _Labels, result: RegistrationResult) -> Generator[tupl
         counts.append(count)
     if not counts:
         return (), None
-    yield 0.7, "all segments"
+    yield 0.7, _("all segments")
     return tuple(figures), SegmentCount.of(counts).figures("All segments", (0.5, 0.5, 0.5))
 
 
@@ -221,20 +222,22 @@ def _cartilageSteps(
     for index, pair in enumerate(pairs):
         thicknesses = []
         for number, (layers, grid) in enumerate(states):
-            at, what = 0.7 + 0.3 * (index + number / 4) / len(pairs), f"thickness of {pair.cartilage}"
+            at = 0.7 + 0.3 * (index + number / 4) / len(pairs)
+            what = _("thickness of {cartilage}").format(cartilage=pair.cartilage)
             yield at, what
             mask = _mask(layers, pair.cartilage)
             bone = None if pair.bone is None else _mask(layers, pair.bone)
             steps = None if mask is None else thicknessSteps(mask, bone, grid)
             thicknesses.append(None if steps is None else (yield from _named(steps, at, what)))
-        fixed, moving, _ = thicknesses
+        fixed, moving = thicknesses[:2]
         change = None
         if fixed is not None and moving is not None:
-            yield 0.7 + 0.3 * (index + 0.75) / len(pairs), f"thickness change of {pair.cartilage}"
+            what = _("thickness change of {cartilage}").format(cartilage=pair.cartilage)
+            yield 0.7 + 0.3 * (index + 0.75) / len(pairs), what
             change = thicknessChange(fixed, moving, result.displacement_field_mm, result.fixed_grid)
         profile = None
         if fixed is not None and pair.bone is not None and labels.fixed is not None:
-            what = f"depth in {pair.cartilage}"
+            what = _("depth in {cartilage}").format(cartilage=pair.cartilage)
             steps = depthSteps(_mask(labels.fixed, pair.cartilage), fixed, result)
             profile = yield from _named(steps, 0.7 + 0.3 * (index + 0.9) / len(pairs), what)
         means = [_NAN if thickness is None else thickness.meanMm for thickness in thicknesses]

@@ -16,6 +16,7 @@ from JointRegistrationLib.plan import estimate_plan, low_memory
 
 from .problems import CENTRE, ERROR, RESOLUTION, WARNING, Problem, Remedy
 from .publish import InputNodes
+from .translation import _
 from .world import fromWorld, ownGrid, toWorld
 
 #: Below this share of common field of view a run may still work, but is likely to begin wrongly.
@@ -28,22 +29,18 @@ def pairProblems(nodes: InputNodes, config: RegistrationConfig, below: Any) -> I
     yield from _sideProblems(nodes, config)
     guided = nodes.fixedLandmarks is not None or config.affine.initialization in ("center", "moments")
     if nodes.initialTransform is not None and not nodes.initialTransform.IsTransformToWorldLinear():
-        name = nodes.initialTransform.GetName()
-        yield Problem(
-            ERROR, f"{name} is not linear: choose a linear initial transform, or put the moving volume under it."
-        )
+        text = _("{name} is not linear: choose a linear initial transform, or put the moving volume under it.")
+        yield Problem(ERROR, text.format(name=nodes.initialTransform.GetName()))
         return
     share = _overlap(nodes, below)
-    fixed, moving = nodes.fixed.GetName(), nodes.moving.GetName()
-    remedy = Remedy(CENTRE, "Centre the volumes")
+    names = {"fixed": nodes.fixed.GetName(), "moving": nodes.moving.GetName()}
+    remedy = Remedy(CENTRE, _("Centre the volumes"))
     if share < MIN_OVERLAP and not guided:
-        yield Problem(ERROR, f"{moving} and {fixed} do not overlap: bring them together first.", remedy)
+        text = _("{moving} and {fixed} do not overlap: bring them together first.")
+        yield Problem(ERROR, text.format(**names), remedy)
     elif share < _LITTLE_OVERLAP and not guided:
-        yield Problem(
-            WARNING,
-            f"{moving} covers only {100 * share:.0f} % of {fixed}: the run may begin in the wrong place.",
-            remedy,
-        )
+        text = _("{moving} covers only {percent} % of {fixed}: the run may begin in the wrong place.")
+        yield Problem(WARNING, text.format(**names, percent=round(100 * share)), remedy)
 
 
 def _overlap(nodes: InputNodes, below: Any) -> float:
@@ -60,16 +57,22 @@ def _overlap(nodes: InputNodes, below: Any) -> float:
 def _sideProblems(nodes: InputNodes, config: RegistrationConfig) -> Iterator[Problem]:
     fixed, moving = _side(nodes.fixed), _side(nodes.moving)
     if fixed and moving and fixed != moving:
-        yield Problem(
-            WARNING,
-            f"{nodes.fixed.GetName()} is called a {fixed} knee and {nodes.moving.GetName()} a {moving} one: "
-            "a left knee cannot be laid onto a right one.",
+        text = (
+            _("{fixed} is called a left knee and {moving} a right one: a left knee cannot be laid onto a right one.")
+            if fixed == "left"
+            else _(
+                "{fixed} is called a right knee and {moving} a left one: a left knee cannot be laid onto a right one."
+            )
         )
+        yield Problem(WARNING, text.format(fixed=nodes.fixed.GetName(), moving=nodes.moving.GetName()))
     for node, side in ((nodes.fixed, fixed), (nodes.moving, moving)):
         if side and config.network.side in ("left", "right") and config.network.side != side:
-            yield Problem(
-                WARNING, f"{node.GetName()} is called a {side} knee, but the settings say {config.network.side}."
+            text = (
+                _("{name} is called a left knee, but the settings say right.")
+                if side == "left"
+                else _("{name} is called a right knee, but the settings say left.")
             )
+            yield Problem(WARNING, text.format(name=node.GetName()))
 
 
 _SIDE_WORDS = {"left": "left", "lt": "left", "right": "right", "rt": "right"}
@@ -99,10 +102,15 @@ def memoryProblems(
     needed = estimate_plan(*grids, config, device).memory_bytes
     if needed <= availableBytes:
         return
-    text = f"About {needed / 1e9:.1f} GB of memory are needed, but {availableBytes / 1e9:.1f} GB are free"
     try:
-        remedy = Remedy(RESOLUTION, "Reduce the resolution", low_memory(config, grids, availableBytes, device))
+        remedy = Remedy(RESOLUTION, _("Reduce the resolution"), low_memory(config, grids, availableBytes, device))
+        text = _(
+            "About {needed} GB of memory are needed, but {free} GB are free: reduce the resolution, or close other "
+            "programs."
+        )
     except ResourceError:
-        yield Problem(WARNING, f"{text}: crop the volumes, or close other programs.")
-    else:
-        yield Problem(WARNING, f"{text}: reduce the resolution, or close other programs.", remedy)
+        remedy = None
+        text = _(
+            "About {needed} GB of memory are needed, but {free} GB are free: crop the volumes, or close other programs."
+        )
+    yield Problem(WARNING, text.format(needed=f"{needed / 1e9:.1f}", free=f"{availableBytes / 1e9:.1f}"), remedy)

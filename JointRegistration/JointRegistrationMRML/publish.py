@@ -19,11 +19,13 @@ from JointRegistrationLib.image import Image
 from JointRegistrationLib.result import RegistrationResult
 
 from .figures import Overlap, resultsTableNode, segmentOverlaps
-from .jacobian import addLegend, foldsSegmentation, jacobianVolume, sharedDivergingColors, showJacobian
-from .nodes import newNode, numpyView, vtkMatrix, worldTransform
+from .jacobian import foldsSegmentation, jacobianVolume
+from .nodes import newNode, vtkMatrix, worldTransform
+from .result_display import displayResults
 from .segmentations import LabelLayers, segmentationFromLabels, warpSegmentation
 from .transaction import SceneTransaction, checkTarget
 from .transforms import FIXED_ROLE, MOVING_ROLE, affineTransformNode, gridTransformNode
+from .translation import _
 from .undo import RunRecord
 from .volumes import volumeFromImage
 
@@ -133,9 +135,11 @@ def checkOutputs(scene: Any, inputs: InputNodes, reuse: OutputNodes) -> None:
     for kind, node in given:
         checkTarget(node, _CLASSES[kind], scene, kind)
         if any(node is source for source in sources):
-            raise InputError(f"{kind}: {node.GetName()} is an input of this run; choose another node for the result")
+            text = _("{kind}: {name} is an input of this run; choose another node for the result")
+            raise InputError(text.format(kind=kind, name=node.GetName()))
         if any(node is other for other in seen):
-            raise InputError(f"{kind}: {node.GetName()} is chosen for two results; choose another node for one")
+            text = _("{kind}: {name} is chosen for two results; choose another node for one")
+            raise InputError(text.format(kind=kind, name=node.GetName()))
         seen.append(node)
 
 
@@ -166,7 +170,7 @@ def publishResult(
     with SceneTransaction(scene) as transaction:
         nodes = OutputNodes(**{kind: transaction.put(node, getattr(reuse, kind)) for kind, node in built.items()})
         _setRoles(transaction, nodes, inputs)
-        _display(transaction, scene, nodes, inputs)
+        displayResults(transaction, scene, nodes, inputs)
         members = [node for node in _present(nodes) if transaction.isNew(node)]
         if options.showMovingTransformed:
             shown = [node for node in (inputs.moving, inputs.movingSegmentation) if node is not None]
@@ -242,58 +246,6 @@ def _setRoles(transaction: SceneTransaction, nodes: OutputNodes, inputs: InputNo
     for name, role in INPUT_ROLES.items():
         if nodes.transform is not None and getattr(inputs, name) is not None:
             transaction.setReference(nodes.transform, role, getattr(inputs, name))
-
-
-def _display(transaction: SceneTransaction, scene: Any, nodes: OutputNodes, inputs: InputNodes) -> None:
-    for node in (nodes.warpedVolume, nodes.jacobian, nodes.warpedSegmentation, nodes.folds):
-        if node is not None and node.GetDisplayNode() is None:
-            _giveDisplay(scene, node)
-    if nodes.warpedVolume is not None:
-        _displayLike(transaction.changing(nodes.warpedVolume.GetDisplayNode()), inputs.moving.GetDisplayNode())
-    if nodes.jacobian is not None:
-        colors = sharedDivergingColors(scene)
-        transaction.changing(nodes.jacobian.GetDisplayNode())
-        showJacobian(nodes.jacobian, colors, numpyView(nodes.jacobian.GetImageData()))
-        addLegend(nodes.jacobian)
-    if nodes.warpedSegmentation is not None:
-        display = transaction.changing(nodes.warpedSegmentation.GetDisplayNode())
-        _displaySegmentsLike(display, nodes.warpedSegmentation, inputs.movingSegmentation.GetDisplayNode())
-    for segmentation in (nodes.warpedSegmentation, nodes.folds):
-        if segmentation is not None:
-            role = segmentation.GetReferenceImageGeometryReferenceRole()
-            transaction.setReference(segmentation, role, inputs.fixed)
-
-
-def _giveDisplay(scene: Any, node: Any) -> None:
-    """A display node. A volume's looks for no window of its own: that takes 0.2 s on a knee, for nothing."""
-    if not node.IsA("vtkMRMLScalarVolumeNode"):
-        node.CreateDefaultDisplayNodes()
-        return
-    display = scene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
-    display.AutoWindowLevelOff()
-    display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
-    node.SetAndObserveDisplayNodeID(display.GetID())
-
-
-def _displayLike(display: Any, source: Any) -> None:
-    """The warped volume looks like the moving one: same window, level and colours."""
-    if source is None:
-        display.AutoWindowLevelOn()
-        return
-    display.SetAndObserveColorNodeID(source.GetColorNodeID())
-    display.AutoWindowLevelOff()
-    display.SetWindowLevel(source.GetWindow(), source.GetLevel())
-
-
-def _displaySegmentsLike(display: Any, segmentation: Any, source: Any) -> None:
-    """Warped segments are shown, filled and outlined as the moving ones are."""
-    if source is None:
-        return
-    for segmentId in segmentation.GetSegmentation().GetSegmentIDs():
-        display.SetSegmentVisibility(segmentId, source.GetSegmentVisibility(segmentId))
-        display.SetSegmentOpacity2DFill(segmentId, source.GetSegmentOpacity2DFill(segmentId))
-        display.SetSegmentOpacity2DOutline(segmentId, source.GetSegmentOpacity2DOutline(segmentId))
-        display.SetSegmentOpacity3D(segmentId, source.GetSegmentOpacity3D(segmentId))
 
 
 def _showTransformed(transaction: SceneTransaction, scene: Any, moving: Any, transform: Any) -> Any:

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from JointRegistrationLib.geometry import transform_points
 
+from .translation import _
+
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs
 
@@ -59,20 +61,27 @@ def readOut(ras: Sequence[float], outputs: RegistrationOutputs) -> ReadOut | Non
 def readOutText(reading: ReadOut | None) -> str:
     """One line for people, e.g. ``fixed R 12.0 A -3.1 S 40.2 mm ...``."""
     if reading is None:
-        return "outside the fixed image"
+        return _("outside the fixed image")
     length = float(np.linalg.norm(reading.displacement_ras))
-    return (
-        f"fixed {_place(reading.fixed_ras)} mm   moving {_place(reading.moving_ras)} mm   "
-        f"moved {length:.1f} mm ({_signed(reading.displacement_ras)})   {_size(reading.jacobian)}"
+    return _("fixed {fixed} mm   moving {moving} mm   moved {length} mm ({displacement})   {size}").format(
+        fixed=_place(reading.fixed_ras),
+        moving=_place(reading.moving_ras),
+        length=f"{length:.1f}",
+        displacement=_signed(reading.displacement_ras),
+        size=_size(reading.jacobian),
     )
 
 
 def _size(jacobian: float) -> str:
     if jacobian <= 0:
-        return f"J {jacobian:.2f}: the map folds here"
-    if abs(jacobian - 1) < 0.005:
-        return f"J {jacobian:.2f}: same size"
-    return f"J {jacobian:.2f}: {abs(jacobian - 1):.0%} {'larger' if jacobian > 1 else 'smaller'} in the moving image"
+        text = _("J {jacobian}: the map folds here")
+    elif abs(jacobian - 1) < 0.005:
+        text = _("J {jacobian}: same size")
+    elif jacobian > 1:
+        text = _("J {jacobian}: {percent} larger in the moving image")
+    else:
+        text = _("J {jacobian}: {percent} smaller in the moving image")
+    return text.format(jacobian=f"{jacobian:.2f}", percent=f"{abs(jacobian - 1):.0%}")
 
 
 def _place(point: Point) -> str:

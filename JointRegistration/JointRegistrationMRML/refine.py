@@ -18,6 +18,7 @@ from JointRegistrationLib.errors import InputError
 
 from .logic import registerVolumes
 from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
+from .translation import _
 
 #: Methods that can go on from a map; the others do not deform.
 REFINING_METHODS = ("avsm", "vsvf-opt", "lddmm-opt")
@@ -59,7 +60,10 @@ def furtherNodes(scene: Any, outputs: RegistrationOutputs) -> tuple[InputNodes, 
     transform = outputs.nodes.transform
     if transform is None or transform.GetScene() is not scene:
         raise InputError(
-            "refine further: the transform of the earlier run is not in the scene any more; run the registration again"
+            _(
+                "refine further: the transform of the earlier run is not in the scene any more; run the registration "
+                "again"
+            )
         )
     kinds = (field.name for field in dataclasses.fields(OutputNodes))
     there = {kind: node for kind in kinds if (node := getattr(outputs.nodes, kind)) is not None}

@@ -10,6 +10,7 @@ from JointRegistrationLib.image import Image
 from .jacobian import divergingColors, jacobianVolume, showJacobian
 from .nodes import numpyView
 from .open_view import OpenView
+from .translation import _
 from .volumes import volumeFromImage
 
 if TYPE_CHECKING:
@@ -24,9 +25,8 @@ def fixedVolume(view: OpenView, outputs: RegistrationOutputs) -> Any:
     """
     node = outputs.inputs.fixed
     if node.GetScene() is not view.scene:
-        raise InputError(
-            f"fixed volume: {node.GetName()} is no longer in the scene; load it and run the registration again"
-        )
+        text = _("fixed volume: {name} is no longer in the scene; load it and run the registration again")
+        raise InputError(text.format(name=node.GetName()))
     return node
 
 

@@ -24,6 +24,7 @@ from JointRegistrationLib.image import Image
 from .carried import carriedSteps
 from .nodes import gridOf, newNode, numpyMatrix, numpyView, vtkImage, vtkMatrix, worldTransform
 from .steps import finished, inSteps
+from .translation import _
 
 BINARY_LABELMAP = "Binary labelmap"  # Slicer's name; its getter is not in every version's Python
 
@@ -206,9 +207,9 @@ def checkSegmentation(node: Any) -> str:
         InputError: otherwise.
     """
     if node is None or not node.IsA("vtkMRMLSegmentationNode"):
-        raise InputError("segmentation: a segmentation is needed; import a label map as one first")
+        raise InputError(_("segmentation: a segmentation is needed; import a label map as one first"))
     if node.GetSegmentation().GetNumberOfSegments() == 0:
-        raise InputError(f"{node.GetName()}: the segmentation has no segments")
+        raise InputError(_("{name}: the segmentation has no segments").format(name=node.GetName()))
     return node.GetName()
 
 
@@ -248,7 +249,8 @@ def _asLabelMaps(segmentation: Any, name: str, wanted: list[str]) -> Any:
         if segmentId not in wanted:
             copy.RemoveSegment(segmentId)
     if not copy.CreateRepresentation(BINARY_LABELMAP):
-        raise InputError(f"{name}: its segments cannot be turned into label maps; check them in Segment Editor")
+        text = _("{name}: its segments cannot be turned into label maps; check them in Segment Editor")
+        raise InputError(text.format(name=name))
     copy.CollapseBinaryLabelmaps(False)
     return copy
 

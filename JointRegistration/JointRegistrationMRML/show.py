@@ -15,15 +15,16 @@ import numpy as np
 from JointRegistrationLib.errors import InputError
 
 from .nodes import numpyView, ownedList
+from .translation import _
 
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs
 
 #: What can lie over the fixed volume, and how a user would say it.
 MODES = {
-    "warped": "fixed and warped volume",
-    "jacobian": "fixed volume and Jacobian",
-    "moving": "fixed and moving volume",
+    "warped": _("fixed and warped volume"),
+    "jacobian": _("fixed volume and Jacobian"),
+    "moving": _("fixed and moving volume"),
 }
 _ALPHA_BLENDING = 0
 _FOREGROUND_OPACITY = 0.5
@@ -81,9 +82,10 @@ def showComparison(
         InputError: for an unknown mode, or if the run has no such result.
     """
     fixed, foreground = outputs.inputs.fixed, _foreground(outputs, mode)
-    for node, what in ((fixed, "fixed volume"), (foreground, MODES[mode])):
+    for node, what in ((fixed, _("fixed volume")), (foreground, MODES[mode])):
         if node.GetScene() is not scene:
-            raise InputError(f"{what}: {node.GetName()} is no longer in the scene; run the registration again")
+            text = _("{what}: {name} is no longer in the scene; run the registration again")
+            raise InputError(text.format(what=what, name=node.GetName()))
     if earlier is not None:
         restoreViews(scene, earlier)
     record = ViewRecord()
@@ -117,7 +119,8 @@ def _foreground(outputs: RegistrationOutputs, mode: str) -> Any:
         return outputs.inputs.moving
     node = outputs.nodes.warpedVolume if mode == "warped" else outputs.nodes.jacobian
     if node is None:
-        raise InputError(f"{MODES[mode]}: this run made no such volume; tick it under Outputs and run again")
+        text = _("{what}: this run made no such volume; tick it under Outputs and run again")
+        raise InputError(text.format(what=MODES[mode]))
     return node
 
 

@@ -9,13 +9,14 @@ import slicer
 
 from .nodes import ownedList
 from .open_view import OpenView, opening
+from .translation import _
 
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs
 
-TABLE_TEXT = "All numbers, a row for each segment, for the whole image and for each landmark. Empty: not measured."
-PLOT_TEXT = "Click the plot's push pin to choose another plot, or drag to zoom."
-THICKNESS_TEXT = (
+TABLE_TEXT = _("All numbers, a row for each segment, for the whole image and for each landmark. Empty: not measured.")
+PLOT_TEXT = _("Click the plot's push pin to choose another plot, or drag to zoom.")
+THICKNESS_TEXT = _(
     "Cartilage thickness on the fixed knee's surface: red where the cartilage is thicker in the moving image, blue "
     "where it is thinner, white where it is the same."
 )

@@ -23,6 +23,7 @@ from .nodes import numpyView, vtkImage, vtkMatrix
 from .parallel import inParallel, slabs
 from .publish import InputNodes, OutputNodes
 from .transforms import affineFromNode, displacementFromNode
+from .translation import _
 from .volumes import imageFromVolume
 
 _NAN = float("nan")
@@ -105,17 +106,20 @@ def storedGrid(transform: Any) -> Any:
 def _fieldOn(grid: Grid, transform: Any, fixedName: str) -> npt.NDArray[np.float32]:
     stored = storedGrid(transform)
     if stored is None:
-        raise InputError(f"{transform.GetName()}: no displacement grid from fixed to moving is stored in it")
+        text = _("{name}: no displacement grid from fixed to moving is stored in it")
+        raise InputError(text.format(name=transform.GetName()))
     if stored.GetDisplacementScale() == 1 and stored.GetDisplacementShift() == 0:
         values = numpyView(stored.GetDisplacementGrid())
         own = _latticeOf(stored)
     else:
-        values, own, _ = displacementFromNode(transform)
+        values, own = displacementFromNode(transform)[:2]
     if not own.is_close(grid):
-        raise InputError(
-            f"{transform.GetName()}: its grid is not that of {fixedName} ({grid.describe()}), but {own.describe()}; "
-            "was the volume moved or cropped since the registration?"
+        text = _(
+            "{name}: its grid is not that of {fixed} ({expected}), but {found}; was the volume moved or cropped since "
+            "the registration?"
         )
+        expected, found = grid.describe(), own.describe()
+        raise InputError(text.format(name=transform.GetName(), fixed=fixedName, expected=expected, found=found))
     return values.astype(np.float32, copy=False)
 
 

@@ -11,8 +11,9 @@ from .cartilage import CartilageFigures
 from .mask_surface import Points, polyData
 from .nodes import newNode
 from .thickness import ThicknessChange
+from .translation import _
 
-LEGEND_TITLE = "Thickness (mm)\nmoving - fixed"
+LEGEND_TITLE = _("Thickness (mm)\nmoving - fixed")
 CHANGE_NAME = "Thickness, moving minus fixed (mm)"
 FIXED_NAME, MOVING_NAME = "Thickness, fixed (mm)", "Thickness, moving (mm)"
 

@@ -40,6 +40,7 @@ from JointRegistrationLib.geometry import Grid
 
 from .nodes import newNode, numpyMatrix, numpyView, vtkImage, vtkMatrix
 from .parallel import inParallel, slabs
+from .translation import _
 
 #: Under these roles an output refers to its two volumes, as those of core registration do.
 FIXED_ROLE = vtkMRMLTransformNode.GetFixedNodeReferenceRole()
@@ -129,10 +130,8 @@ def displacementFromNode(node: Any) -> tuple[npt.NDArray[np.float64], Grid, bool
         transform = side("vtkOrientedGridTransform", False, True)  # no error log; stored, not computed
         if transform is not None and transform.GetDisplacementGrid() is not None:
             return (*_displacement(transform, node.GetName()), fromParent)
-    raise InputError(
-        f"{node.GetName()}: a transform with one displacement grid is needed; "
-        "convert it with the Transforms module first"
-    )
+    text = _("{name}: a transform with one displacement grid is needed; convert it with the Transforms module first")
+    raise InputError(text.format(name=node.GetName()))
 
 
 def _displacement(transform: Any, name: str) -> tuple[npt.NDArray[np.float64], Grid]:
@@ -157,7 +156,8 @@ def affineFromNode(node: Any) -> npt.NDArray[np.float64]:
         InputError: if the transform is not linear.
     """
     if not node.IsLinear():
-        raise InputError(f"{node.GetName()}: a linear transform is needed, but this one is not")
+        text = _("{name}: a linear transform is needed, but this one is not")
+        raise InputError(text.format(name=node.GetName()))
     matrix = vtk.vtkMatrix4x4()
     node.GetMatrixTransformFromParent(matrix)
     return numpyMatrix(matrix)

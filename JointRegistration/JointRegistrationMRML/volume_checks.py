@@ -14,6 +14,7 @@ from JointRegistrationLib.image import MIN_SIZE
 
 from .nodes import gridOf, numpyView
 from .problems import ERROR, WARNING, Problem, sentence
+from .translation import _
 from .volumes import LABEL_MAP, checkVolume, ijkToRasOf
 
 #: What a field of view of a knee is, in mm: its longest and its shortest side.
@@ -26,7 +27,7 @@ _SAMPLES_PER_AXIS = 24
 def volumeProblems(which: str, node: Any) -> Iterator[Problem]:
     """Problems of the volume that is ``which``, "fixed" or "moving"; it may be None."""
     if node is None:
-        yield Problem(ERROR, f"Choose a {which} volume.")
+        yield Problem(ERROR, _("Choose a fixed volume.") if which == "fixed" else _("Choose a moving volume."))
         return
     try:
         name = checkVolume(node)
@@ -35,8 +36,12 @@ def volumeProblems(which: str, node: Any) -> Iterator[Problem]:
         return
     size = node.GetImageData().GetDimensions()
     if min(size) < MIN_SIZE:
-        slices = "a single slice" if min(size) == 1 else f"only {min(size)} slices"
-        yield Problem(ERROR, f"{name} has {slices}: a 3D volume is needed.")
+        text = (
+            _("{name} has a single slice: a 3D volume is needed.")
+            if min(size) == 1
+            else _("{name} has only {count} slices: a 3D volume is needed.")
+        )
+        yield Problem(ERROR, text.format(name=name, count=min(size)))
         return
     try:
         grid = gridOf(name, size, ijkToRasOf(node))
@@ -44,7 +49,8 @@ def volumeProblems(which: str, node: Any) -> Iterator[Problem]:
         yield Problem(ERROR, sentence(error))
         return
     if node.IsA(LABEL_MAP):
-        yield Problem(WARNING, f"{name} is a label map: choose the image that it was drawn on.")
+        text = _("{name} is a label map: choose the image that it was drawn on.")
+        yield Problem(WARNING, text.format(name=name))
     yield from _voxelProblems(name, node.GetImageData())
     yield from _spacingProblems(name, grid)
 
@@ -52,13 +58,13 @@ def volumeProblems(which: str, node: Any) -> Iterator[Problem]:
 def _voxelProblems(name: str, image: Any) -> Iterator[Problem]:
     few = _fewVoxels(image)
     if few.dtype.kind == "f" and not np.isfinite(few).all():
-        yield Problem(
-            ERROR, f"{name} holds values that are no numbers (NaN or infinite): replace them, for example by 0."
-        )
+        text = _("{name} holds values that are no numbers (NaN or infinite): replace them, for example by 0.")
+        yield Problem(ERROR, text.format(name=name))
     elif few.min() == few.max():
         low, high = image.GetScalarRange()
         if low == high:
-            yield Problem(ERROR, f"{name} has the value {low:g} everywhere: there is nothing to align.")
+            text = _("{name} has the value {value} everywhere: there is nothing to align.")
+            yield Problem(ERROR, text.format(name=name, value=f"{low:g}"))
 
 
 def _fewVoxels(image: Any) -> npt.NDArray[Any]:
@@ -71,16 +77,18 @@ def _spacingProblems(name: str, grid: Grid) -> Iterator[Problem]:
     unlikely = not _within(extent.max(), _LONGEST_MM) or not _within(extent.min(), _SHORTEST_MM)
     size = " x ".join(f"{side:.0f}" for side in extent)
     if unlikely and np.allclose(spacing, 1.0):
-        yield Problem(
-            WARNING,
-            f"{name} has voxels of exactly 1 x 1 x 1 mm and measures {size} mm: "
-            "the spacing was probably lost in a conversion; correct it in the Volumes module.",
+        text = _(
+            "{name} has voxels of exactly 1 x 1 x 1 mm and measures {size} mm: the spacing was probably lost in a "
+            "conversion; correct it in the Volumes module."
         )
+        yield Problem(WARNING, text.format(name=name, size=size))
     elif unlikely:
-        yield Problem(WARNING, f"{name} measures {size} mm, which is unusual for a knee: check its spacing.")
+        text = _("{name} measures {size} mm, which is unusual for a knee: check its spacing.")
+        yield Problem(WARNING, text.format(name=name, size=size))
     elif spacing.max() > _COARSEST_SPACING_MM or spacing.max() > _LARGEST_ANISOTROPY * spacing.min():
         voxel = " x ".join(f"{s:.3g}" for s in spacing)
-        yield Problem(WARNING, f"{name} has voxels of {voxel} mm: between such slices little can be aligned.")
+        text = _("{name} has voxels of {voxel} mm: between such slices little can be aligned.")
+        yield Problem(WARNING, text.format(name=name, voxel=voxel))
 
 
 def _within(value: float, bounds: tuple[float, float]) -> bool:

@@ -31,6 +31,7 @@ from .nodes import (
     worldTransform,
 )
 from .steps import finished, inSteps
+from .translation import _
 
 SCALAR_VOLUME = "vtkMRMLScalarVolumeNode"
 LABEL_MAP = "vtkMRMLLabelMapVolumeNode"
@@ -81,18 +82,19 @@ def checkVolume(node: Any) -> str:
         InputError: otherwise.
     """
     if node is None:
-        raise InputError("no volume is selected; choose one")
+        raise InputError(_("no volume is selected; choose one"))
     name = node.GetName() or node.GetID() or "volume"
     if not node.IsA("vtkMRMLVolumeNode"):
-        raise InputError(f"{name}: a volume is needed, but this is a {node.GetNodeTagName()}")
+        text = _("{name}: a volume is needed, but this is a {kind}")
+        raise InputError(text.format(name=name, kind=node.GetNodeTagName()))
     image = node.GetImageData()
     if image is None or image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
-        raise InputError(f"{name}: the volume holds no voxels; load it first")
+        raise InputError(_("{name}: the volume holds no voxels; load it first").format(name=name))
     if image.GetNumberOfScalarComponents() != 1:
-        raise InputError(
-            f"{name}: one value per voxel is needed, but there are {image.GetNumberOfScalarComponents()}; "
-            "convert it with Vector to Scalar Volume"
+        text = _(
+            "{name}: one value per voxel is needed, but there are {count}; convert it with Vector to Scalar Volume"
         )
+        raise InputError(text.format(name=name, count=image.GetNumberOfScalarComponents()))
     return name
 
 

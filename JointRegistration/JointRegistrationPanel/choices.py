@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from JointRegistrationLib.config import DEVICES, METHOD_DESCRIPTIONS, METHODS, SIDES, SIMILARITIES
+from JointRegistrationLib.config import DEVICES, METHODS, SIDES, SIMILARITIES
 
-from .text import _, sentence
+from .text import _
 
 _METHOD_LABELS = {
     "avsm": _("Networks, then refinement"),
@@ -15,6 +15,14 @@ _METHOD_LABELS = {
     "vsvf-opt": _("Optimisation"),
     "lddmm-opt": _("Optimisation of a geodesic (LDDMM)"),
     "affine-opt": _("Optimisation, affine only"),
+}
+#: The library's descriptions, which cannot be translated where they are.
+METHOD_EXPLANATIONS = {
+    "avsm": _("Affine and deformation predicted by the networks, then refined as asked."),
+    "avsm-affine": _("Affine only, predicted by the network."),
+    "vsvf-opt": _("Affine, then a smooth deformation, both by optimisation."),
+    "lddmm-opt": _("Affine, then a geodesic of deformations (LDDMM), both by optimisation."),
+    "affine-opt": _("Affine only, by optimisation."),
 }
 _DEVICE_LABELS = {
     "auto": _("Automatic"),
@@ -44,7 +52,7 @@ SIMILARITY_CHOICES = _labelled(SIMILARITIES, _SIMILARITY_LABELS)
 
 def methodExplanation(method: str) -> str:
     """One sentence on what the method does."""
-    return sentence(METHOD_DESCRIPTIONS[method])
+    return METHOD_EXPLANATIONS[method]
 
 
 class Choice:

@@ -3,30 +3,8 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable
 
-
-def _translator() -> Callable[[str], str]:
-    """Slicer's translation, in the context of the calling module; the text itself where there is none (before 5.6).
-
-    ``slicer.i18n.tr`` does the same, but up to 5.6 by ``inspect.stack()``: a panel full of texts opened seconds later.
-    """
-    try:
-        from slicer.i18n import translate
-    except ImportError:
-        return lambda text: text
-
-    def tr(text: str) -> str:
-        translated = str(translate(sys._getframe(1).f_globals["__name__"], text))
-        same = set(_PLACEHOLDER.findall(translated)) == set(_PLACEHOLDER.findall(text))
-        return translated if same else text  # a translated placeholder would be an error later
-
-    return tr
-
-
-_PLACEHOLDER = re.compile(r"{\w*")
-_ = _translator()
+from JointRegistrationMRML.translation import _
 
 
 def duration(seconds: float) -> str:

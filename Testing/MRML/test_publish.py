@@ -14,7 +14,7 @@ from conftest import FIXED_GRID, MOVING_GRID, addVolume, knownResult, pointsInsi
 from JointRegistrationLib.errors import InputError, RegistrationCancelled
 from JointRegistrationLib.geometry import transform_points
 from JointRegistrationLib.result import LOG2_JACOBIAN_FLOOR
-from JointRegistrationMRML import publish
+from JointRegistrationMRML import publish, result_display
 from JointRegistrationMRML.logic import readInputs, registerVolumes
 from JointRegistrationMRML.nodes import numpyView, transformPoints, vtkMatrix
 from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions, publishResult
@@ -179,10 +179,15 @@ STEPS = [
 ]
 
 
+def _ownerOf(step):
+    return publish if hasattr(publish, step) else result_display
+
+
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
 def test_nothing_is_left_when_a_step_fails(knee, monkeypatch, step, late):
-    real = getattr(publish, step)
+    owner = _ownerOf(step)
+    real = getattr(owner, step)
 
     def failing(*args, **kwargs):
         if late:
@@ -191,7 +196,7 @@ def test_nothing_is_left_when_a_step_fails(knee, monkeypatch, step, late):
 
     items = _hierarchy(knee.scene).GetNumberOfItems()
     before = sceneState(knee.scene)
-    monkeypatch.setattr(publish, step, failing)
+    monkeypatch.setattr(owner, step, failing)
     with pytest.raises(MemoryError, match=step):
         registerVolumes(knee.scene, knee.nodes, options=OutputOptions(showMovingTransformed=True), runner=knee.run)
     assert sceneState(knee.scene) == before
@@ -205,13 +210,14 @@ def test_reused_nodes_get_their_old_content_back_when_a_step_fails(knee, monkeyp
     first = registerVolumes(knee.scene, knee.nodes, runner=knee.run)
     before, old = sceneState(knee.scene), _contents(first.nodes)
     knee.result = _otherResult()
-    real = getattr(publish, step)
+    owner = _ownerOf(step)
+    real = getattr(owner, step)
 
     def failing(*args, **kwargs):
         real(*args, **kwargs)
         raise MemoryError(step)
 
-    monkeypatch.setattr(publish, step, failing)
+    monkeypatch.setattr(owner, step, failing)
     with pytest.raises(MemoryError):
         registerVolumes(knee.scene, knee.nodes, reuse=first.nodes, runner=knee.run)
     assert sceneState(knee.scene) == before

@@ -14,12 +14,12 @@ from panel_cases import Person
 def translated(person: Person, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """The translation function of the panel where the application translates by a function."""
     person.host.loadModule("JointRegistration")
-    from JointRegistrationPanel import text
+    from JointRegistrationMRML import translation
 
     def install(translate: Callable[[str, str], str]) -> Callable[[str], str]:
         monkeypatch.setattr(sys.modules["slicer.i18n"], "translate", translate)
         monkeypatch.setattr(sys.modules["slicer.i18n"], "tr", None)  # slow in Slicer 5.6
-        return text._translator()
+        return translation.translator()
 
     return install
 
@@ -41,8 +41,17 @@ def test_a_translation_with_other_placeholders_is_not_taken(translated: Any, wro
 
 def test_texts_stay_as_they_are_where_nothing_is_translated(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     person.host.loadModule("JointRegistration")
-    from JointRegistrationPanel import text
+    from JointRegistrationMRML import translation
 
-    assert text._("Cancel") == "Cancel"
+    assert translation._("Cancel") == "Cancel"
     monkeypatch.delattr(sys.modules["slicer.i18n"], "translate")
-    assert text._translator()("Cancel") == "Cancel"
+    assert translation.translator()("Cancel") == "Cancel"
+
+
+def test_a_method_is_explained_as_the_library_describes_it(person: Person) -> None:
+    person.host.loadModule("JointRegistration")
+    from JointRegistrationLib.config import METHOD_DESCRIPTIONS
+    from JointRegistrationPanel.choices import METHOD_EXPLANATIONS
+    from JointRegistrationPanel.text import sentence
+
+    assert {name: sentence(text) for name, text in METHOD_DESCRIPTIONS.items()} == METHOD_EXPLANATIONS

@@ -1,0 +1,72 @@
+"""How the results of a run look: the warped nodes like the moving ones, the Jacobian in its colours with a legend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .jacobian import addLegend, sharedDivergingColors, showJacobian
+from .nodes import numpyView
+from .transaction import SceneTransaction
+
+if TYPE_CHECKING:
+    from .publish import InputNodes, OutputNodes
+
+
+def displayResults(transaction: SceneTransaction, scene: Any, nodes: OutputNodes, inputs: InputNodes) -> None:
+    """Give results their displays and references to the fixed volume's lattice, as part of ``transaction``.
+
+    Args:
+        transaction: takes everything back if a later step fails.
+        scene: holds the nodes.
+        nodes: the run's results, in the scene; a reused node keeps its own display node.
+        inputs: of the run; the results look like them.
+    """
+    for node in (nodes.warpedVolume, nodes.jacobian, nodes.warpedSegmentation, nodes.folds):
+        if node is not None and node.GetDisplayNode() is None:
+            _giveDisplay(scene, node)
+    if nodes.warpedVolume is not None:
+        _displayLike(transaction.changing(nodes.warpedVolume.GetDisplayNode()), inputs.moving.GetDisplayNode())
+    if nodes.jacobian is not None:
+        colors = sharedDivergingColors(scene)
+        transaction.changing(nodes.jacobian.GetDisplayNode())
+        showJacobian(nodes.jacobian, colors, numpyView(nodes.jacobian.GetImageData()))
+        addLegend(nodes.jacobian)
+    if nodes.warpedSegmentation is not None:
+        display = transaction.changing(nodes.warpedSegmentation.GetDisplayNode())
+        _displaySegmentsLike(display, nodes.warpedSegmentation, inputs.movingSegmentation.GetDisplayNode())
+    for segmentation in (nodes.warpedSegmentation, nodes.folds):
+        if segmentation is not None:
+            role = segmentation.GetReferenceImageGeometryReferenceRole()
+            transaction.setReference(segmentation, role, inputs.fixed)
+
+
+def _giveDisplay(scene: Any, node: Any) -> None:
+    """A display node. A volume's looks for no window of its own: that takes 0.2 s on a knee, for nothing."""
+    if not node.IsA("vtkMRMLScalarVolumeNode"):
+        node.CreateDefaultDisplayNodes()
+        return
+    display = scene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+    display.AutoWindowLevelOff()
+    display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
+    node.SetAndObserveDisplayNodeID(display.GetID())
+
+
+def _displayLike(display: Any, source: Any) -> None:
+    """The warped volume looks like the moving one: same window, level and colours."""
+    if source is None:
+        display.AutoWindowLevelOn()
+        return
+    display.SetAndObserveColorNodeID(source.GetColorNodeID())
+    display.AutoWindowLevelOff()
+    display.SetWindowLevel(source.GetWindow(), source.GetLevel())
+
+
+def _displaySegmentsLike(display: Any, segmentation: Any, source: Any) -> None:
+    """Warped segments are shown, filled and outlined as the moving ones are."""
+    if source is None:
+        return
+    for segmentId in segmentation.GetSegmentation().GetSegmentIDs():
+        display.SetSegmentVisibility(segmentId, source.GetSegmentVisibility(segmentId))
+        display.SetSegmentOpacity2DFill(segmentId, source.GetSegmentOpacity2DFill(segmentId))
+        display.SetSegmentOpacity2DOutline(segmentId, source.GetSegmentOpacity2DOutline(segmentId))
+        display.SetSegmentOpacity3D(segmentId, source.GetSegmentOpacity3D(segmentId))
