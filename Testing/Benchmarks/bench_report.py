@@ -41,6 +41,10 @@ def _processor() -> str:
     return f"{found.get('model name', platform.machine())} (family {found.get('cpu family', '?')})"
 
 
+#: Colours of our points and of the others' in the picture.
+OURS, OTHERS = "#0b6e99", "#7a7a7a"
+
+
 @dataclass(frozen=True)
 class Comparison:
     """All runs on pairs of one size.
@@ -194,10 +198,11 @@ def _panel(axes: Any, comparison: Comparison) -> None:
         fontsize=8,
     )
     stopped = 0
+    labels: list[tuple[float, float, str, bool]] = []
     for name, found in comparison.groups.items():
         seconds, overlap = median(found, "seconds"), mean_scored(found, "dice")
         ours = found[0].ours
-        colour = "#0b6e99" if ours else "#7a7a7a"
+        colour = OURS if ours else OTHERS
         label = name.replace(":vsvf_steps=3", "").replace(":", ", ").replace("=", " ")
         if not math.isfinite(overlap):
             where = (seconds, 0.02 + 0.045 * stopped)
@@ -217,13 +222,23 @@ def _panel(axes: Any, comparison: Comparison) -> None:
             markersize=7,
         )
         if not affine:
-            beside = (6, 5) if ours else (6, -11)
-            axes.annotate(
-                label, (seconds, overlap), xytext=beside, textcoords="offset points", fontsize=8, color=colour
-            )
+            labels.append((seconds, overlap, label, ours))
+    for ours in (True, False):
+        _annotate(axes, sorted(at[:3] for at in labels if at[3] == ours), above=ours)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.margins(x=0.22, y=0.15)
     axes.set_xlabel("time, s (files excluded)")
     axes.set_title(f"{by_size(comparison.size_ijk)} voxels", fontsize=9)
     axes.grid(alpha=0.25, which="both")
+
+
+def _annotate(axes: Any, labels: Sequence[tuple[float, float, str]], *, above: bool) -> None:
+    """Names beside their points, (seconds, Dice, name); those of points close together one over the other."""
+    level, before = 0, (0.0, 0.0)
+    for seconds, overlap, label in labels:
+        close = seconds < 2.5 * before[0] and abs(overlap - before[1]) < 1.5
+        level, before = level + 1 if close else 0, (seconds, overlap)
+        beside = (6, 5 + 10 * level) if above else (6, -11 - 10 * level)
+        colour = OURS if above else OTHERS
+        axes.annotate(label, (seconds, overlap), xytext=beside, textcoords="offset points", fontsize=8, color=colour)
