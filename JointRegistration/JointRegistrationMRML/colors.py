@@ -1,4 +1,4 @@
-"""Colour tables that exist as long as a view is open."""
+"""Colour tables, most of which exist as long as a view is open."""
 
 from __future__ import annotations
 
@@ -43,10 +43,15 @@ def addColors(
 
 
 def addScale(view: OpenView, name: str, colors: Sequence[Color], upTo: float) -> Any:
+    """:func:`scaleNode` in the scene as long as the view is open."""
+    return view.add(f"colors {name}", scaleNode(name, colors, upTo))
+
+
+def scaleNode(name: str, colors: Sequence[Color], upTo: float) -> Any:
     """A procedural colour node that runs through ``colors`` from 0 to ``upTo``: what transforms are coloured by."""
     node = newNode("vtkMRMLProceduralColorNode", name)
     scale = vtk.vtkDiscretizableColorTransferFunction()
     for value, color in zip(np.linspace(0.0, upTo, len(colors)), colors, strict=True):
         scale.AddRGBPoint(float(value), *color)
     node.SetAndObserveColorTransferFunction(scale)
-    return view.add(f"colors {name}", node)
+    return node

@@ -13,9 +13,9 @@ from JointRegistrationLib.errors import FileError
 
 from .folds import foldsOf
 from .numbers import Figures, measureSteps
+from .report_numbers import ReportNumbers, reportNumberSteps
 from .report_page import Report, renderReport
 from .report_pictures import ReportPictures, pictureSteps
-from .report_tables import numberTables
 from .report_texts import FOOTER, sectionsOf
 from .report_words import imageMeasures, mapMeasures, runFacts, runFigures, verdict
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MEASURING = 0.7  # of the whole, where the numbers are not known
+_DRAWN = 0.95
 _DRAWN_BY = "Sampled from the scene's volumes on square pixels, linearly."
 
 
@@ -55,8 +56,10 @@ def exportSteps(
     if figures is None:
         share = _MEASURING
         figures = yield from _scaled(measureSteps(outputs), 0.0, share)
-    pictures = yield from _scaled(pictureSteps(outputs), share, 1.0)
-    text = renderReport(_report(outputs, pictures, figures))
+    pictures = yield from _scaled(pictureSteps(outputs), share, _DRAWN)
+    folds = foldsOf(outputs.result.jacobian_determinant, outputs.result.fixed_grid)
+    numbers = yield from _named(reportNumberSteps(figures, folds), _DRAWN, "surfaces")
+    text = renderReport(_report(outputs, pictures, figures, numbers))
     partial = path.with_name(f".{path.name}.partial")
     try:
         partial.write_text(text, encoding="utf-8")
@@ -79,8 +82,19 @@ def _scaled(
         yield start + (end - start) * fraction, what
 
 
-def _report(outputs: RegistrationOutputs, pictures: ReportPictures, figures: Figures) -> Report:
-    result, inputs = outputs.result, outputs.inputs
+def _named(steps: Generator[None, None, T], fraction: float, what: str) -> Generator[tuple[float, str], None, T]:
+    """Steps that have no name of their own."""
+    while True:
+        yield fraction, what
+        try:
+            next(steps)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+
+
+def _report(outputs: RegistrationOutputs, pictures: ReportPictures, figures: Figures, numbers: ReportNumbers) -> Report:
+    result, inputs, surfaces = outputs.result, outputs.inputs, numbers.surfaces
     fixed, moving = inputs.fixed.GetName(), inputs.moving.GetName()
     return Report(
         title="Knee registration: what was done, and how well",
@@ -88,11 +102,12 @@ def _report(outputs: RegistrationOutputs, pictures: ReportPictures, figures: Fig
         verdict=verdict(result),
         figures=runFigures(result),
         notices=[*result.notes, *figures.notes],
-        sections=sectionsOf(pictures.rows, letters=False),
-        bars=pictures.bars,
-        positions=pictures.positions,
+        sections=sectionsOf([*pictures.rows, *surfaces.rows], letters=False),
+        bars=pictures.bars | surfaces.bars,
+        positions=pictures.positions | surfaces.positions,
         measures=[imageMeasures(result), mapMeasures(result, figures.displacement)],
-        tables=numberTables(figures, foldsOf(result.jacobian_determinant, result.fixed_grid)),
+        tables=numbers.tables,
+        plots=numbers.plots,
         facts=[*runFacts(result, fixed, moving), ("Pictures", _DRAWN_BY)],
         files=(),
         footer=FOOTER,

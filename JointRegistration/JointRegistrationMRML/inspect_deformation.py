@@ -20,21 +20,22 @@ from .colors import MAGNITUDE_COLORS, addScale
 from .nodes import newNode, vtkMatrix
 from .open_view import OpenView, opening
 from .run_nodes import fixedVolume
+from .translation import _
 from .view_legend import addViewLegend
 
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs
 
-GRID_TEXT = (
+GRID_TEXT = _(
     "A square grid drawn on the moving image, carried onto the fixed one. Bent lines: tissue was bent; lines close "
     "together: it was compressed. Colour: how far it was moved, mm."
 )
-ARROWS_TEXT = (
+ARROWS_TEXT = _(
     "Each arrow begins at a point of the fixed image and ends where the same tissue lies in the moving image. "
     "Colour: its full length, mm; what points out of the slice looks shorter."
 )
-LEGEND = "Displacement\n(mm)"
-LEGEND_WITHOUT_AFFINE = "Displacement,\nno affine (mm)"
+LEGEND = _("Displacement\n(mm)")
+LEGEND_WITHOUT_AFFINE = _("Displacement,\nno affine (mm)")
 SPACING_MM = {"grid": 5.0, "arrows": 4.0}
 SPACING_LIMITS_MM = (2.0, 20.0)
 _SAMPLES = 200_000
@@ -65,9 +66,9 @@ def openGrid(
         InputError: if the run's transform or its fixed volume is gone, or the affine part is not known.
     """
     with opening(scene, "grid", GRID_TEXT) as view:
-        affine = _affineToLeaveOut(outputs.result, withoutAffine)
+        affine = affineToLeaveOut(outputs.result, withoutAffine)
         toFixed = _movingToFixed(view, outputs)
-        toParent = toFixed if affine is None else _inTurn(vtkMatrix(affine), toFixed)
+        toParent = toFixed if affine is None else inTurn(vtkMatrix(affine), toFixed)
         display = _shown(view, outputs, "grid", toParent, affine)
         display.SetVisualizationMode(display.VIS_MODE_GRID)
         display.SetGridScalePercent(100)
@@ -84,9 +85,9 @@ def openArrows(
 ) -> OpenView:
     """Draw displacement arrows, fixed to moving, in every slice view, with a legend; see :func:`openGrid`."""
     with opening(scene, "arrows", ARROWS_TEXT) as view:
-        affine = _affineToLeaveOut(outputs.result, withoutAffine)
+        affine = affineToLeaveOut(outputs.result, withoutAffine)
         toMoving = _fixedToMoving(view, outputs)
-        toParent = toMoving if affine is None else _inTurn(toMoving, vtkMatrix(np.linalg.inv(affine)))
+        toParent = toMoving if affine is None else inTurn(toMoving, vtkMatrix(np.linalg.inv(affine)))
         display = _shown(view, outputs, "arrows", toParent, affine)
         display.SetVisualizationMode(display.VIS_MODE_GLYPH)
         display.SetGlyphType(display.GLYPH_TYPE_ARROW)
@@ -113,20 +114,29 @@ def leavesAffineOut(view: OpenView) -> bool:
     return view.nodes[view.name].GetAttribute(_ATTRIBUTE) is not None
 
 
-def _affineToLeaveOut(result: RegistrationResult, wanted: bool | None) -> Any:
-    """4x4, fixed RAS points to moving ones, if it is to be left out; else None."""
+def affineToLeaveOut(result: RegistrationResult, wanted: bool | None = None) -> Any:
+    """4x4, fixed RAS points to moving ones, if it is to be left out; else None. ``wanted``: see :func:`openGrid`."""
     known = bool(np.isfinite(result.affine_ras).all())
     if wanted and not known:
         raise InputError(
-            "deformation: the affine part of this run is not known any more, so it cannot be left out; tick it under "
-            "Outputs before the next run"
+            _(
+                "deformation: the affine part of this run is not known any more, so it cannot be left out; tick it "
+                "under Outputs before the next run"
+            )
         )
     if wanted is None:
         wanted = known and float(np.median(_lengths(result, None))) > _FAR_MM
     return result.affine_ras if wanted else None
 
 
-def _inTurn(first: Any, then: Any) -> Any:
+def leftOutText(result: RegistrationResult) -> str:
+    """That the affine part is left out, and how much that is."""
+    mean = float(_lengths(result, None).mean())
+    text = _("The affine part is left out; with it, tissue was moved by {mean} mm on average.")
+    return text.format(mean=f"{mean:.0f}")
+
+
+def inTurn(first: Any, then: Any) -> Any:
     """Two transforms, or 4x4 matrices, one after the other."""
     chain = vtk.vtkGeneralTransform()  # pre-multiplying: the last one given is applied first
     chain.Concatenate(then)
@@ -143,9 +153,8 @@ def _shown(view: OpenView, outputs: RegistrationOutputs, kind: str, toParent: An
     display = view.addDisplay(node, "vtkMRMLTransformDisplayNode")
     if affine is not None:
         node.SetAttribute(_ATTRIBUTE, "affine part left out")
-        mean = float(_lengths(outputs.result, None).mean())
-        view.text += f" The affine part is left out; with it, tissue was moved by {mean:.0f} mm on average."
-    longest = _rounded(_lengths(outputs.result, affine))
+        view.text += " " + leftOutText(outputs.result)
+    longest = longestMm(outputs.result, affine)
     display.SetAndObserveColorNodeID(addScale(view, "Displacement (mm)", MAGNITUDE_COLORS, longest).GetID())
     display.SetAndObserveRegionNode(fixed)
     display.SetVisibility(True)
@@ -156,14 +165,9 @@ def _shown(view: OpenView, outputs: RegistrationOutputs, kind: str, toParent: An
     return display
 
 
-def longestMm(fieldMm: Any) -> float:
-    """The length that 99 % of the displacements do not exceed, in half millimetres."""
-    return _rounded(np.linalg.norm(fieldMm.reshape(-1, 3)[:: _every(fieldMm)], axis=1))
-
-
-def _rounded(lengthsMm: Any) -> float:
-    """What 99 % do not exceed, in half millimetres."""
-    return max(_MIN_RANGE_MM, float(np.ceil(2 * np.percentile(lengthsMm, 99))) / 2)
+def longestMm(result: RegistrationResult, affine: Any = None) -> float:
+    """The length that 99 % of the displacements do not exceed, in half millimetres; see :func:`_lengths`."""
+    return max(_MIN_RANGE_MM, float(np.ceil(2 * np.percentile(_lengths(result, affine), 99))) / 2)
 
 
 def _lengths(result: RegistrationResult, affine: Any) -> Any:
@@ -199,5 +203,5 @@ def _fixedToMoving(view: OpenView, outputs: RegistrationOutputs) -> Any:
 def _transform(view: OpenView, outputs: RegistrationOutputs) -> Any:
     node = outputs.nodes.transform
     if node is None or node.GetScene() is not view.scene:
-        raise InputError("deformation: the run's transform is not in the scene; tick it under Outputs and run again")
+        raise InputError(_("deformation: the run's transform is not in the scene; tick it under Outputs and run again"))
     return node

@@ -18,7 +18,7 @@ import slicer
 from .jacobian import addLegend, sharedDivergingColors
 from .numbers import Figures
 from .numbers_table import numbersTable
-from .plots import Plot, connect, depthJacobianPlot, depthMovedPlot, jacobianPlot, thicknessPlot
+from .plots import Plot, connect, graphsOf, plotOf
 from .thickness_model import LEGEND_TITLE, halfRangeMm, showThickness, thicknessModel
 from .transaction import SceneTransaction
 from .transforms import FIXED_ROLE, MOVING_ROLE
@@ -26,9 +26,6 @@ from .undo import RunRecord
 
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs
-
-
-_PLOTS = (jacobianPlot, thicknessPlot, depthMovedPlot, depthJacobianPlot)
 
 
 @dataclass(frozen=True)
@@ -64,8 +61,7 @@ def addNumbers(scene: Any, outputs: RegistrationOutputs, figures: Figures) -> Nu
     table = numbersTable(figures, f"{name} (numbers)")
     known = [item for item in figures.cartilage if item.change is not None and len(item.change.surface.points)]
     models = [thicknessModel(item) for item in known]
-    made = [make(figures, name) for make in _PLOTS]
-    plots = [plot for plot in made if plot is not None]
+    plots = [plotOf(graph, name) for graph in graphsOf(figures)]
     with SceneTransaction(scene) as transaction:
         transaction.put(table, None)
         for model in models:

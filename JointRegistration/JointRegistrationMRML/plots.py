@@ -1,9 +1,13 @@
-"""Plots for Slicer's plot views: histograms of log2 J and of thickness change, and what the map does by depth."""
+"""Plots of a run: histograms of log2 J and of thickness change, and what the map does by depth.
+
+:func:`graphsOf` says what they show; :func:`plotOf` makes nodes of one for Slicer's plot views, and
+:mod:`.report_plots` draws one for the report.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,12 +41,62 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class PlotText:
+    """Which plot it is, what its nodes are called behind the run's name, and what itself and its axes are called."""
+
+    kind: str
+    name: str
+    title: str
+    xTitle: str
+    yTitle: str
+
+
+_JACOBIAN = PlotText(
+    "jacobianPlot", "log2 J histogram", "Volume change: more than 0, moving is larger", "log2 J", "% of voxels"
+)
+_THICKNESS = PlotText(
+    "thicknessPlot",
+    "thickness histogram",
+    "Thickness change: more than 0, moving is thicker",
+    "moving minus fixed (mm)",
+    "% of area",
+)
+_DEPTH_JACOBIAN = PlotText(
+    "depthJacobianPlot",
+    "log2 J by depth",
+    "Volume change by depth: more than 0, moving is larger",
+    _DEPTH_LABEL,
+    "mean log2 J",
+)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What a plot shows, whoever draws it: the middle of each bin (n,), and lines with n values each."""
+
+    text: PlotText
+    middles: Points
+    curves: tuple[Curve, ...]
+
+
+@dataclass(frozen=True)
 class Plot:
     """Nodes of one plot, in no scene yet: :func:`connect` ties them together once they are in one."""
 
     table: Any
     series: tuple[Any, ...]
     chart: Any
+
+
+def graphsOf(figures: Figures) -> list[Graph]:
+    """The plots of a run; one that would be empty is left out."""
+    graphs = (
+        _graph(jacobianCurves(figures), LOG2_EDGES, _JACOBIAN),
+        _graph(thicknessCurves(figures), THICKNESS_EDGES_MM, _THICKNESS),
+        _graph(_depthCurves(figures, "movedMm"), DEPTH_EDGES_MM, _depthMovedText(figures)),
+        _graph(_depthCurves(figures, "log2Jacobian"), DEPTH_EDGES_MM, _DEPTH_JACOBIAN),
+    )
+    return [graph for graph in graphs if graph is not None]
 
 
 def jacobianCurves(figures: Figures) -> list[Curve]:
@@ -63,78 +117,24 @@ def thicknessCurves(figures: Figures) -> list[Curve]:
     ]
 
 
-def jacobianPlot(figures: Figures, name: str) -> Plot | None:
-    """The plot of :func:`jacobianCurves`; None without any."""
-    title = "Volume change: more than 0, moving is larger"
-    text = PlotText("jacobianPlot", f"{name} (log2 J histogram)", title, "log2 J", "% of voxels")
-    return _plot(jacobianCurves(figures), LOG2_EDGES, text)
-
-
-def thicknessPlot(figures: Figures, name: str) -> Plot | None:
-    """The plot of :func:`thicknessCurves`; None without any."""
-    title = "Thickness change: more than 0, moving is thicker"
-    label = "moving minus fixed (mm)"
-    text = PlotText("thicknessPlot", f"{name} (thickness histogram)", title, label, "% of area")
-    return _plot(thicknessCurves(figures), THICKNESS_EDGES_MM, text)
-
-
-def depthMovedPlot(figures: Figures, name: str) -> Plot | None:
-    """The mean displacement at each depth of each cartilage; None without any."""
-    known = [item.profile.withoutAffine for item in figures.cartilage if item.profile is not None]
-    title = "Displacement" + (" beyond the affine part" if all(known) else "") + " by depth"
-    text = PlotText("depthMovedPlot", f"{name} (displacement by depth)", title, _DEPTH_LABEL, "mean (mm)")
-    return _plot(_depthCurves(figures, "movedMm"), DEPTH_EDGES_MM, text)
-
-
-def depthJacobianPlot(figures: Figures, name: str) -> Plot | None:
-    """The mean of log2 J at each depth of each cartilage; None without any."""
-    title = "Volume change by depth: more than 0, moving is larger"
-    text = PlotText("depthJacobianPlot", f"{name} (log2 J by depth)", title, _DEPTH_LABEL, "mean log2 J")
-    return _plot(_depthCurves(figures, "log2Jacobian"), DEPTH_EDGES_MM, text)
-
-
 def _depthCurves(figures: Figures, attribute: str) -> list[Curve]:
     profiles = [(item, getattr(item.profile, attribute)) for item in figures.cartilage if item.profile is not None]
     return [Curve(item.pair.cartilage, item.color, means) for item, means in profiles if np.isfinite(means).any()]
 
 
-def connect(plot: Plot) -> None:
-    """Let series refer to their table and the chart to its series: they have ids once they are in a scene."""
-    for series in plot.series:
-        series.SetAndObserveTableNodeID(plot.table.GetID())
-        plot.chart.AddAndObservePlotSeriesNodeID(series.GetID())
+def _depthMovedText(figures: Figures) -> PlotText:
+    known = [item.profile.withoutAffine for item in figures.cartilage if item.profile is not None]
+    title = "Displacement" + (" beyond the affine part" if all(known) else "") + " by depth"
+    return PlotText("depthMovedPlot", "displacement by depth", title, _DEPTH_LABEL, "mean (mm)")
 
 
-@dataclass(frozen=True)
-class PlotText:
-    """Which plot it is, and what its nodes, itself and its axes are called."""
-
-    kind: str
-    name: str
-    title: str
-    xTitle: str
-    yTitle: str
-
-
-def _plot(curves: Sequence[Curve], edges: Points, text: PlotText) -> Plot | None:
+def _graph(curves: Sequence[Curve], edges: Points, text: PlotText) -> Graph | None:
+    """The bins that any curve needs; None without curves."""
     if not curves:
         return None
-    table = newNode("vtkMRMLTableNode", text.name)
-    content = vtk.vtkTable()
     shown = _occupied(curves)
-    content.AddColumn(_column(text.xTitle, ((edges[1:] + edges[:-1]) / 2)[shown]))
-    for curve in curves:
-        content.AddColumn(_column(curve.name, curve.values[shown]))
-    table.SetAndObserveTable(content)
-    table.SetUseColumnTitleAsColumnHeader(True)
-    table.SetLocked(True)
-    series = tuple(_series(curve, text.xTitle) for curve in curves)
-    chart = newNode("vtkMRMLPlotChartNode", text.name)
-    chart.SetAttribute(KIND_ATTRIBUTE, text.kind)
-    chart.SetTitle(text.title)
-    chart.SetXAxisTitle(text.xTitle)
-    chart.SetYAxisTitle(text.yTitle)
-    return Plot(table, series, chart)
+    cut = tuple(replace(curve, values=curve.values[shown]) for curve in curves)
+    return Graph(text, ((edges[1:] + edges[:-1]) / 2)[shown], cut)
 
 
 def _occupied(curves: Sequence[Curve]) -> slice:
@@ -143,6 +143,41 @@ def _occupied(curves: Sequence[Curve]) -> slice:
     if used.size == 0:
         return slice(None)
     return slice(max(0, int(used[0]) - 1), int(used[-1]) + 2)
+
+
+# -- nodes ----------------------------------------------------------------------------------------------
+
+
+def plotOf(graph: Graph, name: str) -> Plot:
+    """Nodes that show a graph.
+
+    Args:
+        graph: one of :func:`graphsOf`.
+        name: of the run, for the nodes' names.
+    """
+    text, full = graph.text, f"{name} ({graph.text.name})"
+    table = newNode("vtkMRMLTableNode", full)
+    content = vtk.vtkTable()
+    content.AddColumn(_column(text.xTitle, graph.middles))
+    for curve in graph.curves:
+        content.AddColumn(_column(curve.name, curve.values))
+    table.SetAndObserveTable(content)
+    table.SetUseColumnTitleAsColumnHeader(True)
+    table.SetLocked(True)
+    series = tuple(_series(curve, text.xTitle) for curve in graph.curves)
+    chart = newNode("vtkMRMLPlotChartNode", full)
+    chart.SetAttribute(KIND_ATTRIBUTE, text.kind)
+    chart.SetTitle(text.title)
+    chart.SetXAxisTitle(text.xTitle)
+    chart.SetYAxisTitle(text.yTitle)
+    return Plot(table, series, chart)
+
+
+def connect(plot: Plot) -> None:
+    """Let series refer to their table and the chart to its series: they have ids once they are in a scene."""
+    for series in plot.series:
+        series.SetAndObserveTableNodeID(plot.table.GetID())
+        plot.chart.AddAndObservePlotSeriesNodeID(series.GetID())
 
 
 def _column(name: str, values: Points) -> Any:

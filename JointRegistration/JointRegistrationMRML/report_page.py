@@ -27,7 +27,7 @@ _BEFORE_AND_AFTER = (
 
 @dataclass(frozen=True)
 class PictureRow:
-    """One thing to look at, in every orientation: (height, width, 3) uint8 pictures and how to read them."""
+    """One thing to look at: (height, width, 3) uint8 pictures, by orientation or another name, and how to read them."""
 
     key: str
     title: str
@@ -83,6 +83,15 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """A plot with its title, drawn as an ``<svg>`` element that is trusted as it is."""
+
+    key: str
+    title: str
+    svg: str
+
+
+@dataclass(frozen=True)
 class ColorBar:
     """A colour scale: CSS colours from low to high and what its ends mean."""
 
@@ -95,8 +104,8 @@ class ColorBar:
 class Report:
     """Everything the report says.
 
-    ``bars`` are colour scales by the key of the row they belong to; ``positions`` where the slices lie,
-    by orientation; ``facts`` and ``files`` are (name, text).
+    ``bars`` are colour scales by the key of the row they belong to; ``positions`` where the slices lie, by
+    orientation, and what else is to be known of a picture, by its name; ``facts`` and ``files`` are (name, text).
     """
 
     title: str
@@ -112,6 +121,7 @@ class Report:
     files: Sequence[tuple[str, str]]
     footer: str
     tables: Sequence[Table] = field(default=())
+    plots: Sequence[Drawing] = field(default=())
 
 
 def renderReport(report: Report) -> str:
@@ -149,6 +159,8 @@ def _lines(report: Report) -> Iterator[str]:
     yield from _measures(report.measures)
     for table in report.tables:
         yield from _table(table)
+    if report.plots:
+        yield from _plots(report.plots)
     yield from _facts("How it was made", report.facts, "th")
     if report.files:
         yield from _facts("Files beside this report", report.files, "code")
@@ -175,13 +187,13 @@ def _bar(bar: ColorBar) -> str:
     )
 
 
-def _figure(row: PictureRow, orientation: str, position: str) -> str:
-    picture = row.pictures[orientation]
-    text = escape(f"{row.title}, {orientation.lower()} slice")
+def _figure(row: PictureRow, name: str, position: str) -> str:
+    picture = row.pictures[name]
+    text = escape(f"{row.title}: {name}, {position}")
     return (
         f'<figure style="flex: {picture.shape[1] / picture.shape[0]:.3f} 1 0">'
         f'<img alt="{text}" src="data:image/png;base64,{pngBase64(picture)}">'
-        f"<figcaption>{escape(orientation)}, {escape(position)}</figcaption></figure>"
+        f"<figcaption>{escape(name)}, {escape(position)}</figcaption></figure>"
     )
 
 
@@ -209,6 +221,13 @@ def _table(table: Table) -> Iterator[str]:
     yield f'<div class="scroll"><table>\n<thead><tr>{_cells(table.head, "th")}</tr></thead>'
     yield from (f"<tr>{_cells(row, 'td')}</tr>" for row in table.rows)
     yield "</table></div>"
+
+
+def _plots(plots: Sequence[Drawing]) -> Iterator[str]:
+    yield '<h2>Plots</h2>\n<div class="plots">'
+    for plot in plots:
+        yield f'<div class="picture" id="{escape(plot.key)}">\n<h3>{escape(plot.title)}</h3>\n{plot.svg}</div>'
+    yield "</div>"
 
 
 def _cells(cells: Sequence[str], tag: str) -> str:

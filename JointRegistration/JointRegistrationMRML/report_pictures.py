@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from JointRegistrationLib.geometry import transform_points
 from JointRegistrationLib.image import Image
 from JointRegistrationLib.result import log2_jacobian
 
 from .colors import DIFFERENCE_COLORS, MAGNITUDE_COLORS, Color
 from .compared import brightnessRange
-from .inspect_deformation import SPACING_MM, longestMm
+from .inspect_deformation import SPACING_MM, affineToLeaveOut, leftOutText, longestMm
 from .inspect_images import DIFFERENCE_LIMIT_PERCENT, SQUARE_MM
 from .inspect_segments import FIXED_COLOR, WARPED_COLOR
 from .jacobian import ENDS_AND_CENTER, FOLDS_COLOR, halfWindow
 from .mask_surface import Points
 from .report_page import ColorBar, Picture, PictureRow
 from .report_slices import Plane, outlines, planesThrough, sampled, telltaleOffsets, thick
-from .report_texts import cssColor, differenceBars, positionText, rowOf
+from .report_texts import cssColor, differenceBars, displacementBar, positionText, rowOf
 from .segmentations import LabelLayers, labelsFromSegmentation
 from .steps import finished
 from .volumes import imageFromVolume
@@ -83,7 +84,7 @@ def pictureSteps(outputs: RegistrationOutputs) -> Generator[tuple[float, str], N
         for view in views:
             yield 0.6 + 0.4 * number / len(painters), "pictures"
             pictures[view.plane.orientation] = paint(view)
-        rows.append(rowOf(key, pictures, tissue, _GRID_MM))
+        rows.append(rowOf(key, pictures, tissue, _GRID_MM, painter.remark(key)))
     positions = {plane.orientation: positionText(plane.orientation, plane.positionMm) for plane in planes}
     return ReportPictures(rows, {**differenceBars(), **painter.bars()}, positions)
 
@@ -110,7 +111,8 @@ class _Painter:
             imageFromVolume(node, below) for node in (outputs.inputs.fixed, outputs.inputs.moving)
         )
         self._ranges = [brightnessRange(image) for image in (self._fixed, self._moving)]
-        self._longestMm = longestMm(outputs.result.displacement_field_mm)
+        self._leftOut = affineToLeaveOut(outputs.result)
+        self._longestMm = longestMm(outputs.result, self._leftOut)
         self._halfRange = halfWindow(log2_jacobian(outputs.result.jacobian_determinant[::_EVERY, ::_EVERY, ::_EVERY]))
 
     def view(self, plane: Plane) -> _View:
@@ -145,16 +147,16 @@ class _Painter:
         }
         return rows
 
+    def remark(self, key: str) -> str:
+        """What is to be said of one row of this run beside its caption."""
+        return leftOutText(self._result) if key == "grid" and self._leftOut is not None else ""
+
     def bars(self) -> dict[str, ColorBar]:
         """The colour scales of this run."""
         half = self._halfRange
         jacobian = [cssColor(color) for color in ENDS_AND_CENTER]
-        return {
-            "grid": ColorBar(
-                [cssColor(color) for color in MAGNITUDE_COLORS], "0 mm", f"{self._longestMm:g} mm or more"
-            ),
-            "jacobian": ColorBar(jacobian, f"{-half:+g}: {2**-half:.2f} times", f"{half:+g}: {2**half:.2f} times"),
-        }
+        bar = ColorBar(jacobian, f"{-half:+g}: {2**-half:.2f} times", f"{half:+g}: {2**half:.2f} times")
+        return {**displacementBar(self._longestMm), "jacobian": bar}
 
     def _grey(self, image: Image, which: int, points: Points) -> Values:
         low, high = self._ranges[which]
@@ -171,9 +173,12 @@ class _Painter:
     def _grid(self, view: _View) -> Picture:
         """Lines where one of the moving point's two coordinates in the plane passes a multiple of the spacing."""
         picture, colors = _rgb(view.warped), np.asarray(MAGNITUDE_COLORS)
-        there = (view.plane.points_ras + view.movedMm)[..., list(view.plane.axes)]
-        line = _steps(there // _GRID_MM) & np.isfinite(there).all(axis=-1)
-        share = np.linalg.norm(view.movedMm[line], axis=-1) / self._longestMm
+        points = view.plane.points_ras
+        there = points + view.movedMm
+        if self._leftOut is not None:
+            there = transform_points(np.linalg.inv(self._leftOut), there)
+        line = _steps(there[..., list(view.plane.axes)] // _GRID_MM) & np.isfinite(there).all(axis=-1)
+        share = np.linalg.norm((there - points)[line], axis=-1) / self._longestMm
         picture[line] = 255 * _mixed(share, colors)
         return picture
 

@@ -29,6 +29,12 @@ tr.section td { font-weight: 600; padding-top: 1rem; }
 code { font-size: .9em; background: var(--tint); padding: .05rem .3rem; border-radius: 4px; }
 .bar { display: flex; align-items: center; gap: .6rem; font-size: .85rem; color: var(--muted); margin: .1rem 0 .5rem; }
 .bar i { flex: 0 1 220px; height: 12px; border-radius: 3px; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); gap: 1rem 2rem;
+         align-items: end; }
+.plots svg { display: block; width: 100%; height: auto; font-size: 13px; }
+.plots text { fill: var(--muted); }
+.plots path:not(.line) { stroke: var(--rule); } .plots path.zero { stroke: #8b98a5; }
+.plots .line { fill: none; stroke-width: 2.2; stroke-linejoin: round; stroke-linecap: round; }
 footer { color: var(--muted); font-size: .85rem; margin-top: 2.5rem;
          border-top: 1px solid var(--rule); padding-top: .8rem; }
 @media (max-width: 640px) {

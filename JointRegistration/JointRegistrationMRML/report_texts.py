@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from JointRegistrationLib import __version__
 
-from .colors import DIFFERENCE_COLORS, Color
+from .colors import DIFFERENCE_COLORS, MAGNITUDE_COLORS, Color
 from .inspect_images import DIFFERENCE_LIMIT_PERCENT
 from .report_page import ColorBar, Picture, PictureRow, Section
 
@@ -25,6 +25,7 @@ _SECTIONS = (
     ("What is left of the difference", "", ("difference_before", "difference_after")),
     ("Checkerboards", "", ("checkerboard_before", "checkerboard_after")),
     ("The deformation", "What had to be done to the moving knee.", ("grid", "jacobian")),
+    ("Cartilage", "", ("thickness",)),
 )
 
 _LETTERS = "Letters name the directions: S superior, A anterior, P posterior, R right, L left."
@@ -78,21 +79,30 @@ _ROWS = {
         "size. On the scale +1 means twice, -1 half the volume. Folds, places where the map is impossible, would be "
         "bright yellow.",
     ),
+    "thickness": (
+        "Change of thickness along the registration",
+        "Moving minus fixed thickness, point by point, on the surface of the fixed bone. Red: the cartilage is thicker "
+        "in the moving image; blue: thinner; white or grey: the same. Single points are off by a few tenths of a "
+        "millimetre; coloured areas count.",
+    ),
 }
 
 
-def rowOf(key: str, pictures: dict[str, Picture], tissue: str = "", spacingMm: float = 0.0) -> PictureRow:
+def rowOf(
+    key: str, pictures: dict[str, Picture], tissue: str = "", spacingMm: float = 0.0, remark: str = ""
+) -> PictureRow:
     """A row of pictures with its title and caption.
 
     Args:
         key: which one.
-        pictures: by orientation.
+        pictures: by orientation, or another name.
         tissue: what is outlined, in lower case.
         spacingMm: of the grid.
+        remark: a sentence behind the caption.
     """
     title, caption = _ROWS[key]
     filled = title.format(tissue=tissue.capitalize()), caption.format(tissue=tissue, spacing=spacingMm)
-    return PictureRow(key, *filled, pictures)
+    return PictureRow(key, filled[0], f"{filled[1]} {remark}".strip(), pictures)
 
 
 def sectionsOf(rows: list[PictureRow], letters: bool = True) -> list[Section]:
@@ -119,6 +129,11 @@ def differenceBars() -> dict[str, ColorBar]:
         "difference_before": ColorBar(colors, f"moving brighter by {limit}", "fixed brighter"),
         "difference_after": ColorBar(colors, f"warped brighter by {limit}", "fixed brighter"),
     }
+
+
+def displacementBar(longestMm: float) -> dict[str, ColorBar]:
+    """The colour scale of the grid, up to ``longestMm``."""
+    return {"grid": ColorBar([cssColor(color) for color in MAGNITUDE_COLORS], "0 mm", f"{longestMm:g} mm or more")}
 
 
 def cssColor(color: Color) -> str:

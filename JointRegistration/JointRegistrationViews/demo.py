@@ -16,7 +16,8 @@ from JointRegistrationLib.cli.failures import CommandLine, Interruption, debug_o
 from JointRegistrationLib.cli.progress import shown_progress
 
 if TYPE_CHECKING:
-    from JointRegistrationMRML.report_page import PictureRow, Table
+    from JointRegistrationMRML.report_numbers import ReportNumbers
+    from JointRegistrationMRML.report_page import PictureRow
 
     from .evaluation import Evaluation
     from .inputs import DemoInputs
@@ -85,14 +86,14 @@ def run(inputs: DemoInputs, output: Path, progress: Progress, interruption: Inte
         progress("measuring", _REGISTERED, None)
         evaluation = evaluate(inputs, done.result)
         rows, positionsMm, drawnBy, notices = draw(hosted, done, evaluation, _part(progress, _SCORED, _DRAWN))
-        tables = numbersOf(done)
+        numbers = numbersOf(done)
         progress("writing", _DRAWN, None)
         arrangeDesktopViews(hosted, done, positionsMm)
         saveScene(hosted.scene, folder / "scene.mrb")
         write_result(
             done.result, folder, _metrics(inputs, done.result, evaluation), warped_labels=evaluation.warpedLabels
         )
-        _writePages(folder, inputs, done.result, evaluation, rows, positionsMm, drawnBy, notices, tables)
+        _writePages(folder, inputs, done.result, evaluation, rows, positionsMm, drawnBy, notices, numbers)
         interruption.too_late()
     progress("done", 1.0, None)
     return _closingLines(output, done.result, evaluation)
@@ -156,7 +157,7 @@ def _writePages(
     positionsMm: dict[str, float],
     drawnBy: str,
     notices: list[str],
-    tables: list[Table],
+    numbers: ReportNumbers,
 ) -> None:
     from JointRegistrationMRML.report_page import renderReport
 
@@ -164,7 +165,7 @@ def _writePages(
     from .story import buildReport, keyFigures
 
     writeOverview(folder / "overview.png", rows, "Joint Registration", inputs.title, keyFigures(result, evaluation))
-    report = buildReport(inputs, result, evaluation, rows, positionsMm, drawnBy, notices, tables)
+    report = buildReport(inputs, result, evaluation, rows, positionsMm, drawnBy, notices, numbers)
     (folder / "report.html").write_text(renderReport(report), encoding="utf-8")
 
 

@@ -11,14 +11,15 @@ import slicer
 from JointRegistrationLib.image import Image
 from JointRegistrationLib.result import RegistrationResult
 from JointRegistrationMRML.folds import foldsOf
+from JointRegistrationMRML.inspect_deformation import affineToLeaveOut, leftOutText, longestMm
 from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.numbers import measure
 from JointRegistrationMRML.publish import InputNodes, OutputNodes, RegistrationOutputs
-from JointRegistrationMRML.report_page import Table
-from JointRegistrationMRML.report_tables import numberTables
+from JointRegistrationMRML.report_numbers import ReportNumbers, reportNumberSteps
 from JointRegistrationMRML.runner import Runner, runInProcess
 from JointRegistrationMRML.scene import HeadlessScene
 from JointRegistrationMRML.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
+from JointRegistrationMRML.steps import finished
 from JointRegistrationMRML.volumes import volumeFromImage
 
 from .inputs import DemoInputs
@@ -53,6 +54,7 @@ class SceneRun:
     @property
     def shown(self) -> ShownNodes:
         """The nodes that pictures are made of."""
+        leftOut = affineToLeaveOut(self.result)
         return ShownNodes(
             fixed=self.inputs.fixed,
             moving=self.inputs.moving,
@@ -60,6 +62,9 @@ class SceneRun:
             log2Jacobian=self.outputs.jacobian,
             movingToFixed=self.outputs.transform,
             folds=self.outputs.folds,
+            affineLeftOut=leftOut,
+            longestMm=longestMm(self.result, leftOut),
+            gridRemark="" if leftOut is None else leftOutText(self.result),
         )
 
 
@@ -87,9 +92,10 @@ def registerInScene(
     return SceneRun(nodes, fixedSegmentation, run.nodes, run.result, measured)
 
 
-def numbersOf(run: SceneRun) -> list[Table]:
-    """All numbers of the run, as the panel's table has them, for the report."""
-    return numberTables(measure(run.run), foldsOf(run.result.jacobian_determinant, run.result.fixed_grid))
+def numbersOf(run: SceneRun) -> ReportNumbers:
+    """All numbers of the run, as the panel's table and plots have them, for the report."""
+    folds = foldsOf(run.result.jacobian_determinant, run.result.fixed_grid)
+    return finished(reportNumberSteps(measure(run.run), folds))
 
 
 def arrangeDesktopViews(hosted: HeadlessScene, run: SceneRun, positionsMm: dict[str, float]) -> None:

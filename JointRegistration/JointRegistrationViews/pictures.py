@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from JointRegistrationLib.image import Image
-from JointRegistrationMRML.colors import DIFFERENCE_COLORS
+from JointRegistrationMRML.colors import DIFFERENCE_COLORS, MAGNITUDE_COLORS, scaleNode
 from JointRegistrationMRML.compared import brightnessRange, checkerboard, differencePercent
+from JointRegistrationMRML.inspect_deformation import SPACING_MM, inTurn
 from JointRegistrationMRML.inspect_images import DIFFERENCE_LIMIT_PERCENT
 from JointRegistrationMRML.inspect_segments import FIXED_COLOR, WARPED_COLOR
-from JointRegistrationMRML.nodes import newNode
+from JointRegistrationMRML.nodes import newNode, vtkMatrix
 from JointRegistrationMRML.report_page import PictureRow
 from JointRegistrationMRML.report_slices import telltaleOffsets
 from JointRegistrationMRML.report_texts import rowOf
@@ -26,7 +27,6 @@ from .comparison import onGridOf
 from .slice_plane import NORMAL_AXIS, ORIENTATIONS
 
 _SQUARE_MM = 18.0
-_GRID_LINES = 24
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,9 @@ class ShownNodes:
         fixed, moving, warped, log2Jacobian: scalar volume nodes.
         movingToFixed: grid transform node, fixed-to-moving map on its from-parent side.
         folds: segmentation node.
+        affineLeftOut: 4x4, fixed RAS points to moving ones, where the grid is drawn without the affine part.
+        longestMm: of the grid's colours.
+        gridRemark: what is to be said of the grid beside its caption.
     """
 
     fixed: Any
@@ -45,6 +48,9 @@ class ShownNodes:
     log2Jacobian: Any
     movingToFixed: Any
     folds: Any
+    affineLeftOut: Any = None
+    longestMm: float = 10.0
+    gridRemark: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,15 +155,25 @@ class PictureMaker:
 
     def _deformation(self) -> Iterator[PictureRow]:
         nodes = self.nodes
-        spacingMm = showAsGrid(nodes.movingToFixed, imageFromVolume(nodes.fixed).grid.extent_mm.max() / _GRID_LINES)
-        yield self._row("grid", nodes.warped, spacingMm=spacingMm, overlays=[nodes.movingToFixed])
+        with self._temporary(self._gridNode(), scaleNode("displacement", MAGNITUDE_COLORS, nodes.longestMm)) as drawn:
+            grid, colors = drawn
+            spacingMm = showAsGrid(grid, SPACING_MM["grid"])
+            grid.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
+            yield self._row("grid", nodes.warped, spacingMm, nodes.gridRemark, overlays=[grid])
         showAsFill(nodes.folds)
         layers = {"foreground": nodes.log2Jacobian, "foregroundOpacity": 0.5, "overlays": [nodes.folds]}
         yield self._row("jacobian", nodes.fixed, **layers)
 
+    def _gridNode(self) -> Any:
+        """A transform node whose to-parent side is what the grid shows; the run's own stays as it is displayed."""
+        node, affine = newNode("vtkMRMLTransformNode", "grid"), self.nodes.affineLeftOut
+        toFixed = self.nodes.movingToFixed.GetTransformToParent()
+        node.SetAndObserveTransformToParent(toFixed if affine is None else inTurn(vtkMatrix(affine), toFixed))
+        return node
+
     # -- help ---------------------------------------------------------------------------------------
 
-    def _row(self, key: str, background: Any, spacingMm: float = 0.0, **layers: Any) -> PictureRow:
+    def _row(self, key: str, background: Any, spacingMm: float = 0.0, remark: str = "", **layers: Any) -> PictureRow:
         pictures = {
             orientation: self.renderer.render(
                 orientation,
@@ -170,7 +186,7 @@ class PictureMaker:
             for orientation in ORIENTATIONS
         }
         tissue = "" if self.tissue is None else self.tissue.name.lower()
-        return rowOf(key, pictures, tissue, spacingMm)
+        return rowOf(key, pictures, tissue, spacingMm, remark)
 
     def _comparable(self) -> tuple[Image, Image, Image, tuple[float, float]]:
         """Fixed, moving as it lay, and warped, all on the fixed lattice; and the moving image's range."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import vtk
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from vtk.util.numpy_support import vtk_to_numpy
 
@@ -21,6 +22,8 @@ from JointRegistrationMRML.nodes import numpyMatrix, transformPoints
 from .slice_plane import IN_PLANE, SlicePlane, rasBounds
 
 _DPI = 100
+_GRID_COLOR = (0.5, 0.83, 0.31)
+_SHADES = 64
 
 
 class SlicePlotRenderer:
@@ -111,8 +114,22 @@ class SlicePlotRenderer:
         points = self._pixelsRas(size, stepPx)
         moved = transformPoints(node.GetTransformToParent(), points.reshape(-1, 3)).reshape(points.shape)
         xy = transform_points(np.linalg.inv(numpyMatrix(self._plane.node.GetXYToRAS())), moved)
-        for line in [*xy[::every], *xy.transpose(1, 0, 2)[::every]]:
-            axes.plot(line[:, 0], line[:, 1], color="#7fd34f", linewidth=0.8)
+        colors = _lengthColors(display, np.linalg.norm(moved - points, axis=-1))
+        for ends, shades in ((xy, colors), (xy.transpose(1, 0, 2), colors.transpose(1, 0, 2))):
+            pieces = np.stack([ends[::every, :-1], ends[::every, 1:]], axis=2).reshape(-1, 2, 3)[..., :2]
+            axes.add_collection(LineCollection(pieces, colors=shades[::every, :-1].reshape(-1, 3), linewidths=0.8))
+
+
+def _lengthColors(display: Any, lengthsMm: np.ndarray) -> np.ndarray:
+    """(h, w, 3) RGB of displacements (h, w), by the display node's scale."""
+    colors = None if display is None else display.GetColorNode()
+    if colors is None or not colors.IsA("vtkMRMLProceduralColorNode"):
+        return np.broadcast_to(_GRID_COLOR, (*lengthsMm.shape, 3))
+    scale = colors.GetColorTransferFunction()
+    ticks = np.linspace(*scale.GetRange(), _SHADES)
+    channels = (scale.GetRedValue, scale.GetGreenValue, scale.GetBlueValue)
+    tables = ([value(tick) for tick in ticks] for value in channels)
+    return np.stack([np.interp(lengthsMm, ticks, table) for table in tables], axis=-1)
 
 
 def _segmentMask(node: Any, segmentID: str, labelValue: int, points: np.ndarray) -> np.ndarray:

@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from JointRegistrationLib import __version__
 from JointRegistrationLib.change import displacement_statistics
 from JointRegistrationLib.result import RegistrationResult
-from JointRegistrationMRML.report_page import KeyFigure, MeasureGroup, PictureRow, Report, Table
-from JointRegistrationMRML.report_texts import FOOTER, differenceBars, positionText, sectionsOf
+from JointRegistrationMRML.inspect_deformation import affineToLeaveOut, longestMm
+from JointRegistrationMRML.report_numbers import ReportNumbers
+from JointRegistrationMRML.report_page import KeyFigure, MeasureGroup, PictureRow, Report
+from JointRegistrationMRML.report_pictures import ReportPictures
+from JointRegistrationMRML.report_texts import FOOTER, differenceBars, displacementBar, positionText, sectionsOf
 from JointRegistrationMRML.report_words import (
     betweenText,
     changeText,
@@ -66,20 +69,23 @@ def buildReport(
     positionsMm: dict[str, float],
     drawnBy: str,
     notices: Sequence[str],
-    tables: Sequence[Table] = (),
+    numbers: ReportNumbers | None = None,
 ) -> Report:
     """All content of ``report.html``."""
+    positions = {name: positionText(name, value) for name, value in positionsMm.items()}
+    surfaces = ReportPictures([], {}, {}) if numbers is None else numbers.surfaces
     return Report(
         title="Knee registration: what was done, and how well",
         subtitle=inputs.description,
         verdict=verdict(result, evaluation),
         figures=keyFigures(result, evaluation),
         notices=[*notices, *result.notes],
-        sections=sectionsOf(list(rows)),
-        bars=differenceBars(),
-        positions={name: positionText(name, value) for name, value in positionsMm.items()},
+        sections=sectionsOf([*rows, *surfaces.rows]),
+        bars=differenceBars() | displacementBar(longestMm(result, affineToLeaveOut(result))) | surfaces.bars,
+        positions=positions | surfaces.positions,
         measures=_measures(inputs, result, evaluation),
-        tables=tables,
+        tables=() if numbers is None else numbers.tables,
+        plots=() if numbers is None else numbers.plots,
         facts=_facts(inputs, result, drawnBy),
         files=[*FILES[:4], *([LABELS_FILE] if evaluation.warpedLabels is not None else []), *FILES[4:]],
         footer=FOOTER,

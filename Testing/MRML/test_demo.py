@@ -195,7 +195,8 @@ def test_the_saved_transform_resamples_the_moving_image_in_the_scene_to_the_warp
 def test_the_report_stands_alone_and_the_overview_is_a_picture(tinyDemo):
     folder, _ = tinyDemo
     text = (folder / "report.html").read_text(encoding="utf-8")
-    assert text.count("data:image/png;base64,") == 33
+    assert text.count("data:image/png;base64,") == 33 + 4  # cartilages, the femoral one from two sides
+    assert text.count("<svg ") == 4
     assert 'src="http' not in text
     assert "matplotlib instead" not in text or not slice_view.canRender()
     assert PillowImage.open(folder / "overview.png").size[0] > 1500

@@ -53,7 +53,10 @@ def outputs(scene):
     return outputsOf(scene, shifted(folded=True), masks(), masks(SHIFT), **nodes)
 
 
-def test_the_report_holds_every_number_of_the_table_the_folds_and_all_pictures(outputs, tmp_path):
+PLOTS = ("jacobianPlot", "thicknessPlot", "depthMovedPlot", "depthJacobianPlot")
+
+
+def test_the_report_holds_every_number_of_the_table_the_folds_all_plots_and_pictures(outputs, tmp_path):
     path = tmp_path / "report.html"
     exportReport(outputs, path)
     text = path.read_text(encoding="utf-8")
@@ -63,10 +66,11 @@ def test_the_report_holds_every_number_of_the_table_the_folds_and_all_pictures(o
             assert all(f">{cell}</td>" in text for cell in cells), row["Of"]
     assert f"<td>{row['Of']}</td>" in text
     assert "<h2>Folds</h2>" in text and '<td class="n">5</td>' in text and '<td class="n">-0.250</td>' in text
-    for key in KEYS:
+    for key in (*KEYS, *PLOTS, "thickness"):
         assert f'id="{key}"' in text
+    assert text.count("<svg ") == len(PLOTS)
     pictures = re.findall(r"base64,([^\"]+)", text)
-    assert len(pictures) == 3 * len(KEYS)
+    assert len(pictures) == 3 * len(KEYS) + 2  # the femoral cartilage from two sides
     assert min(decoded(picture).shape[0] for picture in pictures) > 100
     assert "http" not in text and "<script" not in text
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
@@ -78,9 +82,23 @@ def test_a_run_without_segments_and_points_has_the_other_pictures_and_tables(kne
     path = tmp_path / "report.html"
     exportReport(outputs, path)
     text = path.read_text(encoding="utf-8")
-    assert 'id="outlines_after"' not in text and 'id="jacobian"' in text
+    assert 'id="outlines_after"' not in text and 'id="jacobian"' in text and 'id="thickness"' not in text
     assert "Agreement of segments" not in text and "Similarity (NCC)" in text
     assert "fixed knee" in text and "moving knee" in text
+
+
+def test_the_grid_of_a_pair_far_off_leaves_the_affine_part_out_and_says_so(outputs, tmp_path):
+    affine = np.eye(4)
+    affine[:3, 3] = (30, -10, 20)
+    field = outputs.result.displacement_field_mm - SHIFT + affine[:3, 3]
+    far = dataclasses.replace(outputs.result, affine_ras=affine, displacement_field_mm=field.astype(np.float32))
+    drawn = reportPictures(dataclasses.replace(outputs, result=far))
+    row = next(row for row in drawn.rows if row.key == "grid")
+    assert "The affine part is left out; with it, tissue was moved by 37 mm on average." in row.caption
+    assert drawn.bars["grid"].high == "0.5 mm or more"  # nothing is bent
+    near = reportPictures(outputs)
+    assert "left out" not in next(row for row in near.rows if row.key == "grid").caption
+    assert drawn.bars["grid"].high != near.bars["grid"].high
 
 
 def test_what_a_reopened_scene_does_not_know_is_left_out(outputs, tmp_path):

@@ -1,0 +1,118 @@
+"""Pictures of the change of cartilage thickness on the bones' surfaces, drawn by NumPy alone: no OpenGL is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+
+import numpy as np
+
+from .cartilage import CartilageFigures
+from .jacobian import ENDS_AND_CENTER
+from .mask_surface import Points, Surface
+from .numbers import Figures
+from .report_page import ColorBar, Picture
+from .report_pictures import ReportPictures
+from .report_texts import cssColor, rowOf
+from .thickness_model import halfRangeMm
+
+Vector = tuple[float, float, float]
+
+#: From where the cartilage of a bone is looked at: words, and the direction to the eye, RAS.
+_VIEWS: dict[str, tuple[tuple[str, Vector], ...]] = {
+    "femoral": (("from below and in front", (0.0, 0.75, -0.66)), ("from below and behind", (0.0, -0.75, -0.66))),
+    "tibial": (("from above", (0.0, 0.1, 1.0)),),
+    "patellar": (("from behind", (0.0, -1.0, 0.0)),),
+}
+_OTHERS = (("from in front", (0.0, 1.0, 0.0)),)
+_SIDE_PX = 440
+_MARGIN = 1.06
+_BACKGROUND = (0.13, 0.15, 0.18)
+_DARKEST = 0.55  # of a colour, where the surface is seen edge on
+_STEEP = 0.95  # a direction to the eye with more of S than this has A up, not S
+_SAMPLE_PX = 0.7  # no pixel of a surface stays empty
+_KEY = "thickness"
+
+
+def surfaceSteps(figures: Figures) -> Generator[None, None, ReportPictures]:
+    """Draw the change of thickness of each cartilage that both images have, with pauses."""
+    known = [(item, item.change) for item in figures.cartilage if item.change is not None]
+    shown = [(item, change, *view) for item, change in known if len(change.surface.points) for view in _viewsOf(item)]
+    if not shown:
+        return ReportPictures([], {}, {})
+    halfMm = halfRangeMm([change for _, change in known])
+    sideMm = _MARGIN * max(_extentMm(change.surface, towards) for _, change, _, towards in shown)
+    pictures, positions = {}, {}
+    for item, change, words, towards in shown:
+        yield
+        name = f"{item.pair.cartilage} {words}"
+        pictures[name] = surfacePicture(change.surface, change.changeMm / halfMm, towards, sideMm)
+        positions[name] = f"the patient's right is on the {'right' if _axes(towards)[0][0] > 0 else 'left'}"
+    row = rowOf(_KEY, pictures, remark=f"Each picture is {sideMm:.0f} mm wide.")
+    colors = [cssColor(color) for color in ENDS_AND_CENTER]
+    bar = ColorBar(colors, f"{-halfMm:+g} mm: thinner in the moving image", f"{halfMm:+g} mm: thicker")
+    return ReportPictures([row], {_KEY: bar}, positions)
+
+
+def surfacePicture(surface: Surface, values: Points, towards: Sequence[float], sideMm: float) -> Picture:
+    """A surface seen from one side without perspective, square, in the middle of the picture.
+
+    Args:
+        surface: RAS mm.
+        values: (n,) at its points, -1 to 1 over the blue-white-red scale; what lies beyond is clamped.
+        towards: the direction to the eye, RAS.
+        sideMm: width of the picture.
+    """
+    seen = _seen(surface, towards)
+    middle = (seen.min(axis=0) + seen.max(axis=0)) / 2
+    pixels = (seen - middle) * _SIDE_PX / sideMm
+    facing = np.abs(surface.inward @ _axes(towards)[2])[:, None]
+    colors = (_DARKEST + (1 - _DARKEST) * facing) * _colored(values)
+    samples = np.concatenate(list(_sampled(np.hstack([pixels, colors]), surface.triangles)))
+    samples = samples[np.argsort(samples[:, 2])]  # the nearest last: of several in a pixel it is the one that stays
+    columns, rows = (np.floor(_SIDE_PX / 2 + sign * samples[:, axis]).astype(int) for axis, sign in ((0, 1), (1, -1)))
+    inside = (columns >= 0) & (columns < _SIDE_PX) & (rows >= 0) & (rows < _SIDE_PX)
+    picture = np.tile(np.asarray(_BACKGROUND), (_SIDE_PX, _SIDE_PX, 1))
+    picture[rows[inside], columns[inside]] = samples[inside, 3:]
+    return np.asarray(255 * picture).astype(np.uint8)
+
+
+def _viewsOf(item: CartilageFigures) -> Sequence[tuple[str, Vector]]:
+    name = item.pair.cartilage.lower()
+    return next((views for stem, views in _VIEWS.items() if stem in name), _OTHERS)
+
+
+def _axes(towards: Sequence[float]) -> Points:
+    """(3, 3) unit vectors, RAS: to the right of the picture, up, and to the eye."""
+    eye = np.asarray(towards, dtype=float) / np.linalg.norm(towards)
+    up = np.array([0.0, 1.0, 0.0]) if abs(eye[2]) > _STEEP else np.array([0.0, 0.0, 1.0])
+    right = np.cross(up, eye)
+    right /= np.linalg.norm(right)
+    return np.stack([right, np.cross(eye, right), eye])
+
+
+def _seen(surface: Surface, towards: Sequence[float]) -> Points:
+    """(n, 3) points of a surface along the picture's axes, mm."""
+    return np.asarray(surface.points @ _axes(towards).T)
+
+
+def _extentMm(surface: Surface, towards: Sequence[float]) -> float:
+    """The larger of its width and height in a picture."""
+    return float(np.ptp(_seen(surface, towards)[:, :2], axis=0).max())
+
+
+def _colored(values: Points) -> Points:
+    """(n, 3) RGB, 0 to 1, of values from -1 to 1."""
+    channels = zip(*ENDS_AND_CENTER, strict=True)
+    return np.stack([np.interp(values, (-1, 0, 1), channel) for channel in channels], axis=-1)
+
+
+def _sampled(corners: Points, triangles: Points) -> Generator[Points, None, None]:
+    """What is known at the corners (n, c), of which the first three are pixels, all over the triangles: (m, c)."""
+    inTriangles = corners[triangles]
+    edges = np.linalg.norm(np.diff(inTriangles[:, [0, 1, 2, 0], :2], axis=1), axis=2).max(axis=1)
+    parts = np.maximum(1, np.ceil(edges / _SAMPLE_PX)).astype(int)
+    for count in np.unique(parts):
+        i, j = (index.ravel() for index in np.indices((count + 1, count + 1)))
+        i, j = i[i + j <= count], j[i + j <= count]
+        weights = np.stack([i, j, count - i - j], axis=-1) / count
+        yield np.einsum("sw,twc->tsc", weights, inTriangles[parts == count]).reshape(-1, corners.shape[1])
