@@ -232,7 +232,8 @@ def test_the_report_is_one_file_of_numbers_and_pictures_whether_measured_before_
     assert not ui(looking).numbersRow.visible
     looking.picture("inspect-report")
     text = path.read_text(encoding="utf-8")
-    assert "<h2>Agreement of segments" in text and text.count("<img ") == 33
+    assert "<h2>Agreement of segments" in text and text.count("<img ") == 33 + 2  # the cartilage from two sides
+    assert text.count("<svg ") == 4
     assert [entry.name for entry in tmp_path.iterdir()] == ["knee 1.html"]
     measure(looking)
     exportReport(looking, path)
