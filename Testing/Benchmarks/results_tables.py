@@ -123,9 +123,10 @@ def fewer(rows: Sequence[Row]) -> list[str]:
             names = {row["pair"] for row in found}
             same = [row for row in ours if row["pair"] in names]
             if found and len(found) == len(same) < len(ours) and not method.endswith("-affine"):
+                noun = "pair" if len(found) == 1 else "pairs"
                 sentences.append(
-                    f"`{method}` was run on {len(found)} {group} pairs only: {mean_dice(found):.1f} %, where "
-                    f"`{BEST}` has {mean_dice(same):.1f} % on the same pairs."
+                    f"`{method}` was run on {len(found)} {group} {noun} only: {mean_dice(found):.1f} %, where "
+                    f"`{BEST}` has {mean_dice(same):.1f} % on the same {noun}."
                 )
     return [" ".join(sentences)] if sentences else []
 

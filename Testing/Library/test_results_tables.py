@@ -33,7 +33,7 @@ def test_a_line_a_method_in_the_papers_order_and_others_after() -> None:
 
 def test_fewer_pairs_are_compared_on_the_same_pairs() -> None:
     said = markdown(ROWS).split("\n")[-1]
-    assert said == f"`syn` was run on 1 longitudinal pairs only: 83.0 %, where `{BEST}` has 84.0 % on the same pairs."
+    assert said == f"`syn` was run on 1 longitudinal pair only: 83.0 %, where `{BEST}` has 84.0 % on the same pair."
 
 
 def test_writing_replaces_what_stands_between_the_marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
