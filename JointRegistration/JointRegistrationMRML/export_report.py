@@ -18,6 +18,7 @@ from .report_page import Report, renderReport
 from .report_pictures import ReportPictures, pictureSteps
 from .report_texts import FOOTER, sectionsOf
 from .report_words import imageMeasures, mapMeasures, runFacts, runFigures, verdict
+from .steps import named
 
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs
@@ -58,7 +59,7 @@ def exportSteps(
         figures = yield from _scaled(measureSteps(outputs), 0.0, share)
     pictures = yield from _scaled(pictureSteps(outputs), share, _DRAWN)
     folds = foldsOf(outputs.result.jacobian_determinant, outputs.result.fixed_grid)
-    numbers = yield from _named(reportNumberSteps(figures, folds), _DRAWN, "surfaces")
+    numbers = yield from named(reportNumberSteps(figures, folds), _DRAWN, "surfaces")
     text = renderReport(_report(outputs, pictures, figures, numbers))
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -80,17 +81,6 @@ def _scaled(
             result: T = done.value
             return result
         yield start + (end - start) * fraction, what
-
-
-def _named(steps: Generator[None, None, T], fraction: float, what: str) -> Generator[tuple[float, str], None, T]:
-    """Steps that have no name of their own."""
-    while True:
-        yield fraction, what
-        try:
-            next(steps)
-        except StopIteration as done:
-            result: T = done.value
-            return result
 
 
 def _report(outputs: RegistrationOutputs, pictures: ReportPictures, figures: Figures, numbers: ReportNumbers) -> Report:

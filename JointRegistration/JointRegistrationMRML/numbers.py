@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from JointRegistrationLib.change import DisplacementStatistics, displacement_steps
 from JointRegistrationLib.errors import InputError
@@ -31,6 +31,7 @@ from .landmarks import landmarksFromMarkups
 from .mask_surface import Mask
 from .segment_figures import SegmentCount, SegmentFigures
 from .segmentations import LabelLayers, SegmentLabel, labelSteps
+from .steps import named
 from .thickness import thicknessChange, thicknessSteps
 from .translation import _
 
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from .publish import InputNodes, RegistrationOutputs
 
 Steps = Generator[tuple[float, str], None, "Figures"]
-
-T = TypeVar("T")
 
 _NAN = float("nan")
 
@@ -109,7 +108,7 @@ def measureSteps(outputs: RegistrationOutputs, pairs: Sequence[CartilagePair] | 
         InputError: if a segmentation has become empty, or ``pairs`` names a segment that is in neither.
     """
     inputs, result = outputs.inputs, outputs.result
-    displacement = yield from _named(displacement_steps(result.displacement_field_mm), 0.0, _("displacement"))
+    displacement = yield from named(displacement_steps(result.displacement_field_mm), 0.0, _("displacement"))
     labels = yield from _readLabels(inputs, result, outputs.nodes.transform)
     segments, overall = yield from _segmentSteps(labels, result)
     cartilage = yield from _cartilageSteps(labels, result, _checkedPairs(labels, pairs))
@@ -154,15 +153,15 @@ def _readLabels(inputs: InputNodes, result: RegistrationResult, below: Any) -> G
     fixed = before = warped = moving = None
     grid = result.fixed_grid
     if inputs.fixedSegmentation is not None:
-        fixed = yield from _named(labelSteps(inputs.fixedSegmentation, grid, below=below), 0.05, _("fixed segments"))
+        fixed = yield from named(labelSteps(inputs.fixedSegmentation, grid, below=below), 0.05, _("fixed segments"))
     if inputs.movingSegmentation is not None:
         node = inputs.movingSegmentation
-        moving = yield from _named(labelSteps(node, result.moving_grid, below=below), 0.07, _("moving segments"))
+        moving = yield from named(labelSteps(node, result.moving_grid, below=below), 0.07, _("moving segments"))
         steps = labelSteps(node, grid, result.displacement_field_mm, below=below)
-        warped = yield from _named(steps, 0.1, _("warped segments"))
+        warped = yield from named(steps, 0.1, _("warped segments"))
         if fixed is not None:
             steps = labelSteps(node, grid, below=below)
-            before = yield from _named(steps, 0.17, _("moving segments as they lay"))
+            before = yield from named(steps, 0.17, _("moving segments as they lay"))
     return _Labels(fixed, before, warped, moving)
 
 
@@ -174,9 +173,9 @@ def _segmentSteps(labels: _Labels, result: RegistrationResult) -> Generator[tupl
         yield at, name
         count = SegmentCount(result.fixed_grid)
         fixed, warped = _mask(labels.fixed, name), _mask(labels.warped, name)
-        yield from _named(count.compareSteps(fixed, _mask(labels.before, name), after=False), at, name)
+        yield from named(count.compareSteps(fixed, _mask(labels.before, name), after=False), at, name)
         half = at + 0.25 / len(names)
-        yield from _named(count.compareSteps(fixed, warped, after=True), half, name)
+        yield from named(count.compareSteps(fixed, warped, after=True), half, name)
         count.addVolumes(fixed, _mask(labels.moving, name), warped, result)
         figures.append(count.figures(name, labels.color(name)))
         counts.append(count)
@@ -228,7 +227,7 @@ def _cartilageSteps(
             mask = _mask(layers, pair.cartilage)
             bone = None if pair.bone is None else _mask(layers, pair.bone)
             steps = None if mask is None else thicknessSteps(mask, bone, grid)
-            thicknesses.append(None if steps is None else (yield from _named(steps, at, what)))
+            thicknesses.append(None if steps is None else (yield from named(steps, at, what)))
         fixed, moving = thicknesses[:2]
         change = None
         if fixed is not None and moving is not None:
@@ -239,21 +238,10 @@ def _cartilageSteps(
         if fixed is not None and pair.bone is not None and labels.fixed is not None:
             what = _("depth in {cartilage}").format(cartilage=pair.cartilage)
             steps = depthSteps(_mask(labels.fixed, pair.cartilage), fixed, result)
-            profile = yield from _named(steps, 0.7 + 0.3 * (index + 0.9) / len(pairs), what)
+            profile = yield from named(steps, 0.7 + 0.3 * (index + 0.9) / len(pairs), what)
         means = [_NAN if thickness is None else thickness.meanMm for thickness in thicknesses]
         found.append(CartilageFigures(pair, labels.color(pair.cartilage), *means, change, profile))
     return tuple(found)
-
-
-def _named(steps: Generator[None, None, T], fraction: float, what: str) -> Generator[tuple[float, str], None, T]:
-    """Steps that have no name of their own: of something that is nearly done."""
-    while True:
-        yield fraction, what
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
 
 
 def _landmarkErrors(

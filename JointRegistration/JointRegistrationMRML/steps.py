@@ -51,3 +51,14 @@ def finished(steps: Generator[None, None, T]) -> T:
         except StopIteration as end:
             result: T = end.value
             return result
+
+
+def named(steps: Generator[None, None, T], fraction: float, what: str) -> Generator[tuple[float, str], None, T]:
+    """Steps that tell how far the whole is and what is being done, by steps that do not: of something nearly done."""
+    while True:
+        yield fraction, what
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
