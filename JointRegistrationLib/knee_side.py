@@ -7,7 +7,7 @@ import numpy as np
 from .config import RegistrationConfig
 from .energy import ImagePair
 from .errors import InputError
-from .geometry import FloatArray, Grid
+from .geometry import FloatArray, Grid, transform_points
 from .networks import side as detector
 from .networks import warm
 from .networks.side import SideGuess
@@ -63,18 +63,13 @@ def with_place(guess: SideGuess, grid: Grid) -> SideGuess:
         grid: the image's lattice, in the patient (RAS, mm).
     """
     aside_mm = float(grid.center_ras[0])
-    corners_ras = grid.center_ras + (np.indices((2, 2, 2)).reshape(3, 8).T - 0.5) @ _edges_ras(grid)
+    corners_ijk = np.indices((2, 2, 2)).reshape(3, 8).T * (np.asarray(grid.size_ijk) - 1)
+    corners_ras = transform_points(grid.ijk_to_ras, corners_ijk)
     if abs(aside_mm) < ASIDE_MM or np.linalg.norm(corners_ras, axis=1).min() < _UNSET_MM:
         return guess
     seen = guess.log_odds if guess.side == "right" else -guess.log_odds
     odds = seen + np.copysign(PLACE_LOG_ODDS, aside_mm)
     return SideGuess("right" if odds >= 0 else "left", float(abs(odds)))
-
-
-def _edges_ras(grid: Grid) -> FloatArray:
-    """The three edges of the box of voxel centres, one a row, RAS mm."""
-    edges: FloatArray = (grid.ijk_to_ras[:3, :3] * (np.asarray(grid.size_ijk) - 1)).T
-    return edges
 
 
 def _mismatch(fixed: str, moving: str, mirrors: bool) -> str:
