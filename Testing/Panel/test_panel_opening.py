@@ -10,19 +10,16 @@ from typing import Any
 
 import pytest
 import slicer
+from blocked_torch import BLOCKED_TORCH
 from panel_cases import Person
 
 ROOT = Path(__file__).resolve().parents[2]
 
-OPENING = """
-import sys, time
+OPENING = (
+    BLOCKED_TORCH
+    + """
+import time
 
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "safetensors"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Blocked())
 import slicer_host
 host = slicer_host.install()
 host.loadModule("JointRegistration")
@@ -35,6 +32,7 @@ assert panel.ui.installText.text == "PyTorch and safetensors are needed to regis
 assert not panel._worker.client.running and panel._worker.client.state.value == "stopped"
 host.uninstall()
 """
+)
 
 
 def test_first_opening_without_torch_takes_less_than_300_ms_and_offers_to_install_it() -> None:

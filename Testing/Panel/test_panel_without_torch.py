@@ -6,17 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from blocked_torch import BLOCKED_TORCH
+
 ROOT = Path(__file__).resolve().parents[2]
 
-RUN = """
-import sys
-
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "safetensors"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Blocked())
+RUN = (
+    BLOCKED_TORCH
+    + """
 import slicer_host
 host = slicer_host.install()
 import vtk
@@ -72,6 +68,7 @@ assert "torch" not in sys.modules
 print("done")
 host.uninstall()
 """
+)
 
 
 def test_a_run_with_every_kind_of_input_needs_no_torch_in_this_process() -> None:
