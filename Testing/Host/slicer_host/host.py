@@ -76,6 +76,7 @@ class Host:
         if self.layoutManager is not None and self.mainWindow is not None:
             self.layoutManager._tearDown()
             self.mainWindow.close()
+            self.mainWindow.setObjectName("")  # mainWindow() must not find it while Python still holds it
         self.app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
         dialogs.use(None)
         connections.disconnectAll(self.app)  # the application object outlives the host
