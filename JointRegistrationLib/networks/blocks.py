@@ -7,10 +7,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from ..separable import without_autocast
 
 NORMALIZATIONS = ("none", "instance", "group")
 UPSAMPLINGS = ("deconvolution", "trilinear")
 LEAK = 0.01
+
+#: Lattices with an axis shorter than this are convolved in float32, also under autocast: where all planes touch a
+#: border, the CPU's bfloat16 gradient of the weights reads memory that nobody wrote (PyTorch 2.13, oneDNN).
+FEW_VOXELS = 4
 
 
 def normalization(name: str, channels: int) -> nn.Module:
@@ -59,10 +64,21 @@ class Conv(nn.Module):
         self.residual = residual
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.norm(self.conv(x))
+        y: Tensor = self.norm(convolve(self.conv, x))
         if self.leak is not None:
             y = F.leaky_relu(y, self.leak)
         return y + x if self.residual else y
+
+
+def convolve(conv: nn.Conv3d, x: Tensor) -> Tensor:
+    """``conv(x)`` in autocast's precision, in float32 where the lattice is too small for that (``FEW_VOXELS``)."""
+    device = x.device.type
+    small = min(x.shape[2:]) < FEW_VOXELS
+    if small and torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        with without_autocast(device):
+            return F.conv3d(x.float(), conv.weight, conv.bias, conv.stride, conv.padding)
+    y: Tensor = conv(x)
+    return y
 
 
 class Up(nn.Module):

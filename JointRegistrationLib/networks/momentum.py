@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .. import maps
 from ..geometry import Grid
 from ..separable import without_autocast
-from .blocks import LEAK, Conv, Up, fold
+from .blocks import LEAK, Conv, Up, convolve, fold
 
 
 class _PublishedForm(nn.Module):
@@ -133,8 +133,7 @@ class FastMomentumNet(nn.Module):
         eighth = self.at_eighth(quarter)
         y = self.eighth_out(_join(self.up_eighth(self.at_sixteenth(eighth), eighth), eighth))
         y = self.quarter_out(_join(self.up_quarter(y, quarter), quarter))
-        out: Tensor = self.output(self.half_out(_join(self.up_half(y, half), half)))
-        return out
+        return convolve(self.output, self.half_out(_join(self.up_half(y, half), half)))
 
 
 def _conv(inputs: int, outputs: int, norm: str, stride: int = 1, residual: bool = False) -> Conv:

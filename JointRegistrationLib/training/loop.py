@@ -216,9 +216,11 @@ class Trainer:
                 loss.backward()  # type: ignore[no-untyped-call]
             for name, value in terms.items():
                 totals[name] = totals.get(name, 0.0) + float(value.detach()) / config.optimizer.accumulate
-        if config.optimizer.clip_norm:
-            torch.nn.utils.clip_grad_norm_(self.trained.values(), config.optimizer.clip_norm)
-        self.optimizer.step()
+        norm = torch.nn.utils.clip_grad_norm_(self.trained.values(), config.optimizer.clip_norm or float("inf"))
+        if torch.isfinite(norm):
+            self.optimizer.step()
+        else:  # One broken number must not cost the weights of a day.
+            self.report(f"step {step + 1}: the gradient is not finite; this update was left out")
         self.progress.step += 1
         return mean_of(totals, self.ranks, self.device)
 

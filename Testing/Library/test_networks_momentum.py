@@ -8,7 +8,7 @@ import torch
 
 from JointRegistrationLib.errors import ConfigError
 from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.networks.blocks import Conv, Up, num_parameters
+from JointRegistrationLib.networks.blocks import Conv, Up, convolve, num_parameters
 from JointRegistrationLib.networks.momentum import (
     FastMomentumNet,
     LightMomentumNet,
@@ -94,3 +94,20 @@ def test_published_unit_is_the_field_of_view_along_each_axis() -> None:
     grid = Grid((5, 6, 7), (1.0, 2.0, 3.0))
     found = momentum_ras(torch.ones(1, 3, 1, 1, 1), grid, None).flatten()
     assert torch.allclose(found, torch.tensor([4.0, 10.0, 18.0]))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 3), (3, 6, 1), (4, 6, 6)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_gradients_under_mixed_precision_come_from_the_images_alone(shape: tuple[int, int, int], stride: int) -> None:
+    """The CPU's bfloat16 gradient of a convolution on few voxels reads memory that holds anything."""
+    torch.manual_seed(0)
+    conv = torch.nn.Conv3d(64, 64, 3, stride=stride, padding=1)
+    x = torch.randn(1, 64, *shape)
+    (exact,) = torch.autograd.grad(conv(x).square().sum(), conv.weight)
+    for _ in range(10):
+        junk = [torch.full((int(n),), float("nan")) for n in torch.randint(100, 1_000_000, (40,))]
+        del junk
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            y = convolve(conv, x)
+        (rough,) = torch.autograd.grad(y.float().square().sum(), conv.weight)
+        assert (rough - exact).norm() < 0.02 * exact.norm()

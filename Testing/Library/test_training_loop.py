@@ -187,6 +187,25 @@ def test_mixed_precision_leaves_coordinates_alone(tmp_path: Path) -> None:
         assert rough[name] == pytest.approx(value, rel=2e-2, abs=1e-3), name
 
 
+def test_an_update_with_a_gradient_that_is_not_finite_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    run = Trainer(tiny_config(), tmp_path, POOL, POOL, lines.append)
+    before = {name: value.clone() for name, value in run.model.state_dict().items()}
+    terms = run._terms
+    monkeypatch.setattr(
+        run, "_terms", lambda part, moment: {k: v * float("nan") for k, v in terms(part, moment).items()}
+    )
+    run.update()
+    assert all(torch.equal(value, before[name]) for name, value in run.model.state_dict().items())
+    assert lines == ["step 1: the gradient is not finite; this update was left out"]
+    monkeypatch.undo()
+    run.update()
+    assert any(not torch.equal(value, before[name]) for name, value in run.model.state_dict().items())
+    assert len(lines) == 1 and run.progress.step == 2
+
+
 def test_validation_draws_its_examples(tmp_path: Path) -> None:
     run = trainer(tmp_path)
     run.start()
