@@ -149,8 +149,8 @@ class JointRegistrationLogic(ScriptedLoadableModuleLogic):
             progress: called with the stage, the fraction done (0 to 1), and the loss or None.
             cancelled: asked often; True ends the run.
             arguments: what ``JointRegistrationMRML.request.makeRequest`` takes: ``device``, further inputs
-                (``movingSegmentation``, ``fixedMask``, ``initialTransform``, ...) and nodes for the results
-                (``outputTransform``, ``outputVolume``, ...).
+                (``movingSegmentation``, ``fixedMask``, ``fixedMaskSegment``, ``initialTransform``, ...) and nodes for
+                the results (``outputTransform``, ``outputVolume``, ...).
 
         Returns:
             ``RegistrationOutputs``: the nodes, their subject-hierarchy folder, and the figures.

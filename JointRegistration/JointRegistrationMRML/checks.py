@@ -44,11 +44,11 @@ def findProblems(
         problems += pairProblems(nodes, config, below)
         problems += memoryProblems(nodes, config, availableMemoryBytes, device)
     problems += landmarkProblems(nodes)
-    for which, mask, volume in (
-        ("fixed", nodes.fixedMask, nodes.fixed),
-        ("moving", nodes.movingMask, nodes.moving),
+    for which, mask, segment, volume in (
+        ("fixed", nodes.fixedMask, nodes.fixedMaskSegment, nodes.fixed),
+        ("moving", nodes.movingMask, nodes.movingMaskSegment, nodes.moving),
     ):
-        problems += maskProblems(which, mask, volume if usable else None)
+        problems += maskProblems(which, mask, segment, volume if usable else None)
     for what, node in (
         (_("fixed segmentation"), nodes.fixedSegmentation),
         (_("moving segmentation"), nodes.movingSegmentation),

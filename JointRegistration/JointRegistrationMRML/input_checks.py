@@ -9,6 +9,7 @@ from JointRegistrationLib.errors import GeometryError, InputError
 
 from .problems import ERROR, Problem, sentence
 from .publish import InputNodes
+from .segment_masks import segmentIdOf
 from .segmentations import BINARY_LABELMAP
 from .translation import _
 from .volumes import checkVolume
@@ -47,12 +48,20 @@ def landmarkProblems(nodes: InputNodes) -> Iterator[Problem]:
         yield Problem(ERROR, text.format(name=node.GetName()))
 
 
-def maskProblems(which: str, mask: Any, volume: Any) -> Iterator[Problem]:
-    """Problems of the mask of the volume that is ``which``; ``volume`` is None if it cannot be used itself."""
+def maskProblems(which: str, mask: Any, segment: str, volume: Any) -> Iterator[Problem]:
+    """Problems of the mask of the volume that is ``which``.
+
+    Args:
+        which: "fixed" or "moving".
+        mask: label map, segmentation, or None.
+        segment: id or name of the one segment of it that counts; empty for all.
+        volume: None if it cannot be used itself.
+    """
     if mask is None:
         return
     if mask.IsA("vtkMRMLSegmentationNode"):
-        yield from segmentationProblems(_("fixed mask") if which == "fixed" else _("moving mask"), mask)
+        what = _("fixed mask") if which == "fixed" else _("moving mask")
+        yield from _segmentProblems(what, mask, segment) if segment else segmentationProblems(what, mask)
         return
     try:
         name = checkVolume(mask)
@@ -94,6 +103,19 @@ def segmentationProblems(what: str, node: Any) -> Iterator[Problem]:
     elif not any(_holdsSomething(segmentation.GetSegment(segmentId)) for segmentId in segmentation.GetSegmentIDs()):
         text = _("All segments of {name} are empty: choose another {what}, or none.")
         yield Problem(ERROR, text.format(name=name, what=what))
+
+
+def _segmentProblems(what: str, node: Any, segment: str) -> Iterator[Problem]:
+    """Problems of one segment of a segmentation, which is ``what``."""
+    try:
+        chosen = node.GetSegmentation().GetSegment(segmentIdOf(node, segment))
+    except InputError:
+        text = _("The segment that was chosen as {what} is not in {name} any more: choose another, or all.")
+        yield Problem(ERROR, text.format(what=what, name=node.GetName()))
+        return
+    if not _holdsSomething(chosen):
+        text = _("{segment} of {name} is empty: choose another segment as {what}, or all.")
+        yield Problem(ERROR, text.format(segment=chosen.GetName(), name=node.GetName(), what=what))
 
 
 def _holdsSomething(segment: Any) -> bool:

@@ -25,7 +25,8 @@ from .landmarks import landmarksFromMarkups
 from .nodes import numpyMatrix
 from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, checkOutputs, publishResult
 from .runner import CancelCheck, Progress, RegistrationInputs, Runner, runInProcess
-from .segmentations import checkSegmentation, maskSteps
+from .segment_masks import maskSteps, segmentIdOf
+from .segmentations import checkSegmentation
 from .steps import finished
 from .transforms import displacementFromNode
 from .translation import _
@@ -98,9 +99,9 @@ def inputSteps(nodes: InputNodes, reuse: OutputNodes | None = None) -> Generator
     yield
     moving = yield from imageSteps(nodes.moving, below)
     yield
-    fixedMask = yield from _maskSteps(nodes.fixedMask, fixed.grid, below)
+    fixedMask = yield from _maskSteps(nodes.fixedMask, nodes.fixedMaskSegment, fixed.grid, below)
     yield
-    movingMask = yield from _maskSteps(nodes.movingMask, moving.grid, below)
+    movingMask = yield from _maskSteps(nodes.movingMask, nodes.movingMaskSegment, moving.grid, below)
     yield
     landmarks = None
     if nodes.fixedLandmarks is not None:
@@ -134,6 +135,9 @@ def checkInputs(nodes: InputNodes) -> None:
     for segmentation in (nodes.movingSegmentation, nodes.fixedSegmentation):
         if segmentation is not None:
             checkSegmentation(segmentation)
+    for mask, segment in ((nodes.fixedMask, nodes.fixedMaskSegment), (nodes.movingMask, nodes.movingMaskSegment)):
+        if segment:
+            segmentIdOf(mask, segment)
     if (nodes.fixedLandmarks is None) != (nodes.movingLandmarks is None):
         raise InputError(_("landmarks: a point list is given for one image only; give one for each, or none"))
     _initialAffine(nodes.initialTransform)
@@ -174,13 +178,13 @@ def _startingMap(node: Any) -> StartingMap:
     return StartingMap(field.astype(np.float32), grid)
 
 
-def _maskSteps(node: Any, grid: Grid, below: Any) -> Generator[None, None, Image | None]:
-    """A label map as it is, or all segments of a segmentation on ``grid``."""
+def _maskSteps(node: Any, segment: str, grid: Grid, below: Any) -> Generator[None, None, Image | None]:
+    """A label map as it is, or one or all segments of a segmentation on ``grid``."""
     if node is None:
         return None
     if not node.IsA("vtkMRMLSegmentationNode"):
         return (yield from imageSteps(node, below))
-    mask = yield from maskSteps(node, grid, below)
+    mask = yield from maskSteps(node, grid, below, segment)
     return Image(mask, grid, node.GetName())
 
 

@@ -34,6 +34,8 @@ from .volumes import volumeFromImage
 class InputNodes:
     """The nodes of one run. Masks are label maps or segmentations; landmarks are point lists.
 
+    ``fixedMaskSegment`` and ``movingMaskSegment``: id or name of the one segment of a mask that counts; empty for all.
+
     ``fixedSegmentation`` is for measuring the overlap only. ``initialTransform`` is linear and brings moving
     nodes near the fixed image. ``startTransform`` is an earlier run's transform, to be refined further; it goes
     before the other starts, and may itself be given the result.
@@ -43,6 +45,8 @@ class InputNodes:
     moving: Any
     fixedMask: Any = None
     movingMask: Any = None
+    fixedMaskSegment: str = ""
+    movingMaskSegment: str = ""
     fixedLandmarks: Any = None
     movingLandmarks: Any = None
     movingSegmentation: Any = None

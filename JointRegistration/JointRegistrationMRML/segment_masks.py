@@ -1,11 +1,12 @@
-"""Single segments as masks on the fixed lattice, cut to their bounding box, so that views open quickly.
+"""Segments as masks on a lattice: of a registration, whole; of a view, cut to their bounding box, to open quickly.
 
-A segment that is stored on the lattice already, as most are, is read as it is; another one is
+For a view, a segment that is stored on the lattice already, as most are, is read as it is; another one is
 interpolated (see :mod:`.segmentations`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,9 @@ from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.geometry import Grid
 
 from .nodes import numpyMatrix, numpyView, worldTransform
-from .segmentations import BINARY_LABELMAP, checkSegmentation, labelsFromSegmentation
+from .segmentations import BINARY_LABELMAP, checkSegmentation, labelsFromSegmentation, labelSteps
+from .steps import inSteps
+from .translation import _
 
 _SAME_LATTICE_VOXELS = 1e-3
 
@@ -52,6 +55,50 @@ class SegmentMask:
             inner = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(self.slices, slices, strict=True))
             result[inner] = self.voxels
         return result
+
+
+def segmentIdOf(node: Any, segment: str) -> str:
+    """The id of the segment that ``segment`` names: its id, or a name that no other segment of ``node`` has.
+
+    Raises:
+        InputError: if the node is no segmentation, or has no such segment, or several of that name.
+    """
+    name = checkSegmentation(node)
+    segmentation = node.GetSegmentation()
+    names = {segmentId: segmentation.GetSegment(segmentId).GetName() for segmentId in segmentation.GetSegmentIDs()}
+    found = [segment] if segment in names else [key for key, value in names.items() if value == segment]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        text = _("{name}: {count} segments are called {segment}; give the id of one: {known}")
+        raise InputError(text.format(name=name, count=len(found), segment=segment, known=", ".join(found)))
+    text = _("{name}: there is no segment {segment}; it has {known}")
+    raise InputError(text.format(name=name, segment=segment, known=", ".join(names.values())))
+
+
+def maskSteps(
+    node: Any, grid: Grid, below: Any = None, segment: str = ""
+) -> Generator[None, None, npt.NDArray[np.bool_]]:
+    """Where a segment of ``node`` is, (k, j, i) on a world ``grid``, with pauses in which a window stays alive.
+
+    Args:
+        node: segmentation node; transforms above it count. Surfaces are turned into label maps one by one.
+        grid: world lattice.
+        below: a transform node to leave out, see :func:`.nodes.worldTransform`.
+        segment: id or name of the segment; empty for where any of them is.
+
+    Raises:
+        InputError: as :func:`segmentIdOf`.
+    """
+    checkSegmentation(node)
+    segmentIds = [segmentIdOf(node, segment)] if segment else list(node.GetSegmentation().GetSegmentIDs())
+    inVoxels = node.GetSegmentation().GetSourceRepresentationName() == BINARY_LABELMAP
+    mask = np.zeros(grid.shape, bool)
+    for group in [segmentIds] if inVoxels else [[segmentId] for segmentId in segmentIds]:
+        labels = yield from labelSteps(node, grid, None, group, below)
+        for layer in labels.layers:
+            yield from inSteps(len(mask), lambda part, layer=layer: np.logical_or(mask[part], layer[part], mask[part]))
+    return mask
 
 
 def segmentMask(node: Any, grid: Grid, segmentId: str, below: Any = None) -> SegmentMask:

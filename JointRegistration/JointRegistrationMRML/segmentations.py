@@ -23,7 +23,7 @@ from JointRegistrationLib.image import Image
 
 from .carried import carriedSteps
 from .nodes import gridOf, newNode, numpyMatrix, numpyView, vtkImage, vtkMatrix, worldTransform
-from .steps import finished, inSteps
+from .steps import finished
 from .translation import _
 
 BINARY_LABELMAP = "Binary labelmap"  # Slicer's name; its getter is not in every version's Python
@@ -98,22 +98,6 @@ def labelSteps(
             segments.append(SegmentLabel(segmentId, segment.GetName(), tuple(segment.GetColor()), index, value))
     segments.sort(key=lambda segment: wanted.index(segment.segmentId))
     return LabelLayers(grid, tuple(layers), tuple(segments))
-
-
-def maskSteps(node: Any, grid: Grid, below: Any = None) -> Generator[None, None, npt.NDArray[np.bool_]]:
-    """Where any segment of ``node`` is, (k, j, i) on a world ``grid``, with pauses in which a window stays alive.
-
-    See :func:`labelsFromSegmentation` for the arguments and errors. Surfaces are turned into label maps one by one.
-    """
-    checkSegmentation(node)
-    segmentIds = list(node.GetSegmentation().GetSegmentIDs())
-    inVoxels = node.GetSegmentation().GetSourceRepresentationName() == BINARY_LABELMAP
-    mask = np.zeros(grid.shape, bool)
-    for group in [segmentIds] if inVoxels else [[segmentId] for segmentId in segmentIds]:
-        labels = yield from labelSteps(node, grid, None, group, below)
-        for layer in labels.layers:
-            yield from inSteps(len(mask), lambda part, layer=layer: np.logical_or(mask[part], layer[part], mask[part]))
-    return mask
 
 
 def warpSegmentation(

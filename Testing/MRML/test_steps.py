@@ -9,7 +9,8 @@ import pytest
 from known_scene import FIXED_GRID, GRIDS, addVolume, smoothField
 
 from JointRegistrationMRML import steps
-from JointRegistrationMRML.segmentations import labelsFromSegmentation, maskSegmentation, maskSteps
+from JointRegistrationMRML.segment_masks import maskSteps
+from JointRegistrationMRML.segmentations import labelsFromSegmentation, maskSegmentation
 from JointRegistrationMRML.steps import finished, inSteps
 from JointRegistrationMRML.transforms import gridTransformNode
 from JointRegistrationMRML.volumes import imageFromVolume, imageSteps
