@@ -27,7 +27,8 @@ import vtk
 from JointRegistrationLib.config import RegistrationConfig
 from JointRegistrationLib.errors import JointRegistrationError, OutOfMemory
 from JointRegistrationLib.worker.client import Client, State
-from JointRegistrationLib.worker.exchange import job_steps, new_folder, read_result, remove_folder
+from JointRegistrationLib.worker.exchange import job_steps, read_result
+from JointRegistrationLib.worker.folders import new_folder, remove_folder
 from JointRegistrationLib.worker.messages import Progress
 
 from .logic import checkInputs, inputSteps

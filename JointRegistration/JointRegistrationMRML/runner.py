@@ -15,13 +15,8 @@ from JointRegistrationLib.image import Image, LandmarkPairs
 from JointRegistrationLib.result import RegistrationResult
 from JointRegistrationLib.starting_map import StartingMap
 from JointRegistrationLib.worker.client import Client
-from JointRegistrationLib.worker.exchange import (
-    Job,
-    new_folder,
-    read_result,
-    remove_folder,
-    write_job,
-)
+from JointRegistrationLib.worker.exchange import Job, read_result, write_job
+from JointRegistrationLib.worker.folders import new_folder, remove_folder
 from JointRegistrationLib.worker.messages import Progress as ProgressMessage
 from JointRegistrationLib.worker.messages import Ready
 from JointRegistrationLib.worker.process import SubprocessTransport, WorkerCommand

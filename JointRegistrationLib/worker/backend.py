@@ -28,14 +28,19 @@ def make_ready() -> Ready:
 
     from .. import inference  # noqa: F401, PLC0415 all that a run will need
 
-    threads = os.environ.get(THREADS_VARIABLE, "")
-    if threads.isdigit() and int(threads) > 0:
-        torch.set_num_threads(int(threads))
+    chosen = _chosen_threads()
+    if chosen is not None:
+        torch.set_num_threads(chosen)
     devices = describe_devices()
     if "cuda" in devices:
         torch.zeros(1, device="cuda")  # makes the context, which takes a second
     versions = {"joint-registration": __version__, "python": platform.python_version(), "torch": torch.__version__}
     return Ready(os.getpid(), versions, devices, _weights_problem(next(iter(devices))))
+
+
+def threads(most: int) -> int:
+    """How many threads to work with outside PyTorch: those of the processor or of the environment, at most ``most``."""
+    return min(most, _chosen_threads() or os.cpu_count() or 1)
 
 
 def run(job: Job, progress: ProgressCallback, cancelled: CancelCheck) -> RegistrationResult:
@@ -78,9 +83,14 @@ def describe_devices() -> dict[str, str]:
         found["cuda"] = f"{torch.cuda.get_device_name()}, {free / 1e9:.0f} GB free"
     if torch.backends.mps.is_available():
         found["mps"] = "Apple GPU (MPS)"
-    threads = torch.get_num_threads()
-    words = f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+    count = torch.get_num_threads()
+    words = f"CPU, {count} thread{'s' if count > 1 else ''}"
     return {**found, "cpu": words if found else f"{words}: {_why_no_gpu()}"}
+
+
+def _chosen_threads() -> int | None:
+    chosen = os.environ.get(THREADS_VARIABLE, "")
+    return int(chosen) if chosen.isdigit() and int(chosen) > 0 else None
 
 
 def _why_no_gpu() -> str:

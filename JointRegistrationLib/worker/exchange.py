@@ -1,49 +1,43 @@
 """One job, one folder: what goes to the worker, and what comes back, as .npy files beside a JSON file.
 
-The sender makes the folder (:func:`new_folder`), writes the job in small steps (:func:`job_steps`) and
-removes the folder when it is done (:func:`remove_folder`); folders of processes that died are removed by
-:func:`remove_stale_folders`. The worker writes its result whole or not at all. Reading maps the files
+The sender makes the folder (see :mod:`.folders`), writes the job in small steps (:func:`job_steps`) and
+removes the folder when it is done. The worker writes its result whole or not at all. Reading maps the files
 into memory, so that it takes no time of its own. This module imports no PyTorch.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
-import os
 import shutil
-import sys
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..carried import LabelMap
 from ..config import RegistrationConfig, from_dict, to_dict
 from ..errors import FileError, ResourceError
 from ..geometry import FloatArray, Grid
 from ..image import Image, LandmarkPairs
 from ..result import FoldCount, LandmarkErrors, RegistrationResult
 from ..starting_map import StartingMap
+from .segments import CarriedSegments, Segments, file_names
 
 #: Bytes written between two pauses: a few milliseconds.
 STEP_BYTES = 8 * 2**20
 
-_PREFIX = "joint-registration-job-"
-_SHARED_MEMORY = Path("/dev/shm")  # Linux; its files never go to a disk
 _JOB, _RESULT, _PARTIAL = "job.json", "result", "result.partial"
-_INITIAL = "initial"
+_INITIAL, _SEGMENTS = "initial", "segments"
 _VOLUMES = ("displacement_field_mm", "inverse_displacement_field_mm", "jacobian_determinant", "warped")
 
 
 @dataclass(frozen=True)
 class Job:
-    """What ``inference.register`` takes."""
+    """What ``inference.register`` takes, and label maps to be carried by its result."""
 
     fixed: Image
     moving: Image
@@ -53,12 +47,14 @@ class Job:
     landmarks: LandmarkPairs | None = None
     initial_affine_ras: FloatArray | None = None
     initial: StartingMap | None = None
+    segments: Segments = field(default_factory=Segments)
 
     @property
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """What is written as .npy files, by name."""
         arrays = {name: image.array for name, image in self.images.items()}
-        return arrays if self.initial is None else {**arrays, _INITIAL: self.initial.displacement_field_mm}
+        start = {} if self.initial is None else {_INITIAL: self.initial.displacement_field_mm}
+        return {**arrays, **start, **self.segments.arrays}
 
     @property
     def images(self) -> dict[str, Image]:
@@ -70,69 +66,8 @@ class Job:
     def exchange_bytes(self) -> int:
         """Size of the job and of its result on disk."""
         fixed, moving = self.fixed.grid.num_voxels, self.moving.grid.num_voxels
-        return sum(array.nbytes for array in self.arrays.values()) + 4 * (5 * fixed + 3 * moving)
-
-
-# -- folders --------------------------------------------------------------------------------------------
-
-
-def new_folder(needed_bytes: int, roots: tuple[Path, ...] | None = None) -> Path:
-    """A fresh empty folder, where ``needed_bytes`` fit.
-
-    Args:
-        needed_bytes: see :attr:`Job.exchange_bytes`.
-        roots: where to look, the best first; None for shared memory, then the system's temporary folder.
-
-    Raises:
-        ResourceError: if there is too little room.
-    """
-    for root in roots or _roots():
-        reserve = 2 if root == _SHARED_MEMORY else 1  # there it is memory, which others need too
-        with contextlib.suppress(OSError):
-            if shutil.disk_usage(root).free >= reserve * needed_bytes:
-                return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=root))
-    place = (roots or _roots())[-1]
-    raise ResourceError(
-        f"{needed_bytes / 1e6:.0f} MB are needed in {place} to hand the images to the registration process, but "
-        "there is no room for them; free some, or set TMPDIR to another folder"
-    )
-
-
-def remove_folder(folder: Path) -> None:
-    """Remove a job's folder. What Windows still holds open stays, until :func:`remove_stale_folders`."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def remove_stale_folders(roots: tuple[Path, ...] | None = None) -> list[Path]:
-    """Remove the job folders of processes that are no more; returns them."""
-    stale = []
-    for root in roots or _roots():
-        for folder in root.glob(f"{_PREFIX}*"):
-            owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
-            if owner.isdigit() and not _alive(int(owner)):
-                remove_folder(folder)
-                stale.append(folder)
-    return stale
-
-
-def _roots() -> tuple[Path, ...]:
-    temporary = Path(tempfile.gettempdir())
-    return (_SHARED_MEMORY, temporary) if os.access(_SHARED_MEMORY, os.W_OK) else (temporary,)
-
-
-def _alive(pid: int) -> bool:
-    if sys.platform == "win32":  # there os.kill(pid, 0) would send Ctrl-C
-        handle = ctypes.windll.kernel32.OpenProcess(0x1000, False, pid)
-        if handle:
-            ctypes.windll.kernel32.CloseHandle(handle)
-        return bool(handle)
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # another user's
-    return True
+        result = 4 * (5 * fixed + 3 * moving) + self.segments.carried_bytes(self.fixed.grid)
+        return sum(array.nbytes for array in self.arrays.values()) + result
 
 
 # -- the job --------------------------------------------------------------------------------------------
@@ -181,6 +116,7 @@ def read_job(folder: Path) -> Job:
             for name, entry in values["images"].items()
         }
         initial = _initial(folder, values["initial"])
+        segments = _segments(folder, values[_SEGMENTS])
     except (OSError, ValueError, KeyError) as error:
         raise FileError(f"{folder}: there is no complete job in it ({error}); start the registration again") from error
     landmarks, affine = values["landmarks"], values["initial_affine_ras"]
@@ -190,6 +126,7 @@ def read_job(folder: Path) -> Job:
         landmarks=None if landmarks is None else _landmarks(landmarks),
         initial_affine_ras=_matrix(affine),
         initial=initial,
+        segments=segments,
     )
 
 
@@ -213,6 +150,7 @@ def _job_values(job: Job) -> dict[str, Any]:
         "landmarks": None if landmarks is None else _landmark_values(landmarks),
         "initial_affine_ras": None if affine is None else np.asarray(affine).tolist(),
         "initial": None if job.initial is None else _initial_values(job.initial),
+        _SEGMENTS: job.segments.matrices(),
     }
 
 
@@ -226,6 +164,16 @@ def _initial(folder: Path, values: dict[str, Any] | None) -> StartingMap | None:
         return None
     field = _mapped(folder / f"{_INITIAL}.npy", "r")
     return StartingMap(field, Grid.from_dict(values["grid"]), _matrix(values["affine_ras"]))
+
+
+def _segments(folder: Path, matrices: dict[str, Any]) -> Segments:
+    found = {}
+    for kind, of_kind in matrices.items():
+        files = [folder / f"{name}.npy" for name in file_names(kind, len(of_kind))]
+        found[kind] = tuple(
+            LabelMap(_mapped(file, "r"), np.asarray(matrix)) for file, matrix in zip(files, of_kind, strict=True)
+        )
+    return Segments(**found)
 
 
 def _matrix(values: Any) -> FloatArray | None:
@@ -252,18 +200,26 @@ def _mapped(path: Path, mode: Any) -> npt.NDArray[Any]:
 # -- the result -----------------------------------------------------------------------------------------
 
 
-def write_result(folder: Path, result: RegistrationResult) -> None:
+def write_result(folder: Path, result: RegistrationResult, segments: CarriedSegments | None = None) -> None:
     """Write a result into a job's folder, whole or not at all.
+
+    Args:
+        folder: the job's.
+        result: of its registration.
+        segments: the job's, carried by the result.
 
     Raises:
         ResourceError: if the disk is full or the folder is gone.
     """
     partial = folder / _PARTIAL
+    segments = segments or CarriedSegments()
+    arrays = {**{name: getattr(result, name) for name in _VOLUMES}, **segments.arrays}
+    values = {**_result_values(result), _SEGMENTS: segments.counts()}
     try:
         partial.mkdir()
         with ThreadPoolExecutor(len(_VOLUMES)) as pool:  # side by side it takes half as long
-            list(pool.map(lambda name: np.save(partial / f"{name}.npy", getattr(result, name)), _VOLUMES))
-        (partial / "result.json").write_text(json.dumps(_result_values(result)), encoding="utf-8")
+            list(pool.map(lambda name: np.save(partial / f"{name}.npy", arrays[name]), arrays))
+        (partial / "result.json").write_text(json.dumps(values), encoding="utf-8")
         partial.rename(folder / _RESULT)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
@@ -281,6 +237,7 @@ def read_result(folder: Path) -> RegistrationResult:
     source = folder / _RESULT
     try:
         values = json.loads((source / "result.json").read_text(encoding="utf-8"))
+        del values[_SEGMENTS]
         volumes: dict[str, Any] = {name: _mapped(source / f"{name}.npy", "c") for name in _VOLUMES}
     except (OSError, ValueError) as error:
         raise FileError(f"{folder}: there is no complete result in it ({error}); register again") from error
@@ -295,6 +252,24 @@ def read_result(folder: Path) -> RegistrationResult:
         landmark_errors_mm=_landmark_errors(values.pop("landmark_errors_mm")),
         **values,
     )
+
+
+def read_segments(folder: Path) -> CarriedSegments:
+    """The segments in a job's folder, carried by its result and mapped into memory, as with :func:`read_result`.
+
+    Raises:
+        FileError: if there is no complete result.
+    """
+    source = folder / _RESULT
+    try:
+        counts = json.loads((source / "result.json").read_text(encoding="utf-8"))[_SEGMENTS]
+        found = {
+            kind: tuple(_mapped(source / f"{name}.npy", "c") for name in file_names(kind, count))
+            for kind, count in counts.items()
+        }
+    except (OSError, ValueError) as error:
+        raise FileError(f"{folder}: there is no complete result in it ({error}); register again") from error
+    return CarriedSegments(**found)
 
 
 def _result_values(result: RegistrationResult) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from ..errors import JointRegistrationError, OutOfMemory, RegistrationCancelled
 from ..progress import CancelCheck, ProgressCallback
 from ..result import RegistrationResult
 from . import backend
-from .exchange import Job, read_job, remove_folder, remove_stale_folders, write_result
+from .exchange import Job, read_job, write_result
+from .folders import remove_folder, remove_stale_folders
 from .memory_plans import memory_plans
 from .messages import (
     Cancel,
@@ -39,12 +40,14 @@ from .messages import (
     decode,
     encode,
 )
+from .segments import CarriedSegments, carried
 from .time_left import TimeLeft
 
 Run = Callable[[Job, ProgressCallback, CancelCheck], RegistrationResult]
 
 _PROGRESS_INTERVAL_S = 0.1
 _PARENT_CHECK_S = 1.0
+_CARRYING_THREADS = 4  # it is bound by the memory, which more do not make faster
 
 
 def serve(
@@ -170,7 +173,9 @@ class _Worker:
     def work(self, request: _Run) -> None:
         """Run one job and say how it ended."""
         try:
-            write_result(request.folder, self._result(request))
+            job = read_job(request.folder)
+            result = self._result(job, request)
+            write_result(request.folder, result, self._segments(job, result, request))
             end: Message = Cancelled() if request.cancel.is_set() else Done(str(request.folder))
         except RegistrationCancelled:
             end = Cancelled()
@@ -183,9 +188,15 @@ class _Worker:
             remove_folder(request.folder)  # nobody waits for it, and its sender may have been unable to (Windows)
         self._output.send(end)
 
-    def _result(self, request: _Run) -> RegistrationResult:
+    def _segments(self, job: Job, result: RegistrationResult, request: _Run) -> CarriedSegments:
+        """The job's segments on the fixed lattice."""
+        if job.segments.arrays:
+            self._output.send(Progress("segments", 1.0))
+        field, cancelled = result.displacement_field_mm, request.cancel.is_set
+        return carried(job.segments, result.fixed_grid, field, backend.threads(_CARRYING_THREADS), cancelled)
+
+    def _result(self, job: Job, request: _Run) -> RegistrationResult:
         """The result of the first memory plan that memory suffices for."""
-        job = read_job(request.folder)
         shortage: OutOfMemory | None = None
         for plan in memory_plans(job.config, self._auto_device):
             if plan.note:

@@ -23,6 +23,7 @@ QT = {"qt", "ctk", "PythonQt"}
 UPPER_LAYERS = {"JointRegistration", "JointRegistrationMRML", "JointRegistrationViews", "JointRegistrationPanel"}
 TORCH_FREE = (
     "__init__",
+    "carried",
     "change",
     "config",
     "errors",
@@ -36,7 +37,9 @@ TORCH_FREE = (
     "result",
 )
 #: What the panel and the scene layer use of the worker.
-TORCH_FREE += ("worker/client", "worker/exchange", "worker/messages", "worker/process", "worker/server")
+TORCH_FREE += tuple(
+    f"worker/{name}" for name in ("client", "exchange", "folders", "messages", "process", "segments", "server")
+)
 EVERYWHERE_IN_LIBRARY = {"numpy", "torch", "safetensors", "JointRegistrationLib"}
 #: Which parts of the library, a folder or a file, may import a package that the others may not.
 ONLY_IN = {

@@ -14,25 +14,26 @@ import pytest
 from stub_worker import identity_result
 from worker_cases import GRID, job_folder, small_job
 
+from JointRegistrationLib.carried import LabelMap
 from JointRegistrationLib.config import AffineConfig, RegistrationConfig
 from JointRegistrationLib.errors import FileError, ResourceError
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image, LandmarkPairs
 from JointRegistrationLib.result import LandmarkErrors
 from JointRegistrationLib.starting_map import StartingMap
-from JointRegistrationLib.worker import exchange
+from JointRegistrationLib.worker import folders
 from JointRegistrationLib.worker.exchange import (
     STEP_BYTES,
     Job,
     job_steps,
-    new_folder,
     read_job,
     read_result,
-    remove_folder,
-    remove_stale_folders,
+    read_segments,
     write_job,
     write_result,
 )
+from JointRegistrationLib.worker.folders import new_folder, remove_folder, remove_stale_folders
+from JointRegistrationLib.worker.segments import CarriedSegments, Segments, carried
 
 TURNED = np.array([[0, -1.0, 0, 3], [1, 0, 0, 1 / 3], [0, 0, 1, -7], [0, 0, 0, 1]])
 
@@ -58,6 +59,7 @@ def test_everything_of_a_job_comes_back(tmp_path):
         landmarks=LandmarkPairs(np.eye(3), 1 / 3 * np.ones((3, 3)), ("a", "b", "c")),
         initial_affine_ras=np.diag([1.1, 1.0, 1 / 3, 1.0]),
         initial=StartingMap(np.random.default_rng(2).normal(size=(*other.shape, 3)).astype(np.float32), other, TURNED),
+        segments=_segments(GRID, other),
     )
     write_job(tmp_path, job)
     back = read_job(tmp_path)
@@ -71,6 +73,19 @@ def test_everything_of_a_job_comes_back(tmp_path):
     np.testing.assert_array_equal(back.initial.displacement_field_mm, job.initial.displacement_field_mm)
     np.testing.assert_array_equal(back.initial.affine_ras, TURNED)
     assert back.initial.grid == other
+    for kind, sources in vars(job.segments).items():
+        for stored, source in zip(getattr(back.segments, kind), sources, strict=True):
+            np.testing.assert_array_equal(stored.labels, source.labels)
+            assert stored.labels.dtype == source.labels.dtype
+            np.testing.assert_array_equal(stored.ras_to_ijk, source.ras_to_ijk)
+
+
+def _segments(fixed: Grid, moving: Grid) -> Segments:
+    """Two moving label maps, one of them of 16 bit, and a fixed one."""
+    rng = np.random.default_rng(3)
+    labels = [np.pad(rng.integers(0, 9, [n - 2 for n in grid.shape]), 1) for grid in (fixed, moving, moving)]
+    maps = (LabelMap(labels[1].astype(np.uint8), moving.ras_to_ijk), LabelMap(labels[2].astype(np.uint16), TURNED))
+    return Segments(maps, (LabelMap(labels[0].astype(np.uint8), fixed.ras_to_ijk),))
 
 
 def test_what_a_job_does_not_have_stays_absent(tmp_path):
@@ -91,6 +106,25 @@ def test_everything_of_a_result_comes_back_and_is_private(tmp_path):
         np.testing.assert_equal(getattr(back, field.name), getattr(result, field.name), err_msg=field.name)
     back.warped[...] = 7  # a reader may write to its copy
     assert read_result(tmp_path).warped.max() != 7
+
+
+def test_segments_come_back_with_a_result(tmp_path):
+    job = dataclasses.replace(small_job(), segments=_segments(GRID, GRID))
+    result = identity_result(job)
+    found = carried(job.segments, GRID, result.displacement_field_mm, 2, lambda: False)
+    write_result(tmp_path, result, found)
+    back = read_segments(tmp_path)
+    for kind, count in {"warped": 2, "moving": 2, "fixed": 1}.items():
+        assert len(getattr(found, kind)) == count
+        for stored, labels in zip(getattr(back, kind), getattr(found, kind), strict=True):
+            np.testing.assert_array_equal(stored, labels)
+            assert stored.dtype == labels.dtype
+    assert read_result(tmp_path).fixed_grid == GRID
+
+
+def test_a_result_without_segments_has_none(tmp_path):
+    write_result(tmp_path, identity_result(small_job()))
+    assert read_segments(tmp_path) == CarriedSegments()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps files that are in use")
@@ -153,13 +187,14 @@ def test_folder_is_made_where_there_is_room(tmp_path):
         new_folder(10**18, (tmp_path,))
 
 
-def test_size_of_a_job_counts_its_result(tmp_path):
-    job = small_job()
+@pytest.mark.parametrize("segments", [Segments(), _segments(GRID, GRID)], ids=["without segments", "with segments"])
+def test_size_of_a_job_counts_its_result(tmp_path, segments):
+    job = dataclasses.replace(small_job(), segments=segments)
     folder = job_folder(job, tmp_path)
-    write_result(folder, identity_result(job))
-    stored = sum(path.stat().st_size for path in folder.rglob("*.npy"))
-    headers = 6 * 128
-    assert stored - headers == job.exchange_bytes
+    result = identity_result(job)
+    write_result(folder, result, carried(segments, GRID, result.displacement_field_mm, 1, lambda: False))
+    files = list(folder.rglob("*.npy"))
+    assert sum(path.stat().st_size - 128 for path in files) == job.exchange_bytes  # 128: a header
 
 
 def test_folders_of_dead_processes_are_removed_and_others_kept(tmp_path):
@@ -173,4 +208,4 @@ def test_folders_of_dead_processes_are_removed_and_others_kept(tmp_path):
     own = new_folder(0, (tmp_path,))
     assert remove_stale_folders((tmp_path,)) == [dead]
     assert own.exists() and foreign.exists() and not dead.exists()
-    assert exchange._alive(os.getpid())
+    assert folders._alive(os.getpid())

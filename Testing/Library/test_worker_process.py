@@ -14,15 +14,17 @@ import pytest
 from stub_worker import STAGES, stub_command
 from worker_cases import GRID, StubWorker, job_folder, small_job
 
+from JointRegistrationLib.carried import LabelMap
 from JointRegistrationLib.config import AffineConfig, PreprocessConfig, RegistrationConfig
 from JointRegistrationLib.errors import InputError, OutOfMemory, ResourceError
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
 from JointRegistrationLib.worker import server
 from JointRegistrationLib.worker.client import Client, State
-from JointRegistrationLib.worker.exchange import Job, read_result
+from JointRegistrationLib.worker.exchange import Job, read_result, read_segments
 from JointRegistrationLib.worker.messages import Cancel, Register, encode
 from JointRegistrationLib.worker.process import SubprocessTransport, worker_command
+from JointRegistrationLib.worker.segments import Segments
 
 
 @pytest.fixture
@@ -73,6 +75,21 @@ def test_job_and_result_pass_through_the_process_unchanged(worker, tmp_path):
     np.testing.assert_array_equal(result.warped, small_job().fixed.array)
     np.testing.assert_array_equal(result.affine_ras, affine)
     assert (result.config, result.fixed_grid, result.notes) == (config, GRID, ("a note of the method",))
+
+
+def test_segments_of_a_job_come_back_on_the_fixed_lattice(worker, tmp_path):
+    labels = np.zeros(GRID.shape, np.uint8)
+    labels[2:6, 3:7, 4:9] = 3
+    there, shifted = GRID.ras_to_ijk, GRID.ras_to_ijk.copy()
+    shifted[0, 3] -= 1.0  # one voxel further along i in the world
+    segments = Segments((LabelMap(labels, shifted),), (LabelMap(labels, there),))
+    folder = _submit(worker, tmp_path, segments=segments)
+    worker.until_over()
+    found = read_segments(folder)
+    np.testing.assert_array_equal(found.fixed[0], labels)
+    for moving in (found.warped[0], found.moving[0]):  # the stub's map is the identity
+        np.testing.assert_array_equal(moving, np.roll(labels, 1, axis=2))
+    assert [told.stage for name, told in worker.recorder.told if name == "progress"][-1] == "segments"
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -12,7 +12,8 @@ from JointRegistrationLib.config import RegistrationConfig
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
 from JointRegistrationLib.worker.client import Client, State
-from JointRegistrationLib.worker.exchange import Job, new_folder, write_job
+from JointRegistrationLib.worker.exchange import Job, write_job
+from JointRegistrationLib.worker.folders import new_folder
 from JointRegistrationLib.worker.messages import Message, decode
 from JointRegistrationLib.worker.process import SubprocessTransport
 

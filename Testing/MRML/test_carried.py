@@ -10,7 +10,7 @@ from known_scene import FIXED_GRID, GRIDS, smoothField
 
 from JointRegistrationLib import maps
 from JointRegistrationLib.geometry import Grid
-from JointRegistrationMRML import carried
+from JointRegistrationLib import carried
 from JointRegistrationMRML.carried import carriedLabels
 from JointRegistrationMRML.nodes import WorldTransform, vtkMatrix
 from JointRegistrationMRML.transforms import gridTransform

@@ -20,7 +20,7 @@ from JointRegistrationLib.errors import (
     RegistrationCancelled,
     ResourceError,
 )
-from JointRegistrationLib.worker import exchange
+from JointRegistrationLib.worker import folders
 from JointRegistrationLib.worker.client import Client, State
 from JointRegistrationLib.worker.process import SubprocessTransport
 from JointRegistrationMRML import job as jobModule
@@ -115,7 +115,7 @@ def worker():
 
 @pytest.fixture
 def bench(knee, tmp_path, monkeypatch, worker):
-    monkeypatch.setattr(exchange, "_roots", lambda: (tmp_path,))
+    monkeypatch.setattr(folders, "_roots", lambda: (tmp_path,))
     bench = Bench(knee, tmp_path, *worker)
     yield bench
     bench.client.cancel()

@@ -23,7 +23,8 @@ from JointRegistrationLib.config import RegistrationConfig  # noqa: E402
 from JointRegistrationLib.geometry import Grid  # noqa: E402
 from JointRegistrationLib.image import Image  # noqa: E402
 from JointRegistrationLib.result import FoldCount, RegistrationResult  # noqa: E402
-from JointRegistrationLib.worker.exchange import new_folder, read_result, remove_folder, write_result  # noqa: E402
+from JointRegistrationLib.worker.exchange import read_result, write_result  # noqa: E402
+from JointRegistrationLib.worker.folders import new_folder, remove_folder  # noqa: E402
 from JointRegistrationMRML.logic import inputSteps  # noqa: E402
 from JointRegistrationMRML.publish import InputNodes, OutputOptions, publishResult  # noqa: E402
 from JointRegistrationMRML.scene import createHeadlessScene  # noqa: E402
