@@ -57,7 +57,10 @@ class InputNodes:
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Which results are wanted. ``showMovingTransformed`` puts moving volume and segmentation under the transform."""
+    """Which results are wanted.
+
+    ``showMovingTransformed`` puts the moving volume, its segmentation and its landmarks under the transform.
+    """
 
     transform: bool = True
     inverseTransform: bool = True
@@ -177,7 +180,8 @@ def publishResult(
         displayResults(transaction, scene, nodes, inputs)
         members = [node for node in _present(nodes) if transaction.isNew(node)]
         if options.showMovingTransformed:
-            shown = [node for node in (inputs.moving, inputs.movingSegmentation) if node is not None]
+            candidates = (inputs.moving, inputs.movingSegmentation, inputs.movingLandmarks)
+            shown = [node for node in candidates if node is not None]
             starts = [_showTransformed(transaction, scene, node, nodes.transform) for node in shown]
             members += [start for start in starts if start is not None]
         folderItem = _intoFolder(transaction, scene, members, _runName(inputs))

@@ -22,6 +22,8 @@ from .translation import _
 
 #: Methods that can go on from a map; the others do not deform.
 REFINING_METHODS = ("avsm", "vsvf-opt", "lddmm-opt")
+#: Inputs that steer a run, and that a person may add or change once its result is seen.
+_GUIDES = ("fixedMask", "movingMask", "fixedMaskSegment", "movingMaskSegment", "fixedLandmarks", "movingLandmarks")
 
 
 def refineFurther(
@@ -51,11 +53,18 @@ def refineFurther(
     return registerVolumes(scene, nodes, config, reuse=reuse, **arguments)
 
 
-def furtherNodes(scene: Any, outputs: RegistrationOutputs) -> tuple[InputNodes, OutputNodes]:
+def furtherNodes(
+    scene: Any, outputs: RegistrationOutputs, chosen: InputNodes | None = None
+) -> tuple[InputNodes, OutputNodes]:
     """The input nodes of a run that refines ``outputs``, and the nodes to be given its results.
 
     For a :class:`.job.RegistrationJob`; see :func:`refineFurther` for the errors. Results that were removed
     from the scene are made anew.
+
+    Args:
+        scene: MRML scene of the run.
+        outputs: the earlier run.
+        chosen: what is chosen by now: if its volumes are the run's, its masks and landmarks count instead of the run's.
     """
     transform = outputs.nodes.transform
     if transform is None or transform.GetScene() is not scene:
@@ -68,7 +77,10 @@ def furtherNodes(scene: Any, outputs: RegistrationOutputs) -> tuple[InputNodes, 
     kinds = (field.name for field in dataclasses.fields(OutputNodes))
     there = {kind: node for kind in kinds if (node := getattr(outputs.nodes, kind)) is not None}
     reuse = OutputNodes(**{kind: node for kind, node in there.items() if node.GetScene() is scene})
-    return dataclasses.replace(outputs.inputs, startTransform=transform), reuse
+    inputs = dataclasses.replace(outputs.inputs, startTransform=transform)
+    if chosen is not None and (chosen.fixed, chosen.moving) == (inputs.fixed, inputs.moving):
+        inputs = dataclasses.replace(inputs, **{name: getattr(chosen, name) for name in _GUIDES})
+    return inputs, reuse
 
 
 def furtherOptions(outputs: RegistrationOutputs) -> OutputOptions:

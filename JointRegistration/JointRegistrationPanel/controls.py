@@ -11,6 +11,8 @@ from JointRegistrationMRML.refine import REFINING_METHODS
 
 from .choices import makeChoices, methodExplanation
 from .judgement import Judgement, missingInputs
+from .landmark_lists import LandmarkLists
+from .mask_segments import MaskSegments
 from .messages import Message, MessageRows
 from .outputs import showWhatIsWanted
 from .text import _, escaped
@@ -44,12 +46,16 @@ class Controls:
 
     Args:
         ui: the form.
-        changed: called with a parameter and its new value when a person picked one from a list.
+        scene: the application's scene.
+        choose: called with a parameter and its new value when a person picked one from a list.
+        changed: called when segments or points that are inputs have changed.
     """
 
-    def __init__(self, ui: Any, changed: Callable[[str, Any], None]) -> None:
+    def __init__(self, ui: Any, scene: Any, choose: Callable[[str, Any], None], changed: Callable[[], None]) -> None:
         self._ui = ui
-        self._choices = makeChoices(ui, changed)
+        self._choices = makeChoices(ui, choose)
+        self._maskSegments = MaskSegments(ui, choose, changed)
+        self._landmarks = LandmarkLists(ui, scene, choose, changed)
         self._messages = MessageRows(ui)
 
     def show(self, state: PanelState) -> None:
@@ -57,6 +63,8 @@ class Controls:
         ui, parameters = self._ui, state.parameters
         for name, choice in self._choices.items():
             choice.show(getattr(parameters, name))
+        self._maskSegments.show(parameters)
+        self._landmarks.show(parameters, state.running)
         for section in (ui.inputsButton, ui.registrationButton, ui.outputsButton):
             section.setEnabled(not state.running)
         ui.methodExplanation.setText(methodExplanation(parameters.method))
@@ -68,6 +76,11 @@ class Controls:
         notices = [] if state.notice is None else [state.notice]
         self._messages.show([] if state.running else notices + list(state.judgement.messages))
         self._showButtons(state)
+
+    def letGo(self) -> None:
+        """The parameters go: what follows their nodes stops doing so."""
+        self._maskSegments.show(None)
+        self._landmarks.show(None)
 
     def _showButtons(self, state: PanelState) -> None:
         ui, made, parameters = self._ui, state.made, state.parameters

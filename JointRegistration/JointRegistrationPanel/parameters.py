@@ -42,6 +42,8 @@ class PanelParameters:
     movingSegmentation: vtkMRMLSegmentationNode
     fixedMask: Mask
     movingMask: Mask
+    fixedMaskSegment: str = ""
+    movingMaskSegment: str = ""
     fixedLandmarks: vtkMRMLMarkupsFiducialNode
     movingLandmarks: vtkMRMLMarkupsFiducialNode
     initialTransform: vtkMRMLTransformNode
@@ -158,11 +160,11 @@ def _workingVoxels(millions: float) -> int:
 
 def inputNodes(parameters: Any) -> InputNodes:
     """The nodes of the run, as the scene layer takes them."""
-    return InputNodes(
-        parameters.fixedVolume,
-        parameters.movingVolume,
-        **{name: getattr(parameters, name) for name in _FURTHER_INPUTS},
-    )
+    further = {name: getattr(parameters, name) for name in _FURTHER_INPUTS}
+    for mask in ("fixedMask", "movingMask"):
+        if further[mask] is None or not further[mask].IsA("vtkMRMLSegmentationNode"):
+            further[f"{mask}Segment"] = ""  # of a mask that was chosen before
+    return InputNodes(parameters.fixedVolume, parameters.movingVolume, **further)
 
 
 _FURTHER_INPUTS = tuple(field.name for field in dataclasses.fields(InputNodes) if field.name not in ("fixed", "moving"))
@@ -197,6 +199,7 @@ _PAIRS = (
     ("fixedVolume", "movingVolume"),
     ("fixedSegmentation", "movingSegmentation"),
     ("fixedMask", "movingMask"),
+    ("fixedMaskSegment", "movingMaskSegment"),
     ("fixedLandmarks", "movingLandmarks"),
 )
 

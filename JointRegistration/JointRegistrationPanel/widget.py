@@ -78,7 +78,7 @@ class Panel(VTKObservationMixin):
         self._progress = ProgressView(self.ui)
         self._install = InstallView(self.ui, self._worker.packages, confirm)
         self._remedies = Remedies(scene, lambda: self._parameters, self._onParametersModified)
-        self._controls = Controls(self.ui, self._set)
+        self._controls = Controls(self.ui, scene, self._set, self._onParametersModified)
         self._refreshTimer = self._makeTimer(0, self._refresh)
         self._judgeTimer = self._makeTimer(_JUDGE_DELAY_MS, self._judge)
         self._connect()
@@ -143,6 +143,7 @@ class Panel(VTKObservationMixin):
         if self._parameters is not None:
             disconnectGui(self._parameters, self._guiTag)
             self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
+            self._controls.letGo()
         self._parameters = parameters
         if parameters is not None:
             self._guiTag = parameters.connectGui(self.ui)
@@ -236,7 +237,7 @@ class Panel(VTKObservationMixin):
         self._remedies.notice = None
         self._goesFurther = True
         try:
-            nodes, reuse = refine.furtherNodes(self._scene, made)
+            nodes, reuse = refine.furtherNodes(self._scene, made, inputNodes(self._parameters))
         except JointRegistrationError as error:
             self.onRunFailed(error)
             return

@@ -116,3 +116,21 @@ def test_a_start_that_cannot_be_used_is_refused(knee):
     knee.scene.RemoveNode(first.nodes.transform)
     with pytest.raises(InputError, match="not in the scene any more"):
         furtherNodes(knee.scene, first)
+
+
+def test_masks_and_landmarks_that_are_chosen_by_now_steer_the_refinement(knee):
+    first = registerVolumes(knee.scene, knee.nodes, runner=knee.run)
+    lists = [knee.scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name) for name in ("fixed", "moving")]
+    chosen = dataclasses.replace(
+        knee.nodes,
+        movingMask=knee.nodes.movingSegmentation,
+        movingMaskSegment="bone",
+        fixedLandmarks=lists[0],
+        movingLandmarks=lists[1],
+    )
+    nodes, _reuse = furtherNodes(knee.scene, first, chosen)
+    assert (nodes.movingMask, nodes.movingMaskSegment) == (knee.nodes.movingSegmentation, "bone")
+    assert (nodes.fixedLandmarks, nodes.movingLandmarks) == tuple(lists)
+    assert nodes.startTransform is first.nodes.transform
+    other = dataclasses.replace(chosen, fixed=knee.nodes.moving, moving=knee.nodes.fixed)
+    assert furtherNodes(knee.scene, first, other)[0].fixedLandmarks is None, "those of another pair"

@@ -216,7 +216,7 @@ def test_parameters_and_input_nodes_have_the_same_names(person: Person) -> None:
     from JointRegistrationPanel.parameters import inputNodes, wants
 
     nodes = inputNodes(person.parameters)
-    assert all(getattr(nodes, field.name) is None for field in dataclasses.fields(InputNodes))
+    assert not any(getattr(nodes, field.name) for field in dataclasses.fields(InputNodes))
     for field in dataclasses.fields(OutputNodes):
         assert isinstance(wants(person.parameters, field.name), bool)
         assert getattr(person.parameters, f"{field.name}Node") is None

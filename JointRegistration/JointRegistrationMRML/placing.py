@@ -1,0 +1,106 @@
+"""Placing landmarks in the slice views: a point list for each image, and the image that it belongs to shown alone.
+
+Example::
+
+    points = newLandmarks(scene, "Fixed landmarks", fixedVolume)
+    record = startPlacing(scene, points, fixedVolume)
+    ...  # a person clicks in the views
+    stopPlacing(scene, record)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from JointRegistrationLib.geometry import transform_points
+
+from .nodes import ownedList
+from .show import ViewRecord, restoreViews, slicesOf
+from .world import fromWorld, ownGrid, toWorld
+
+_LABEL_FORMAT = "%d"  # the same number on both points of a pair
+
+
+def newLandmarks(scene: Any, name: str, volume: Any) -> Any:
+    """A new, empty point list in ``scene`` that belongs to ``volume``.
+
+    Args:
+        scene: MRML scene.
+        name: of the node; numbered if the scene has it already.
+        volume: the image in which points will be placed; None if it is not known yet.
+    """
+    node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", scene.GenerateUniqueName(name))
+    node.CreateDefaultDisplayNodes()
+    attachLandmarks(node, volume)
+    return node
+
+
+def attachLandmarks(node: Any, volume: Any) -> None:
+    """Make a list that has no point yet belong to ``volume``.
+
+    It stands under the same transform: then a point stays on the anatomy where it was placed, also when the moving
+    volume is shown through a result, and later without it. Its points are numbered as those of the other list.
+    """
+    if node.GetNumberOfControlPoints() > 0:
+        return
+    node.SetControlPointLabelFormat(_LABEL_FORMAT)
+    if volume is not None:
+        node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+
+
+def startPlacing(scene: Any, node: Any, volume: Any) -> ViewRecord:
+    """Let clicks in the views add points to ``node``, with ``volume`` alone in the slice views.
+
+    Returns:
+        What was changed in the views, for :func:`stopPlacing`.
+    """
+    record = ViewRecord()
+    for composite in slicesOf(scene) if volume is not None else ():
+        record.change(composite, composite.GetBackgroundVolumeID, composite.SetBackgroundVolumeID, volume.GetID())
+        record.change(composite, composite.GetForegroundOpacity, composite.SetForegroundOpacity, 0.0)
+    if volume is not None:
+        _bringIntoView(scene, volume)
+    selection, interaction = _modeNodes(scene)
+    selection.SetReferenceActivePlaceNodeClassName(node.GetClassName())
+    selection.SetActivePlaceNodeID(node.GetID())
+    interaction.SwitchToPersistentPlaceMode()
+    return record
+
+
+def stopPlacing(scene: Any, record: ViewRecord) -> None:
+    """Let clicks do again what they did, and give the slice views their layers back."""
+    _selection, interaction = _modeNodes(scene)
+    if interaction.GetCurrentInteractionMode() == interaction.Place:
+        interaction.SwitchToViewTransformMode()
+    restoreViews(scene, record)
+
+
+def isPlacing(scene: Any, node: Any) -> bool:
+    """Whether a click in a view would add a point to ``node``."""
+    selection, interaction = _modeNodes(scene)
+    if node is None or interaction.GetCurrentInteractionMode() != interaction.Place:
+        return False
+    return bool(selection.GetActivePlaceNodeID() == node.GetID())
+
+
+def modeNode(scene: Any) -> Any:
+    """The node that tells of changes of the mouse mode."""
+    return _modeNodes(scene)[1]
+
+
+def _modeNodes(scene: Any) -> tuple[Any, Any]:
+    """Slicer's selection and interaction nodes, which every scene has."""
+    return scene.GetFirstNodeByClass("vtkMRMLSelectionNode"), scene.GetFirstNodeByClass("vtkMRMLInteractionNode")
+
+
+def _bringIntoView(scene: Any, volume: Any) -> None:
+    """Go to the middle of the volume with slice views that look past it."""
+    grid = ownGrid(volume)
+    middle = toWorld(volume, grid.center_ras[None], None)[0]
+    for node in ownedList(scene.GetNodesByClass("vtkMRMLSliceNode")):
+        seen = fromWorld(volume, np.array([[node.GetSliceToRAS().GetElement(row, 3) for row in range(3)]]), None)
+        index = transform_points(grid.ras_to_ijk, seen)[0]
+        if np.any(index < 0) or np.any(index > np.asarray(grid.size_ijk) - 1):
+            node.JumpSliceByCentering(*middle)

@@ -1,0 +1,123 @@
+"""Landmark pairs placed in the views: lists that belong to their image, and views that come back as they were."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import slicer
+import vtk
+from known_scene import FIXED_GRID, smoothField
+
+from JointRegistrationMRML.landmarks import landmarksFromMarkups
+from JointRegistrationMRML.logic import registerVolumes
+from JointRegistrationMRML.placing import isPlacing, modeNode, newLandmarks, startPlacing, stopPlacing
+from JointRegistrationMRML.publish import OutputOptions
+from JointRegistrationMRML.undo import discard
+
+
+@pytest.fixture
+def slices(knee):
+    """Slice views that show the moving volume over the fixed one, one of them far off."""
+    nodes = []
+    for name in ("Red", "Green"):
+        view, composite = slicer.vtkMRMLSliceNode(), slicer.vtkMRMLSliceCompositeNode()
+        view.SetLayoutName(name)
+        view.SetName(name)
+        composite.SetLayoutName(name)
+        composite.SetBackgroundVolumeID(knee.nodes.fixed.GetID())
+        composite.SetForegroundVolumeID(knee.nodes.moving.GetID())
+        composite.SetForegroundOpacity(0.3)
+        nodes.append((knee.scene.AddNode(view), knee.scene.AddNode(composite)))
+        nodes[-1][0].JumpSliceByCentering(*FIXED_GRID.center_ras)
+    nodes[1][0].JumpSliceByCentering(500.0, 500.0, 500.0)
+    return nodes
+
+
+def _state(slices):
+    return [(c.GetBackgroundVolumeID(), c.GetForegroundVolumeID(), c.GetForegroundOpacity()) for _view, c in slices]
+
+
+def _position(view):
+    return np.array([view.GetSliceToRAS().GetElement(row, 3) for row in range(3)])
+
+
+def test_placing_shows_the_image_alone_and_gives_the_views_back(knee, slices):
+    before = _state(slices)
+    other = newLandmarks(knee.scene, "Moving landmarks", knee.nodes.moving)
+    points = newLandmarks(knee.scene, "Fixed landmarks", knee.nodes.fixed)
+    record = startPlacing(knee.scene, points, knee.nodes.fixed)
+    assert isPlacing(knee.scene, points)
+    assert {(background, opacity) for background, _, opacity in _state(slices)} == {(knee.nodes.fixed.GetID(), 0.0)}
+    assert not isPlacing(knee.scene, other)
+    stopPlacing(knee.scene, record)
+    assert not isPlacing(knee.scene, points)
+    assert _state(slices) == before
+
+
+def test_layers_that_a_person_changed_meanwhile_stay(knee, slices):
+    points = newLandmarks(knee.scene, "Fixed landmarks", knee.nodes.fixed)
+    record = startPlacing(knee.scene, points, knee.nodes.fixed)
+    slices[0][1].SetForegroundOpacity(0.9)
+    stopPlacing(knee.scene, record)
+    assert [opacity for _, _, opacity in _state(slices)] == [0.9, 0.3]
+
+
+def test_views_that_look_past_the_image_go_to_its_middle_and_others_stay(knee, slices):
+    near = _position(slices[0][0])
+    record = startPlacing(knee.scene, newLandmarks(knee.scene, "points", knee.nodes.fixed), knee.nodes.fixed)
+    np.testing.assert_allclose(_position(slices[0][0]), near)
+    np.testing.assert_allclose(_position(slices[1][0]), FIXED_GRID.center_ras, atol=1e-6)
+    stopPlacing(knee.scene, record)
+
+
+def test_another_mouse_mode_is_left_alone_when_placing_ends(knee):
+    record = startPlacing(knee.scene, newLandmarks(knee.scene, "points", None), None)
+    mode = modeNode(knee.scene)
+    mode.SetCurrentInteractionMode(mode.Select)
+    stopPlacing(knee.scene, record)
+    assert mode.GetCurrentInteractionMode() == mode.Select
+
+
+def test_points_have_the_same_numbers_in_both_lists_and_names_are_not_used_twice(knee):
+    lists = [newLandmarks(knee.scene, "Fixed landmarks", knee.nodes.fixed) for _ in range(2)]
+    assert [node.GetName() for node in lists] == ["Fixed landmarks", "Fixed landmarks_1"]
+    for node in lists:
+        for x in range(3):
+            node.AddControlPoint(vtk.vtkVector3d(x, 0, 0))
+    assert landmarksFromMarkups(*lists).names == ("1", "2", "3")
+
+
+def test_points_placed_through_a_result_are_those_of_the_moving_image_itself(knee):
+    outputs = registerVolumes(
+        knee.scene, knee.nodes, options=OutputOptions(showMovingTransformed=True), runner=knee.run
+    )
+    fixed = newLandmarks(knee.scene, "Fixed landmarks", knee.nodes.fixed)
+    moving = newLandmarks(knee.scene, "Moving landmarks", knee.nodes.moving)
+    index = (12, 14, 11)
+    seen = FIXED_GRID.ijk_to_ras @ np.array([index[2], index[1], index[0], 1.0])
+    for node in (fixed, moving):
+        node.AddControlPointWorld(vtk.vtkVector3d(*seen[:3]))
+    pairs = landmarksFromMarkups(fixed, moving, below=outputs.nodes.transform)
+    expected = seen[:3] + smoothField(FIXED_GRID)[index]
+    np.testing.assert_allclose(pairs.moving_ras[0], expected, atol=0.02)
+    discard(knee.scene, outputs.record)
+    world = np.zeros(3)
+    moving.GetNthControlPointPositionWorld(0, world)
+    np.testing.assert_allclose(world, expected, atol=0.02, err_msg="on the anatomy also without the result")
+
+
+def test_landmarks_of_a_run_are_shown_through_its_result_and_come_back_with_discard(knee):
+    fixed = newLandmarks(knee.scene, "Fixed landmarks", knee.nodes.fixed)
+    moving = newLandmarks(knee.scene, "Moving landmarks", knee.nodes.moving)
+    for node in (fixed, moving):
+        node.AddControlPoint(vtk.vtkVector3d(*FIXED_GRID.center_ras))
+    nodes = dataclasses.replace(knee.nodes, fixedLandmarks=fixed, movingLandmarks=moving)
+    outputs = registerVolumes(knee.scene, nodes, options=OutputOptions(showMovingTransformed=True), runner=knee.run)
+    assert moving.GetParentTransformNode() is outputs.nodes.transform
+    assert fixed.GetParentTransformNode() is None
+    read = landmarksFromMarkups(fixed, moving, below=outputs.nodes.transform)
+    np.testing.assert_allclose(read.moving_ras[0], FIXED_GRID.center_ras)
+    discard(knee.scene, outputs.record)
+    assert moving.GetParentTransformNode() is None
