@@ -1,0 +1,104 @@
+"""The segments of a run on the fixed lattice: handed to the worker with the images, or carried here.
+
+The worker does it with the window alive. Where it cannot (a bent transform stands above the segments, or the run has no
+worker) they are carried when the results are added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from JointRegistrationLib.carried import LabelMap
+from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.result import RegistrationResult
+from JointRegistrationLib.worker.segments import CarriedSegments, Segments
+
+from .carried import labelMap
+from .segment_layers import LabelLayers, OwnLayers, ownLayerSteps
+from .segmentations import labelsFromSegmentation, warpSegmentation
+
+if TYPE_CHECKING:
+    from .publish import InputNodes, OutputOptions
+
+
+@dataclass(frozen=True)
+class RunSegments:
+    """A run's segments on the fixed lattice: the moving ones through the map, and both as the images lay.
+
+    None where there are none, or nothing is wanted of them.
+    """
+
+    warped: LabelLayers | None = None
+    moving: LabelLayers | None = None
+    fixed: LabelLayers | None = None
+
+
+@dataclass(frozen=True)
+class SegmentsForWorker:
+    """What the worker is to carry; None where it cannot."""
+
+    moving: OwnLayers | None = None
+    fixed: OwnLayers | None = None
+
+    @property
+    def segments(self) -> Segments:
+        """The label maps."""
+        return Segments(_labelMaps(self.moving), _labelMaps(self.fixed))
+
+    def carried(self, grid: Grid, found: CarriedSegments) -> RunSegments:
+        """What came back, on the fixed ``grid``, with the segments' names."""
+        moving, fixed = self.moving, self.fixed
+        return RunSegments(
+            None if moving is None else moving.on(grid, found.warped),
+            None if moving is None or fixed is None else moving.on(grid, found.moving),
+            None if fixed is None else fixed.on(grid, found.fixed),
+        )
+
+
+def areCarried(inputs: InputNodes, options: OutputOptions) -> bool:
+    """Whether a run has moving segments whose place on the fixed lattice is wanted: to be shown, or compared."""
+    wanted = options.warpedSegmentation or inputs.fixedSegmentation is not None
+    return inputs.movingSegmentation is not None and wanted
+
+
+def workerSteps(
+    inputs: InputNodes, options: OutputOptions, below: Any = None
+) -> Generator[None, None, SegmentsForWorker | None]:
+    """Read what the worker is to carry, with pauses; None if there is nothing, or it cannot.
+
+    Args:
+        inputs: the run's nodes.
+        options: which results are wanted.
+        below: a transform node to leave out, see :func:`.nodes.worldTransform`.
+
+    Raises:
+        InputError: if a segmentation cannot be read.
+    """
+    if not areCarried(inputs, options):
+        return None
+    moving = yield from ownLayerSteps(inputs.movingSegmentation, below=below)
+    fixed = None
+    if inputs.fixedSegmentation is not None:
+        fixed = yield from ownLayerSteps(inputs.fixedSegmentation, below=below)
+    bent = [own for own in (moving, fixed) if own is not None and own.above is not None and own.above.matrix is None]
+    return None if bent else SegmentsForWorker(moving, fixed)
+
+
+def carriedHere(
+    inputs: InputNodes, options: OutputOptions, result: RegistrationResult, below: Any = None
+) -> RunSegments:
+    """The same without a worker; see :func:`workerSteps` for the arguments and errors."""
+    if not areCarried(inputs, options):
+        return RunSegments()
+    grid = result.fixed_grid
+    warped = warpSegmentation(inputs.movingSegmentation, result.displacement_field_mm, grid, below=below)
+    if inputs.fixedSegmentation is None:
+        return RunSegments(warped)
+    moving = labelsFromSegmentation(inputs.movingSegmentation, grid, below=below)
+    return RunSegments(warped, moving, labelsFromSegmentation(inputs.fixedSegmentation, grid, below=below))
+
+
+def _labelMaps(own: OwnLayers | None) -> tuple[LabelMap, ...]:
+    return () if own is None else tuple(labelMap(layer.labels, layer.grid, own.above) for layer in own.layers)

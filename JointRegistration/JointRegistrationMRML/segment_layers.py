@@ -1,0 +1,194 @@
+"""Segmentation nodes as label maps on lattices of their own: what is there before anything is carried.
+
+Segments that do not overlap share a layer, in Slicer as here. The node given is not changed: surfaces are turned
+into label maps beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import slicer
+import vtk
+
+from JointRegistrationLib.errors import InputError
+from JointRegistrationLib.geometry import Grid
+
+from .nodes import WorldTransform, gridOf, numpyMatrix, numpyView, worldTransform
+from .surface_labels import canBeStepped, surfaceLabelSteps
+from .translation import _
+
+BINARY_LABELMAP = "Binary labelmap"  # Slicer's name; its getter is not in every version's Python
+
+
+@dataclass(frozen=True)
+class SegmentLabel:
+    """One segment: its id in the node, name, colour (RGB, 0..1), layer, and value in that layer."""
+
+    segmentId: str
+    name: str
+    color: tuple[float, float, float]
+    layer: int
+    value: int
+
+
+@dataclass(frozen=True)
+class LabelLayers:
+    """A segmentation on one grid: non-overlapping segments share a label map.
+
+    ``layers`` are (k, j, i) unsigned integers on ``grid``; 0 is background.
+    """
+
+    grid: Grid
+    layers: tuple[npt.NDArray[Any], ...]
+    segments: tuple[SegmentLabel, ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A label map, 1, 2, ... for its segments and with a rim of 0, on a lattice in the node's coordinates."""
+
+    labels: npt.NDArray[Any]
+    grid: Grid
+    segmentIds: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OwnLayers:
+    """Segments as their node has them: non-overlapping ones share a layer. ``above`` brings them to the world."""
+
+    layers: tuple[Layer, ...]
+    segments: tuple[SegmentLabel, ...]
+    above: WorldTransform | None
+
+    def on(self, grid: Grid, labels: Sequence[npt.NDArray[Any]]) -> LabelLayers:
+        """The same on ``grid``, where each layer has become one of ``labels``."""
+        return LabelLayers(grid, tuple(labels), self.segments)
+
+
+def ownLayerSteps(
+    node: Any, segmentIds: Sequence[str] | None = None, below: Any = None
+) -> Generator[None, None, OwnLayers]:
+    """The segments of ``node`` on their own lattices, with pauses in which a window stays alive.
+
+    Args:
+        node: segmentation node; any source representation.
+        segmentIds: which segments; None for all.
+        below: a transform node to leave out, see :func:`.nodes.worldTransform`.
+
+    Raises:
+        InputError: if the node is no segmentation, has no such segment, or one that cannot be read.
+    """
+    name = checkSegmentation(node)
+    wanted = _wantedSegments(node, name, segmentIds)
+    layers, segments = [], []
+    for layer in (yield from _layerSteps(node.GetSegmentation(), name, wanted)):
+        for value, segmentId in enumerate(layer.segmentIds, start=1):
+            segment = node.GetSegmentation().GetSegment(segmentId)
+            segments.append(SegmentLabel(segmentId, segment.GetName(), tuple(segment.GetColor()), len(layers), value))
+        layers.append(layer)
+    segments.sort(key=lambda segment: wanted.index(segment.segmentId))
+    return OwnLayers(tuple(layers), tuple(segments), worldTransform(node, below))
+
+
+def checkSegmentation(node: Any) -> str:
+    """The node's name, after making sure that it is a segmentation with segments.
+
+    Raises:
+        InputError: otherwise.
+    """
+    if node is None or not node.IsA("vtkMRMLSegmentationNode"):
+        raise InputError(_("segmentation: a segmentation is needed; import a label map as one first"))
+    if node.GetSegmentation().GetNumberOfSegments() == 0:
+        raise InputError(_("{name}: the segmentation has no segments").format(name=node.GetName()))
+    return node.GetName()
+
+
+def _wantedSegments(node: Any, name: str, segmentIds: Sequence[str] | None) -> list[str]:
+    segmentation = node.GetSegmentation()
+    known = [segmentation.GetNthSegmentID(index) for index in range(segmentation.GetNumberOfSegments())]
+    if segmentIds is None:
+        return known
+    unknown = [segmentId for segmentId in segmentIds if segmentId not in known]
+    if unknown:
+        raise InputError(f"{name}: there is no segment {unknown[0]!r}; known are {', '.join(known)}")
+    return [segmentId for segmentId in known if segmentId in segmentIds]
+
+
+def _layerSteps(own: Any, name: str, wanted: list[str]) -> Generator[None, None, list[Layer]]:
+    """The wanted segments of a ``vtkSegmentation``. One shared layer is read where it is."""
+    segmentation = own
+    if not own.ContainsRepresentation(BINARY_LABELMAP) or own.GetNumberOfLayers(BINARY_LABELMAP) > 1:
+        segmentation = yield from _labelMapSteps(own, name, wanted)
+    layers = []
+    for index in range(segmentation.GetNumberOfLayers(BINARY_LABELMAP)):
+        image = segmentation.GetLayerDataObject(index, BINARY_LABELMAP)
+        inLayer = segmentation.GetSegmentIDsForLayer(index, BINARY_LABELMAP)
+        segmentIds = tuple(segmentId for segmentId in inLayer if segmentId in wanted)
+        values = [segmentation.GetSegment(segmentId).GetLabelValue() for segmentId in segmentIds]
+        layers.append(_paddedLayer(image, values, segmentIds, name))
+        yield
+    if segmentation is not own:
+        segmentation.RemoveRepresentation(BINARY_LABELMAP)  # or each segment would be erased from it, voxel by voxel
+    return layers
+
+
+def _labelMapSteps(own: Any, name: str, wanted: list[str]) -> Generator[None, None, Any]:
+    """The wanted segments as label maps in a ``vtkSegmentation`` of their own; those that do not overlap share one."""
+    if own.ContainsRepresentation(BINARY_LABELMAP) or not canBeStepped(own):
+        copy = _convertedCopy(own, name, wanted)
+    else:
+        copy = slicer.vtkSegmentation()
+        copy.SetSourceRepresentationName(BINARY_LABELMAP)
+        for segmentId in wanted:
+            image = yield from surfaceLabelSteps(own, segmentId)
+            segment = slicer.vtkSegment()
+            segment.AddRepresentation(BINARY_LABELMAP, image or slicer.vtkOrientedImageData())
+            copy.AddSegment(segment, segmentId)
+    copy.CollapseBinaryLabelmaps(False)
+    return copy
+
+
+def _convertedCopy(own: Any, name: str, wanted: list[str]) -> Any:
+    copy = slicer.vtkSegmentation()
+    copy.SetSourceRepresentationName(own.GetSourceRepresentationName())
+    copy.DeepCopy(own)
+    for segmentId in list(copy.GetSegmentIDs()):
+        if segmentId not in wanted:
+            copy.RemoveSegment(segmentId)
+    if not copy.CreateRepresentation(BINARY_LABELMAP):
+        text = _("{name}: its segments cannot be turned into label maps; check them in Segment Editor")
+        raise InputError(text.format(name=name))
+    return copy
+
+
+def _paddedLayer(image: Any, values: list[int], segmentIds: tuple[str, ...], name: str) -> Layer:
+    """One layer with a rim of background, so that interpolation ends as softly at the edge as inside."""
+    first = np.asarray(image.GetExtent()[::2], dtype=float)
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    if image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
+        stored, first = np.zeros((1, 1, 1), np.uint8), np.zeros(3)  # all its segments are empty
+    else:
+        stored = numpyView(image)
+    kind = np.uint8 if len(values) < 255 else np.uint16  # the largest value is kept free
+    labels = np.zeros(tuple(size + 2 for size in stored.shape), kind)
+    labels[1:-1, 1:-1, 1:-1] = _numbered(stored, values, kind)
+    shift = np.eye(4)
+    shift[:3, 3] = first - 1
+    size = (labels.shape[2], labels.shape[1], labels.shape[0])
+    return Layer(labels, gridOf(name, size, numpyMatrix(matrix) @ shift), segmentIds)
+
+
+def _numbered(stored: npt.NDArray[Any], values: list[int], kind: type) -> npt.NDArray[Any]:
+    """1, 2, ... where the first, second, ... of ``values`` is stored, 0 elsewhere."""
+    largest = int(stored.max())
+    if stored.dtype.kind == "u" and values == list(range(1, largest + 1)):
+        return stored.astype(kind)  # as most are
+    number = np.zeros(max(largest, *values) + 1, kind)
+    number[values] = np.arange(1, len(values) + 1)
+    return number[np.maximum(stored, 0)]
