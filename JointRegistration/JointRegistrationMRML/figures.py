@@ -13,7 +13,8 @@ import vtk
 from JointRegistrationLib.result import RegistrationResult
 
 from .nodes import newNode
-from .segmentations import LabelLayers, labelsFromSegmentation
+from .run_segments import RunSegments
+from .segment_layers import LabelLayers
 from .translation import _
 
 
@@ -26,23 +27,12 @@ class Overlap:
     after: float
 
 
-def segmentOverlaps(fixed: Any, moving: Any, warped: LabelLayers | None, below: Any = None) -> tuple[Overlap, ...]:
-    """The overlap of the segments that both segmentations have, by name, in the fixed one's order.
-
-    Args:
-        fixed, moving: segmentation nodes; there are no overlaps if either is None.
-        warped: the moving segments after the registration; overlap is measured on their grid.
-        below: a transform node to leave out, see :func:`.nodes.worldTransform`.
-
-    Raises:
-        InputError: if a node is no segmentation, or is empty.
-    """
-    if fixed is None or moving is None or warped is None:
+def segmentOverlaps(segments: RunSegments) -> tuple[Overlap, ...]:
+    """The overlap of the segments that both images have, by name, in the fixed one's order; none if one has none."""
+    if segments.fixed is None or segments.moving is None or segments.warped is None:
         return ()
-    grid = warped.grid
-    there = labelsFromSegmentation(fixed, grid, below=below)
-    before = _dices(there, labelsFromSegmentation(moving, grid, below=below))
-    after = _dices(there, warped)
+    before = _dices(segments.fixed, segments.moving)
+    after = _dices(segments.fixed, segments.warped)
     return tuple(Overlap(name, before[name], dice) for name, dice in after.items())
 
 

@@ -9,8 +9,8 @@ from JointRegistrationLib.errors import GeometryError, InputError
 
 from .problems import ERROR, Problem, sentence
 from .publish import InputNodes
+from .segment_layers import BINARY_LABELMAP
 from .segment_masks import segmentIdOf
-from .segmentations import BINARY_LABELMAP
 from .translation import _
 from .volumes import checkVolume
 from .world import ownGrid

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Generator, Iterator
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import slicer
 import vtk
@@ -27,13 +27,16 @@ import vtk
 from JointRegistrationLib.config import RegistrationConfig
 from JointRegistrationLib.errors import JointRegistrationError, OutOfMemory
 from JointRegistrationLib.worker.client import Client, State
-from JointRegistrationLib.worker.exchange import job_steps, read_result
+from JointRegistrationLib.worker.exchange import job_steps, read_result, read_segments
 from JointRegistrationLib.worker.folders import new_folder, remove_folder
 from JointRegistrationLib.worker.messages import Progress
 
 from .logic import checkInputs, inputSteps
 from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, checkOutputs, publishResult
+from .run_segments import SegmentsForWorker, workerSteps
 from .translation import _
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -106,6 +109,7 @@ class RegistrationJob:
         self._state = JobState.NEW
         self._steps: Iterator[float] = iter(())
         self._folder: Path | None = None
+        self._segments: SegmentsForWorker | None = None
         self._observers: list[int] = []
         self._why: str | None = None
 
@@ -169,7 +173,7 @@ class RegistrationJob:
         self._state = JobState.PUBLISHING
         self._progress("adding the results", _RETURNED, 0.0)
         try:
-            outputs = publishResult(self._scene, self._nodes, read_result(folder), self._options, self._reuse)
+            outputs = self._publish(folder)
         except JointRegistrationError as error:
             self._fail(error)
         except MemoryError:
@@ -195,16 +199,19 @@ class RegistrationJob:
 
     def _prepare(self) -> Iterator[float]:
         """Read the nodes and write them for the worker, with a pause every few milliseconds; yields the share done."""
-        reading = inputSteps(self._nodes, self._reuse)
-        while True:
-            try:
-                next(reading)
-            except StopIteration as end:
-                job = end.value.job(self._config)
-                break
-            yield 0.0
+        inputs = yield from _sharing(inputSteps(self._nodes, self._reuse))
+        job = inputs.job(self._config)
+        self._segments = yield from _sharing(workerSteps(self._nodes, self._options, self._reuse.transform))
+        if self._segments is not None:
+            job = replace(job, segments=self._segments.segments)
         self._folder = new_folder(job.exchange_bytes)
         yield from job_steps(self._folder, job)
+
+    def _publish(self, folder: Path) -> RegistrationOutputs:
+        result, segments = read_result(folder), None
+        if self._segments is not None:
+            segments = self._segments.carried(result.fixed_grid, read_segments(folder))
+        return publishResult(self._scene, self._nodes, result, self._options, self._reuse, segments)
 
     def _submit(self) -> None:
         self._state = JobState.RUNNING
@@ -253,3 +260,14 @@ class RegistrationJob:
     def _ownNodes(self) -> list[Any]:
         owners = (self._nodes, self._reuse)
         return [node for owner in owners for entry in fields(owner) if (node := getattr(owner, entry.name)) is not None]
+
+
+def _sharing(steps: Generator[None, None, T]) -> Generator[float, None, T]:
+    """Steps of reading, as the share of bytes that is written meanwhile: none."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        yield 0.0

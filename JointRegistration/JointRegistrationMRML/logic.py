@@ -25,8 +25,8 @@ from .landmarks import landmarksFromMarkups
 from .nodes import numpyMatrix
 from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, checkOutputs, publishResult
 from .runner import CancelCheck, Progress, RegistrationInputs, Runner, runInProcess
+from .segment_layers import checkSegmentation
 from .segment_masks import maskSteps, segmentIdOf
-from .segmentations import checkSegmentation
 from .steps import finished
 from .transforms import displacementFromNode
 from .translation import _

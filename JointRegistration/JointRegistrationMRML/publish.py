@@ -22,7 +22,9 @@ from .figures import Overlap, resultsTableNode, segmentOverlaps
 from .jacobian import foldsSegmentation, jacobianVolume
 from .nodes import newNode, vtkMatrix, worldTransform
 from .result_display import displayResults
-from .segmentations import LabelLayers, segmentationFromLabels, warpSegmentation
+from .run_segments import RunSegments, carriedHere
+from .segment_layers import LabelLayers
+from .segmentations import segmentationFromLabels
 from .transaction import SceneTransaction, checkTarget
 from .transforms import FIXED_ROLE, MOVING_ROLE, affineTransformNode, gridTransformNode
 from .translation import _
@@ -156,6 +158,7 @@ def publishResult(
     result: RegistrationResult,
     options: OutputOptions | None = None,
     reuse: OutputNodes | None = None,
+    segments: RunSegments | None = None,
 ) -> RegistrationOutputs:
     """Put the results of a run into ``scene``, all or none.
 
@@ -165,15 +168,16 @@ def publishResult(
         result: what the runner returned for them.
         options: which results are wanted; default: all but the live view.
         reuse: nodes of the scene to be given the results instead of new ones.
+        segments: the run's segments, if they are carried already.
 
     Raises:
-        InputError: if a node to be reused cannot take its result.
+        InputError: if a node to be reused cannot take its result, or a segmentation cannot be read.
     """
     options, reuse = options or OutputOptions(), reuse or OutputNodes()
     checkOutputs(scene, inputs, reuse)
-    warped = _warpedSegments(inputs, result, options, reuse)
-    overlaps = segmentOverlaps(inputs.fixedSegmentation, inputs.movingSegmentation, warped, reuse.transform)
-    built = _build(inputs, result, options, warped, overlaps)
+    segments = segments or carriedHere(inputs, options, result, below=reuse.transform)
+    overlaps = segmentOverlaps(segments)
+    built = _build(inputs, result, options, segments.warped, overlaps)
     with SceneTransaction(scene) as transaction:
         nodes = OutputNodes(**{kind: transaction.put(node, getattr(reuse, kind)) for kind, node in built.items()})
         _setRoles(transaction, nodes, inputs)
@@ -225,16 +229,6 @@ def _build(
     if inputs.movingSegmentation is None:
         wanted.discard("warpedSegmentation")
     return {kind: makers[kind]() for kind in _KINDS if kind in wanted}
-
-
-def _warpedSegments(
-    inputs: InputNodes, result: RegistrationResult, options: OutputOptions, reuse: OutputNodes
-) -> LabelLayers | None:
-    """The moving segments on the fixed grid, where they are wanted or their overlap can be measured."""
-    moving = inputs.movingSegmentation
-    if moving is None or not (options.warpedSegmentation or inputs.fixedSegmentation is not None):
-        return None
-    return warpSegmentation(moving, result.displacement_field_mm, result.fixed_grid, below=reuse.transform)
 
 
 def _warpedSegmentation(moving: Any, warped: LabelLayers | None) -> Any:

@@ -18,7 +18,8 @@ from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.geometry import Grid
 
 from .nodes import numpyMatrix, numpyView, worldTransform
-from .segmentations import BINARY_LABELMAP, checkSegmentation, labelsFromSegmentation, labelSteps
+from .segment_layers import BINARY_LABELMAP, checkSegmentation
+from .segmentations import labelsFromSegmentation, labelSteps
 from .steps import inSteps
 from .translation import _
 

@@ -15,6 +15,7 @@ _STAGES = {
     "network": _("Networks"),
     "refining": _("Refinement"),
     "finishing": _("Transforms on the images' own voxels"),
+    "segments": _("Segments on the fixed volume's voxels"),
     "adding the results": _("Adding the results to the scene"),
     "cancelling": _("Cancelling"),
     "sample": _("Making two knees; this takes about 20 s, once"),

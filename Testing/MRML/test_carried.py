@@ -8,9 +8,8 @@ import torch
 import vtk
 from known_scene import FIXED_GRID, GRIDS, smoothField
 
-from JointRegistrationLib import maps
+from JointRegistrationLib import carried, maps
 from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib import carried
 from JointRegistrationMRML.carried import carriedLabels
 from JointRegistrationMRML.nodes import WorldTransform, vtkMatrix
 from JointRegistrationMRML.transforms import gridTransform

@@ -29,6 +29,8 @@ from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.nodes import contentState
 from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions
 from JointRegistrationMRML.runner import WorkerRunner
+from JointRegistrationMRML.segmentations import labelsFromSegmentation, segmentationFromLabels
+from JointRegistrationMRML.transforms import gridTransformNode
 from JointRegistrationMRML.volumes import imageFromVolume
 
 
@@ -156,7 +158,7 @@ def test_progress_names_every_stage_and_grows(bench):
     assert listener.fractions == sorted(listener.fractions)
     assert listener.fractions[0] >= 0 and listener.fractions[-1] <= 1
     stages = list(dict.fromkeys(listener.stages))
-    assert stages == ["preparing", "starting the registration process", *STAGES[1:], "adding the results"]
+    assert stages == ["preparing", "starting the registration process", *STAGES[1:], "segments", "adding the results"]
 
 
 def test_second_run_is_on_the_warm_worker_and_may_reuse_the_nodes(bench):
@@ -173,13 +175,38 @@ def test_second_run_is_on_the_warm_worker_and_may_reuse_the_nodes(bench):
 
 def test_inputs_are_read_one_at_a_time_and_before_anything_is_written(bench):
     job = bench.started("wait")
-    for _ in range(4):  # two volumes, two masks
+    for _ in range(6):  # two volumes, two masks, two layers of segments
         assert job.prepareStep()
         assert bench.folders() == []
     job.prepareStep()
     assert len(bench.folders()) == 1
     job.cancel()
     assert bench.folders() == []
+
+
+def test_segments_under_a_bent_transform_are_carried_too(bench):
+    parent = gridTransformNode(np.full((*FIXED_GRID.shape, 3), 2.0, np.float32), FIXED_GRID, "bend")
+    segmentation = bench.knee.nodes.movingSegmentation
+    segmentation.SetAndObserveTransformNodeID(bench.scene.AddNode(parent).GetID())
+    bench.untilOver(bench.prepared())
+    found = labelsFromSegmentation(bench.listener.outputs.nodes.warpedSegmentation, FIXED_GRID)
+    expected = labelsFromSegmentation(segmentation, FIXED_GRID)  # the stub's map is the identity
+    for here, there in zip(found.layers, expected.layers, strict=True):
+        np.testing.assert_array_equal(here, there)
+        assert there.sum() > 50
+    assert "segments" not in bench.listener.stages
+
+
+def test_segments_are_carried_by_the_worker_and_compared(bench):
+    labels = labelsFromSegmentation(bench.knee.nodes.movingSegmentation, FIXED_GRID)
+    fixed = bench.scene.AddNode(segmentationFromLabels(labels, "fixed labels"))
+    bench.knee.nodes = dataclasses.replace(bench.knee.nodes, fixedSegmentation=fixed)
+    bench.untilOver(bench.prepared())
+    assert "segments" in bench.listener.stages
+    found = labelsFromSegmentation(bench.listener.outputs.nodes.warpedSegmentation, FIXED_GRID)
+    for here, there in zip(found.layers, labels.layers, strict=True):
+        np.testing.assert_array_equal(here, there)
+    assert [(entry.before, entry.after) for entry in bench.listener.outputs.overlaps] == [(1.0, 1.0)] * 3
 
 
 def test_unfit_nodes_are_refused_before_anything_is_started(bench):

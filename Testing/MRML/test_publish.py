@@ -163,7 +163,7 @@ STEPS = [
     "gridTransformNode",
     "affineTransformNode",
     "volumeFromImage",
-    "warpSegmentation",
+    "carriedHere",
     "segmentationFromLabels",
     "jacobianVolume",
     "foldsSegmentation",
