@@ -19,6 +19,7 @@ from .report_pictures import ReportPictures, pictureSteps
 from .report_texts import FOOTER, sectionsOf
 from .report_words import imageMeasures, mapMeasures, runFacts, runFigures, verdict
 from .steps import named
+from .translation import _
 
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs
@@ -27,12 +28,12 @@ T = TypeVar("T")
 
 _MEASURING = 0.7  # of the whole, where the numbers are not known
 _DRAWN = 0.95
-_DRAWN_BY = "Sampled from the scene's volumes on square pixels, linearly."
+_DRAWN_BY = _("Sampled from the scene's volumes on square pixels, linearly.")
 
 
 def exportReport(outputs: RegistrationOutputs, path: Path, figures: Figures | None = None) -> None:
     """All of :func:`exportSteps` at once."""
-    for _ in exportSteps(outputs, path, figures):
+    for _step in exportSteps(outputs, path, figures):
         pass
 
 
@@ -59,7 +60,7 @@ def exportSteps(
         figures = yield from _scaled(measureSteps(outputs), 0.0, share)
     pictures = yield from _scaled(pictureSteps(outputs), share, _DRAWN)
     folds = foldsOf(outputs.result.jacobian_determinant, outputs.result.fixed_grid)
-    numbers = yield from named(reportNumberSteps(figures, folds), _DRAWN, "surfaces")
+    numbers = yield from named(reportNumberSteps(figures, folds), _DRAWN, _("surfaces"))
     text = renderReport(_report(outputs, pictures, figures, numbers))
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -67,7 +68,8 @@ def exportSteps(
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise FileError(f"{path}: the report cannot be written: {error.strerror}; choose another place") from error
+        text = _("{path}: the report cannot be written: {reason}; choose another place")
+        raise FileError(text.format(path=path, reason=error.strerror)) from error
 
 
 def _scaled(
@@ -87,8 +89,8 @@ def _report(outputs: RegistrationOutputs, pictures: ReportPictures, figures: Fig
     result, inputs, surfaces = outputs.result, outputs.inputs, numbers.surfaces
     fixed, moving = inputs.fixed.GetName(), inputs.moving.GetName()
     return Report(
-        title="Knee registration: what was done, and how well",
-        subtitle=f"{moving}, registered to {fixed}.",
+        title=_("Knee registration: what was done, and how well"),
+        subtitle=_("{moving}, registered to {fixed}.").format(moving=moving, fixed=fixed),
         verdict=verdict(result),
         figures=runFigures(result),
         notices=[*result.notes, *figures.notes],
@@ -98,7 +100,7 @@ def _report(outputs: RegistrationOutputs, pictures: ReportPictures, figures: Fig
         measures=[imageMeasures(result), mapMeasures(result, figures.displacement)],
         tables=numbers.tables,
         plots=numbers.plots,
-        facts=[*runFacts(result, fixed, moving), ("Pictures", _DRAWN_BY)],
+        facts=[*runFacts(result, fixed, moving), (_("Pictures"), _DRAWN_BY)],
         files=(),
         footer=FOOTER,
     )

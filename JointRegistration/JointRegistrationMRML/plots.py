@@ -21,13 +21,15 @@ from .mask_surface import Points
 from .nodes import newNode
 from .numbers import Figures
 from .thickness_model import histogramOf
+from .translation import _
 
 #: Edges of the histogram of thickness change, mm.
 THICKNESS_EDGES_MM = np.linspace(-3.0, 3.0, 61)
 #: Of a chart node: which plot it is.
 KIND_ATTRIBUTE = "JointRegistration.plot"
 
-_DEPTH_LABEL = "distance from the bone (mm)"
+_DEPTH = _("distance from the bone (mm)")
+_DEPTH_COLUMN = "distance from the bone (mm)"
 _LINE_WIDTH = 3
 
 
@@ -42,31 +44,43 @@ class Curve:
 
 @dataclass(frozen=True)
 class PlotText:
-    """Which plot it is, what its nodes are called behind the run's name, and what itself and its axes are called."""
+    """Which plot it is, and its words.
+
+    ``name`` is what its nodes are called behind the run's name, and ``xColumn`` the table's first column; both are the
+    same in every language. ``title``, ``xTitle`` and ``yTitle`` are shown.
+    """
 
     kind: str
     name: str
+    xColumn: str
     title: str
     xTitle: str
     yTitle: str
 
 
 _JACOBIAN = PlotText(
-    "jacobianPlot", "log2 J histogram", "Volume change: more than 0, moving is larger", "log2 J", "% of voxels"
+    "jacobianPlot",
+    "log2 J histogram",
+    "log2 J",
+    _("Volume change: more than 0, moving is larger"),
+    _("log2 J"),
+    _("% of voxels"),
 )
 _THICKNESS = PlotText(
     "thicknessPlot",
     "thickness histogram",
-    "Thickness change: more than 0, moving is thicker",
     "moving minus fixed (mm)",
-    "% of area",
+    _("Thickness change: more than 0, moving is thicker"),
+    _("moving minus fixed (mm)"),
+    _("% of area"),
 )
 _DEPTH_JACOBIAN = PlotText(
     "depthJacobianPlot",
     "log2 J by depth",
-    "Volume change by depth: more than 0, moving is larger",
-    _DEPTH_LABEL,
-    "mean log2 J",
+    _DEPTH_COLUMN,
+    _("Volume change by depth: more than 0, moving is larger"),
+    _DEPTH,
+    _("mean log2 J"),
 )
 
 
@@ -124,8 +138,8 @@ def _depthCurves(figures: Figures, attribute: str) -> list[Curve]:
 
 def _depthMovedText(figures: Figures) -> PlotText:
     known = [item.profile.withoutAffine for item in figures.cartilage if item.profile is not None]
-    title = "Displacement" + (" beyond the affine part" if all(known) else "") + " by depth"
-    return PlotText("depthMovedPlot", "displacement by depth", title, _DEPTH_LABEL, "mean (mm)")
+    title = _("Displacement beyond the affine part by depth") if all(known) else _("Displacement by depth")
+    return PlotText("depthMovedPlot", "displacement by depth", _DEPTH_COLUMN, title, _DEPTH, _("mean (mm)"))
 
 
 def _graph(curves: Sequence[Curve], edges: Points, text: PlotText) -> Graph | None:
@@ -158,13 +172,13 @@ def plotOf(graph: Graph, name: str) -> Plot:
     text, full = graph.text, f"{name} ({graph.text.name})"
     table = newNode("vtkMRMLTableNode", full)
     content = vtk.vtkTable()
-    content.AddColumn(_column(text.xTitle, graph.middles))
+    content.AddColumn(_column(text.xColumn, graph.middles))
     for curve in graph.curves:
         content.AddColumn(_column(curve.name, curve.values))
     table.SetAndObserveTable(content)
     table.SetUseColumnTitleAsColumnHeader(True)
     table.SetLocked(True)
-    series = tuple(_series(curve, text.xTitle) for curve in graph.curves)
+    series = tuple(_series(curve, text.xColumn) for curve in graph.curves)
     chart = newNode("vtkMRMLPlotChartNode", full)
     chart.SetAttribute(KIND_ATTRIBUTE, text.kind)
     chart.SetTitle(text.title)
@@ -186,9 +200,9 @@ def _column(name: str, values: Points) -> Any:
     return column
 
 
-def _series(curve: Curve, xTitle: str) -> Any:
+def _series(curve: Curve, xColumn: str) -> Any:
     series = newNode("vtkMRMLPlotSeriesNode", curve.name)
-    series.SetXColumnName(xTitle)
+    series.SetXColumnName(xColumn)
     series.SetYColumnName(curve.name)
     series.SetPlotType(series.PlotTypeScatter)
     series.SetMarkerStyle(series.MarkerStyleNone)

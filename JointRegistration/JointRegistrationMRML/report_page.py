@@ -17,10 +17,12 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from .report_style import STYLE
+from .translation import _
 
 Picture = npt.NDArray[np.uint8]
 
-_BEFORE_AND_AFTER = (
+_ORIENTATIONS = {"Sagittal": _("Sagittal"), "Coronal": _("Coronal"), "Axial": _("Axial")}
+_BEFORE_AND_AFTER = _(
     "Before: the two images as their scanners placed them. After: the moving image carried onto the fixed one."
 )
 
@@ -161,9 +163,9 @@ def _lines(report: Report) -> Iterator[str]:
         yield from _table(table)
     if report.plots:
         yield from _plots(report.plots)
-    yield from _facts("How it was made", report.facts, "th")
+    yield from _facts(_("How it was made"), report.facts, "th")
     if report.files:
-        yield from _facts("Files beside this report", report.files, "code")
+        yield from _facts(_("Files beside this report"), report.files, "code")
     yield f"<footer>{escape(report.footer)}</footer>\n</body>\n</html>"
 
 
@@ -188,21 +190,21 @@ def _bar(bar: ColorBar) -> str:
 
 
 def _figure(row: PictureRow, name: str, position: str) -> str:
-    picture = row.pictures[name]
-    text = escape(f"{row.title}: {name}, {position}")
+    picture, where = row.pictures[name], f"{_ORIENTATIONS.get(name, name)}, {position}"
+    text = escape(f"{row.title}: {where}")
     return (
         f'<figure style="flex: {picture.shape[1] / picture.shape[0]:.3f} 1 0">'
         f'<img alt="{text}" src="data:image/png;base64,{pngBase64(picture)}">'
-        f"<figcaption>{escape(name)}, {escape(position)}</figcaption></figure>"
+        f"<figcaption>{escape(where)}</figcaption></figure>"
     )
 
 
 def _measures(groups: Sequence[MeasureGroup]) -> Iterator[str]:
-    yield "<h2>Figures before and after</h2>"
-    yield f"<p>{_BEFORE_AND_AFTER}</p>"
+    yield f"<h2>{escape(_('Figures before and after'))}</h2>"
+    yield f"<p>{escape(_BEFORE_AND_AFTER)}</p>"
     yield '<div class="scroll"><table>'
-    yield '<thead><tr><th>Measure</th><th class="n">Before</th><th class="n">After</th>'
-    yield "<th>What it means</th></tr></thead>"
+    heads = ((_("Measure"), ""), (_("Before"), ' class="n"'), (_("After"), ' class="n"'), (_("What it means"), ""))
+    yield f"<thead><tr>{''.join(f'<th{kind}>{escape(head)}</th>' for head, kind in heads)}</tr></thead>"
     for group in (group for group in groups if group.measures):
         yield f'<tr class="section"><td colspan="4">{escape(group.title)}</td></tr>'
         for measure in group.measures:
@@ -224,7 +226,7 @@ def _table(table: Table) -> Iterator[str]:
 
 
 def _plots(plots: Sequence[Drawing]) -> Iterator[str]:
-    yield '<h2>Plots</h2>\n<div class="plots">'
+    yield f'<h2>{escape(_("Plots"))}</h2>\n<div class="plots">'
     for plot in plots:
         yield f'<div class="picture" id="{escape(plot.key)}">\n<h3>{escape(plot.title)}</h3>\n{plot.svg}</div>'
     yield "</div>"

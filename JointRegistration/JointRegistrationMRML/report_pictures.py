@@ -27,6 +27,7 @@ from .report_slices import Plane, outlines, planesThrough, sampled, telltaleOffs
 from .report_texts import cssColor, differenceBars, displacementBar, positionText, rowOf
 from .segmentations import LabelLayers, labelsFromSegmentation
 from .steps import finished
+from .translation import _
 from .volumes import imageFromVolume
 
 if TYPE_CHECKING:
@@ -66,23 +67,23 @@ def pictureSteps(outputs: RegistrationOutputs) -> Generator[tuple[float, str], N
     Raises:
         InputError: if the fixed or moving volume holds no image any more.
     """
-    yield 0.0, "segments"
+    yield 0.0, _("segments")
     labels = _labels(outputs)
     grid = outputs.result.fixed_grid
     names = [] if labels is None else _outlined(labels)
-    yield 0.2, "slices"
+    yield 0.2, _("slices")
     planes = planesThrough(grid, telltaleOffsets(grid, _interest(labels)), _LONG_SIDE_PX)
     painter = _Painter(outputs, labels, names)
     views = []
     for number, plane in enumerate(planes):
-        yield 0.3 + 0.1 * number, f"{plane.orientation.lower()} slice"
+        yield 0.3 + 0.1 * number, _("slices")
         views.append(painter.view(plane))
-    tissue = "tissue" if any("cartilage" not in name.lower() for name in names) else "cartilage"
+    tissue = _("tissue") if any("cartilage" not in name.lower() for name in names) else _("cartilage")
     painters, rows = painter.rows(), []
     for number, (key, paint) in enumerate(painters.items()):
         pictures = {}
         for view in views:
-            yield 0.6 + 0.4 * number / len(painters), "pictures"
+            yield 0.6 + 0.4 * number / len(painters), _("pictures")
             pictures[view.plane.orientation] = paint(view)
         rows.append(rowOf(key, pictures, tissue, _GRID_MM, painter.remark(key)))
     positions = {plane.orientation: positionText(plane.orientation, plane.positionMm) for plane in planes}
@@ -155,7 +156,8 @@ class _Painter:
         """The colour scales of this run."""
         half = self._halfRange
         jacobian = [cssColor(color) for color in ENDS_AND_CENTER]
-        bar = ColorBar(jacobian, f"{-half:+g}: {2**-half:.2f} times", f"{half:+g}: {2**half:.2f} times")
+        ends = (_("{log}: {factor} times").format(log=f"{end:+g}", factor=f"{2**end:.2f}") for end in (-half, half))
+        bar = ColorBar(jacobian, *ends)
         return {**displacementBar(self._longestMm), "jacobian": bar}
 
     def _grey(self, image: Image, which: int, points: Points) -> Values:

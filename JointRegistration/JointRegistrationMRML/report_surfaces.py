@@ -14,16 +14,17 @@ from .report_page import ColorBar, Picture
 from .report_pictures import ReportPictures
 from .report_texts import cssColor, rowOf
 from .thickness_model import halfRangeMm
+from .translation import _
 
 Vector = tuple[float, float, float]
 
 #: From where the cartilage of a bone is looked at: words, and the direction to the eye, RAS.
 _VIEWS: dict[str, tuple[tuple[str, Vector], ...]] = {
-    "femoral": (("from below and in front", (0.0, 0.75, -0.66)), ("from below and behind", (0.0, -0.75, -0.66))),
-    "tibial": (("from above", (0.0, 0.1, 1.0)),),
-    "patellar": (("from behind", (0.0, -1.0, 0.0)),),
+    "femoral": ((_("from below and in front"), (0.0, 0.75, -0.66)), (_("from below and behind"), (0.0, -0.75, -0.66))),
+    "tibial": ((_("from above"), (0.0, 0.1, 1.0)),),
+    "patellar": ((_("from behind"), (0.0, -1.0, 0.0)),),
 }
-_OTHERS = (("from in front", (0.0, 1.0, 0.0)),)
+_OTHERS = ((_("from in front"), (0.0, 1.0, 0.0)),)
 _SIDE_PX = 440
 _MARGIN = 1.06
 _BACKGROUND = (0.13, 0.15, 0.18)
@@ -46,10 +47,12 @@ def surfaceSteps(figures: Figures) -> Generator[None, None, ReportPictures]:
         yield
         name = f"{item.pair.cartilage} {words}"
         pictures[name] = surfacePicture(change.surface, change.changeMm / halfMm, towards, sideMm)
-        positions[name] = f"the patient's right is on the {'right' if _axes(towards)[0][0] > 0 else 'left'}"
-    row = rowOf(_KEY, pictures, remark=f"Each picture is {sideMm:.0f} mm wide.")
+        right = _axes(towards)[0][0] > 0
+        positions[name] = _("the patient's right is on the right") if right else _("the patient's right is on the left")
+    row = rowOf(_KEY, pictures, remark=_("Each picture is {width} mm wide.").format(width=f"{sideMm:.0f}"))
     colors = [cssColor(color) for color in ENDS_AND_CENTER]
-    bar = ColorBar(colors, f"{-halfMm:+g} mm: thinner in the moving image", f"{halfMm:+g} mm: thicker")
+    thinner = _("{change} mm: thinner in the moving image").format(change=f"{-halfMm:+g}")
+    bar = ColorBar(colors, thinner, _("{change} mm: thicker").format(change=f"{halfMm:+g}"))
     return ReportPictures([row], {_KEY: bar}, positions)
 
 

@@ -1,4 +1,7 @@
-"""The numbers of a run as the report's tables: what the panel's table and its CSV file hold, and the folds."""
+"""The numbers of a run as the report's tables: what the panel's table and its CSV file hold, and the folds.
+
+Columns are called as there, in every language.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,12 @@ from .folds import COLUMNS, Fold
 from .numbers import Figures
 from .numbers_table import tableRows
 from .report_page import Table
+from .translation import _
 
 _LISTED_FOLDS = 50
 
 _AGREEMENT = ("Dice before", "Dice after", "HD95 before (mm)", "HD95 after (mm)", "ASSD before (mm)", "ASSD after (mm)")
-_AGREEMENT_TEXT = (
+_AGREEMENT_TEXT = _(
     "Dice: overlap, 1 is perfect. HD95: 19 of 20 surface points are closer than this. ASSD: mean distance of the "
     "surfaces. Before: as the images lay."
 )
@@ -20,7 +24,7 @@ _VOLUMES = (
     "Volume, fixed (mm3)", "Volume, moving (mm3)", "Volume, warped (mm3)", "Moving larger than fixed, by the map (%)",
     "log2 J, mean", "log2 J, 5 %", "log2 J, 50 %", "log2 J, 95 %", "Folds (voxels)",
 )  # fmt: skip
-_VOLUMES_TEXT = (
+_VOLUMES_TEXT = _(
     "Above 0: the moving anatomy is larger than the fixed one. The map's own change is the Jacobian determinant J "
     "integrated over the fixed segment; log2 J is +1 where it is twice as large, -1 where it is half as large."
 )
@@ -28,12 +32,12 @@ _THICKNESS = (
     "Thickness, fixed (mm)", "Thickness, moving (mm)", "Thickness, warped (mm)",
     "Thickness, moving minus fixed, mean (mm)",
 )  # fmt: skip
-_THICKNESS_TEXT = (
+_THICKNESS_TEXT = _(
     "Means over the area. The difference is taken point by point along the registration: above 0, the moving cartilage "
     "is thicker."
 )
 _LANDMARKS = ("TRE before (mm)", "TRE after (mm)")
-_LANDMARKS_TEXT = (
+_LANDMARKS_TEXT = _(
     "Distance between where a pair's fixed point should come to lie and where the map puts it. Points that guided the "
     "registration are no test of it."
 )
@@ -50,10 +54,10 @@ def numberTables(figures: Figures, folds: Sequence[Fold]) -> list[Table]:
     segments = [row for row in rows if row["Kind"] in ("segment", "all segments")]
     landmarks = [row for row in rows if "landmark" in row["Kind"]]
     tables = [
-        _table("Agreement of segments", _AGREEMENT_TEXT, "Segment", _AGREEMENT, segments),
-        _table("Volumes and their change", _VOLUMES_TEXT, "Segment", _VOLUMES, segments),
-        _table("Thickness of cartilage", _THICKNESS_TEXT, "Cartilage", _THICKNESS, segments),
-        _table("Landmark pairs", _LANDMARKS_TEXT, "Pair", _LANDMARKS, landmarks),
+        _table(_("Agreement of segments"), _AGREEMENT_TEXT, _("Segment"), _AGREEMENT, segments),
+        _table(_("Volumes and their change"), _VOLUMES_TEXT, _("Segment"), _VOLUMES, segments),
+        _table(_("Thickness of cartilage"), _THICKNESS_TEXT, _("Cartilage"), _THICKNESS, segments),
+        _table(_("Landmark pairs"), _LANDMARKS_TEXT, _("Pair"), _LANDMARKS, landmarks),
     ]
     return [*(table for table in tables if table.rows), _foldsTable(folds)]
 
@@ -67,12 +71,12 @@ def _table(title: str, text: str, first: str, columns: Sequence[str], rows: Sequ
 
 def _foldsTable(folds: Sequence[Fold]) -> Table:
     if not folds:
-        return Table("Folds", "The map folds nowhere: it turns space inside out at no voxel.", (), ())
-    text = "Where the map turns space inside out, which tissue cannot do: nothing near it can be trusted."
+        return Table(_("Folds"), _("The map folds nowhere: it turns space inside out at no voxel."), (), ())
+    text = _("Where the map turns space inside out, which tissue cannot do: nothing near it can be trusted.")
     if len(folds) > _LISTED_FOLDS:
-        text += f" The {_LISTED_FOLDS} largest of {len(folds)}."
+        text += " " + _("The {listed} largest of {count}.").format(listed=_LISTED_FOLDS, count=len(folds))
     rows = [_foldRow(index, fold) for index, fold in enumerate(folds[:_LISTED_FOLDS], start=1)]
-    return Table("Folds", text, COLUMNS, rows)
+    return Table(_("Folds"), text, COLUMNS, rows)
 
 
 def _foldRow(index: int, fold: Fold) -> list[str]:

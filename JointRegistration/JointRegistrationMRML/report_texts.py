@@ -7,83 +7,97 @@ from JointRegistrationLib import __version__
 from .colors import DIFFERENCE_COLORS, MAGNITUDE_COLORS, Color
 from .inspect_images import DIFFERENCE_LIMIT_PERCENT
 from .report_page import ColorBar, Picture, PictureRow, Section
+from .translation import _
 
-FOOTER = (
-    f"Made by Joint Registration {__version__}. Research software: not a medical device, not for decisions about "
-    "patients."
-)
+FOOTER = _(
+    "Made by Joint Registration {version}. Research software: not a medical device, not for decisions about patients."
+).format(version=__version__)
 
 #: Title, text and the keys of the rows of each section.
 _SECTIONS = (
     (
-        "The images",
-        "One slice in each direction, at the same place in all pictures. {directions} Each image is shown from its 0.1 "
-        "to its 99.9 percentile.",
+        _("The images"),
+        _(
+            "One slice in each direction, at the same place in all pictures. {directions} Each image is shown from its "
+            "0.1 to its 99.9 percentile."
+        ),
         ("fixed", "moving", "warped"),
     ),
-    ("Tissue borders", "", ("outlines_before", "outlines_after")),
-    ("What is left of the difference", "", ("difference_before", "difference_after")),
-    ("Checkerboards", "", ("checkerboard_before", "checkerboard_after")),
-    ("The deformation", "What had to be done to the moving knee.", ("grid", "jacobian")),
-    ("Cartilage", "", ("thickness",)),
+    (_("Tissue borders"), "", ("outlines_before", "outlines_after")),
+    (_("What is left of the difference"), "", ("difference_before", "difference_after")),
+    (_("Checkerboards"), "", ("checkerboard_before", "checkerboard_after")),
+    (_("The deformation"), _("What had to be done to the moving knee."), ("grid", "jacobian")),
+    (_("Cartilage"), "", ("thickness",)),
 )
 
-_LETTERS = "Letters name the directions: S superior, A anterior, P posterior, R right, L left."
-_NO_LETTERS = (
+_LETTERS = _("Letters name the directions: S superior, A anterior, P posterior, R right, L left.")
+_NO_LETTERS = _(
     "Left is anterior in sagittal slices and the patient's right in the others; up is superior, in axial ones anterior."
 )
 
 #: Title and caption of each row; {tissue} and {spacing} are filled in.
 _ROWS = {
-    "fixed": ("Fixed", "The reference knee. It stays where it is."),
-    "moving": ("Moving", "The other knee where its scanner put it, before any registration."),
+    "fixed": (_("Fixed"), _("The reference knee. It stays where it is.")),
+    "moving": (_("Moving"), _("The other knee where its scanner put it, before any registration.")),
     "warped": (
-        "Warped",
-        "The moving knee carried onto the fixed one: shapes should be those of the fixed knee, brightness is still "
-        "its own.",
+        _("Warped"),
+        _(
+            "The moving knee carried onto the fixed one: shapes should be those of the fixed knee, brightness is still "
+            "its own."
+        ),
     ),
     "outlines_before": (
-        "{tissue} outlines, before",
-        "On the fixed knee: {tissue} of the fixed knee in yellow, of the moving knee in blue, before registration.",
+        _("{tissue} outlines, before"),
+        _("On the fixed knee: {tissue} of the fixed knee in yellow, of the moving knee in blue, before registration."),
     ),
     "outlines_after": (
-        "{tissue} outlines, after",
-        "The same after registration: the blue line should lie on the yellow one.",
+        _("{tissue} outlines, after"),
+        _("The same after registration: the blue line should lie on the yellow one."),
     ),
     "difference_before": (
-        "Difference, before",
-        "Fixed minus moving. Black: equally bright. Orange: the fixed image is brighter; blue: the other one. "
-        "Paired coloured bands along an edge mean that the edges do not meet.",
+        _("Difference, before"),
+        _(
+            "Fixed minus moving. Black: equally bright. Orange: the fixed image is brighter; blue: the other one. "
+            "Paired coloured bands along an edge mean that the edges do not meet."
+        ),
     ),
     "difference_after": (
-        "Difference, after",
-        "Fixed minus warped, same colours. It should be darker than before; what stays is noise, and tissue that only "
-        "one of the two knees has.",
+        _("Difference, after"),
+        _(
+            "Fixed minus warped, same colours. It should be darker than before; what stays is noise, and tissue that "
+            "only one of the two knees has."
+        ),
     ),
     "checkerboard_before": (
-        "Checkerboard, before",
-        "Squares show the fixed and the moving knee in turn: edges break where squares meet.",
+        _("Checkerboard, before"),
+        _("Squares show the fixed and the moving knee in turn: edges break where squares meet."),
     ),
     "checkerboard_after": (
-        "Checkerboard, after",
-        "Squares show the fixed and the warped knee in turn: edges should run on from square to square.",
+        _("Checkerboard, after"),
+        _("Squares show the fixed and the warped knee in turn: edges should run on from square to square."),
     ),
     "grid": (
-        "Warped grid",
-        "A square {spacing:g} mm grid drawn on the moving knee, carried along onto the fixed one. Bent lines: tissue "
-        "was bent; lines close together: it was compressed. Colour: how far it was moved.",
+        _("Warped grid"),
+        _(
+            "A square {spacing} mm grid drawn on the moving knee, carried along onto the fixed one. Bent lines: tissue "
+            "was bent; lines close together: it was compressed. Colour: how far it was moved."
+        ),
     ),
     "jacobian": (
-        "Local volume change",
-        "Red: this part is larger in the moving knee than in the fixed one; blue: smaller; grey or white: the same "
-        "size. On the scale +1 means twice, -1 half the volume. Folds, places where the map is impossible, would be "
-        "bright yellow.",
+        _("Local volume change"),
+        _(
+            "Red: this part is larger in the moving knee than in the fixed one; blue: smaller; grey or white: the same "
+            "size. On the scale +1 means twice, -1 half the volume. Folds, places where the map is impossible, would "
+            "be bright yellow."
+        ),
     ),
     "thickness": (
-        "Change of thickness along the registration",
-        "Moving minus fixed thickness, point by point, on the surface of the fixed bone. Red: the cartilage is thicker "
-        "in the moving image; blue: thinner; white or grey: the same. Single points are off by a few tenths of a "
-        "millimetre; coloured areas count.",
+        _("Change of thickness along the registration"),
+        _(
+            "Moving minus fixed thickness, point by point, on the surface of the fixed bone. Red: the cartilage is "
+            "thicker in the moving image; blue: thinner; white or grey: the same. Single points are off by a few tenths of "
+            "a millimetre; coloured areas count."
+        ),
     ),
 }
 
@@ -101,7 +115,7 @@ def rowOf(
         remark: a sentence behind the caption.
     """
     title, caption = _ROWS[key]
-    filled = title.format(tissue=tissue.capitalize()), caption.format(tissue=tissue, spacing=spacingMm)
+    filled = title.format(tissue=tissue.capitalize()), caption.format(tissue=tissue, spacing=f"{spacingMm:g}")
     return PictureRow(key, filled[0], f"{filled[1]} {remark}".strip(), pictures)
 
 
@@ -124,16 +138,19 @@ def sectionsOf(rows: list[PictureRow], letters: bool = True) -> list[Section]:
 def differenceBars() -> dict[str, ColorBar]:
     """The colour scales of the differences."""
     colors = [cssColor(color) for color in DIFFERENCE_COLORS]
-    limit = f"{DIFFERENCE_LIMIT_PERCENT:.0f} % of the brightness range"
+    percent = f"{DIFFERENCE_LIMIT_PERCENT:.0f}"
+    before = _("moving brighter by {percent} % of the brightness range").format(percent=percent)
+    after = _("warped brighter by {percent} % of the brightness range").format(percent=percent)
     return {
-        "difference_before": ColorBar(colors, f"moving brighter by {limit}", "fixed brighter"),
-        "difference_after": ColorBar(colors, f"warped brighter by {limit}", "fixed brighter"),
+        "difference_before": ColorBar(colors, before, _("fixed brighter")),
+        "difference_after": ColorBar(colors, after, _("fixed brighter")),
     }
 
 
 def displacementBar(longestMm: float) -> dict[str, ColorBar]:
     """The colour scale of the grid, up to ``longestMm``."""
-    return {"grid": ColorBar([cssColor(color) for color in MAGNITUDE_COLORS], "0 mm", f"{longestMm:g} mm or more")}
+    most = _("{length} mm or more").format(length=f"{longestMm:g}")
+    return {"grid": ColorBar([cssColor(color) for color in MAGNITUDE_COLORS], "0 mm", most)}
 
 
 def cssColor(color: Color) -> str:

@@ -11,6 +11,7 @@ from JointRegistrationLib.config import METHOD_DESCRIPTIONS, RegistrationConfig
 from JointRegistrationLib.result import LandmarkErrors, RegistrationResult
 
 from .report_page import KeyFigure, Measure, MeasureGroup
+from .translation import _
 
 
 def verdict(result: RegistrationResult, gains: Sequence[str] = ()) -> str:
@@ -22,17 +23,30 @@ def verdict(result: RegistrationResult, gains: Sequence[str] = ()) -> str:
     """
     similarity = (result.similarity_before, result.similarity_after)
     if similarity[1] <= similarity[0]:
-        return (
-            f"The registration did not make the images more alike ({changeText(similarity, 3)} NCC): "
-            "do not use it as it is."
-        )
+        text = _("The registration did not make the images more alike ({change} NCC): do not use it as it is.")
+        return text.format(change=changeText(similarity, 3))
     if math.isfinite(sum(similarity)):
-        gains = [*gains, f"similarity rose from {betweenText(similarity, 2)} (NCC)"]
-    folds = "The map folds nowhere" if result.folds.count == 0 else f"The map folds at {result.folds.count} voxels"
-    text = ", ".join(gains[:-1]) + (" and " if len(gains) > 1 else "") + gains[-1] + ". " if gains else ""
-    inverse = result.inverse_error_mean_mm
-    back = f", and its inverse brings points back within {inverse:.3f} mm on average" if math.isfinite(inverse) else ""
-    return f"{text[:1].upper()}{text[1:]}{folds}{back}."
+        gains = [*gains, _("similarity rose from {change} (NCC)").format(change=betweenText(similarity, 2))]
+    gained = _listed(gains)
+    sentences = [f"{gained[:1].upper()}{gained[1:]}."] if gained else []
+    return " ".join([*sentences, _mapSentence(result)])
+
+
+def _listed(parts: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    if len(parts) < 2:
+        return "".join(parts)
+    return _("{first} and {last}").format(first=", ".join(parts[:-1]), last=parts[-1])
+
+
+def _mapSentence(result: RegistrationResult) -> str:
+    """Whether the map folds, and how well its inverse fits where that is known."""
+    count, inverse = result.folds.count, result.inverse_error_mean_mm
+    folds = _("The map folds nowhere") if count == 0 else _("The map folds at {count} voxels").format(count=count)
+    if not math.isfinite(inverse):
+        return f"{folds}."
+    text = _("{folds}, and its inverse brings points back within {error} mm on average.")
+    return text.format(folds=folds, error=f"{inverse:.3f}")
 
 
 def runFigures(result: RegistrationResult) -> list[KeyFigure]:
@@ -40,22 +54,24 @@ def runFigures(result: RegistrationResult) -> list[KeyFigure]:
     similarity = (result.similarity_before, result.similarity_after)
     figures = []
     if math.isfinite(sum(similarity)):
-        figures.append(KeyFigure("Similarity", changeText(similarity, 2), "NCC; 1 is equal up to brightness"))
-    figures.append(KeyFigure("Folds", str(result.folds.count), f"of {_millions(result.fixed_grid.num_voxels)} voxels"))
+        figures.append(KeyFigure(_("Similarity"), changeText(similarity, 2), _("NCC; 1 is equal up to brightness")))
+    voxels = _("of {count} voxels").format(count=_millions(result.fixed_grid.num_voxels))
+    figures.append(KeyFigure(_("Folds"), str(result.folds.count), voxels))
     if math.isfinite(result.inverse_error_mean_mm):
-        figures.append(KeyFigure("Inverse error", f"{result.inverse_error_mean_mm:.3f} mm", "there and back, mean"))
+        error = f"{result.inverse_error_mean_mm:.3f} mm"
+        figures.append(KeyFigure(_("Inverse error"), error, _("there and back, mean")))
     if "total" in result.timings_s:
-        figures.append(KeyFigure("Time", f"{result.timings_s['total']:.0f} s", hardware(result)))
+        figures.append(KeyFigure(_("Time"), f"{result.timings_s['total']:.0f} s", hardware(result)))
     return figures
 
 
 def imageMeasures(result: RegistrationResult) -> MeasureGroup:
     """How alike the images are; no line where that is not known any more."""
-    meaning = "1: equal up to brightness and contrast; noise keeps it below 1"
+    meaning = _("1: equal up to brightness and contrast; noise keeps it below 1")
     values = (result.similarity_before, result.similarity_after)
     known = math.isfinite(sum(values))
-    line = compared("Similarity (NCC)", *values, meaning, digits=3, larger=True)
-    return MeasureGroup("Images", [line] if known else [])
+    line = compared(_("Similarity (NCC)"), *values, meaning, digits=3, larger=True)
+    return MeasureGroup(_("Images"), [line] if known else [])
 
 
 def mapMeasures(result: RegistrationResult, moved: DisplacementStatistics) -> MeasureGroup:
@@ -63,40 +79,42 @@ def mapMeasures(result: RegistrationResult, moved: DisplacementStatistics) -> Me
     folds, determinant = result.folds, result.jacobian_determinant
     measures = [
         Measure(
-            "Folds",
+            _("Folds"),
             "",
             f"{folds.count} ({folds.percent:.3g} %)",
-            "voxels where the map turns space inside out; should be 0",
+            _("voxels where the map turns space inside out; should be 0"),
             "good" if folds.count == 0 else "bad",
         ),
         Measure(
-            "Volume ratio",
+            _("Volume ratio"),
             "",
-            f"{float(determinant.min()):.2f} to {float(determinant.max()):.2f}",
-            "smallest and largest local volume, moving over fixed",
+            betweenText((float(determinant.min()), float(determinant.max())), 2),
+            _("smallest and largest local volume, moving over fixed"),
         ),
         Measure(
-            "Mean shift",
+            _("Mean shift"),
             "",
             f"{moved.mean_mm:.2f} mm",
-            f"over the field of view; 19 of 20 voxels less than {moved.p95_mm:.2f} mm, at most {moved.max_mm:.2f} mm",
+            _("over the field of view; 19 of 20 voxels less than {most} mm, at most {longest} mm").format(
+                most=f"{moved.p95_mm:.2f}", longest=f"{moved.max_mm:.2f}"
+            ),
         ),
     ]
     if math.isfinite(result.inverse_error_mean_mm):
-        most = f"fixed to moving and back; at most {result.inverse_error_max_mm:.3f} mm"
-        measures.append(Measure("Inverse error", "", f"{result.inverse_error_mean_mm:.4f} mm", most))
-    return MeasureGroup("Transform", measures)
+        most = _("fixed to moving and back; at most {most} mm").format(most=f"{result.inverse_error_max_mm:.3f}")
+        measures.append(Measure(_("Inverse error"), "", f"{result.inverse_error_mean_mm:.4f} mm", most))
+    return MeasureGroup(_("Transform"), measures)
 
 
 def landmarkMeasures(errors: LandmarkErrors) -> MeasureGroup:
     """The mean over the pairs, then each pair."""
     names = errors.names or tuple(str(index + 1) for index in range(len(errors.before_mm)))
     means = (sum(errors.before_mm) / len(names), sum(errors.after_mm) / len(names))
-    meaning = "distance between where a pair belongs and where the map puts it"
-    lines = [compared("Mean", *means, meaning, digits=2, larger=False)]
+    meaning = _("distance between where a pair belongs and where the map puts it")
+    lines = [compared(_("Mean"), *means, meaning, digits=2, larger=False)]
     for name, before, after in zip(names, errors.before_mm, errors.after_mm, strict=True):
-        lines.append(compared(f"Pair {name}", before, after, "", digits=2, larger=False))
-    return MeasureGroup("Landmark pairs, mm", lines)
+        lines.append(compared(_("Pair {name}").format(name=name), before, after, "", digits=2, larger=False))
+    return MeasureGroup(_("Landmark pairs, mm"), lines)
 
 
 def compared(name: str, before: float, after: float, meaning: str, *, digits: int, larger: bool) -> Measure:
@@ -111,13 +129,15 @@ def runFacts(result: RegistrationResult, fixedName: str, movingName: str) -> lis
     """What was registered, how, and how long it took."""
     config, timings = result.config, result.timings_s
     facts = [
-        ("Fixed image", f"{fixedName}: {result.fixed_grid.describe()}"),
-        ("Moving image", f"{movingName}: {result.moving_grid.describe()}"),
-        ("Method", f"{config.method}: {METHOD_DESCRIPTIONS[config.method]}{_refined(config)}"),
+        (_("Fixed image"), f"{fixedName}: {result.fixed_grid.describe()}"),
+        (_("Moving image"), f"{movingName}: {result.moving_grid.describe()}"),
+        (_("Method"), f"{config.method}: {METHOD_DESCRIPTIONS[config.method]}{_refined(config)}"),
     ]
     if "total" in timings:
         stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in timings.items() if name != "total")
-        facts.append(("Registration time", f"{timings['total']:.1f} s on {hardware(result)} ({stages})"))
+        text = _("{seconds} s on {hardware} ({stages})")
+        seconds = f"{timings['total']:.1f}"
+        facts.append((_("Registration time"), text.format(seconds=seconds, hardware=hardware(result), stages=stages)))
     return facts
 
 
@@ -128,12 +148,12 @@ def changeText(values: tuple[float, float], digits: int) -> str:
 
 def betweenText(values: tuple[float, float], digits: int) -> str:
     """ "0.41 to 0.86"."""
-    return f"{values[0]:.{digits}f} to {values[1]:.{digits}f}"
+    return _("{low} to {high}").format(low=f"{values[0]:.{digits}f}", high=f"{values[1]:.{digits}f}")
 
 
 def hardware(result: RegistrationResult) -> str:
     """What the run was computed on."""
-    return f"{os.cpu_count()} CPU cores" if result.device == "cpu" else result.device
+    return _("{count} CPU cores").format(count=os.cpu_count()) if result.device == "cpu" else result.device
 
 
 def _millions(count: int) -> str:
@@ -144,4 +164,4 @@ def _refined(config: RegistrationConfig) -> str:
     if config.method != "avsm":
         return ""
     refine = config.network.refine
-    return f" ({refine} iterations)" if refine else " (not at all)"
+    return " " + (_("({count} iterations)").format(count=refine) if refine else _("(not at all)"))

@@ -13,7 +13,7 @@ from JointRegistrationMRML.plots import Curve, Graph, PlotText, graphsOf
 from JointRegistrationMRML.report_plots import plotSvg
 
 NAN = float("nan")
-TEXT = PlotText("kind", "name", "Title & more", "depth (mm)", "mean (mm)")
+TEXT = PlotText("kind", "name", "depth", "Title & more", "depth (mm)", "mean (mm)")
 
 
 def drawn(values, middles=None, names=("Femoral cartilage",)):
