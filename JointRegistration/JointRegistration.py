@@ -95,6 +95,10 @@ class JointRegistrationWidget(ScriptedLoadableModuleWidget):
         if self.panel is not None:
             self.panel.enter()
 
+    def exit(self) -> None:
+        if self.panel is not None:
+            self.panel.exit()
+
     def cleanup(self) -> None:
         if self.panel is None:
             return

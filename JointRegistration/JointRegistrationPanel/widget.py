@@ -1,4 +1,4 @@
-"""The panel: what its buttons do, and what it follows in the scene, the worker and the run."""
+"""The panel on one scene: joins its parts, and follows the scene and the worker."""
 
 from __future__ import annotations
 
@@ -12,31 +12,20 @@ import vtk
 from slicer.util import VTKObservationMixin
 
 from JointRegistrationLib.errors import JointRegistrationError
-from JointRegistrationMRML import refine
-from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
+from JointRegistrationMRML.publish import InputNodes
 
-from . import dependencies, outputs
+from . import dependencies
 from .controls import Controls, PanelState
 from .inspect_section import InspectSection
 from .install_view import InstallView
-from .judgement import Judgement, deviceText, judge, missingInputs, planFor
+from .judgement import Judgement, deviceText, judge, missingInputs
 from .machine import Speed
-from .parameters import (
-    OUTPUT_KINDS,
-    choosePair,
-    configFrom,
-    disconnectGui,
-    inputNodes,
-    nodesToReuse,
-    outputOptions,
-    restoreDefaults,
-    swapInputs,
-)
+from .parameters import choosePair, disconnectGui, inputNodes, restoreDefaults, swapInputs
 from .process import Worker, sharedWorker
 from .progress_view import ProgressView
+from .registrations import Registrations, Sections
 from .remedies import Remedies
 from .results_view import ResultsView
-from .run_control import RunControl
 from .text import _, sentence
 
 #: How long a person has to be still before the inputs are judged, in ms.
@@ -65,6 +54,7 @@ class Panel(VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self._getParameters, self._scene = getParameters, scene
         self._worker = worker or sharedWorker()
+        self._shown = True
         self._parameters: Any = None
         self._guiTag: Any = None
         self._judgement, self._speed = Judgement(), Speed()
@@ -73,11 +63,13 @@ class Panel(VTKObservationMixin):
         self.ui = slicer.util.childWidgetVariables(self.widget)
         self.results = ResultsView(self.ui)
         self.inspect = self._mountInspect(Path(uiPath).with_name("JointRegistrationInspect.ui"))
-        self._run = RunControl(self._worker, self)
-        self._goesFurther = False
         self._progress = ProgressView(self.ui)
         self._install = InstallView(self.ui, self._worker.packages, confirm)
         self._remedies = Remedies(scene, lambda: self._parameters, self._onParametersModified)
+        sections = Sections(self._progress, self._remedies, self.results, self.inspect)
+        self._run = Registrations(
+            self.ui, scene, self._worker, sections, self._speed, lambda: self._parameters, self._refresh
+        )
         self._controls = Controls(self.ui, scene, self._set, self._onParametersModified)
         self._refreshTimer = self._makeTimer(0, self._refresh)
         self._judgeTimer = self._makeTimer(_JUDGE_DELAY_MS, self._judge)
@@ -89,14 +81,21 @@ class Panel(VTKObservationMixin):
     # -- the module's life --------------------------------------------------------------------------------
 
     def enter(self) -> None:
-        """The module is shown."""
+        """The module is shown: take up what has changed meanwhile."""
+        self._shown = True
         self._install.look()
         if self._parameters is None:
             self._useParameters(self._getParameters())
+        self._onParametersModified()
+
+    def exit(self) -> None:
+        """Another module is shown. A run goes on, but the inputs are not judged again before this one is back."""
+        self._shown = False
+        self._judgeTimer.stop()
 
     def cleanup(self) -> None:
         """The module is about to go."""
-        self._run.cancel()
+        self._run.cleanup()
         self.inspect.cleanup()
         self._refreshTimer.stop()
         self._judgeTimer.stop()
@@ -129,9 +128,6 @@ class Panel(VTKObservationMixin):
         self.ui.defaultsButton.clicked.connect(self.onDefaults)
         self.ui.installButton.clicked.connect(self.onInstall)
         self.ui.registerButton.clicked.connect(self.onRegister)
-        self.ui.cancelButton.clicked.connect(self.onCancel)
-        self.ui.furtherButton.clicked.connect(self.onFurther)
-        self.ui.discardButton.clicked.connect(self.onDiscard)
         scene = slicer.vtkMRMLScene
         self.addObserver(self._scene, scene.StartCloseEvent, self._onSceneStartsClosing)
         self.addObserver(self._scene, scene.EndCloseEvent, self._onSceneChanged)
@@ -158,7 +154,8 @@ class Panel(VTKObservationMixin):
 
     def _onParametersModified(self, caller: Any = None, event: Any = None) -> None:
         self._refreshTimer.start()
-        self._judgeTimer.start()
+        if self._shown:
+            self._judgeTimer.start()
 
     def _onNodesChanged(self, caller: Any = None, event: Any = None) -> None:
         self._refreshTimer.start()
@@ -169,7 +166,9 @@ class Panel(VTKObservationMixin):
         self.results.clear()
 
     def _onSceneChanged(self, caller: Any = None, event: Any = None) -> None:
-        self._useParameters(self._getParameters())
+        """Another scene; its parameters are asked for, and so made, when they are needed."""
+        if self._shown or self._parameters is not None:
+            self._useParameters(self._getParameters())
 
     def onWorkerReady(self, ready: Any) -> None:
         """The worker says what there is to compute on."""
@@ -220,88 +219,9 @@ class Panel(VTKObservationMixin):
         return ready
 
     def onRegister(self) -> None:
-        """Start a run."""
-        self._remedies.notice = None
-        if self._install.missing and not self.onInstall():
-            return
-        parameters = self._parameters
-        outputs.forgetOtherPairs(parameters)
-        self._goesFurther = False
-        self._start(inputNodes(parameters), outputOptions(parameters), nodesToReuse(parameters))
-
-    def onFurther(self) -> None:
-        """Refine the result shown, with the method and settings as they are now."""
-        made = self.results.outputs
-        if made is None:
-            return
-        self._remedies.notice = None
-        self._goesFurther = True
-        try:
-            nodes, reuse = refine.furtherNodes(self._scene, made, inputNodes(self._parameters))
-        except JointRegistrationError as error:
-            self.onRunFailed(error)
-            return
-        self._start(nodes, refine.furtherOptions(made), reuse)
-
-    def _start(self, nodes: InputNodes, options: OutputOptions, reuse: OutputNodes) -> None:
-        self.inspect.end()
-        try:
-            self._run.start(self._scene, nodes, configFrom(self._parameters), options, reuse)
-        except JointRegistrationError as error:
-            self.onRunFailed(error)
-        self._refresh()
-
-    def onCancel(self) -> None:
-        """Stop the run."""
-        self.ui.cancelButton.setEnabled(False)
-        self._progress.show("cancelling")
-        self._run.cancel()
-
-    def onDiscard(self) -> None:
-        """Take away what the last run added."""
-        self.inspect.forgetRun()
-        kept = self.results.discard(self._scene)
-        earlier = self.results.outputs
-        text = _("The results were taken away.")
-        if earlier is not None:
-            text = _("The earlier results are back.")
-            self.inspect.runFinished(earlier)
-        if kept:
-            text += " " + _("These stay, because they were edited: {names}.").format(names=", ".join(kept))
-        self._progress.idle(text)
-        self._refresh()
-
-    # -- the run ------------------------------------------------------------------------------------------
-
-    def onRunProgress(self, stage: str, fraction: float, secondsLeft: float | None) -> None:
-        """How far the run is."""
-        if self.ui.cancelButton.enabled or stage == "preparing":
-            self._progress.show(stage, fraction, secondsLeft)
-
-    def onRunFinished(self, made: RegistrationOutputs) -> None:
-        """The results are in the scene."""
-        self._progress.idle()
-        for note in made.result.notes:
-            self._progress.log(note)
-        device = made.result.device.partition(":")[0]
-        self._speed.learn(device, made.result.timings_s.get("total", 0.0), planFor(self._parameters, device))
-        with slicer.util.NodeModify(self._parameters):
-            outputs.remember(self._parameters, {kind: getattr(made.nodes, kind) for kind in OUTPUT_KINDS})
-        self.results.show(self._scene, made, self._goesFurther)
-        self.inspect.runFinished(made)
-        self._refresh()
-
-    def onRunFailed(self, error: JointRegistrationError) -> None:
-        """The scene is as it was; say why, and offer what may help."""
-        self._progress.idle()
-        self._progress.log(str(error))
-        self._remedies.failure(error)
-        self._refresh()
-
-    def onRunCancelled(self, message: str) -> None:
-        """The scene is as it was."""
-        self._progress.idle(message)
-        self._refresh()
+        """Start a run; what is missing is installed first."""
+        if not self._install.missing or self.onInstall():
+            self._run.register()
 
     # -- what the controls show ---------------------------------------------------------------------------
 

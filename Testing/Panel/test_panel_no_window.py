@@ -64,6 +64,6 @@ def test_the_panel_registers_inspects_and_discards(person: Person) -> None:
     person.openSection("results")
     for name in ("checkerboard", "jacobian", "flicker"):
         assert inspect.openView(name) is not None, inspect.ui.viewText.text
-    person.panel.onDiscard()
+    person.panel._run.onDiscard()
     assert sceneContent(person.scene) == before
     assert outputs.nodes.transform.GetScene() is None

@@ -1,0 +1,162 @@
+"""What Register, Refine further, Cancel and Discard do, and how a run and its results are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import slicer
+
+from JointRegistrationLib.errors import JointRegistrationError
+from JointRegistrationMRML import refine
+from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
+
+from . import outputs
+from .inspect_section import InspectSection
+from .judgement import planFor
+from .machine import Speed
+from .parameters import OUTPUT_KINDS, configFrom, inputNodes, nodesToReuse, outputOptions
+from .process import Worker
+from .progress_view import ProgressView
+from .remedies import Remedies
+from .results_view import ResultsView
+from .run_control import RunControl
+from .text import _
+
+
+@dataclass(frozen=True)
+class Sections:
+    """The parts of the panel in which a run is seen."""
+
+    progress: ProgressView
+    remedies: Remedies
+    results: ResultsView
+    inspect: InspectSection
+
+
+class Registrations:
+    """The panel's runs, one at a time.
+
+    Args:
+        ui: the form.
+        scene: the application's scene.
+        worker: runs the registrations.
+        sections: where a run is shown.
+        speed: learns from every run.
+        getParameters: gives the panel's parameters, or None while the scene has none.
+        refresh: brings the controls up to date; called after everything here.
+    """
+
+    def __init__(
+        self,
+        ui: Any,
+        scene: Any,
+        worker: Worker,
+        sections: Sections,
+        speed: Speed,
+        getParameters: Callable[[], Any],
+        refresh: Callable[[], None],
+    ) -> None:
+        self._ui, self._scene, self._sections = ui, scene, sections
+        self._speed, self._getParameters, self._refresh = speed, getParameters, refresh
+        self._run = RunControl(worker, self)
+        self._goesFurther = False
+        ui.cancelButton.clicked.connect(self.onCancel)
+        ui.furtherButton.clicked.connect(self.onFurther)
+        ui.discardButton.clicked.connect(self.onDiscard)
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way."""
+        return self._run.running
+
+    # -- what the buttons do ------------------------------------------------------------------------------
+
+    def register(self) -> None:
+        """Start a run of what is chosen."""
+        parameters = self._getParameters()
+        self._sections.remedies.notice = None
+        outputs.forgetOtherPairs(parameters)
+        self._goesFurther = False
+        self._start(inputNodes(parameters), outputOptions(parameters), nodesToReuse(parameters))
+
+    def onFurther(self) -> None:
+        """Refine the result shown, with the method and settings as they are now."""
+        made = self._sections.results.outputs
+        if made is None:
+            return
+        self._sections.remedies.notice = None
+        self._goesFurther = True
+        try:
+            nodes, reuse = refine.furtherNodes(self._scene, made, inputNodes(self._getParameters()))
+        except JointRegistrationError as error:
+            self.onRunFailed(error)
+            return
+        self._start(nodes, refine.furtherOptions(made), reuse)
+
+    def onCancel(self) -> None:
+        """Stop the run."""
+        self._ui.cancelButton.setEnabled(False)
+        self._sections.progress.show("cancelling")
+        self._run.cancel()
+
+    def onDiscard(self) -> None:
+        """Take away what the last run added."""
+        results, inspect = self._sections.results, self._sections.inspect
+        inspect.forgetRun()
+        kept = results.discard(self._scene)
+        text = _("The results were taken away.")
+        if results.outputs is not None:
+            text = _("The earlier results are back.")
+            inspect.runFinished(results.outputs)
+        if kept:
+            text += " " + _("These stay, because they were edited: {names}.").format(names=", ".join(kept))
+        self._sections.progress.idle(text)
+        self._refresh()
+
+    def cleanup(self) -> None:
+        """The panel goes: a run under way ends."""
+        self._run.cancel()
+
+    def _start(self, nodes: InputNodes, options: OutputOptions, reuse: OutputNodes) -> None:
+        self._sections.inspect.end()
+        try:
+            self._run.start(self._scene, nodes, configFrom(self._getParameters()), options, reuse)
+        except JointRegistrationError as error:
+            self.onRunFailed(error)
+        self._refresh()
+
+    # -- told of the run ----------------------------------------------------------------------------------
+
+    def onRunProgress(self, stage: str, fraction: float, secondsLeft: float | None) -> None:
+        """How far the run is."""
+        if self._ui.cancelButton.enabled or stage == "preparing":
+            self._sections.progress.show(stage, fraction, secondsLeft)
+
+    def onRunFinished(self, made: RegistrationOutputs) -> None:
+        """The results are in the scene."""
+        sections, parameters = self._sections, self._getParameters()
+        sections.progress.idle()
+        for note in made.result.notes:
+            sections.progress.log(note)
+        if parameters is not None:
+            device = made.result.device.partition(":")[0]
+            self._speed.learn(device, made.result.timings_s.get("total", 0.0), planFor(parameters, device))
+            with slicer.util.NodeModify(parameters):
+                outputs.remember(parameters, {kind: getattr(made.nodes, kind) for kind in OUTPUT_KINDS})
+        sections.results.show(self._scene, made, self._goesFurther)
+        sections.inspect.runFinished(made)
+        self._refresh()
+
+    def onRunFailed(self, error: JointRegistrationError) -> None:
+        """The scene is as it was; say why, and offer what may help."""
+        self._sections.progress.idle()
+        self._sections.progress.log(str(error))
+        self._sections.remedies.failure(error)
+        self._refresh()
+
+    def onRunCancelled(self, message: str) -> None:
+        """The scene is as it was."""
+        self._sections.progress.idle(message)
+        self._refresh()
