@@ -16,7 +16,7 @@ from ..image import Image
 from ..result import FoldCount, LandmarkErrors, RegistrationResult, log2_jacobian
 from .images import read_image, write_image, write_labels
 from .output import atomic_file
-from .transforms import read_transform, write_affine, write_transform
+from .transforms import read_transform, transform_bytes, write_affine, write_transform
 
 RESULT_NAMES = (
     "warped.nrrd",
@@ -28,13 +28,12 @@ RESULT_NAMES = (
     "metrics.json",
 )
 
-_BYTES_PER_FIXED_VOXEL = 24 + 4 + 4 + 1  # transform in double precision, warped, Jacobian, labels
-_BYTES_PER_MOVING_VOXEL = 24
+_BYTES_PER_FIXED_VOXEL = 4 + 4 + 1  # warped, Jacobian, labels
 
 
 def result_bytes(fixed: Grid, moving: Grid) -> int:
     """How many bytes the files of a result on these grids take, about."""
-    return _BYTES_PER_FIXED_VOXEL * fixed.num_voxels + _BYTES_PER_MOVING_VOXEL * moving.num_voxels
+    return _BYTES_PER_FIXED_VOXEL * fixed.num_voxels + transform_bytes(fixed) + transform_bytes(moving)
 
 
 def write_result(

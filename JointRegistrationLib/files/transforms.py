@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import shutil
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from ..geometry import RAS_LPS, FloatArray, Grid, ras_to_lps_matrix
 from ..starting_map import StartingMap
 from .images import check_suffix, execute, read_information, to_itk
 from .output import atomic_file, itk_reason
+from .transform_hdf5 import BYTES_PER_VOXEL, is_available, write_transform_hdf5
 
 TRANSFORM_SUFFIXES = (".h5", ".hdf5")
 AFFINE_SUFFIXES = (".tfm", ".txt", ".mat", ".h5")
@@ -112,6 +114,9 @@ def write_transform(
     composite: first the residual w with A(x + w(x)) = x + d(x), then A, so that the affine part
     holds outside as well. For a result's inverse, pass the moving grid and the inverse matrix.
 
+    The vectors are rounded to a thousandth of a voxel or less (:mod:`.transform_hdf5`), about 6 bytes a voxel.
+    Where h5py is not installed, SimpleITK writes the file: not rounded, 24 bytes a voxel.
+
     Args:
         path: ending in .h5 or .hdf5.
         displacement_field_mm: d, (k, j, i, 3) on ``grid``, RAS mm, affine part included.
@@ -126,18 +131,25 @@ def write_transform(
     where = Path(path)
     check_suffix(where, TRANSFORM_SUFFIXES, "a transform")
     _check_field(displacement_field_mm, grid, where)
-    num_bytes = displacement_field_mm.size * 8
     matrix = np.eye(4) if affine_ras is None else np.asarray(affine_ras, dtype=np.float64)
-    field = _residual_ras(displacement_field_mm, grid, matrix)
-    field *= _LPS_SIGNS
-    image = to_itk(field, grid, vector=True)
-    del field  # ITK copied it; a native-resolution field is half a gigabyte
-    transform = sitk.DisplacementFieldTransform(image)
+    field_slice = _residual_lps(displacement_field_mm, grid, matrix)
+    if is_available():
+        with atomic_file(where, transform_bytes(grid)) as temporary:
+            affine_lps = None if affine_ras is None else ras_to_lps_matrix(matrix)
+            write_transform_hdf5(temporary, field_slice, grid, affine_lps)
+        return
+    field = np.stack([field_slice(k) for k in range(grid.shape[0])])
+    transform = sitk.DisplacementFieldTransform(to_itk(field, grid, vector=True))
     if affine_ras is not None:
         # ITK's composite applies what was added last first.
         transform = sitk.CompositeTransform([_itk_affine(matrix), transform])
-    with atomic_file(where, num_bytes) as temporary:
+    with atomic_file(where, transform_bytes(grid)) as temporary:
         sitk.WriteTransform(transform, str(temporary))
+
+
+def transform_bytes(grid: Grid) -> int:
+    """How many bytes the file of :func:`write_transform` takes on a grid, at most about."""
+    return grid.num_voxels * (BYTES_PER_VOXEL if is_available() else 24)
 
 
 def write_affine(path: Path | str, affine_ras: npt.ArrayLike) -> None:
@@ -225,16 +237,13 @@ def _check_field(field: npt.NDArray[Any], grid: Grid, path: Path) -> None:
         )
 
 
-def _residual_ras(field: npt.NDArray[Any], grid: Grid, matrix: FloatArray) -> FloatArray:
-    """w with A(x + w(x)) = x + d(x); slice by slice, because the field can be large."""
+def _residual_lps(field: npt.NDArray[Any], grid: Grid, matrix: FloatArray) -> Callable[[int], FloatArray]:
+    """w with A(x + w(x)) = x + d(x), in LPS; slice by slice (by k), because the field can be large."""
     inverse = np.linalg.inv(matrix)
-    linear = inverse[:3, :3].T
-    rest = ((inverse - np.eye(4)) @ grid.ijk_to_ras)[:3]  # A^-1 x - x from indices
+    linear = inverse[:3, :3].T * _LPS_SIGNS
+    rest = _LPS_SIGNS[:, None] * ((inverse - np.eye(4)) @ grid.ijk_to_ras)[:3]  # A^-1 x - x from indices
     in_slice = np.arange(grid.shape[1])[:, None, None] * rest[:, 1] + np.arange(grid.shape[2])[:, None] * rest[:, 0]
-    residual = np.empty(field.shape, dtype=np.float64)
-    for k in range(grid.shape[0]):
-        np.add(field[k] @ linear, in_slice + (k * rest[:, 2] + rest[:, 3]), out=residual[k])
-    return residual
+    return lambda k: np.asarray(field[k] @ linear + (in_slice + (k * rest[:, 2] + rest[:, 3])), dtype=np.float64)
 
 
 def _itk_affine(matrix_ras: FloatArray) -> Any:

@@ -45,6 +45,7 @@ EVERYWHERE_IN_LIBRARY = {"numpy", "torch", "safetensors", "JointRegistrationLib"
 ONLY_IN = {
     "SimpleITK": {"files", "metrics.py", "phantom/from_labels.py", "training/labels.py"},
     "click": {"cli"},
+    "h5py": {"files/transform_hdf5.py"},
     "tqdm": {"cli"},
     "matplotlib": {"training/examples.py"},
 }
