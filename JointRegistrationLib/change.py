@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 #: Edges of the histogram of log2 J: an eightfold change either way. What lies beyond is in the end bins.
 LOG2_EDGES = np.linspace(-3.0, 3.0, 121)
+
+_T = TypeVar("_T")
 
 _NAN = float("nan")
 _BINS = 4096
@@ -54,6 +56,11 @@ def volume_change(determinant: npt.NDArray[Any]) -> VolumeChange:
     Args:
         determinant: J at these points, any shape; may be empty.
     """
+    return _finished(volume_change_steps(determinant))
+
+
+def volume_change_steps(determinant: npt.NDArray[Any]) -> Generator[None, None, VolumeChange]:
+    """:func:`volume_change` with pauses, so that a window stays alive."""
     values = np.asarray(determinant, dtype=np.float64).ravel()
     if values.size == 0:
         return VolumeChange()
@@ -62,8 +69,11 @@ def volume_change(determinant: npt.NDArray[Any]) -> VolumeChange:
     folds = values.size - unfolded.size
     if unfolded.size == 0:
         return VolumeChange(change, folds=folds)
+    yield
     log2 = np.log2(unfolded)
+    yield
     low, middle, high = (float(value) for value in np.percentile(log2, [5, 50, 95]))
+    yield
     ends = (float(LOG2_EDGES[0]), float(LOG2_EDGES[-1]))
     counts, _ = np.histogram(np.clip(log2, *ends), len(LOG2_EDGES) - 1, ends)  # faster than by edges of any kind
     shares = tuple(float(share) for share in counts / log2.size)
@@ -76,13 +86,7 @@ def displacement_statistics(displacement_field_mm: npt.NDArray[Any]) -> Displace
     Args:
         displacement_field_mm: (k, j, i, 3) mm.
     """
-    steps = displacement_steps(displacement_field_mm)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: DisplacementStatistics = end.value
-            return result
+    return _finished(displacement_steps(displacement_field_mm))
 
 
 def displacement_steps(displacement_field_mm: npt.NDArray[Any]) -> Generator[None, None, DisplacementStatistics]:
@@ -101,6 +105,16 @@ def displacement_steps(displacement_field_mm: npt.NDArray[Any]) -> Generator[Non
         yield
     p95 = yield from _percentile_steps(lengths, parts, 0.95, most)
     return DisplacementStatistics(total / lengths.size, p95, most)
+
+
+def _finished(steps: Generator[None, None, _T]) -> _T:
+    """What steps return, all taken at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: _T = end.value
+            return result
 
 
 def _slabs(values: npt.NDArray[Any]) -> list[slice]:

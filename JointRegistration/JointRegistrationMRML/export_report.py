@@ -14,7 +14,7 @@ from JointRegistrationLib.errors import FileError
 from .folds import foldsOf
 from .numbers import Figures, measureSteps
 from .report_numbers import ReportNumbers, reportNumberSteps
-from .report_page import Report, renderReport
+from .report_page import Report, renderSteps
 from .report_pictures import ReportPictures, pictureSteps
 from .report_texts import FOOTER, sectionsOf
 from .report_words import imageMeasures, mapMeasures, runFacts, runFigures, verdict
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MEASURING = 0.7  # of the whole, where the numbers are not known
-_DRAWN = 0.95
+_DRAWN, _WRITTEN = 0.9, 0.95
 _DRAWN_BY = _("Sampled from the scene's volumes on square pixels, linearly.")
 
 
@@ -61,7 +61,7 @@ def exportSteps(
     pictures = yield from _scaled(pictureSteps(outputs), share, _DRAWN)
     folds = foldsOf(outputs.result.jacobian_determinant, outputs.result.fixed_grid)
     numbers = yield from named(reportNumberSteps(figures, folds), _DRAWN, _("surfaces"))
-    text = renderReport(_report(outputs, pictures, figures, numbers))
+    text = yield from named(renderSteps(_report(outputs, pictures, figures, numbers)), _WRITTEN, _("writing"))
     partial = path.with_name(f".{path.name}.partial")
     try:
         partial.write_text(text, encoding="utf-8")

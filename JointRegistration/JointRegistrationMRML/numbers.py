@@ -177,12 +177,12 @@ def _segmentSteps(labels: _Labels, result: RegistrationResult) -> Generator[tupl
         half = at + 0.25 / len(names)
         yield from named(count.compareSteps(fixed, warped, after=True), half, name)
         count.addVolumes(fixed, _mask(labels.moving, name), warped, result)
-        figures.append(count.figures(name, labels.color(name)))
+        figures.append((yield from named(count.figureSteps(name, labels.color(name)), half, name)))
         counts.append(count)
     if not counts:
         return (), None
-    yield 0.7, _("all segments")
-    return tuple(figures), SegmentCount.of(counts).figures("All segments", (0.5, 0.5, 0.5))
+    pooled = SegmentCount.of(counts).figureSteps("All segments", (0.5, 0.5, 0.5))
+    return tuple(figures), (yield from named(pooled, 0.7, _("all segments")))
 
 
 def _segment(layers: LabelLayers | None, name: str) -> SegmentLabel | None:

@@ -31,7 +31,10 @@ def reportNumberSteps(figures: Figures, folds: Sequence[Fold]) -> Generator[None
         figures: of :func:`.numbers.measure`.
         folds: of the same run, the largest first.
     """
-    plots = [Drawing(graph.text.kind, graph.text.title, plotSvg(graph)) for graph in graphsOf(figures)]
+    plots = []
+    for graph in graphsOf(figures):
+        yield
+        plots.append(Drawing(graph.text.kind, graph.text.title, plotSvg(graph)))
     yield
     surfaces = yield from surfaceSteps(figures)
     return ReportNumbers(numberTables(figures, folds), plots, surfaces)

@@ -6,7 +6,7 @@ Desktop Slicer's export and ``joint-registration report`` fill the same :class:`
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -17,6 +17,7 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from .report_style import STYLE
+from .steps import finished
 from .translation import _
 
 Picture = npt.NDArray[np.uint8]
@@ -128,7 +129,16 @@ class Report:
 
 def renderReport(report: Report) -> str:
     """The report as HTML, pictures embedded, no reference to anything outside."""
-    return "\n".join(_lines(report)) + "\n"
+    return finished(renderSteps(report))
+
+
+def renderSteps(report: Report) -> Generator[None, None, str]:
+    """:func:`renderReport` with pauses: it takes a while to compress the pictures."""
+    lines = []
+    for line in _lines(report):
+        lines.append(line)
+        yield
+    return "\n".join(lines) + "\n"
 
 
 def pngBase64(picture: Picture) -> str:
@@ -178,8 +188,9 @@ def _section(section: Section, report: Report) -> Iterator[str]:
         yield f"<p>{escape(row.caption)}</p>"
         if row.key in report.bars:
             yield _bar(report.bars[row.key])
-        pictures = (_figure(row, name, report.positions[name]) for name in row.pictures)
-        yield f'<div class="row">{"".join(pictures)}</div>\n</div>'
+        yield '<div class="row">'
+        yield from (_figure(row, name, report.positions[name]) for name in row.pictures)
+        yield "</div>\n</div>"
 
 
 def _bar(bar: ColorBar) -> str:

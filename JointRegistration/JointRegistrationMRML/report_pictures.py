@@ -5,13 +5,13 @@ Everything is sampled where it is looked at: three slices of a large run take a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from JointRegistrationLib.geometry import transform_points
+from JointRegistrationLib.geometry import Grid, transform_points
 from JointRegistrationLib.image import Image
 from JointRegistrationLib.result import log2_jacobian
 
@@ -26,7 +26,7 @@ from .report_page import ColorBar, Picture, PictureRow
 from .report_slices import Plane, outlines, planesThrough, sampled, telltaleOffsets, thick
 from .report_texts import cssColor, differenceBars, displacementBar, positionText, rowOf
 from .segmentations import LabelLayers, labelsFromSegmentation
-from .steps import finished
+from .steps import finished, named
 from .translation import _
 from .volumes import imageFromVolume
 
@@ -72,12 +72,12 @@ def pictureSteps(outputs: RegistrationOutputs) -> Generator[tuple[float, str], N
     grid = outputs.result.fixed_grid
     names = [] if labels is None else _outlined(labels)
     yield 0.2, _("slices")
-    planes = planesThrough(grid, telltaleOffsets(grid, _interest(labels)), _LONG_SIDE_PX)
+    offsets = yield from named(_offsetSteps(grid, labels), 0.2, _("slices"))
+    planes = planesThrough(grid, offsets, _LONG_SIDE_PX)
     painter = _Painter(outputs, labels, names)
     views = []
     for number, plane in enumerate(planes):
-        yield 0.3 + 0.1 * number, _("slices")
-        views.append(painter.view(plane))
+        views.append((yield from named(painter.viewSteps(plane), 0.3 + 0.1 * number, _("slices"))))
     tissue = _("tissue") if any("cartilage" not in name.lower() for name in names) else _("cartilage")
     painters, rows = painter.rows(), []
     for number, (key, paint) in enumerate(painters.items()):
@@ -116,17 +116,18 @@ class _Painter:
         self._longestMm = longestMm(outputs.result, self._leftOut)
         self._halfRange = halfWindow(log2_jacobian(outputs.result.jacobian_determinant[::_EVERY, ::_EVERY, ::_EVERY]))
 
-    def view(self, plane: Plane) -> _View:
-        """Everything on one plane."""
+    def viewSteps(self, plane: Plane) -> Generator[None, None, _View]:
+        """Everything on one plane, with pauses."""
         result, points = self._result, plane.points_ras
         warped = Image(result.warped, result.fixed_grid)
-        images = ((self._fixed, 0), (self._moving, 1), (warped, 1))
-        grey = (self._grey(image, which, points) for image, which in images)
-        field, determinant = (
-            sampled(values, result.fixed_grid, points)
-            for values in (result.displacement_field_mm, result.jacobian_determinant)
-        )
-        return _View(plane, *grey, field, determinant)
+        found = []
+        for image, which in ((self._fixed, 0), (self._moving, 1), (warped, 1)):
+            yield
+            found.append(self._grey(image, which, points))
+        for values in (result.displacement_field_mm, result.jacobian_determinant):
+            yield
+            found.append(sampled(values, result.fixed_grid, points))
+        return _View(plane, *found)
 
     def rows(self) -> dict[str, Callable[[_View], Picture]]:
         """How each row is painted, by its key."""
@@ -210,17 +211,22 @@ def _outlined(labels: Labels) -> list[str]:
     return [name for name in common if "cartilage" in name.lower()] or common
 
 
-def _interest(labels: Labels | None) -> Mapping[int, Any]:
-    """By RAS axis, the fixed voxels of the segments that the slice should show."""
-    if labels is None:
-        return {}
-    found = {}
-    for axis, wanted in enumerate(_INTEREST):
+def _offsetSteps(grid: Grid, labels: Labels | None) -> Generator[None, None, dict[int, float]]:
+    """By RAS axis, where the slice lies that shows most of what it should, with pauses."""
+    offsets = telltaleOffsets(grid, {})
+    for axis, wanted in enumerate(_INTEREST if labels is not None else ()):
+        yield
+        assert labels is not None
         names = [segment.name for segment in labels[0].segments if wanted in segment.name.lower()]
         segments = [segment for segment in labels[0].segments if not names or segment.name in names]
-        masks = [labels[0].layers[segment.layer] == segment.value for segment in segments]
-        found[axis] = np.logical_or.reduce(masks)
-    return found
+        mask = np.zeros(grid.shape, bool)
+        for segment in segments:
+            yield
+            mask |= labels[0].layers[segment.layer] == segment.value
+        yield
+        offsets[axis] = telltaleOffsets(grid, {axis: mask})[axis]
+    yield
+    return offsets
 
 
 def _rgb(grey: Values) -> Picture:

@@ -13,6 +13,7 @@ from .numbers import Figures
 from .report_page import ColorBar, Picture
 from .report_pictures import ReportPictures
 from .report_texts import cssColor, rowOf
+from .steps import finished, inSteps
 from .thickness_model import halfRangeMm
 from .translation import _
 
@@ -44,9 +45,9 @@ def surfaceSteps(figures: Figures) -> Generator[None, None, ReportPictures]:
     sideMm = _MARGIN * max(_extentMm(change.surface, towards) for _, change, _, towards in shown)
     pictures, positions = {}, {}
     for item, change, words, towards in shown:
-        yield
         name = f"{item.pair.cartilage} {words}"
-        pictures[name] = surfacePicture(change.surface, change.changeMm / halfMm, towards, sideMm)
+        drawing = surfacePictureSteps(change.surface, change.changeMm / halfMm, towards, sideMm)
+        pictures[name] = yield from drawing
         right = _axes(towards)[0][0] > 0
         positions[name] = _("the patient's right is on the right") if right else _("the patient's right is on the left")
     row = rowOf(_KEY, pictures, remark=_("Each picture is {width} mm wide.").format(width=f"{sideMm:.0f}"))
@@ -57,7 +58,14 @@ def surfaceSteps(figures: Figures) -> Generator[None, None, ReportPictures]:
 
 
 def surfacePicture(surface: Surface, values: Points, towards: Sequence[float], sideMm: float) -> Picture:
-    """A surface seen from one side without perspective, square, in the middle of the picture.
+    """All of :func:`surfacePictureSteps` at once."""
+    return finished(surfacePictureSteps(surface, values, towards, sideMm))
+
+
+def surfacePictureSteps(
+    surface: Surface, values: Points, towards: Sequence[float], sideMm: float
+) -> Generator[None, None, Picture]:
+    """A surface seen from one side without perspective, square, in the middle of the picture. With pauses.
 
     Args:
         surface: RAS mm.
@@ -65,18 +73,44 @@ def surfacePicture(surface: Surface, values: Points, towards: Sequence[float], s
         towards: the direction to the eye, RAS.
         sideMm: width of the picture.
     """
+    yield
     seen = _seen(surface, towards)
     middle = (seen.min(axis=0) + seen.max(axis=0)) / 2
     pixels = (seen - middle) * _SIDE_PX / sideMm
     facing = np.abs(surface.inward @ _axes(towards)[2])[:, None]
     colors = (_DARKEST + (1 - _DARKEST) * facing) * _colored(values)
-    samples = np.concatenate(list(_sampled(np.hstack([pixels, colors]), surface.triangles)))
-    samples = samples[np.argsort(samples[:, 2])]  # the nearest last: of several in a pixel it is the one that stays
-    columns, rows = (np.floor(_SIDE_PX / 2 + sign * samples[:, axis]).astype(int) for axis, sign in ((0, 1), (1, -1)))
-    inside = (columns >= 0) & (columns < _SIDE_PX) & (rows >= 0) & (rows < _SIDE_PX)
-    picture = np.tile(np.asarray(_BACKGROUND), (_SIDE_PX, _SIDE_PX, 1))
-    picture[rows[inside], columns[inside]] = samples[inside, 3:]
-    return np.asarray(255 * picture).astype(np.uint8)
+    corners, canvas = np.hstack([pixels, colors]), _Canvas()
+
+    def draw(part: slice) -> None:
+        for samples in _sampled(corners, surface.triangles[part]):
+            canvas.add(samples)
+
+    yield from inSteps(len(surface.triangles), draw, first=2000, least=500)
+    return canvas.picture()
+
+
+class _Canvas:
+    """A square picture to which parts of a surface are added in any order: in each pixel the nearest stays."""
+
+    def __init__(self) -> None:
+        self._colors = np.tile(np.asarray(_BACKGROUND), (_SIDE_PX * _SIDE_PX, 1))
+        self._nearest = np.full(_SIDE_PX * _SIDE_PX, -np.inf)
+
+    def add(self, samples: Points) -> None:
+        """Draw points (n, 6): pixels to the right, up and to the eye, from the middle, and colours 0 to 1."""
+        column, row = (np.floor(_SIDE_PX / 2 + sign * samples[:, axis]).astype(int) for axis, sign in ((0, 1), (1, -1)))
+        inside = (column >= 0) & (column < _SIDE_PX) & (row >= 0) & (row < _SIDE_PX)
+        pixel, samples = (row * _SIDE_PX + column)[inside], samples[inside]
+        order = np.lexsort((samples[:, 2], pixel))
+        last = np.append(np.diff(pixel[order]) > 0, True)[: len(order)]  # the nearest of those in one pixel
+        chosen = order[last]
+        chosen = chosen[samples[chosen, 2] > self._nearest[pixel[chosen]]]
+        self._nearest[pixel[chosen]] = samples[chosen, 2]
+        self._colors[pixel[chosen]] = samples[chosen, 3:]
+
+    def picture(self) -> Picture:
+        """What is drawn by now."""
+        return np.asarray(255 * self._colors).astype(np.uint8).reshape(_SIDE_PX, _SIDE_PX, 3)
 
 
 def _viewsOf(item: CartilageFigures) -> Sequence[tuple[str, Vector]]:

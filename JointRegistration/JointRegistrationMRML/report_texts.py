@@ -95,8 +95,8 @@ _ROWS = {
         _("Change of thickness along the registration"),
         _(
             "Moving minus fixed thickness, point by point, on the surface of the fixed bone. Red: the cartilage is "
-            "thicker in the moving image; blue: thinner; white or grey: the same. Single points are off by a few tenths of "
-            "a millimetre; coloured areas count."
+            "thicker in the moving image; blue: thinner; white or grey: the same. Single points are off by a few "
+            "tenths of a millimetre; coloured areas count."
         ),
     ),
 }

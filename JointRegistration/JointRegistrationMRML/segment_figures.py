@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from JointRegistrationLib.change import VolumeChange, volume_change
+from JointRegistrationLib.change import VolumeChange, volume_change_steps
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.result import RegistrationResult
 
@@ -95,11 +95,16 @@ class SegmentCount:
         if region is not None:
             self._jacobian.append(result.jacobian_determinant[region])
 
-    def figures(self, name: str, color: tuple[float, float, float]) -> SegmentFigures:
-        """The figures of what was counted."""
+    def figureSteps(self, name: str, color: tuple[float, float, float]) -> Generator[None, None, SegmentFigures]:
+        """The figures of what was counted, with pauses."""
         fixed, moving, warped = (sum(volumes) if volumes else _NAN for volumes in self._mm3)
-        change = volume_change(np.concatenate(self._jacobian)) if self._jacobian else VolumeChange()
-        return SegmentFigures(name, color, self._agreement(False), self._agreement(True), fixed, moving, warped, change)
+        determinant = np.concatenate(self._jacobian) if self._jacobian else None
+        yield
+        change = VolumeChange() if determinant is None else (yield from volume_change_steps(determinant))
+        yield
+        before = self._agreement(False)
+        yield
+        return SegmentFigures(name, color, before, self._agreement(True), fixed, moving, warped, change)
 
     def _agreement(self, after: bool) -> Agreement:
         dice = 2 * self._common[after] / self._sizes[after] if self._sizes[after] else _NAN

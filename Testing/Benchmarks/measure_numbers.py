@@ -1,4 +1,4 @@
-"""Time of the numbers of a run: the sample pair on 384 x 384 x 160 voxels, its six segments, and their thickness.
+"""Time of the numbers and the report of a run: the sample pair on 384 x 384 x 160 voxels with its six segments.
 
     python Testing/Benchmarks/measure_numbers.py
 
@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import resource
 import sys
+import tempfile
 import time
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +25,7 @@ from JointRegistrationLib.image import Image  # noqa: E402
 from JointRegistrationLib.phantom import random_deformation  # noqa: E402
 from JointRegistrationLib.result import FoldCount, RegistrationResult  # noqa: E402
 from JointRegistrationLib.sample import SEED  # noqa: E402
+from JointRegistrationMRML.export_report import exportSteps  # noqa: E402
 from JointRegistrationMRML.numbers import measureSteps  # noqa: E402
 from JointRegistrationMRML.publish import InputNodes, OutputNodes, RegistrationOutputs  # noqa: E402
 from JointRegistrationMRML.samples import addSamplePair  # noqa: E402
@@ -58,25 +62,34 @@ def outputsOf(scene: object) -> RegistrationOutputs:
     return RegistrationOutputs(OutputNodes(), 0, result, inputs, RunRecord(SceneTransaction(scene)))
 
 
-def main() -> None:
-    headless = createHeadlessScene()
-    steps = measureSteps(outputsOf(headless.scene))
+def timed(steps: Generator[tuple[float, str], None, Any]) -> Any:
+    """Take all steps and print what each kind of them took; what they return."""
     times: list[tuple[float, str]] = []
-    what = ""
+    what, result = "", None
     while True:
         start = time.process_time()
         try:
             _, following = next(steps)
-        except StopIteration:
+        except StopIteration as end:
             times.append((time.process_time() - start, what))
+            result = end.value
             break
         times.append((time.process_time() - start, what))
         what = following
     for name in dict.fromkeys(name for _, name in times):
         some = [seconds for seconds, other in times if other == name]
-        print(f"{sum(some):6.2f} s  {name}, longest of {len(some)} steps {max(some):.2f} s")  # noqa: T201
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"all {sum(seconds for seconds, _ in times):.1f} s, longest step {max(times)[0]:.2f} s, {memory:.1f} GB")  # noqa: T201
+        print(f"{sum(some):6.2f} s  {name}, longest of {len(some)} steps {max(some):.3f} s")  # noqa: T201
+    print(f"all {sum(seconds for seconds, _ in times):.2f} s, longest step {max(times)[0]:.3f} s")  # noqa: T201
+    return result
+
+
+def main() -> None:
+    headless = createHeadlessScene()
+    outputs = outputsOf(headless.scene)
+    figures = timed(measureSteps(outputs))
+    with tempfile.TemporaryDirectory() as folder:
+        timed(exportSteps(outputs, Path(folder) / "report.html", figures))
+    print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB")  # noqa: T201
 
 
 if __name__ == "__main__":

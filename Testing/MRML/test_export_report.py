@@ -180,7 +180,7 @@ def test_a_report_that_cannot_be_made_leaves_the_old_one(outputs, tmp_path, monk
     def fail(_report):
         raise MemoryError
 
-    monkeypatch.setattr(export_report, "renderReport", fail)
+    monkeypatch.setattr(export_report, "renderSteps", fail)
     with pytest.raises(MemoryError):
         exportReport(outputs, path)
     assert path.read_text() == "earlier"

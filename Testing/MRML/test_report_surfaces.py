@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from test_numbers import linearResult, masks, outputsOf
 
+from JointRegistrationMRML import steps
 from JointRegistrationMRML.mask_surface import Surface
 from JointRegistrationMRML.numbers import measure
-from JointRegistrationMRML.report_surfaces import surfacePicture, surfaceSteps
+from JointRegistrationMRML.report_surfaces import surfacePicture, surfacePictureSteps, surfaceSteps
 from JointRegistrationMRML.steps import finished
 
 FRONT, BACK, ABOVE = (0.0, 1.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 1.0)
@@ -72,6 +73,25 @@ def test_the_surface_has_no_holes_whatever_the_size_of_its_triangles(count):
     shown = picture.astype(int).sum(axis=-1) > 400
     assert shown[60:380, 60:380].all()  # 30 of 40 mm
     assert not shown[:50].any() and not shown[:, 395:].any()
+
+
+def test_parts_with_pauses_between_them_make_the_same_picture(monkeypatch):
+    both = joined(sheet(5.0, count=60), sheet(-5.0, normal=1, count=60))
+    values = np.sin(both.points[:, 0]) * np.sign(both.points[:, 1])
+    whole = surfacePicture(both, values, (0.0, 0.75, -0.66), SIDE_MM)
+    monkeypatch.setattr(steps, "STEP_S", 0.0)
+    inParts = surfacePictureSteps(both, values, (0.0, 0.75, -0.66), SIDE_MM)
+    count = 0
+    while True:
+        try:
+            next(inParts)
+            count += 1
+        except StopIteration as end:
+            picture = end.value
+            break
+    assert count > 20
+    differences = np.abs(picture.astype(int) - whole).max(axis=-1)
+    assert differences.max() < 24 and (differences > 0).mean() < 0.02, "but for points at the same depth"
 
 
 def test_each_cartilage_of_both_images_is_drawn_with_one_scale(scene):
