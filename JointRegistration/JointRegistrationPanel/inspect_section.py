@@ -10,13 +10,14 @@ from typing import Any
 import slicer
 
 from JointRegistrationLib.errors import JointRegistrationError
-from JointRegistrationMRML.earlier_runs import FoundRun, findRuns, guessedInputs, outputsOf
+from JointRegistrationMRML.earlier_runs import FoundRun, guessedInputs, outputsOf
 from JointRegistrationMRML.inspection import Inspection
 from JointRegistrationMRML.publish import InputNodes, RegistrationOutputs
 from JointRegistrationMRML.read_out import readOutText
 
 from .inspect_cursor import CursorReadOut
 from .inspect_numbers import NumbersView
+from .inspect_runs import Run, RunList, isSame
 from .inspect_views import ViewButtons
 from .messages import tint
 from .text import _, sentence
@@ -38,17 +39,15 @@ class InspectSection:
         self._scene, self._chosenInputs = scene, chosenInputs
         self.widget = slicer.util.loadUI(uiPath)
         self.ui = slicer.util.childWidgetVariables(self.widget)
-        self._latest: RegistrationOutputs | None = None
-        self._runs: list[FoundRun | RegistrationOutputs] = []
-        self._chosen: FoundRun | RegistrationOutputs | None = None
+        self._runs = RunList(self.ui.runComboBox, scene, self._onRunPicked)
+        self._chosen: Run | None = None
         self._refused: FoundRun | None = None
         self._outputs: RegistrationOutputs | None = None
         self._inspection: Inspection | None = None
-        self._showing = self._busy = self._running = False
+        self._busy = self._running = False
         self._views = ViewButtons(self.ui, self)
         self.numbers = NumbersView(self.ui, scene, self)
         self._cursor = CursorReadOut(scene, self._read, self._showReading)
-        self.ui.runComboBox.currentIndexChanged.connect(self._onRunChosen)
         self.ui.inspectButton.connect("contentsCollapsed(bool)", self._onCollapsed)
         self.ui.closeViewsButton.clicked.connect(lambda checked=False: self.closeViews())
         self._status()
@@ -59,7 +58,7 @@ class InspectSection:
     def runFinished(self, outputs: RegistrationOutputs) -> None:
         """A run's results are in the scene: inspect them."""
         self.end()
-        self._latest = outputs
+        self._runs.latest = outputs
         self.refresh(False)
         self.ui.inspectButton.collapsed = False
         self._adopt()
@@ -67,9 +66,9 @@ class InspectSection:
     def forgetRun(self) -> None:
         """The latest run is about to be taken back: close its views and take its numbers away."""
         self.end()
-        if self._latest is not None:
-            self.numbers.takeAway(self._latest)
-        self._latest = None
+        if self._runs.latest is not None:
+            self.numbers.takeAway(self._runs.latest)
+        self._runs.latest = None
 
     def end(self) -> None:
         """Close everything and let go of the run: a new one begins, or the scene or the module goes."""
@@ -81,8 +80,7 @@ class InspectSection:
         """The scene is about to be emptied."""
         self.end()
         self.numbers.forgetAll()
-        self._latest = None
-        self._runs = []
+        self._runs.forget()
         self._refreshControls()
 
     def cleanup(self) -> None:
@@ -97,44 +95,21 @@ class InspectSection:
             running: whether a registration is under way.
         """
         self._running = running
-        self._runs = self._found()
-        if not any(_isSame(run, self._chosen) for run in self._runs):
+        self._runs.find()
+        if not self._runs.holds(self._chosen):
             if self._chosen is not None or self._outputs is not None:
                 self.end()
-            self._chosen = self._runs[0] if self._runs else None
-        self._listRuns()
+            self._chosen = next(iter(self._runs.runs), None)
+        self._runs.show(self._chosen)
         self._refreshControls()
         if not running and self._outputs is None and not self.ui.inspectButton.collapsed:
             self._adopt()
 
-    def _found(self) -> list[FoundRun | RegistrationOutputs]:
-        """The latest run first, if its fixed volume is there still."""
-        latest = self._latest
-        if latest is not None and latest.inputs.fixed.GetScene() is not self._scene:
-            latest = self._latest = None
-        own = None if latest is None else latest.nodes.transform
-        found = [run for run in findRuns(self._scene) if run.transform is not own]
-        return [*([] if latest is None else [latest]), *found]
-
-    def _listRuns(self) -> None:
-        combo = self.ui.runComboBox
-        names = [_nameOf(run) for run in self._runs]
-        rows = [row for row, run in enumerate(self._runs) if _isSame(run, self._chosen)]
-        self._showing = True
-        if names != [combo.itemText(row) for row in range(combo.count)]:
-            combo.clear()
-            for name in names:
-                combo.addItem(name)
-        combo.setCurrentIndex(rows[0] if rows else -1)
-        self._showing = False
-
     # -- the run that is looked at -------------------------------------------------------------------------
 
-    def _onRunChosen(self, index: int) -> None:
-        if self._showing or not 0 <= index < len(self._runs):
-            return
+    def _onRunPicked(self, run: Run) -> None:
         self.end()
-        self._chosen = self._runs[index]
+        self._chosen = run
         self._adopt()
 
     def _onCollapsed(self, collapsed: bool) -> None:
@@ -146,7 +121,7 @@ class InspectSection:
     def _adopt(self) -> None:
         """Read the chosen run; one that the scene holds is read from its nodes, which takes a moment."""
         run = self._chosen
-        if run is None or self._busy or self._outputs is not None or _isSame(run, self._refused):
+        if run is None or self._busy or self._outputs is not None or isSame(run, self._refused):
             return
         if isinstance(run, FoundRun):
             with self._waiting(_("Reading the registration from the scene")):
@@ -232,7 +207,7 @@ class InspectSection:
 
     def _refreshControls(self) -> None:
         ui, inspection = self.ui, self._inspection
-        possible = bool(self._runs) and not self._running
+        possible = bool(self._runs.runs) and not self._running
         ui.inspectButton.setEnabled(possible)
         reason = _("There is nothing to inspect: register first, or open a scene that holds a registration.")
         ui.inspectButton.setToolTip(_("See whether to trust a registration, and what changed.") if possible else reason)
@@ -283,18 +258,6 @@ class InspectSection:
         finally:
             self._busy = False
             self._status()
-
-
-def _isSame(run: Any, other: Any) -> bool:
-    """Found runs are equal if their nodes are; results, which hold arrays, are told apart as objects."""
-    return run is other or (isinstance(run, FoundRun) and run == other)
-
-
-def _nameOf(run: FoundRun | RegistrationOutputs) -> str:
-    if isinstance(run, FoundRun):
-        return run.name
-    moving, fixed = run.inputs.moving.GetName(), run.inputs.fixed.GetName()
-    return _("{moving} to {fixed} (latest)").format(moving=moving, fixed=fixed)
 
 
 def _centre3D() -> None:

@@ -9,7 +9,6 @@ import qt
 import slicer
 
 from JointRegistrationMRML.agreement import PARTS, setPartShown
-from JointRegistrationMRML.folds import Fold
 from JointRegistrationMRML.inspect_deformation import SPACING_MM, leavesAffineOut, setSpacing
 from JointRegistrationMRML.inspect_images import flick
 from JointRegistrationMRML.inspect_jacobian import halfRangeOf, rangeText, setHalfRange
@@ -17,13 +16,11 @@ from JointRegistrationMRML.inspect_segments import setShown
 from JointRegistrationMRML.inspection import VIEWS, Inspection
 from JointRegistrationMRML.publish import RegistrationOutputs
 
+from .inspect_folds import FoldsTable
 from .messages import markOpen
 from .text import _, escaped
 
 _FLICKER_MS = 600
-#: More folds than these are not listed; the map is of no use then.
-_LISTED_FOLDS = 200
-_FOLD_COLUMNS = (_("Position (mm)"), _("Voxels"), "mm³", _("Lowest J"))
 _CARTILAGE = "cartilage"
 
 
@@ -57,8 +54,8 @@ class ViewButtons:
         self._flicker = qt.QTimer()
         self._flicker.setInterval(_FLICKER_MS)
         self._flicker.connect("timeout()", self._onFlick)
+        self._folds = FoldsTable(ui)
         self._connect()
-        self._makeFoldsTable()
 
     def _connect(self) -> None:
         ui = self._ui
@@ -74,23 +71,13 @@ class ViewButtons:
             box.clicked.connect(lambda checked=False: self._reopen("contours"))
         for box in (ui.fixedCheckBox, ui.warpedCheckBox, *self._parts.values()):
             box.clicked.connect(lambda checked=False: self._showParts())
-        ui.nextFoldButton.clicked.connect(lambda checked=False: self._goToFold(None))
-        ui.foldsTable.cellClicked.connect(lambda row, column: self._goToFold(row))
-
-    def _makeFoldsTable(self) -> None:
-        table = self._ui.foldsTable
-        table.setColumnCount(len(_FOLD_COLUMNS))
-        table.setHorizontalHeaderLabels(list(_FOLD_COLUMNS))
-        table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
-        table.horizontalHeader().setStretchLastSection(True)
-        table.verticalHeader().setVisible(False)
 
     # -- the run ------------------------------------------------------------------------------------------
 
     def use(self, inspection: Inspection | None, outputs: RegistrationOutputs | None) -> None:
         """Show the controls for a run; None for no run."""
         self._flicker.stop()
-        self._inspection = inspection
+        self._inspection = self._folds.inspection = inspection
         reasons = {} if outputs is None else _reasonsAgainst(outputs)
         for name, button in self._buttons.items():
             button.setEnabled(inspection is not None and name not in reasons)
@@ -188,8 +175,8 @@ class ViewButtons:
         elif name == "flicker":
             self._shownNow = _("fixed")
             self._flicker.start()
-        elif name == "folds" and self._inspection is not None:
-            self._listFolds(self._inspection.folds)
+        elif name == "folds":
+            self._folds.show()
         self._showParts()
 
     def _optionsOf(self, name: str) -> dict[str, Any]:
@@ -257,28 +244,6 @@ class ViewButtons:
         self._shownNow = _("warped") if flick(view) == "warped" else _("fixed")
         self._ui.viewText.setText(self.texts())
 
-    # -- folds --------------------------------------------------------------------------------------------
-
-    def _listFolds(self, folds: Sequence[Fold]) -> None:
-        table = self._ui.foldsTable
-        listed = folds[:_LISTED_FOLDS]
-        table.setRowCount(len(listed))
-        for row, fold in enumerate(listed):
-            for column, text in enumerate(_foldCells(fold)):
-                table.setItem(row, column, qt.QTableWidgetItem(text))
-        self._ui.nextFoldButton.setText(_("Next fold ({count} in all)").format(count=len(folds)))
-
-    def _goToFold(self, index: int | None) -> None:
-        """Centre the views on a fold; None for the next one."""
-        if self._inspection is None:
-            return
-        fold = self._inspection.nextFold() if index is None else self._inspection.goToFold(index)
-        if fold is None:
-            return
-        row = self._inspection.folds.index(fold)
-        if row < self._ui.foldsTable.rowCount:
-            self._ui.foldsTable.selectRow(row)
-
 
 def _reasonsAgainst(outputs: RegistrationOutputs) -> dict[str, str]:
     """Views that this run cannot have, with the reason."""
@@ -300,10 +265,3 @@ def _segmentsOf(node: Any) -> list[tuple[str, str]]:
         return []
     segmentation = node.GetSegmentation()
     return [(i, segmentation.GetSegment(i).GetName()) for i in segmentation.GetSegmentIDs()]
-
-
-def _foldCells(fold: Fold) -> tuple[str, ...]:
-    place = "  ".join(
-        f"{pair[x >= 0]} {abs(x):.1f}" for pair, x in zip(("LR", "PA", "IS"), fold.position_ras, strict=True)
-    )
-    return place, str(fold.voxels), f"{fold.volumeMm3:.1f}", f"{fold.lowestJ:.2f}"
