@@ -138,7 +138,7 @@ def write_transform(
             affine_lps = None if affine_ras is None else ras_to_lps_matrix(matrix)
             write_transform_hdf5(temporary, field_slice, grid, affine_lps)
         return
-    field = np.stack([field_slice(k) for k in range(grid.shape[0])])
+    field = np.stack([field_slice(k) for k in range(grid.shape[0])], dtype=np.float64)
     transform = sitk.DisplacementFieldTransform(to_itk(field, grid, vector=True))
     if affine_ras is not None:
         # ITK's composite applies what was added last first.
@@ -237,13 +237,19 @@ def _check_field(field: npt.NDArray[Any], grid: Grid, path: Path) -> None:
         )
 
 
-def _residual_lps(field: npt.NDArray[Any], grid: Grid, matrix: FloatArray) -> Callable[[int], FloatArray]:
+def _residual_lps(field: npt.NDArray[Any], grid: Grid, matrix: FloatArray) -> Callable[[int], npt.NDArray[np.float32]]:
     """w with A(x + w(x)) = x + d(x), in LPS; slice by slice (by k), because the field can be large."""
     inverse = np.linalg.inv(matrix)
-    linear = inverse[:3, :3].T * _LPS_SIGNS
+    linear = (inverse[:3, :3].T * _LPS_SIGNS).astype(np.float32)
     rest = _LPS_SIGNS[:, None] * ((inverse - np.eye(4)) @ grid.ijk_to_ras)[:3]  # A^-1 x - x from indices
     in_slice = np.arange(grid.shape[1])[:, None, None] * rest[:, 1] + np.arange(grid.shape[2])[:, None] * rest[:, 0]
-    return lambda k: np.asarray(field[k] @ linear + (in_slice + (k * rest[:, 2] + rest[:, 3])), dtype=np.float64)
+
+    def residual(k: int) -> npt.NDArray[np.float32]:
+        affine_part = (in_slice + (k * rest[:, 2] + rest[:, 3])).astype(np.float32)
+        affine_part += np.asarray(field[k], dtype=np.float32) @ linear
+        return affine_part
+
+    return residual
 
 
 def _itk_affine(matrix_ras: FloatArray) -> Any:
