@@ -17,9 +17,9 @@ import vtk
 from .jacobian import COLOR_NAME, FOLDS_NAME
 from .nodes import numpyMatrix
 from .publish import INPUT_ROLES, InputNodes, OutputNodes, RegistrationOutputs
-from .stored_result import storedGrid, storedResult
+from .stored_result import storedResult
 from .transaction import SceneTransaction, nodesOf
-from .transforms import FIXED_ROLE, MOVING_ROLE
+from .transforms import FIXED_ROLE, MOVING_ROLE, fixedToMovingGrid
 from .undo import RunRecord
 from .volumes import ijkToRasOf
 
@@ -149,7 +149,7 @@ def _rolesOf(node: Any) -> tuple[str, str] | None:
 
 def _runOf(transform: Any) -> FoundRun | None:
     fixed = transform.GetNodeReference(FIXED_ROLE)
-    stored = storedGrid(transform)
+    stored = fixedToMovingGrid(transform)
     image = fixed.GetImageData()
     if stored is None or image is None or image.GetDimensions() != stored.GetDisplacementGrid().GetDimensions():
         return None
@@ -157,7 +157,7 @@ def _runOf(transform: Any) -> FoundRun | None:
 
 
 def _isGrid(node: Any) -> bool:
-    return bool(node.IsA("vtkMRMLTransformNode")) and storedGrid(node) is not None
+    return bool(node.IsA("vtkMRMLTransformNode")) and fixedToMovingGrid(node) is not None
 
 
 def _isVolume(node: Any) -> bool:

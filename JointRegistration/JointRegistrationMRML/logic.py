@@ -19,7 +19,6 @@ from JointRegistrationLib.config import RegistrationConfig
 from JointRegistrationLib.errors import InputError, RegistrationCancelled
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
-from JointRegistrationLib.starting_map import StartingMap
 
 from .landmarks import landmarksFromMarkups
 from .nodes import numpyMatrix
@@ -27,8 +26,8 @@ from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
 from .runner import CancelCheck, Progress, RegistrationInputs, Runner, runInProcess
 from .segment_layers import checkSegmentation
 from .segment_masks import maskSteps, segmentIdOf
+from .start_map import checkStart, startSteps
 from .steps import finished
-from .transforms import displacementFromNode
 from .translation import _
 from .volumes import checkVolume, imageSteps
 
@@ -106,15 +105,11 @@ def inputSteps(nodes: InputNodes, reuse: OutputNodes | None = None) -> Generator
     landmarks = None
     if nodes.fixedLandmarks is not None:
         landmarks = landmarksFromMarkups(nodes.fixedLandmarks, nodes.movingLandmarks, below)
-    return RegistrationInputs(
-        fixed,
-        moving,
-        fixedMask,
-        movingMask,
-        landmarks,
-        _initialAffine(nodes.initialTransform),
-        None if nodes.startTransform is None else _startingMap(nodes.startTransform),
-    )
+    start = None
+    if nodes.startTransform is not None:
+        start = yield from startSteps(nodes.startTransform)
+    affine = _initialAffine(nodes.initialTransform)
+    return RegistrationInputs(fixed, moving, fixedMask, movingMask, landmarks, affine, start)
 
 
 def checkInputs(nodes: InputNodes) -> None:
@@ -141,6 +136,8 @@ def checkInputs(nodes: InputNodes) -> None:
     if (nodes.fixedLandmarks is None) != (nodes.movingLandmarks is None):
         raise InputError(_("landmarks: a point list is given for one image only; give one for each, or none"))
     _initialAffine(nodes.initialTransform)
+    if nodes.startTransform is not None:
+        checkStart(nodes.startTransform)
 
 
 def _initialAffine(node: Any) -> npt.NDArray[np.float64] | None:
@@ -157,25 +154,6 @@ def _initialAffine(node: Any) -> npt.NDArray[np.float64] | None:
     matrix = vtk.vtkMatrix4x4()
     node.GetMatrixTransformToWorld(matrix)
     return np.linalg.inv(numpyMatrix(matrix))
-
-
-def _startingMap(node: Any) -> StartingMap:
-    """The map from fixed to moving points that a transform node holds, for the library to refine.
-
-    Raises:
-        InputError: if it holds no displacement grid on its from-parent side, or stands under another transform.
-    """
-    if node.GetParentTransformNode() is not None:
-        text = _("start transform: {name} stands under {parent}; take it out from there, or harden it")
-        raise InputError(text.format(name=node.GetName(), parent=node.GetParentTransformNode().GetName()))
-    field, grid, fromParent = displacementFromNode(node)
-    if not fromParent:
-        text = _(
-            "start transform: {name} holds the opposite direction, from moving to fixed points; choose the transform "
-            "that takes the moving volume to the fixed one"
-        )
-        raise InputError(text.format(name=node.GetName()))
-    return StartingMap(field.astype(np.float32), grid)
 
 
 def _maskSteps(node: Any, segment: str, grid: Grid, below: Any) -> Generator[None, None, Image | None]:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from JointRegistrationLib.config import RegistrationConfig
-from JointRegistrationLib.errors import ResourceError
+from JointRegistrationLib.errors import InputError, ResourceError
 from JointRegistrationLib.geometry import transform_points
 from JointRegistrationLib.image import MIN_OVERLAP
 from JointRegistrationLib.plan import estimate_plan, low_memory
 
-from .problems import CENTRE, ERROR, RESOLUTION, WARNING, Problem, Remedy
+from .problems import CENTRE, ERROR, RESOLUTION, WARNING, Problem, Remedy, sentence
 from .publish import InputNodes
+from .start_map import checkStart
 from .translation import _
 from .world import fromWorld, ownGrid, toWorld
 
@@ -28,6 +29,12 @@ def pairProblems(nodes: InputNodes, config: RegistrationConfig, below: Any) -> I
     """Problems of two usable volumes; ``below`` is a transform node that does not count as above them."""
     yield from _sideProblems(nodes, config)
     guided = nodes.fixedLandmarks is not None or config.affine.initialization in ("center", "moments")
+    if nodes.startTransform is not None:
+        guided = True
+        try:
+            checkStart(nodes.startTransform)
+        except InputError as error:
+            yield Problem(ERROR, sentence(error))
     if nodes.initialTransform is not None and not nodes.initialTransform.IsTransformToWorldLinear():
         text = _("{name} is not linear: choose a linear initial transform, or put the moving volume under it.")
         yield Problem(ERROR, text.format(name=nodes.initialTransform.GetName()))

@@ -22,7 +22,7 @@ from JointRegistrationLib.result import FoldCount, RegistrationResult
 from .nodes import numpyView, vtkImage, vtkMatrix
 from .parallel import inParallel, slabs
 from .publish import InputNodes, OutputNodes
-from .transforms import affineFromNode, displacementFromNode
+from .transforms import affineFromNode, displacementFromNode, fixedToMovingGrid, latticeOf
 from .translation import _
 from .volumes import imageFromVolume
 
@@ -97,20 +97,14 @@ def _tripleProduct(a: Any, b: Any, c: Any) -> Any:
     )
 
 
-def storedGrid(transform: Any) -> Any:
-    """The ``vtkOrientedGridTransform`` on a node's from-parent side; None if nothing like it is stored there."""
-    stored = transform.GetTransformFromParentAs("vtkOrientedGridTransform", False, True)
-    return None if stored is None or stored.GetDisplacementGrid() is None else stored
-
-
 def _fieldOn(grid: Grid, transform: Any, fixedName: str) -> npt.NDArray[np.float32]:
-    stored = storedGrid(transform)
+    stored = fixedToMovingGrid(transform)
     if stored is None:
         text = _("{name}: no displacement grid from fixed to moving is stored in it")
         raise InputError(text.format(name=transform.GetName()))
     if stored.GetDisplacementScale() == 1 and stored.GetDisplacementShift() == 0:
         values = numpyView(stored.GetDisplacementGrid())
-        own = _latticeOf(stored)
+        own = latticeOf(stored, transform.GetName())
     else:
         values, own = displacementFromNode(transform)[:2]
     if not own.is_close(grid):
@@ -121,17 +115,6 @@ def _fieldOn(grid: Grid, transform: Any, fixedName: str) -> npt.NDArray[np.float
         expected, found = grid.describe(), own.describe()
         raise InputError(text.format(name=transform.GetName(), fixed=fixedName, expected=expected, found=found))
     return values.astype(np.float32, copy=False)
-
-
-def _latticeOf(stored: Any) -> Grid:
-    image, direction = stored.GetDisplacementGrid(), stored.GetGridDirectionMatrix()
-    matrix = np.eye(4)
-    axes = [[1.0 if r == c else 0.0 for c in range(3)] for r in range(3)]
-    if direction is not None:
-        axes = [[direction.GetElement(r, c) for c in range(3)] for r in range(3)]
-    matrix[:3, :3] = np.asarray(axes) * np.asarray(image.GetSpacing())
-    matrix[:3, 3] = image.GetOrigin()
-    return Grid.from_ijk_to_ras(image.GetDimensions(), matrix)
 
 
 def _warped(nodes: OutputNodes, moving: Image, grid: Grid) -> npt.NDArray[Any]:

@@ -38,7 +38,7 @@ from slicer import vtkMRMLTransformNode, vtkOrientedGridTransform
 from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.geometry import Grid
 
-from .nodes import newNode, numpyMatrix, numpyView, vtkImage, vtkMatrix
+from .nodes import gridOf, newNode, numpyMatrix, numpyView, vtkImage, vtkMatrix
 from .parallel import inParallel, slabs
 from .translation import _
 
@@ -126,27 +126,44 @@ def displacementFromNode(node: Any) -> tuple[npt.NDArray[np.float64], Grid, bool
     Raises:
         InputError: if neither side of the node holds a single grid.
     """
+    found = storedGrid(node)
+    if found is None:
+        text = _(
+            "{name}: a transform with one displacement grid is needed; convert it with the Transforms module first"
+        )
+        raise InputError(text.format(name=node.GetName()))
+    transform, fromParent = found
+    values = numpyView(transform.GetDisplacementGrid()).astype(np.float64)
+    values = values * transform.GetDisplacementScale() + transform.GetDisplacementShift()
+    return values, latticeOf(transform, node.GetName()), fromParent
+
+
+def storedGrid(node: Any) -> tuple[Any, bool] | None:
+    """The ``vtkOrientedGridTransform`` that a node stores, and whether on its from-parent side; None if none."""
     for fromParent, side in ((True, node.GetTransformFromParentAs), (False, node.GetTransformToParentAs)):
         transform = side("vtkOrientedGridTransform", False, True)  # no error log; stored, not computed
         if transform is not None and transform.GetDisplacementGrid() is not None:
-            return (*_displacement(transform, node.GetName()), fromParent)
-    text = _("{name}: a transform with one displacement grid is needed; convert it with the Transforms module first")
-    raise InputError(text.format(name=node.GetName()))
+            return transform, fromParent
+    return None
 
 
-def _displacement(transform: Any, name: str) -> tuple[npt.NDArray[np.float64], Grid]:
-    image = transform.GetDisplacementGrid()
-    direction = transform.GetGridDirectionMatrix()
-    axes = np.eye(3) if direction is None else numpyMatrix(direction)[:3, :3]
+def fixedToMovingGrid(node: Any) -> Any:
+    """The ``vtkOrientedGridTransform`` on a node's from-parent side; None if nothing like it is stored there."""
+    found = storedGrid(node)
+    return found[0] if found is not None and found[1] else None
+
+
+def latticeOf(transform: Any, name: str) -> Grid:
+    """The lattice of a ``vtkOrientedGridTransform``; ``name`` stands in front of errors.
+
+    Raises:
+        InputError: if its geometry is not a valid grid.
+    """
+    image, direction = transform.GetDisplacementGrid(), transform.GetGridDirectionMatrix()
     matrix = np.eye(4)
-    matrix[:3, :3] = axes * np.asarray(image.GetSpacing())
+    matrix[:3, :3] = (np.eye(3) if direction is None else numpyMatrix(direction)[:3, :3]) * image.GetSpacing()
     matrix[:3, 3] = image.GetOrigin()
-    values = numpyView(image).astype(np.float64)
-    values = values * transform.GetDisplacementScale() + transform.GetDisplacementShift()
-    try:
-        return values, Grid.from_ijk_to_ras(image.GetDimensions(), matrix)
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from error
+    return gridOf(name, image.GetDimensions(), matrix)
 
 
 def affineFromNode(node: Any) -> npt.NDArray[np.float64]:

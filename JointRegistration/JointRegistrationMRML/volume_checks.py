@@ -45,14 +45,24 @@ def volumeProblems(which: str, node: Any) -> Iterator[Problem]:
         return
     try:
         grid = gridOf(name, size, ijkToRasOf(node))
-    except GeometryError as error:
-        yield Problem(ERROR, sentence(error))
+    except GeometryError:
+        yield Problem(ERROR, _axesText(ijkToRasOf(node)).format(name=name))
         return
     if node.IsA(LABEL_MAP):
         text = _("{name} is a label map: choose the image that it was drawn on.")
         yield Problem(WARNING, text.format(name=name))
     yield from _voxelProblems(name, node.GetImageData())
     yield from _spacingProblems(name, grid)
+
+
+def _axesText(ijkToRas: npt.NDArray[np.float64]) -> str:
+    """What is wrong with axes that no lattice can have, for a person: sheared ones, or none."""
+    if np.isfinite(ijkToRas).all() and abs(np.linalg.det(ijkToRas[:3, :3])) > 0:
+        return _(
+            "The axes of {name} are not at right angles, as in a tilted scan: resample it first, for example with the "
+            "module Resample Scalar/Vector/DWI Volume."
+        )
+    return _("{name} has no valid place in space: its header is damaged; load it again, or export it anew.")
 
 
 def _voxelProblems(name: str, image: Any) -> Iterator[Problem]:
@@ -75,7 +85,7 @@ def _fewVoxels(image: Any) -> npt.NDArray[Any]:
 def _spacingProblems(name: str, grid: Grid) -> Iterator[Problem]:
     spacing, extent = np.asarray(grid.spacing_mm), grid.extent_mm
     unlikely = not _within(extent.max(), _LONGEST_MM) or not _within(extent.min(), _SHORTEST_MM)
-    size = " x ".join(f"{side:.0f}" for side in extent)
+    size = " x ".join(f"{side:.0f}" if side >= 10 else f"{side:.2g}" for side in extent)
     if unlikely and np.allclose(spacing, 1.0):
         text = _(
             "{name} has voxels of exactly 1 x 1 x 1 mm and measures {size} mm: the spacing was probably lost in a "

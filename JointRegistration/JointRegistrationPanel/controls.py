@@ -72,6 +72,7 @@ class Controls:
         ui.deviceFound.setText(state.device)
         ui.estimateLabel.setText(state.judgement.estimate)
         ui.sampleRow.setVisible(not state.hasVolumes)
+        ui.introductionLabel.setVisible(parameters.fixedVolume is None or parameters.movingVolume is None)
         showWhatIsWanted(ui, parameters)
         notices = [] if state.notice is None else [state.notice]
         self._messages.show([] if state.running else notices + list(state.judgement.messages))
@@ -90,8 +91,8 @@ class Controls:
         ui.reasonLabel.setVisible(bool(missing) and chosen)  # an empty selector says itself that it is empty
         reasons = missing or _reasonsAgainst(state)
         ui.registerButton.setEnabled(not reasons)
-        tip = "<br>".join(escaped(reason) for reason in reasons)
-        ui.registerButton.setToolTip(tip or _("Register the moving volume to the fixed one."))
+        tip = "<p>{}</p>".format("<br>".join(escaped(reason) for reason in reasons))
+        ui.registerButton.setToolTip(tip if reasons else _("Register the moving volume to the fixed one."))
         ui.cancelButton.setEnabled(state.running)
         ui.discardButton.setEnabled(not state.running)
         deforms = parameters.method in REFINING_METHODS

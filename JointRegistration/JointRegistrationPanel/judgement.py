@@ -95,7 +95,7 @@ def deviceText(parameters: Any, ready: Ready | None, missing: bool) -> str:
 def estimateText(plan: Plan | None, seconds: float | None) -> str:
     """The estimate in words."""
     if plan is None:
-        return Judgement.estimate
+        return _("not known for these volumes")
     needed = _("about {memory} of memory").format(memory=memory(plan.memory_bytes))
     if seconds is None:
         return _("{memory}; the time is known after a first run on this device").format(memory=needed)
@@ -114,6 +114,8 @@ def judge(parameters: Any, ready: Ready | None, speed: Speed, solve: Callable[[P
     device = deviceOf(parameters, ready)
     plan = planFor(parameters, device)
     estimate = estimateText(plan, None if plan is None else speed.seconds(plan, device))
+    if parameters.fixedVolume is None or parameters.movingVolume is None:
+        return Judgement()
     if missingInputs(parameters):
         return Judgement((), estimate)
     problems = findProblems(

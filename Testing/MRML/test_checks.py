@@ -85,6 +85,26 @@ def test_a_volume_of_few_slices(scene, pair, slices, words):
     assert (problem.severity, words in problem.text) == (ERROR, True)
 
 
+@pytest.mark.parametrize(
+    ("column", "words"), [((0.9, 2.0, 0.0), "not at right angles"), ((0.0, 0.0, 0.0), "no valid place in space")]
+)
+def test_axes_that_no_lattice_can_have(scene, pair, column, words):
+    odd = _knee(scene, "odd")
+    matrix = vtk.vtkMatrix4x4()
+    odd.GetIJKToRASMatrix(matrix)
+    for row, value in enumerate(column):
+        matrix.SetElement(row, 1, value)
+    odd.SetIJKToRASMatrix(matrix)
+    problem = _one(InputNodes(pair.fixed, odd))
+    assert problem.severity == ERROR and words in problem.text and "odd" in problem.text and "[" not in problem.text
+
+
+def test_a_start_that_cannot_be_refined(scene, pair):
+    start = scene.AddNewNodeByClass("vtkMRMLTransformNode", "plain")
+    problem = _one(InputNodes(pair.fixed, pair.moving, startTransform=start))
+    assert problem.severity == ERROR and "plain holds no displacement grid" in problem.text
+
+
 def test_constant_images_and_values_that_are_no_numbers(scene, pair):
     constant = _knee(scene, "constant", array=np.full(KNEE.shape, 7, np.int16))
     assert "the value 7 everywhere" in _one(InputNodes(constant, pair.moving)).text

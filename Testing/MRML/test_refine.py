@@ -8,14 +8,17 @@ from dataclasses import fields
 import numpy as np
 import pytest
 from conftest import FIXED_GRID, knownResult, sceneState, smoothField
+from slicer import vtkOrientedGridTransform
 
 from JointRegistrationLib.config import RegistrationConfig
 from JointRegistrationLib.errors import InputError
-from JointRegistrationMRML.logic import readInputs, registerVolumes
+from JointRegistrationMRML import steps
+from JointRegistrationMRML.logic import checkInputs, readInputs, registerVolumes
 from JointRegistrationMRML.nodes import numpyView
 from JointRegistrationMRML.publish import OutputNodes, OutputOptions
 from JointRegistrationMRML.refine import furtherNodes, refineFurther
-from JointRegistrationMRML.transforms import displacementFromNode
+from JointRegistrationMRML.start_map import startSteps
+from JointRegistrationMRML.transforms import displacementFromNode, gridTransformNode
 from JointRegistrationMRML.undo import discard
 
 KINDS = [field.name for field in fields(OutputNodes)]
@@ -107,8 +110,16 @@ def test_results_that_were_removed_are_made_anew(knee):
 def test_a_start_that_cannot_be_used_is_refused(knee):
     first = registerVolumes(knee.scene, knee.nodes, runner=knee.run)
     inverse = dataclasses.replace(knee.nodes, startTransform=first.nodes.affine)
-    with pytest.raises(InputError, match="one displacement grid is needed"):
+    with pytest.raises(InputError, match="holds no displacement grid"):
         readInputs(inverse)
+    with pytest.raises(InputError, match="holds no displacement grid"):
+        checkInputs(inverse)
+    opposite = vtkOrientedGridTransform()
+    opposite.SetDisplacementGridData(first.nodes.transform.GetTransformFromParent().GetDisplacementGrid())
+    wrong = knee.scene.AddNewNodeByClass("vtkMRMLTransformNode", "wrong way")
+    wrong.SetAndObserveTransformToParent(opposite)
+    with pytest.raises(InputError, match="wrong way holds the opposite direction"):
+        checkInputs(dataclasses.replace(knee.nodes, startTransform=wrong))
     above = knee.scene.AddNewNodeByClass("vtkMRMLTransformNode", "above")
     first.nodes.transform.SetAndObserveTransformNodeID(above.GetID())
     with pytest.raises(InputError, match="stands under above"):
@@ -116,6 +127,26 @@ def test_a_start_that_cannot_be_used_is_refused(knee):
     knee.scene.RemoveNode(first.nodes.transform)
     with pytest.raises(InputError, match="not in the scene any more"):
         furtherNodes(knee.scene, first)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_a_start_is_read_in_steps_and_as_it_is(knee, kind, monkeypatch):
+    monkeypatch.setattr(steps, "STEP_S", 0.0)
+    field = smoothField(FIXED_GRID).astype(kind)
+    node = knee.scene.AddNode(gridTransformNode(field, FIXED_GRID, "start"))
+    reading = startSteps(node)
+    count = 0
+    while True:
+        try:
+            next(reading)
+        except StopIteration as end:
+            start = end.value
+            break
+        count += 1
+    assert count == (0 if kind is np.float32 else len(field))
+    assert start.displacement_field_mm.dtype == np.float32
+    np.testing.assert_allclose(start.displacement_field_mm, field, atol=1e-6)
+    assert start.grid.is_close(FIXED_GRID)
 
 
 def test_masks_and_landmarks_that_are_chosen_by_now_steer_the_refinement(knee):

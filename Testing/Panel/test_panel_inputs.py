@@ -12,11 +12,12 @@ from panel_cases import Person
 from JointRegistrationLib.config import DEVICES, METHODS, SIDES, SIMILARITIES, RegistrationConfig
 
 
-def test_nothing_chosen_is_said_in_the_tooltip_and_nowhere_else(person: Person) -> None:
+def test_the_first_sentence_says_what_to_do_and_the_tooltip_what_is_missing(person: Person) -> None:
     person.open()
+    assert person.ui.introductionLabel.visible
+    assert "Then press Register" in person.ui.introductionLabel.text
     assert not person.ui.registerButton.enabled
-    for words in ("Choose a fixed volume", "Choose a moving volume"):
-        assert words in person.ui.registerButton.toolTip
+    assert person.ui.registerButton.toolTip == "<p>Choose a fixed volume.<br>Choose a moving volume.</p>"
     assert person.problems() == []
     assert not person.ui.reasonLabel.visible
     assert person.ui.estimateLabel.text == "given once both volumes are chosen"
@@ -29,7 +30,20 @@ def test_two_volumes_enable_register_and_show_an_estimate(person: Person) -> Non
     person.host.wait(lambda: "CPU, 2 threads" in person.ui.deviceFound.text)
     assert "memory" in person.ui.estimateLabel.text
     assert "about" in person.ui.estimateLabel.text
+    assert not person.ui.introductionLabel.visible
     person.picture("ready")
+
+
+def test_volumes_that_cannot_be_used_are_named_and_nothing_is_estimated(person: Person) -> None:
+    person.open()
+    fixed, moving = person.addVolumes()
+    fixed.SetAndObserveImageData(None)
+    fixed.SetName("Knee & <hip>")
+    person.parameters.fixedVolume, person.parameters.movingVolume = fixed, moving
+    person.host.wait(lambda: person.problems() == ["Knee & <hip>: the volume holds no voxels; load it first."])
+    assert "Knee &amp; &lt;hip&gt;" in person.ui.registerButton.toolTip
+    assert not person.ui.registerButton.enabled
+    assert person.ui.estimateLabel.text == "not known for these volumes"
 
 
 def test_a_gpu_is_shown_in_the_workers_words(person: Person) -> None:
