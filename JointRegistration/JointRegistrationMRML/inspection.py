@@ -26,6 +26,7 @@ from .inspect_segments import openContours
 from .navigation import centreViews
 from .open_view import OpenView, closeView
 from .read_out import ReadOut, readOut
+from .show import ViewRecord, restoreViews
 from .translation import _
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Inspection:
         self._open: dict[str, OpenView] = {}
         self._folds: list[Fold] | None = None
         self._fold = -1
+        self._covers = ViewRecord()
 
     def open(self, name: str, **options: Any) -> OpenView:
         """Open one of :data:`VIEWS`, with its function's options; a view of its group that is open is closed.
@@ -81,6 +83,7 @@ class Inspection:
         for other in [other for other in self._open if VIEWS[other].group == VIEWS[name].group]:
             self.close(other)
         self._open[name] = VIEWS[name].open(self._scene, self._outputs, **options)
+        self._uncover()
         return self._open[name]
 
     def view(self, name: str) -> OpenView | None:
@@ -97,6 +100,16 @@ class Inspection:
         view = self._open.pop(name, None)
         if view is not None:
             closeView(view)
+        if not self._open:
+            restoreViews(self._scene, self._covers)
+
+    def _uncover(self) -> None:
+        """While a view is open, the run's own segmentations are not drawn in the slices: they would cover it."""
+        inputs, nodes = self._outputs.inputs, self._outputs.nodes
+        for node in (inputs.fixedSegmentation, inputs.movingSegmentation, nodes.warpedSegmentation):
+            display = None if node is None or node.GetScene() is not self._scene else node.GetDisplayNode()
+            if display is not None:
+                self._covers.change(display, display.GetVisibility2D, display.SetVisibility2D, 0)
 
     def closeAll(self) -> None:
         """Close every view."""

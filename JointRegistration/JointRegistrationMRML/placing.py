@@ -10,6 +10,7 @@ Example::
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -50,8 +51,14 @@ def attachLandmarks(node: Any, volume: Any) -> None:
         node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
 
 
-def startPlacing(scene: Any, node: Any, volume: Any) -> ViewRecord:
+def startPlacing(scene: Any, node: Any, volume: Any, hidden: Sequence[Any] = ()) -> ViewRecord:
     """Let clicks in the views add points to ``node``, with ``volume`` alone in the slice views.
+
+    Args:
+        scene: MRML scene.
+        node: point list.
+        volume: the image it belongs to; None to leave the layers as they are.
+        hidden: what would lie over it meanwhile, as segmentations; None in it is nothing.
 
     Returns:
         What was changed in the views, for :func:`stopPlacing`.
@@ -60,6 +67,10 @@ def startPlacing(scene: Any, node: Any, volume: Any) -> ViewRecord:
     for composite in slicesOf(scene) if volume is not None else ():
         record.change(composite, composite.GetBackgroundVolumeID, composite.SetBackgroundVolumeID, volume.GetID())
         record.change(composite, composite.GetForegroundOpacity, composite.SetForegroundOpacity, 0.0)
+    for other in hidden:
+        display = None if other is None else other.GetDisplayNode()
+        if display is not None:
+            record.change(display, display.GetVisibility, display.SetVisibility, 0)
     if volume is not None:
         _bringIntoView(scene, volume)
     selection, interaction = _modeNodes(scene)

@@ -18,6 +18,10 @@ from .text import _
 NAMES = {"fixed": "Fixed landmarks", "moving": "Moving landmarks"}
 
 
+#: What is not shown while points are placed.
+_OVER_THE_IMAGES = ("fixedSegmentation", "movingSegmentation", "warpedSegmentationNode", "foldsNode")
+
+
 class LandmarkLists(VTKObservationMixin):
     """The buttons *Place* beside the two selectors, and what the panel has to know of points.
 
@@ -71,7 +75,8 @@ class LandmarkLists(VTKObservationMixin):
         volume = self._volume(which)
         if self._list(which) is None:
             self._choose(f"{which}Landmarks", placing.newLandmarks(self._scene, NAMES[which], volume))
-        self._views = placing.startPlacing(self._scene, self._list(which), volume)
+        over = [getattr(self._parameters, name) for name in _OVER_THE_IMAGES]
+        self._views = placing.startPlacing(self._scene, self._list(which), volume, over)
         self._placing = which
 
     def _stop(self) -> None:

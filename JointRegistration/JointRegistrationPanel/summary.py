@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from JointRegistrationLib.result import RegistrationResult
+from JointRegistrationLib.result import LandmarkErrors, RegistrationResult
 from JointRegistrationMRML.figures import Overlap
 
 from .choices import METHOD_CHOICES
@@ -38,6 +38,7 @@ def resultRows(result: RegistrationResult, overlaps: Sequence[Overlap] = ()) -> 
         Row(_("Dice, {segment}").format(segment=overlap.name), f"{overlap.before:.3f} → {overlap.after:.3f}")
         for overlap in overlaps
     ]
+    rows += _landmarkRows(result.landmark_errors_mm)
     rows += [
         Row(
             _("Folds"),
@@ -67,6 +68,16 @@ def resultRows(result: RegistrationResult, overlaps: Sequence[Overlap] = ()) -> 
         ),
     ]
     return rows
+
+
+def _landmarkRows(errors: LandmarkErrors | None) -> list[Row]:
+    """The mean distance of the pairs; no row without any."""
+    if errors is None or not errors.before_mm:
+        return []
+    before, after = (sum(values) / len(values) for values in (errors.before_mm, errors.after_mm))
+    name = _("Landmarks, mean of {count}").format(count=len(errors.before_mm))
+    meaning = _("distance of the pairs before and after; they guided the registration, so this is no test of it")
+    return [Row(name, f"{before:.2f} → {after:.2f} mm", meaning)]
 
 
 def _shortMm(value: float) -> str:

@@ -98,3 +98,19 @@ def test_a_view_that_was_opened_and_closed_leaves_every_node_as_it_was(knee, vie
     after = (sceneState(knee.scene), _everything(knee.scene), _contents(knee.scene))
     assert len(before[1]) > 20
     assert after == before
+
+
+@pytest.mark.parametrize("names", [("checkerboard", "contours"), ("contours", "grid")])
+@pytest.mark.parametrize("firstOut", [0, 1])
+def test_segmentations_do_not_cover_a_view_in_the_slices_until_the_last_one_is_closed(knee, views, names, firstOut):
+    outputs = _run(knee)
+    nodes = (knee.nodes.fixedSegmentation, knee.nodes.movingSegmentation, outputs.nodes.warpedSegmentation)
+    before = [(node.GetDisplayNode().GetVisibility(), node.GetDisplayNode().GetVisibility2D()) for node in nodes]
+    inspection = Inspection(knee.scene, outputs)
+    for name in names:
+        inspection.open(name)
+    inspection.close(names[firstOut])
+    assert [node.GetDisplayNode().GetVisibility2D() for node in nodes] == [0, 0, 0]
+    inspection.close(names[1 - firstOut])
+    after = [(node.GetDisplayNode().GetVisibility(), node.GetDisplayNode().GetVisibility2D()) for node in nodes]
+    assert after == before

@@ -47,13 +47,16 @@ def test_placing_shows_the_image_alone_and_gives_the_views_back(knee, slices):
     before = _state(slices)
     other = newLandmarks(knee.scene, "Moving landmarks", knee.nodes.moving)
     points = newLandmarks(knee.scene, "Fixed landmarks", knee.nodes.fixed)
-    record = startPlacing(knee.scene, points, knee.nodes.fixed)
+    display = knee.nodes.movingSegmentation.GetDisplayNode()
+    record = startPlacing(knee.scene, points, knee.nodes.fixed, [knee.nodes.movingSegmentation, None])
+    assert not display.GetVisibility()
     assert isPlacing(knee.scene, points)
     assert {(background, opacity) for background, _, opacity in _state(slices)} == {(knee.nodes.fixed.GetID(), 0.0)}
     assert not isPlacing(knee.scene, other)
     stopPlacing(knee.scene, record)
     assert not isPlacing(knee.scene, points)
     assert _state(slices) == before
+    assert display.GetVisibility()
 
 
 def test_layers_that_a_person_changed_meanwhile_stay(knee, slices):

@@ -55,3 +55,13 @@ def test_a_method_is_explained_as_the_library_describes_it(person: Person) -> No
     from JointRegistrationPanel.text import sentence
 
     assert {name: sentence(text) for name, text in METHOD_DESCRIPTIONS.items()} == METHOD_EXPLANATIONS
+
+
+def test_the_results_say_how_far_the_landmarks_are_apart_before_and_after(person: Person) -> None:
+    person.host.loadModule("JointRegistration")
+    from JointRegistrationLib.result import LandmarkErrors
+    from JointRegistrationPanel.summary import _landmarkRows
+
+    (row,) = _landmarkRows(LandmarkErrors(("1", "2"), (3.0, 5.0), (0.5, 1.5)))
+    assert (row.name, row.value) == ("Landmarks, mean of 2", "4.00 → 1.00 mm")
+    assert _landmarkRows(None) == []
