@@ -102,6 +102,8 @@ class InspectSection:
             self._chosen = next(iter(self._runs.runs), None)
         self._runs.show(self._chosen)
         self._refreshControls()
+        if not self._runs.runs:
+            self.ui.inspectButton.collapsed = True  # nothing in it could be used
         if not running and self._outputs is None and not self.ui.inspectButton.collapsed:
             self._adopt()
 

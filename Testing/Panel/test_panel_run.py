@@ -265,6 +265,7 @@ def test_a_closed_scene_takes_its_results_out_of_the_panel(person: Person) -> No
     person.scene.Clear(0)
     person.host.processEvents()
     assert not person.ui.resultsButton.visible
+    assert person.panel.inspect.ui.inspectButton.collapsed
     assert person.panel.results.outputs is None
 
 
