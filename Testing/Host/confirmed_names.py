@@ -9,10 +9,11 @@ import json
 from pathlib import Path
 
 from slicer_host.recorded_api import UNLISTED, record
-from used_names import formProperties, usedNames
+from used_names import formProperties, signalNames, usedNames
 
 FILE = Path(__file__).with_name("confirmed_names.json")
 _PROPERTIES = " properties"  # of a class, as a form sets them
+_SIGNALS = "signals"  # of whatever class
 _RECORDED = {"slicer.ScriptedLoadableModule", "slicer.parameterNodeWrapper", "slicer", "slicer.util", "slicer.app"}
 
 
@@ -22,6 +23,7 @@ def ofApplication() -> dict[str, set[str]]:
     classes = {owner for owner in {*used, *formProperties()} if owner.startswith(("ctk", "qMRML")) or owner in _QT}
     found = {owner: used[owner] - UNLISTED for owner in _RECORDED | (classes & set(used))}
     found |= {kind + _PROPERTIES: names for kind, names in formProperties().items() if kind in classes}
+    found[_SIGNALS] = signalNames()
     return {owner: names for owner, names in found.items() if names and owner != "qMRMLWidget" + _PROPERTIES}
 
 
@@ -40,6 +42,9 @@ def recorded(owner: str) -> set[str]:
         return set(api["parameterNodeWrapper"]["dir"])
     if owner == "slicer.ScriptedLoadableModule":
         return set(api["ScriptedLoadableModule"])
+    if owner == _SIGNALS:
+        ofWidgets = {entry["sig"] for kind in api["classes"].values() for entry in kind["signals"]}
+        return ofWidgets | {f"{name}()" for name in api["slicer.app"]}
     if owner.endswith(_PROPERTIES):
         return {entry["name"] for entry in api["classes"][owner.removesuffix(_PROPERTIES)]["properties"]}
     return set(api["classes"][owner]["names"]) if owner in api["classes"] else set(api[owner])

@@ -14,7 +14,7 @@ import slicer
 import vtk
 from confirmed_names import FILE, ofApplication, recorded
 from slicer_host.recorded_api import UNLISTED, recordFile
-from used_names import methodNames, usedNames
+from used_names import methodNames, signalNames, usedNames
 
 CONFIRMED = json.loads(FILE.read_text(encoding="utf-8"))
 
@@ -39,6 +39,7 @@ def test_the_reader_of_sources_finds_names_of_every_kind() -> None:
     assert "NotRunning" in used["QProcess"]  # constants
     assert {"vtkMRMLTransformNode", "vtkSegment"} <= used["slicer"]  # also where they are but words
     assert "WithinRange" in used["slicer.parameterNodeWrapper"]  # imported
+    assert {"timeout()", "finished(int,QProcess::ExitStatus)"} <= signalNames()
 
 
 def test_qt_has_the_other_names_of_qt(host: object) -> None:

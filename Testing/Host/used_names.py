@@ -48,7 +48,8 @@ _MODULES = (
 def sources() -> list[Path]:
     """The files that run inside the application."""
     layers = (MODULE / "JointRegistrationMRML", MODULE / "JointRegistrationPanel")
-    return [MODULE / "JointRegistration.py", *(path for layer in layers for path in sorted(layer.glob("*.py")))]
+    tests = sorted((MODULE.parent / "Testing" / "Slicer").glob("*.py"))
+    return [MODULE / "JointRegistration.py", *tests, *(path for layer in layers for path in sorted(layer.glob("*.py")))]
 
 
 def forms() -> list[Path]:
@@ -82,6 +83,12 @@ def usedNames() -> dict[str, set[str]]:
         for owner, name in _usesIn(path.read_text(encoding="utf-8"), controls()):
             found[owner].add(name)
     return dict(found)
+
+
+def signalNames() -> set[str]:
+    """The signals that are connected by their signature, which the application does not complain about loudly."""
+    texts = (path.read_text(encoding="utf-8") for path in sources())
+    return {signature for text in texts for signature in re.findall(r"\.connect\(\s*\"([^\"]+)\"", text)}
 
 
 def methodNames() -> set[str]:

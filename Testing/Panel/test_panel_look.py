@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from panel_cases import Person
 from PySide6 import QtCore, QtGui, QtWidgets
 
+FORM = Path(__file__).resolve().parents[2] / "JointRegistration" / "Resources" / "UI" / "JointRegistration.ui"
 SECTIONS = ("moreInputs", "advanced", "outputs", "log")
 CONTROLS = (QtWidgets.QComboBox, QtWidgets.QAbstractSpinBox, QtWidgets.QAbstractButton, QtWidgets.QPlainTextEdit)
 
@@ -82,6 +85,15 @@ def test_tab_goes_from_top_to_bottom(unfolded: Person) -> None:
     del tops[swap]
     # A check box stands a few pixels lower than the selector beside it.
     assert [name for name, top, before in zip(order[1:], tops[1:], tops, strict=False) if top < before - 6] == []
+
+
+def test_the_forms_tab_order_leaves_no_control_out() -> None:
+    """One that is left out comes wherever Qt puts it."""
+    root = ElementTree.parse(FORM).getroot()
+    kinds = ("Button", "ComboBox", "SpinBox", "CheckBox", "TextEdit")
+    controls = {entry.get("name") for entry in root.iter("widget") if entry.get("class", "").endswith(kinds)}
+    assert len(controls) > 50
+    assert {entry.text for entry in root.iter("tabstop")} == controls
 
 
 @pytest.fixture
