@@ -25,7 +25,7 @@ def _segmentsTable(figures: Figures) -> str:
     rows += [_segmentCells(segment) for segment in figures.segments]
     if figures.overall is not None and len(figures.segments) > 1:
         rows.append(_segmentCells(figures.overall))
-    return _table(rows)
+    return _table(_known(rows))
 
 
 def _segmentCells(segment: SegmentFigures) -> list[str]:
@@ -54,7 +54,13 @@ def _thicknessTable(figures: Figures) -> str:
     ]
     if not rows:
         return ""
-    return _table([[_("Thickness, mm"), _("fixed"), _("moving"), _("difference")], *rows])
+    return _table(_known([[_("Thickness, mm"), _("fixed"), _("moving"), _("difference")], *rows]))
+
+
+def _known(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Rows below a head, without the columns that are empty below it: without a fixed segmentation there is no Dice."""
+    kept = [column for column in range(len(rows[0])) if column == 0 or any(row[column] for row in rows[1:])]
+    return [[row[column] for column in kept] for row in rows]
 
 
 def _changeText(change: object) -> str:

@@ -49,7 +49,7 @@ def resultRows(result: RegistrationResult, overlaps: Sequence[Overlap] = ()) -> 
         ),
         Row(
             _("Volume change (Jacobian)"),
-            _("{low:.2f} to {high:.2f} times").format(low=float(jacobian.min()), high=float(jacobian.max())),
+            _("{low} to {high} times").format(low=_factor(jacobian.min()), high=_factor(jacobian.max())),
             _("how many times larger the moving anatomy is than the fixed one"),
         ),
         Row(
@@ -68,6 +68,11 @@ def resultRows(result: RegistrationResult, overlaps: Sequence[Overlap] = ()) -> 
         ),
     ]
     return rows
+
+
+def _factor(value: float) -> str:
+    """Two digits: "0.0033", "0.5", "28"."""
+    return f"{float(value):.2g}" if value < 100 else f"{float(value):.0f}"
 
 
 def _landmarkRows(errors: LandmarkErrors | None) -> list[Row]:

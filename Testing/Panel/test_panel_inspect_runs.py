@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -326,3 +327,17 @@ def test_discard_takes_the_numbers_of_the_run_away_after_another_was_looked_at(p
     person.host.click(person.ui.discardButton)
     assert not person.scene.IsNodePresent(nodes.table)
     assert sceneContent(person.scene) == before
+
+
+def test_the_numbers_have_no_column_for_what_cannot_be_known(looking: Person) -> None:
+    from JointRegistrationMRML.numbers import measure
+    from JointRegistrationPanel.inspect_summary import numbersHtml
+
+    outputs = looking.panel.inspect.needOutputs()
+    everything = numbersHtml(measure(outputs))
+    onlyMoving = numbersHtml(measure(replace(outputs, inputs=replace(outputs.inputs, fixedSegmentation=None))))
+    for words in ("Dice", "HD95", "difference"):
+        assert words in everything
+        assert words not in onlyMoving
+    for words in ("moving\u00a0is", "Femoral cartilage", ">moving<"):
+        assert words in onlyMoving
