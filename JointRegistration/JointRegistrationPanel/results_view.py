@@ -11,7 +11,7 @@ from JointRegistrationMRML.publish import RegistrationOutputs
 from JointRegistrationMRML.show import ViewRecord, showComparison, slicesOf
 from JointRegistrationMRML.undo import discard
 
-from .summary import summaryHtml
+from .summary import meaningsHtml, summaryHtml
 from .text import _
 
 
@@ -72,6 +72,7 @@ class ResultsView:
         inputs = outputs.inputs
         name = _("{moving} to {fixed}").format(moving=inputs.moving.GetName(), fixed=inputs.fixed.GetName())
         self._summary.setText(summaryHtml(name, outputs.result, outputs.overlaps))
+        self._summary.setToolTip(meaningsHtml(outputs.result, outputs.overlaps))
         self._section.setVisible(True)
 
 

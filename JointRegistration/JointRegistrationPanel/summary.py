@@ -10,6 +10,7 @@ from JointRegistrationMRML.figures import Overlap
 
 from .choices import METHOD_CHOICES
 from .text import _, duration, escaped, sentence
+from .verdict import verdict
 
 _DEVICES = {"cpu": _("the processor"), "cuda": _("the NVIDIA GPU"), "mps": _("the Apple GPU")}
 
@@ -35,8 +36,12 @@ def resultRows(result: RegistrationResult, overlaps: Sequence[Overlap] = ()) -> 
         )
     ]
     rows += [
-        Row(_("Dice, {segment}").format(segment=overlap.name), f"{overlap.before:.3f} → {overlap.after:.3f}")
-        for overlap in overlaps
+        Row(
+            _("Dice, {segment}").format(segment=overlap.name),
+            f"{overlap.before:.3f} → {overlap.after:.3f}",
+            "" if number else _("overlap of a segment with the fixed one, before and after; 1 is perfect"),
+        )
+        for number, overlap in enumerate(overlaps)
     ]
     rows += _landmarkRows(result.landmark_errors_mm)
     rows += [
@@ -70,6 +75,13 @@ def resultRows(result: RegistrationResult, overlaps: Sequence[Overlap] = ()) -> 
     return rows
 
 
+def meaningsHtml(result: RegistrationResult, overlaps: Sequence[Overlap] = ()) -> str:
+    """What the figures are and what good ones look like, as rich text for a tooltip."""
+    meant = [row for row in resultRows(result, overlaps) if row.meaning]
+    lines = "<br>".join(f"<b>{escaped(row.name)}</b>: {escaped(row.meaning)}." for row in meant)
+    return f"<p>{lines}</p>"
+
+
 def _factor(value: float) -> str:
     """Two digits: "0.0033", "0.5", "28"."""
     return f"{float(value):.2g}" if value < 100 else f"{float(value):.0f}"
@@ -101,7 +113,10 @@ def summaryHtml(
         overlaps: of the segments, if a fixed segmentation was given.
         remarks: further sentences, after the result's own notes.
     """
-    lines = [f"<b>{escaped(runName)}</b><br>{escaped(METHOD_CHOICES.get(result.config.method, result.config.method))}"]
+    lines = [
+        f"<b>{escaped(runName)}</b><br>{escaped(METHOD_CHOICES.get(result.config.method, result.config.method))}",
+        f"<p style='margin-top:4px;margin-bottom:4px'>{escaped(verdict(result, overlaps))}</p>",
+    ]
     cells = "".join(
         f"<tr><td style='padding-right:12px'>{escaped(row.name)}</td><td>{escaped(row.value)}</td></tr>"
         for row in resultRows(result, overlaps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -65,3 +66,25 @@ def test_the_results_say_how_far_the_landmarks_are_apart_before_and_after(person
     (row,) = _landmarkRows(LandmarkErrors(("1", "2"), (3.0, 5.0), (0.5, 1.5)))
     assert (row.name, row.value) == ("Landmarks, mean of 2", "4.00 → 1.00 mm")
     assert _landmarkRows(None) == []
+
+
+def test_the_first_sentence_of_the_results_says_what_speaks_against_them(person: Person) -> None:
+    person.host.loadModule("JointRegistration")
+    from JointRegistrationLib.result import FoldCount
+    from JointRegistrationMRML.figures import Overlap
+    from JointRegistrationPanel.verdict import verdict
+
+    def said(before: float, after: float, folds: int = 0, dice: float = 0.9) -> str:
+        result = types.SimpleNamespace(
+            similarity_before=before, similarity_after=after, folds=FoldCount(folds, 0.1, folds)
+        )
+        return verdict(result, [Overlap("Femur", 0.8, dice), Overlap("Patella", 0.5, 0.6)])
+
+    assert said(0.5, 0.9).startswith("Nothing in the figures speaks against this result.")
+    assert said(0.5, 0.4) == "Look closely: the images are less alike than before."
+    assert said(0.5, 0.5) == "Look closely: the images are no more alike than before."
+    assert said(0.5, 0.9, folds=3) == "Look closely: the map is folded in places (Inspect, Folds)."
+    assert said(0.5, 0.9, dice=0.7) == "Look closely: less overlap than before: Femur."
+    assert "alike than before; less overlap" in said(0.5, 0.4, dice=0.7)
+    nan = float("nan")
+    assert said(nan, nan).startswith("Nothing")
