@@ -29,10 +29,15 @@ def check_image(image: Image) -> None:
         )
     if image.array.dtype.kind == "f" and not np.isfinite(image.array).all():
         bad = int(np.size(image.array) - np.isfinite(image.array).sum())
-        raise InputError(f"{image.name}: {bad} voxels are NaN or infinite; replace them, for example by 0")
+        raise InputError(
+            f"{image.name}: it holds NaN or infinite values ({bad} of {image.array.size} voxels); "
+            "replace them, for example by 0"
+        )
     low, high = image.array.min(), image.array.max()
     if low == high:
-        raise InputError(f"{image.name}: every voxel has the value {low}; there is nothing to align")
+        raise InputError(
+            f"{image.name}: every voxel has the value {low}, so there is nothing to align; give another image"
+        )
 
 
 def check_same_grid(other: Image, image: Image) -> None:

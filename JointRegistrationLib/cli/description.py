@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..files import SpatialTransform, is_displacement_field, read_image, read_landmarks, read_transform
+from ..files import (
+    SpatialTransform,
+    is_displacement_field,
+    read_image,
+    read_landmarks,
+    read_metrics,
+    read_transform,
+)
+from ..files.results import METRICS_NAME
 from ..geometry import FloatArray, Grid, transform_points
 from ..image import Image
 
@@ -17,12 +26,15 @@ _SAMPLES_PER_AXIS = 9
 
 
 def describe(path: Path) -> list[str]:
-    """Lines about an image, label map, transform or landmark file.
+    """Lines about an image, label map, transform or landmark file, or about the folder of a run.
 
     Raises:
         InputError: if the file is missing or none of these.
     """
     name = path.name.lower()
+    if name == METRICS_NAME or (path / METRICS_NAME).is_file():
+        folder = path if path.is_dir() else path.parent
+        return _run(folder, read_metrics(folder))
     if name.endswith(_LANDMARKS):
         return _landmarks(path, read_landmarks(path))
     if name.endswith(_TRANSFORMS):
@@ -105,6 +117,22 @@ def _displacement_line(transform: SpatialTransform, grid: Grid) -> str:
     points = transform_points(grid.unit_to_ras, unit)
     lengths = np.linalg.norm(transform.apply(points) - points, axis=1)
     return f"  moves points {lengths.mean():.2f} mm on average, at most {lengths.max():.2f} mm ({len(points)} samples)"
+
+
+def _run(folder: Path, metrics: dict[str, Any]) -> list[str]:
+    seconds = metrics.get("timings_s", {}).get("total")
+    lines = [f"{folder}: a run of {metrics['config'].get('method', '?')}"]
+    lines += [f"  {name:<13}{value}" for name, value in metrics.get("inputs", {}).items()]
+    lines.append(f"  similarity   NCC {_figure(metrics.get('ncc_before'))} -> {_figure(metrics['ncc_after'])}")
+    lines.append(f"  folds        {metrics.get('folds', '?')} voxels")
+    lines.append(f"  inverse      off by {_figure(metrics.get('inverse_error_mean_mm'))} mm on average")
+    lines.append(f"  time         {_figure(seconds)} s on {metrics.get('device', '?')}")
+    return lines + [f"  note         {note}" for note in metrics.get("notes", [])]
+
+
+def _figure(value: float | None) -> str:
+    """JSON has no NaN: a value that is not known is null there."""
+    return "?" if value is None else f"{value:.3g}"
 
 
 def _landmarks(path: Path, points: FloatArray) -> list[str]:

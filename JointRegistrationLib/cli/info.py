@@ -13,12 +13,13 @@ from .failures import debug_option
 @click.argument("file", type=click.Path(path_type=Path))
 @debug_option
 def info(file: Path) -> None:
-    """Describe FILE: an image, a label map, a transform or landmarks.
+    """Describe FILE: an image, a label map, a transform, landmarks, or the folder of a run.
 
     \b
     Examples:
       joint-registration info knee.nii.gz
       joint-registration info out/transform.h5
+      joint-registration info out
     """
     from .description import describe  # noqa: PLC0415 takes a second, so not for --help
 

@@ -16,7 +16,7 @@ import torch
 from .. import __version__, inference
 from ..config import LandmarkConfig, NetworkConfig, RegistrationConfig, from_json, to_dict
 from ..devices import peak_memory_mb
-from ..errors import FileError
+from ..errors import ConfigError, FileError, InputError
 from ..files import (
     RESULT_NAMES,
     output_folder,
@@ -129,7 +129,10 @@ def read_config(path: Path | None) -> RegistrationConfig:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise FileError(f"{path}: cannot be read ({reason}); give a JSON file of settings") from error
-    return from_json(RegistrationConfig, text)
+    try:
+        return from_json(RegistrationConfig, text)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def _config(options: RegisterOptions) -> RegistrationConfig:
@@ -161,7 +164,7 @@ def _read(options: RegisterOptions, config: RegistrationConfig) -> _Inputs:
     landmarks = None
     if options.landmarks_fixed is not None and options.landmarks_moving is not None:
         landmarks = read_landmark_pairs(options.landmarks_fixed, options.landmarks_moving)
-    start = None if options.initial_transform is None else read_transform(options.initial_transform).matrix_ras
+    start = None if options.initial_transform is None else _initial_affine(options.initial_transform)
     fixed_mask, moving_mask = (
         None if path is None else read_mask(path) for path in (options.fixed_mask, options.moving_mask)
     )
@@ -170,6 +173,16 @@ def _read(options: RegisterOptions, config: RegistrationConfig) -> _Inputs:
         grid = working_grid(fixed.grid, config.preprocess.max_working_voxels)
         initial = starting_map(read_transform(options.start_transform), grid)
     return _Inputs(fixed, moving, fixed_mask, moving_mask, fixed_labels, moving_labels, landmarks, start, initial)
+
+
+def _initial_affine(path: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
+    transform = read_transform(path)
+    if not transform.is_linear:
+        raise InputError(
+            f"{path}: --initial-transform takes an affine transform, but this one consists of "
+            f"{', then '.join(transform.parts)}; give a deformation as --start-transform"
+        )
+    return transform.matrix_ras
 
 
 # -- what comes out ---------------------------------------------------------------------------------------
@@ -199,7 +212,7 @@ def _metrics(
         metrics["labels"] = _label_scores(inputs.fixed_labels, before, warped_labels)
     metrics["peak_memory_mb"] = peak_memory_mb()
     metrics["inputs"] = {
-        name: str(value) for name, value in dataclasses.asdict(options).items() if isinstance(value, Path)
+        name: str(value.absolute()) for name, value in dataclasses.asdict(options).items() if isinstance(value, Path)
     }
     metrics["versions"] = {
         "joint-registration": __version__,

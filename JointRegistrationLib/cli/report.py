@@ -44,8 +44,8 @@ def _check_installed() -> None:
     missing = [package for module, package in _NEEDED.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise ResourceError(
-            f"the report's pictures are drawn with {', '.join(missing)}, which is not installed here; install it with "
-            f"pip install {' '.join(missing)} (Linux; see README.md)"
+            f"the report's pictures are drawn with packages that are not installed here: {', '.join(missing)}; "
+            f"pip install {' '.join(missing)}"
         )
     if importlib.util.find_spec("JointRegistrationViews") is None:
         raise ResourceError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..config import DEVICES
-from ..errors import ConfigError, RegistrationCancelled
+from ..errors import ConfigError, FileError, RegistrationCancelled
 from .failures import debug_option
 
 if TYPE_CHECKING:
@@ -63,12 +63,17 @@ def train(
     from ..training.loop import Trainer  # noqa: PLC0415
 
     config = _configuration(config_path, preset, pool, weights, updates, device)
+    begun = (output_dir / "state" / "state.json").exists()
+    if begun and not resume:
+        raise ConfigError(
+            f"{output_dir}: holds the state of an earlier run; go on with it (--resume), or choose another folder"
+        )
     if threads is not None:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     with process_group(config.device) as ranks, _shown(config.optimizer.steps, ranks.first) as (report, on_update):
         trainer = Trainer(config, output_dir, report=report, ranks=ranks, on_update=on_update)
-        if resume and (output_dir / "state" / "state.json").exists():
+        if begun:
             trainer.resume()
         else:
             trainer.start()
@@ -164,6 +169,10 @@ def prepare_pool(
     from ..training.alignment import align_pool, align_to, save_affines  # noqa: PLC0415
     from ..training.pool import RenderConfig, build_pool, build_procedural, load_pool  # noqa: PLC0415
 
+    if not (data / "manifest.csv").is_file():
+        raise FileError(
+            f"{data}: there is no manifest.csv; give the folder of label maps, with a table of file, subject and split"
+        )
     config = RenderConfig(factors, simple, realistic, seed, jobs)
     for split in ("train", "validation"):
         for name in build_pool(data, split, output / split, config):

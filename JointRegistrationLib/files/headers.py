@@ -154,4 +154,6 @@ def _check_voxels(header: _Header, file: BinaryIO | gzip.GzipFile, path: Path) -
             "copy or export the file again"
         )
     if not_finite:
-        raise InputError(f"{path}: {not_finite} voxels are NaN or infinite; replace them, for example by 0")
+        raise InputError(
+            f"{path}: it holds NaN or infinite values ({not_finite} of {voxels} voxels); replace them, for example by 0"
+        )

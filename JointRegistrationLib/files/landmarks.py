@@ -64,7 +64,8 @@ def _read(path: Path) -> tuple[FloatArray, list[str]]:
     try:
         points, names = parse(text, path)
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise FileError(f"{path}: not a valid landmark file ({error!r}); give {_READABLE}") from error
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise FileError(f"{path}: not a valid landmark file ({reason}); give {_READABLE}") from error
     if not points:
         raise InputError(f"{path}: holds no landmarks; place at least one point")
     array = np.array(points, dtype=np.float64)

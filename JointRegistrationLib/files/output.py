@@ -43,7 +43,7 @@ def atomic_file(path: Path | str, num_bytes: int = 0) -> Iterator[Path]:
         yield temporary
         temporary.replace(wanted)
     except OSError as error:
-        raise_write_error(error, wanted)
+        raise_write_error(error, wanted, num_bytes)
     except RuntimeError as error:  # how SimpleITK reports everything
         if shutil.disk_usage(wanted.parent).free < num_bytes:
             raise ResourceError(f"{wanted}: the disk is full; free some space or write elsewhere") from error
@@ -74,6 +74,8 @@ def output_folder(
         ResourceError: if there is not enough space.
     """
     target = Path(folder)
+    if target.exists() and not target.is_dir():
+        raise FileError(f"{target}: cannot be written to, because it is a file; choose a folder")
     present = [name for name in names if (target / name).exists()]
     if present and not overwrite:
         raise FileError(
@@ -91,7 +93,7 @@ def output_folder(
         _move_all(staging, target, names)
         finished = True
     except OSError as error:
-        raise_write_error(error, target)
+        raise_write_error(error, target, num_bytes)
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
@@ -109,11 +111,17 @@ def reserve_space(path: Path, num_bytes: int) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def raise_write_error(error: OSError, path: Path) -> NoReturn:
-    """Raise the :class:`FileError` or :class:`ResourceError` that says what ``error`` means for ``path``."""
+def raise_write_error(error: OSError, path: Path, num_bytes: int = 0) -> NoReturn:
+    """Raise the :class:`FileError` or :class:`ResourceError` that says what ``error`` means for ``path``.
+
+    Args:
+        num_bytes: about how much was to be written; 0 if that is not known.
+    """
     if error.errno in _FULL:
+        needed = f", {-(-num_bytes // 10**6)} MB may be needed" if num_bytes else ""
         raise ResourceError(
-            f"{path}: there is not enough space to write it ({error.strerror}); free some space or write elsewhere"
+            f"{path}: there is not enough space to write it ({error.strerror}{needed}); "
+            "free some space or write elsewhere"
         ) from error
     reason = error.strerror or str(error)
     raise FileError(f"{path}: cannot be written ({reason}); choose a folder you can write to") from error

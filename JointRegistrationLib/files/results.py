@@ -18,6 +18,7 @@ from .images import read_image, write_image, write_labels
 from .output import atomic_file
 from .transforms import read_transform, transform_bytes, write_affine, write_transform
 
+METRICS_NAME = "metrics.json"
 RESULT_NAMES = (
     "warped.nrrd",
     "warped_labels.nrrd",
@@ -25,7 +26,7 @@ RESULT_NAMES = (
     "inverse_transform.h5",
     "affine.tfm",
     "log2_jacobian.nrrd",
-    "metrics.json",
+    METRICS_NAME,
 )
 
 _BYTES_PER_FIXED_VOXEL = 4 + 4 + 1  # warped, Jacobian, labels
@@ -69,7 +70,7 @@ def write_result(
     write_affine(folder / "affine.tfm", affine)
     jacobian = Image(log2_jacobian(result.jacobian_determinant), grid, "log2 Jacobian")
     write_image(jacobian, folder / "log2_jacobian.nrrd")
-    write_json(metrics if metrics is not None else result.summary(), folder / "metrics.json")
+    write_json(metrics if metrics is not None else result.summary(), folder / METRICS_NAME)
     return [name for name in RESULT_NAMES if (folder / name).exists()]
 
 
@@ -94,7 +95,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     Raises:
         FileError: if it is not there, or not what a run writes.
     """
-    path = folder / "metrics.json"
+    path = folder / METRICS_NAME
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -100,8 +100,8 @@ BAD_IMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "single slice": (array(1, 20, 30), "at least 2 slices"),
     "three slices": (array(3, 20, 30), "at least 4 voxels"),
     "constant": (constant, "every voxel has the value 7"),
-    "NaN": (voxel(np.nan), "1 voxels are NaN or infinite"),
-    "infinity": (voxel(-np.inf), "1 voxels are NaN or infinite"),
+    "NaN": (voxel(np.nan), "holds NaN or infinite values (1 of 4032 voxels)"),
+    "infinity": (voxel(-np.inf), "holds NaN or infinite values (1 of 4032 voxels)"),
     "zero spacing": (header(80, "f", 0.0), "spacing must be positive"),
     "negative spacing": (header(84, "f", -2.0), "spacing must be positive"),
     "singular direction": (header(280, "12f", *(1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0)), "singular"),
@@ -174,7 +174,15 @@ def test_landmarks_that_cannot_be_read(inputs: dict[str, Path]) -> None:
 
 def test_a_deformation_as_initial_transform(inputs: dict[str, Path], tmp_path: Path) -> None:
     write_transform(tmp_path / "t.h5", np.zeros((*FIXED_GRID.shape, 3), np.float32), FIXED_GRID)
-    assert "t.h5: a linear transform is needed" in refusal(inputs, "--initial-transform", tmp_path / "t.h5")
+    message = refusal(inputs, "--initial-transform", tmp_path / "t.h5")
+    assert "t.h5: --initial-transform takes an affine transform" in message
+    assert "consists of DisplacementFieldTransform; give a deformation as --start-transform" in message
+
+
+def test_a_json_file_without_landmarks(inputs: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "points.json").write_text("{}")
+    options = ("--landmarks-fixed", inputs["fixed_points"], "--landmarks-moving", tmp_path / "points.json")
+    assert "points.json: not a valid landmark file ('markups' is missing); give" in refusal(inputs, *options)
 
 
 def test_a_missing_initial_transform(inputs: dict[str, Path], tmp_path: Path) -> None:
@@ -194,7 +202,9 @@ def test_a_missing_initial_transform(inputs: dict[str, Path], tmp_path: Path) ->
 )
 def test_settings_that_are_wrong(text: str, said: str, inputs: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(text)
-    assert said in refusal(inputs, "--config", tmp_path / "config.json")
+    message = refusal(inputs, "--config", tmp_path / "config.json")
+    assert message.startswith(f"{tmp_path / 'config.json'}: ")
+    assert said in message
 
 
 def test_missing_settings(inputs: dict[str, Path], tmp_path: Path) -> None:
@@ -281,6 +291,10 @@ def test_a_folder_that_cannot_be_written_to(place: str, inputs: dict[str, Path],
     assert "choose a folder" in message
 
 
+def test_a_file_in_the_place_of_the_folder_is_called_that(inputs: dict[str, Path]) -> None:
+    assert "it is a file; choose a folder" in refusal(inputs, out=inputs["moving"])
+
+
 def test_too_little_space_is_said_before_computing(inputs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit on a file's size stands for a quota."""
     register = FakeRegister()
@@ -291,7 +305,7 @@ def test_too_little_space_is_said_before_computing(inputs: dict[str, Path], monk
         message = refusal(inputs, exit_code=4)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert re.search("out: there is not enough space .*; free some space", message)
+    assert re.search(r"out: there is not enough space .*, \d+ MB may be needed\); free some space", message)
     assert register.given == {}
 
 

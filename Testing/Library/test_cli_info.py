@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_cases import MOVING_GRID, positions, run, write_inputs
+from cli_cases import MOVING_GRID, FakeRegister, positions, run, write_inputs
 
+from JointRegistrationLib import inference
 from JointRegistrationLib.files import write_affine, write_displacement_field, write_image, write_transform
 from JointRegistrationLib.image import Image
 
@@ -70,6 +71,18 @@ def test_landmarks(tmp_path: Path) -> None:
     text = told(write_inputs(tmp_path)["fixed_points"])
     assert "4 landmarks" in text
     assert "R -8.0 to 7.0, A -5.0 to 6.0, S -6.0 to 4.0 mm" in text
+
+
+@pytest.mark.parametrize("name", ["", "metrics.json"])
+def test_a_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "register", FakeRegister())
+    inputs = write_inputs(tmp_path)
+    assert run("register", inputs["fixed"], inputs["moving"], "-o", tmp_path / "out").exit_code == 0
+    text = told(tmp_path / "out" / name)
+    assert f"{tmp_path / 'out'}: a run of avsm" in text
+    assert f"fixed        {inputs['fixed']}" in text
+    assert "NCC 0.5 -> 0.9" in text
+    assert "note         a note" in text
 
 
 @pytest.mark.parametrize("name", ["none.nii.gz", "none.h5", "none.csv", "none.xyz"])

@@ -89,6 +89,19 @@ def test_metrics_hold_the_summary_scores_versions_and_settings(
         assert said in done.stdout
 
 
+def test_inputs_are_named_by_where_they_are_whatever_folder_the_command_was_given_in(
+    inputs: dict[str, Path], fake: FakeRegister, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("register", inputs["fixed"].name, inputs["moving"].name, "-o", "out").exit_code == 0
+    named = json.loads((tmp_path / "out" / "metrics.json").read_text())["inputs"]
+    assert named == {
+        "fixed": str(inputs["fixed"]),
+        "moving": str(inputs["moving"]),
+        "output_dir": str(tmp_path / "out"),
+    }
+
+
 def test_every_option_reaches_the_registration(inputs: dict[str, Path], fake: FakeRegister, tmp_path: Path) -> None:
     matrix = np.eye(4)
     matrix[:3, 3] = (1, 2, 3)

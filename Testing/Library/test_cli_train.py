@@ -72,6 +72,23 @@ def test_a_run_goes_to_its_end_and_resuming_it_changes_nothing(pool: Path, tmp_p
     assert all(torch.equal(after[name], value) for name, value in weights.items())
 
 
+def test_a_run_is_not_begun_anew_over_an_earlier_one(pool: Path, tmp_path: Path) -> None:
+    config = configuration(pool, tmp_path)
+    assert run("train", "--config", config, "--output-dir", tmp_path / "run").exit_code == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    again = run("train", "--config", config, "--output-dir", tmp_path / "run", "--updates", 1)
+    assert again.exit_code == 2
+    assert "holds the state of an earlier run; go on with it (--resume), or choose another folder" in again.output
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
+
+
+def test_a_folder_without_a_manifest_makes_no_pool(tmp_path: Path) -> None:
+    refused = run("prepare-pool", tmp_path / "none", tmp_path / "pool")
+    assert refused.exit_code == 2
+    assert "none: there is no manifest.csv; give the folder" in refused.output
+    assert not (tmp_path / "pool").exists()
+
+
 def test_validate_prints_a_line_a_number_of_steps(pool: Path, tmp_path: Path) -> None:
     config = configuration(pool, tmp_path)
     assert run("train", "--config", config, "--output-dir", tmp_path / "run").exit_code == 0

@@ -141,7 +141,7 @@ def test_voxels_that_itk_would_turn_into_zero(suffix: str, dtype: str, bad: floa
     values = VALUES.astype(dtype)
     values[-1, -1, -2:] = bad
     write_image(Image(values, GRID), tmp_path / f"a{suffix}")
-    assert "2 voxels are NaN or infinite" in str(refusal(tmp_path / f"a{suffix}"))
+    assert "holds NaN or infinite values (2 of " in str(refusal(tmp_path / f"a{suffix}"))
 
 
 def write_array(path: Path, shape: tuple[int, ...], *, vector: bool = False) -> Path:
