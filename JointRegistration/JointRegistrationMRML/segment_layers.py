@@ -149,7 +149,9 @@ def _labelMapSteps(own: Any, name: str, wanted: list[str]) -> Generator[None, No
             segment = slicer.vtkSegment()
             segment.AddRepresentation(BINARY_LABELMAP, image or slicer.vtkOrientedImageData())
             copy.AddSegment(segment, segmentId)
+    yield
     copy.CollapseBinaryLabelmaps(False)
+    yield
     return copy
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import slicer
+import vtk
 from panel_cases import Person
 
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
-from JointRegistrationMRML.segmentations import maskSegmentation
+from JointRegistrationMRML.segmentations import maskSegmentation, setReferenceGeometry
 from JointRegistrationMRML.transforms import gridTransformNode
 from JointRegistrationMRML.volumes import volumeFromImage
 
@@ -73,3 +76,37 @@ def test_the_window_stays_alive_while_masks_and_bent_volumes_are_read(person: Pe
         person.host.click(person.ui.cancelButton)
         person.host.wait(lambda: not person.panel._run.running, 5)
     assert min(gaps) < 1, f"the event loop was held up for {gaps} of what is allowed"
+
+
+def test_the_window_stays_alive_while_segments_that_are_surfaces_are_read(person: Person) -> None:
+    person.open("--stay-at", "preparing")
+    fixed, moving = person.addVolumes()
+    surfaces = person.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "surfaces")
+    surfaces.SetSourceRepresentationToClosedSurface()
+    for name, center in {"a": (-20.0, 0.0, 0.0), "b": (20.0, 0.0, 0.0)}.items():
+        segment = slicer.vtkSegment()
+        segment.SetName(name)
+        segment.AddRepresentation("Closed surface", ball(center))
+        surfaces.GetSegmentation().AddSegment(segment, name)
+    setReferenceGeometry(surfaces, Grid((192, 192, 96), (0.4, 0.4, 0.8), (-38.0, -38.0, -38.0)))
+    parameters = person.parameters
+    parameters.fixedVolume, parameters.movingVolume = fixed, moving
+    parameters.movingSegmentation = parameters.fixedMask = surfaces
+    person.waitUntilReady()
+    client, gaps = person.panel._worker.client, []
+    while not gaps or (gaps[-1] > 1 and len(gaps) < TRIES):
+        gaps.append(longestGap(person, lambda: client.state.value == "busy"))
+        person.host.click(person.ui.cancelButton)
+        person.host.wait(lambda: not person.panel._run.running, 5)
+    assert min(gaps) < 1, f"the event loop was held up for {gaps} of what is allowed"
+
+
+def ball(center: tuple[float, float, float]) -> Any:
+    """A closed surface of 200,000 triangles."""
+    source = vtk.vtkSphereSource()
+    source.SetThetaResolution(320)
+    source.SetPhiResolution(320)
+    source.SetCenter(*center)
+    source.SetRadius(15.0)
+    source.Update()
+    return source.GetOutput()
