@@ -9,12 +9,13 @@ import re
 
 import numpy as np
 import pytest
-from known_scene import GRIDS, latticePoints
+from known_scene import GRIDS, addVolume, latticePoints
 from PIL import Image as PillowImage
 from scipy import ndimage
 from test_numbers import GRID, addPoints, linearResult, masks, outputsOf
 
 from JointRegistrationLib.errors import FileError
+from JointRegistrationLib.geometry import transform_points
 from JointRegistrationMRML import export_report, report_page
 from JointRegistrationMRML.export_report import exportReport
 from JointRegistrationMRML.inspect_segments import FIXED_COLOR, WARPED_COLOR
@@ -135,6 +136,64 @@ def test_folds_are_yellow_in_the_picture_of_volume_change(outputs):
         rows = reportPictures(dataclasses.replace(outputs, inputs=inputs, result=run)).rows
         for picture in next(row.pictures for row in rows if row.key == "jacobian").values():
             assert (picture == yellow).all(axis=-1).any() == expected
+
+
+def rowsOf(outputs, result, fixed, warped):
+    """The rows of a run without segments: slices go through the centre. ``fixed`` and ``warped``: brightness there."""
+    scene = outputs.inputs.fixed.GetScene()
+    inputs = dataclasses.replace(
+        outputs.inputs,
+        fixed=addVolume(scene, fixed, GRID, "fixed knee"),
+        moving=addVolume(scene, warped, GRID, "moving knee"),
+        fixedSegmentation=None,
+        movingSegmentation=None,
+    )
+    run = dataclasses.replace(outputs, inputs=inputs, result=dataclasses.replace(result, warped=warped))
+    return {row.key: row.pictures for row in reportPictures(run).rows}
+
+
+def halves(orientation="Axial"):
+    """Where pixels of a picture are well to the patient's right and left of the middle, R > 0 and R < 0."""
+    (plane,) = [p for p in planesThrough(GRID, dict(enumerate(GRID.center_ras)), 440) if p.orientation == orientation]
+    away = plane.points_ras[..., 0] - GRID.center_ras[0]
+    index = transform_points(GRID.ras_to_ijk, plane.points_ras.reshape(-1, 3)).reshape(plane.points_ras.shape)
+    inside = ((index > 1) & (index < np.asarray(GRID.size_ijk) - 2)).all(axis=-1)
+    return plane, inside & (away > 4), inside & (away < -4)
+
+
+def test_larger_is_red_and_smaller_blue_in_the_picture_of_volume_change(outputs):
+    toTheRight = latticePoints(GRID)[..., 0] > GRID.center_ras[0]
+    determinant = np.where(toTheRight, 1.6, 0.6).astype(np.float32)
+    result = dataclasses.replace(linearResult(np.eye(3)), jacobian_determinant=determinant)
+    plain = np.zeros(GRID.shape, np.float32)
+    picture = rowsOf(outputs, result, plain, plain)["jacobian"]["Axial"].astype(int)
+    _plane, right, left = halves()
+    assert (picture[right][:, 0] > picture[right][:, 2] + 20).all()
+    assert (picture[left][:, 2] > picture[left][:, 0] + 20).all()
+
+
+def test_where_the_fixed_image_is_brighter_the_difference_is_orange_and_blue_where_the_warped_is(outputs):
+    toTheRight = latticePoints(GRID)[..., 0] > GRID.center_ras[0]
+    fixed, warped = (np.where(side, 100, 0).astype(np.float32) for side in (toTheRight, ~toTheRight))
+    rows = rowsOf(outputs, linearResult(np.eye(3)), fixed, warped)
+    _plane, right, left = halves()
+    for key in ("difference_before", "difference_after"):
+        picture = rows[key]["Axial"].astype(int)
+        assert (picture[right][:, 0] > picture[right][:, 2] + 60).all(), key
+        assert (picture[left][:, 2] > picture[left][:, 0] + 60).all(), key
+
+
+def test_grid_lines_are_drawn_where_the_moving_image_has_them(outputs):
+    plain = np.zeros(GRID.shape, np.float32)
+    field = np.broadcast_to(np.array([2.0, 0.0, 0.0], np.float32), (*GRID.shape, 3)).copy()
+    result = dataclasses.replace(linearResult(np.eye(3)), displacement_field_mm=field)
+    picture = rowsOf(outputs, result, plain, plain)["grid"]["Axial"]
+    plane, right, left = halves()
+    drawn = picture.max(axis=-1) > 60
+    full = drawn.sum(axis=0) > 0.9 * (right | left).sum(axis=0).max()  # columns that are a line from top to bottom
+    there = plane.points_ras[0, full, 0] + 2.0
+    assert full.sum() > 5
+    assert np.abs(there - 5 * np.round(there / 5)).max() < 0.7  # pixels of 0.3 mm
 
 
 def test_a_picture_survives_as_png():

@@ -114,3 +114,21 @@ def test_segmentations_do_not_cover_a_view_in_the_slices_until_the_last_one_is_c
     inspection.close(names[1 - firstOut])
     after = [(node.GetDisplayNode().GetVisibility(), node.GetDisplayNode().GetVisibility2D()) for node in nodes]
     assert after == before
+
+
+@pytest.mark.parametrize("options", [OutputOptions(), ONLY_NUMBERS], ids=["the run's volume", "the view's own"])
+def test_volume_change_is_more_than_0_where_the_moving_tissue_is_larger(knee, views, options):
+    outputs = _run(knee, options)
+    inspection = Inspection(knee.scene, outputs)
+    volume = inspection.open("jacobian").subject
+    determinant = outputs.result.jacobian_determinant
+    shown = numpyView(volume.GetImageData())
+    unfolded = determinant > 0
+    np.testing.assert_allclose(shown[unfolded], np.log2(determinant[unfolded]), atol=1e-5)
+    assert (shown[determinant > 1] > 0).all()
+
+    part = numpyView(inspection.open("jacobian", inside=(knee.nodes.fixedSegmentation, "f")).subject.GetImageData())
+    inside = part[part > -900]
+    femur = np.square(latticePoints(FIXED_GRID) - FIXED_GRID.center_ras).sum(axis=-1) < 11.0**2
+    assert inside.size == femur.sum()
+    np.testing.assert_allclose(inside[inside > -3], np.log2(determinant[femur & unfolded]), atol=1e-5)

@@ -147,6 +147,26 @@ def test_volume_change_is_that_of_the_linear_map_and_its_direction_that_of_the_v
         assert counted == pytest.approx(percent, abs=8)  # of voxels of 8 mm^3
 
 
+def test_the_moving_volume_is_counted_on_the_moving_grid(scene):
+    outputs = outputsOf(scene, linearResult(np.eye(3)), masks(), masks())
+    coarse = GRID.resized(tuple(n // 2 for n in GRID.size_ijk))
+    result = dataclasses.replace(outputs.result, moving_grid=coarse)
+    figures = measure(dataclasses.replace(outputs, result=result))
+    ball = 4 / 3 * np.pi * 13.0**3
+    assert figures.overall.fixedMm3 == pytest.approx(ball, rel=0.02)
+    assert figures.overall.movingMm3 == pytest.approx(ball, rel=0.2)  # in voxels of eight times the volume
+
+
+def test_the_change_is_that_inside_the_fixed_segment_not_the_warped_one(scene):
+    away = np.array([0.0, 0.0, 20.0])
+    result = linearResult(np.eye(3))
+    determinant = np.where(latticePoints(GRID)[..., 2] > GRID.center_ras[2] + 10, 1.5, 0.8).astype(np.float32)
+    result = dataclasses.replace(result, jacobian_determinant=determinant)
+    bone = masks()[0], np.zeros(GRID.shape, bool)
+    figures = measure(outputsOf(scene, result, bone, (masks(away)[0], bone[1])))
+    assert figures.segments[0].change.change_percent == pytest.approx(-20, abs=1e-3)
+
+
 def test_folds_are_counted_where_they_are(scene):
     result = linearResult(np.eye(3))
     determinant = result.jacobian_determinant.copy()
