@@ -20,7 +20,8 @@ LOG2_JACOBIAN_FLOOR = -10.0
 
 def log2_jacobian(determinant: npt.NDArray[Any]) -> FloatVolume:
     """log2 of a Jacobian determinant, float32, not below :data:`LOG2_JACOBIAN_FLOOR`."""
-    values: FloatVolume = np.log2(np.maximum(determinant, 2.0**LOG2_JACOBIAN_FLOOR)).astype(np.float32)
+    values: FloatVolume = np.maximum(determinant, np.float32(2.0**LOG2_JACOBIAN_FLOOR), dtype=np.float32)
+    np.log2(values, out=values)  # in place: a copy of a large volume costs more than the logarithm
     return values
 
 
