@@ -11,6 +11,7 @@ import pytest
 import slicer
 from conftest import FIXED_GRID, addVolume, latticePoints, sceneState
 
+from JointRegistrationMRML.inspect_images import flick
 from JointRegistrationMRML.inspection import VIEWS, Inspection
 from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.nodes import numpyView
@@ -132,3 +133,14 @@ def test_volume_change_is_more_than_0_where_the_moving_tissue_is_larger(knee, vi
     femur = np.square(latticePoints(FIXED_GRID) - FIXED_GRID.center_ras).sum(axis=-1) < 11.0**2
     assert inside.size == femur.sum()
     np.testing.assert_allclose(inside[inside > -3], np.log2(determinant[femur & unfolded]), atol=1e-5)
+
+
+def test_flicker_begins_with_the_fixed_image_and_says_which_one_is_shown(knee, views):
+    view = Inspection(knee.scene, _run(knee)).open("flicker")
+    opacities = [views[0].GetForegroundOpacity()]
+    names = []
+    for _ in range(3):
+        names.append(flick(view))
+        opacities.append(views[0].GetForegroundOpacity())
+    assert names == ["warped", "fixed", "warped"]
+    assert opacities == [0.0, 1.0, 0.0, 1.0], "the warped image lies over the fixed one"

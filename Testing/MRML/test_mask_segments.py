@@ -11,8 +11,9 @@ from known_scene import FIXED_GRID, MOVING_GRID
 from JointRegistrationLib.config import RegistrationConfig
 from JointRegistrationLib.errors import InputError
 from JointRegistrationMRML.checks import findProblems
-from JointRegistrationMRML.logic import readInputs
+from JointRegistrationMRML.logic import readInputs, registerVolumes
 from JointRegistrationMRML.problems import ERROR
+from JointRegistrationMRML.publish import OutputOptions
 from JointRegistrationMRML.request import makeRequest
 from JointRegistrationMRML.segment_masks import maskSteps, segmentIdOf
 from JointRegistrationMRML.segmentations import BINARY_LABELMAP, labelsFromSegmentation
@@ -105,3 +106,16 @@ def test_the_console_takes_the_segment_and_refuses_one_of_a_label_map(knee):
     request = makeRequest(nodes.fixed, nodes.moving, None, {"fixedMask": nodes.fixed, "fixedMaskSegment": "Femur"})
     with pytest.raises(InputError, match="a segmentation is needed"):
         readInputs(request.nodes)
+
+
+def test_a_mask_that_is_shown_through_the_run_before_is_read_without_it(knee):
+    live = OutputOptions(showMovingTransformed=True)
+    first = registerVolumes(knee.scene, knee.nodes, options=live, runner=knee.run)
+    node = knee.nodes.movingSegmentation
+    assert node.GetParentTransformNode() is first.nodes.transform
+    nodes = dataclasses.replace(knee.nodes, movingMask=node, movingMaskSegment="bone")
+    again = readInputs(nodes, first.nodes).movingMask.array
+    through = _expected(node, MOVING_GRID, "bone")
+    node.SetAndObserveTransformNodeID(None)
+    np.testing.assert_array_equal(again, _expected(node, MOVING_GRID, "bone"))
+    assert (again != through).any()

@@ -12,12 +12,14 @@ import slicer
 from known_scene import GRIDS, addVolume, knownResult, latticePoints
 from scipy import ndimage
 
+from JointRegistrationLib.change import DisplacementStatistics, VolumeChange
 from JointRegistrationLib.errors import FileError, InputError
 from JointRegistrationLib.geometry import transform_points
 from JointRegistrationMRML.cartilage import CartilagePair, guessedPairs
-from JointRegistrationMRML.numbers import measure, measureSteps
-from JointRegistrationMRML.numbers_table import numbersTable, tableRows, writeCsv
+from JointRegistrationMRML.numbers import LandmarkError, measure, measureSteps
+from JointRegistrationMRML.numbers_table import COLUMNS, numbersTable, tableRows, writeCsv
 from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, publishResult
+from JointRegistrationMRML.segment_figures import Agreement, SegmentFigures
 from JointRegistrationMRML.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.transforms import gridTransformNode
 from JointRegistrationMRML.undo import RunRecord
@@ -272,6 +274,38 @@ def test_table_has_a_row_for_each_and_its_file_reads_back(scene, tmp_path):
     assert rows[3]["NCC after"] == "0.9000"
     with pytest.raises(FileError, match="cannot be written"):
         writeCsv(table, tmp_path / "missing" / "numbers.csv")
+
+
+def test_every_number_stands_in_its_own_column(scene):
+    measured = measure(outputsOf(scene, linearResult(np.eye(3)), masks(), masks()))
+    change = VolumeChange(7.0, 8.0, 9.0, 10.0, 11.0, 12, ())
+    segment = SegmentFigures(
+        "Femoral cartilage", (0, 0, 0), Agreement(0.1, 1, 2), Agreement(0.2, 3, 4), 5, 6, 6.5, change
+    )
+    cartilage = dataclasses.replace(
+        measured.cartilage[0], fixedMeanMm=21, movingMeanMm=22, warpedMeanMm=23, change=None
+    )
+    figures = dataclasses.replace(
+        measured,
+        segments=(segment,),
+        overall=None,
+        nccBefore=0.31,
+        nccAfter=0.32,
+        inverseMeanMm=33,
+        inverseMaxMm=34,
+        folds=35,
+        displacement=DisplacementStatistics(36, 37, 38),
+        cartilage=(cartilage,),
+        landmarks=(LandmarkError("1", 41, 42), LandmarkError("2", 45, 44)),
+    )
+    rows = [{title: float(text) for title, text in row.items() if title in COLUMNS} for row in tableRows(figures)]
+    ofSegment = dict(zip(COLUMNS, (0.1, 0.2, 1, 3, 2, 4, 5, 6, 6.5, 7, 8, 9, 10, 11, 12, 21, 22, 23), strict=False))
+    assert rows[0] == ofSegment
+    image = ("Folds (voxels)", "NCC before", "NCC after", "Inverse error, mean (mm)", "Inverse error, max (mm)")
+    moved = ("Displacement, mean (mm)", "Displacement, 95 % (mm)", "Displacement, max (mm)")
+    assert rows[1] == dict(zip((*image, *moved), (35, 0.31, 0.32, 33, 34, 36, 37, 38), strict=True))
+    errors = [[row["TRE before (mm)"], row["TRE after (mm)"]] for row in rows[2:]]
+    assert errors == [[41, 42], [45, 44], [43, 43]]
 
 
 def test_slicers_own_table_file_holds_the_same(scene, tmp_path):
