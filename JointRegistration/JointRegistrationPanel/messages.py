@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .text import breakable
+
 #: Rows in the .ui file. More problems than that are shown as the first ones are solved.
 NUM_ROWS = 3
 
@@ -51,7 +53,7 @@ class MessageRows:
             if message is None:
                 continue
             tint(frame, message.severity)
-            text.setText(message.text)
+            text.setText(breakable(message.text))
             button.setVisible(bool(message.remedy))
             button.setText(message.remedy)
             button.setToolTip(message.remedy)

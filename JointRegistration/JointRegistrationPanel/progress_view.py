@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .text import _, duration
+from .text import _, breakable, duration
 
 #: Names of the library's stages as a person reads them.
 _STAGES = {
@@ -39,7 +39,7 @@ class ProgressView:
         self._bar.setVisible(False)
         self._bar.setRange(0, 1000)
         self._bar.setValue(0)
-        self._label.setText(text)
+        self._label.setText(breakable(text))
         self._label.setVisible(bool(text))
 
     def show(self, stage: str, fraction: float | None = None, secondsLeft: float | None = None) -> None:

@@ -9,7 +9,7 @@ from JointRegistrationLib.result import LandmarkErrors, RegistrationResult
 from JointRegistrationMRML.figures import Overlap
 
 from .choices import METHOD_CHOICES
-from .text import _, duration, escaped, sentence
+from .text import _, breakable, duration, escaped, sentence
 from .verdict import verdict
 
 _DEVICES = {"cpu": _("the processor"), "cuda": _("the NVIDIA GPU"), "mps": _("the Apple GPU")}
@@ -113,15 +113,16 @@ def summaryHtml(
         overlaps: of the segments, if a fixed segmentation was given.
         remarks: further sentences, after the result's own notes.
     """
+    method = METHOD_CHOICES.get(result.config.method, result.config.method)
     lines = [
-        f"<b>{escaped(runName)}</b><br>{escaped(METHOD_CHOICES.get(result.config.method, result.config.method))}",
-        f"<p style='margin-top:4px;margin-bottom:4px'>{escaped(verdict(result, overlaps))}</p>",
+        f"<b>{escaped(breakable(runName))}</b><br>{escaped(method)}",
+        f"<p style='margin-top:4px;margin-bottom:4px'>{escaped(breakable(verdict(result, overlaps)))}</p>",
     ]
     cells = "".join(
-        f"<tr><td style='padding-right:12px'>{escaped(row.name)}</td><td>{escaped(row.value)}</td></tr>"
+        f"<tr><td style='padding-right:12px'>{escaped(breakable(row.name))}</td><td>{escaped(row.value)}</td></tr>"
         for row in resultRows(result, overlaps)
     )
     lines.append(f"<table cellspacing='0' cellpadding='2'>{cells}</table>")
     notes = [sentence(note) for note in (*result.notes, *remarks)]
-    lines += [f"<p style='margin-top:6px'>{escaped(note)}</p>" for note in notes]
+    lines += [f"<p style='margin-top:6px'>{escaped(breakable(note))}</p>" for note in notes]
     return "".join(lines)

@@ -34,9 +34,10 @@ def sentence(text: str) -> str:
     return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
 
 
-def breakable(path: object) -> str:
-    """A path that a narrow label can break after each separator."""
-    return re.sub(r"([/\\])", "\\1\u200b", str(path))
+def breakable(text: object) -> str:
+    """``text`` with places where a narrow label can break paths, and names such as those of DICOM series."""
+    parted = re.sub(r"([/\\_])", "\\1\u200b", str(text))
+    return re.sub(r"([^\s\u200b]{20})(?=[^\s\u200b])", "\\1\u200b", parted)  # words without any such place
 
 
 def escaped(text: object) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+import vtk
 from panel_cases import Person
 from PySide6 import QtCore, QtGui, QtWidgets
 
@@ -59,6 +60,21 @@ def test_nothing_is_cut_off_at_400_pixels(unfolded: Person) -> None:
             cut.append((button.objectName, button.text))
     assert cut == []
     unfolded.picture("unfolded")
+
+
+def test_names_without_spaces_do_not_widen_the_panel(person: Person) -> None:
+    person.open()
+    fixed, moving = person.chooseVolumes()
+    for node, name in ((fixed, "7: t2_de3d_we_sag_iso_PATIENT_0001_baseline_right_knee"), (moving, "x" * 90)):
+        node.SetName(name)
+    person.register()
+    assert person.fit(400).minimumSizeHint.width() <= 400
+    far = vtk.vtkMatrix4x4()
+    far.SetElement(0, 3, 900.0)
+    moving.ApplyTransformMatrix(far)
+    person.parameters.checkSide = False
+    person.host.wait(lambda: any("do not overlap" in text for text in person.problems()))
+    assert person.fit(400).minimumSizeHint.width() <= 400
 
 
 def test_every_control_has_a_tooltip(unfolded: Person) -> None:
