@@ -18,6 +18,8 @@ from typing import NoReturn
 from ..errors import FileError, ResourceError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+#: How a file system says that it cannot set space aside.
+_NOT_SUPPORTED = {errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
 _HEADER_BYTES = 16384
 
 
@@ -105,9 +107,14 @@ def reserve_space(path: Path, num_bytes: int) -> None:
     """Make ``path`` and find out now, rather than half-way, whether ``num_bytes`` fit. It is left empty."""
     with path.open("wb") as file:
         if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, num_bytes)
-            file.truncate(0)
-        elif shutil.disk_usage(path.parent).free < num_bytes:
+            try:
+                os.posix_fallocate(file.fileno(), 0, num_bytes)
+                file.truncate(0)
+                return
+            except OSError as error:
+                if error.errno not in _NOT_SUPPORTED:
+                    raise
+        if shutil.disk_usage(path.parent).free < num_bytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 

@@ -51,7 +51,7 @@ def write_transform_hdf5(path: Path, field_slice: Slice, grid: Grid, affine_lps:
     import h5py  # noqa: PLC0415 takes a tenth of a second, and only writing needs it
 
     step_mm = rounding_step_mm(grid)
-    with h5py.File(path, "w") as file:
+    with h5py.File(path, "w", locking=False) as file:  # some network file systems know no locks
         groups = file.create_group("TransformGroup")
         if affine_lps is not None:
             _begin(groups, "CompositeTransform")

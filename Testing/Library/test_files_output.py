@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
 import subprocess
 import sys
@@ -65,6 +67,20 @@ def test_no_space_is_noticed_for_every_format_and_leaves_nothing(suffix: str, tm
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_system_that_cannot_set_space_aside_is_asked_how_much_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    write_image(IMAGE, tmp_path / "a.nrrd")
+    out = output_folder(tmp_path / "out", NAMES, num_bytes=10**18)
+    with pytest.raises(ResourceError, match=r"not enough space .* MB may be needed"), out:
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nrrd"]
 
 
 def test_a_really_full_disk(tmp_path: Path) -> None:
