@@ -19,7 +19,7 @@ from .finish import finish, slabs
 from .geometry import FloatArray, Grid
 from .image import Image, LandmarkPairs
 from .landmark_term import landmark_term
-from .landmarks import fit_transform, landmark_errors
+from .landmarks import landmark_errors, starting_transform
 from .losses import Correlation
 from .maps import apply_matrix, identity, resample_displacement
 from .preprocess import (
@@ -201,7 +201,7 @@ def _start(
     """The given starting transform, if any; refuses images that do not overlap under it."""
     start = initial_affine_ras
     if landmarks is not None and config.landmarks.start:
-        start = fit_transform(landmarks, "rigid" if len(landmarks.fixed_ras) < 4 else config.affine.model)
+        start = starting_transform(landmarks, config.affine.model)
     if start is not None or config.affine.initialization in ("auto", "identity"):
         check_overlap(fixed, moving, start)
     return None if start is None else np.asarray(start, dtype=np.float64)

@@ -16,6 +16,30 @@ from .result import LandmarkErrors
 
 #: The least number of pairs that determines each model in three dimensions.
 MIN_PAIRS = {"rigid": 3, "similarity": 3, "affine": 4}
+#: How far points must spread, as standard deviations in mm along their second and third principal axis, before they
+#: start a registration by each model: clicks are off by a millimetre or two, which a thin cloud turns into a tilt.
+_LEAST_SPREAD_MM = {"rigid": (4.0, 0.0), "similarity": (4.0, 0.0), "affine": (8.0, 8.0)}
+
+
+def starting_transform(pairs: LandmarkPairs, model: str) -> FloatArray:
+    """The fit that a registration starts from: the largest model, up to ``model``, that the pairs determine well.
+
+    Few points, or points near one plane or line, leave a rigid transform, and at last a translation.
+
+    Args:
+        pairs: one or more.
+        model: one of ``AFFINE_MODELS``.
+    """
+    centred = pairs.fixed_ras - pairs.fixed_ras.mean(axis=0)
+    spread = np.linalg.svd(centred, compute_uv=False) / np.sqrt(len(centred))
+    second, third = np.append(spread, (0.0, 0.0))[1:3]
+    for candidate in (model, "rigid"):
+        least = _LEAST_SPREAD_MM[candidate]
+        if len(centred) >= MIN_PAIRS[candidate] and second >= least[0] and third >= least[1]:
+            return fit_transform(pairs, candidate)
+    matrix = np.eye(4)
+    matrix[:3, 3] = (pairs.moving_ras - pairs.fixed_ras).mean(axis=0)
+    return matrix
 
 
 def fit_transform(pairs: LandmarkPairs, model: str = "rigid") -> FloatArray:

@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 from JointRegistrationLib.errors import ConfigError, InputError
 from JointRegistrationLib.geometry import transform_points
 from JointRegistrationLib.image import LandmarkPairs
-from JointRegistrationLib.landmarks import fit_transform
+from JointRegistrationLib.landmarks import fit_transform, starting_transform
 
 POINTS = np.random.default_rng(0).normal(scale=40, size=(8, 3))
 
@@ -63,6 +63,48 @@ def test_points_in_a_plane_do_not_determine_an_affine_transform():
     plane = POINTS * [1, 1, 0]
     with pytest.raises(InputError, match="in one plane"):
         fit_transform(LandmarkPairs(plane, plane), "affine")
+
+
+def spread(*deviationsMm, count=8):
+    """Points with these standard deviations along three oblique axes, each off by about a millimetre from its pair."""
+    rng = np.random.default_rng(3)
+    points = rng.normal(size=(count, 3))
+    points -= points.mean(axis=0)
+    u, _, vt = np.linalg.svd(points, full_matrices=False)
+    fixed = (u @ vt) * np.sqrt(count) * deviationsMm @ ROTATION.T
+    return LandmarkPairs(fixed, transform_points(EXACT["rigid"], fixed) + rng.normal(scale=1.0, size=(count, 3)))
+
+
+@pytest.mark.parametrize(
+    ("deviationsMm", "count", "expected"),
+    [
+        ((30, 20, 12), 8, "affine"),
+        ((30, 20, 2), 8, "rigid"),  # near one plane
+        ((30, 20, 12), 3, "rigid"),
+        ((30, 2, 1), 8, "translation"),  # near one line
+        ((30, 20, 12), 2, "translation"),
+        ((30, 20, 12), 1, "translation"),
+    ],
+)
+def test_a_start_is_the_largest_model_that_the_points_determine_well(deviationsMm, count, expected):
+    eight = spread(*deviationsMm)
+    pairs = LandmarkPairs(eight.fixed_ras[:count], eight.moving_ras[:count])
+    start = starting_transform(pairs, "affine")
+    if expected == "translation":
+        np.testing.assert_allclose(start[:3, :3], np.eye(3))
+        np.testing.assert_allclose(start[:3, 3], (pairs.moving_ras - pairs.fixed_ras).mean(axis=0))
+    else:
+        np.testing.assert_allclose(start, fit_transform(pairs, expected))
+
+
+def test_clicks_near_one_plane_do_not_tilt_or_stretch_what_lies_off_it():
+    pairs = spread(30, 20, 2)
+    off = pairs.fixed_ras.mean(axis=0) + 50 * ROTATION[:, 2]
+    errors = [
+        np.linalg.norm(transform_points(matrix, off) - transform_points(EXACT["rigid"], off))
+        for matrix in (starting_transform(pairs, "affine"), fit_transform(pairs, "affine"))
+    ]
+    assert errors[0] < 4 < errors[1]
 
 
 def test_unknown_model_is_refused():
