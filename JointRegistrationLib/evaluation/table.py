@@ -66,15 +66,17 @@ class ResultTable:
 
     def _open(self) -> None:
         header = _line(self.columns)
-        content = self.path.read_bytes().decode("utf-8", "replace") if self.path.exists() else ""
+        data = self.path.read_bytes() if self.path.exists() else b""
+        content = data.decode("utf-8", "replace")
         if not (content.startswith(header) or header.startswith(content)):
             raise FileError(
                 f"{self.path}: is another table, perhaps of other labels, and will not be changed; "
                 "give another name to --output"
             )
+        end = data.rfind(b"\n") + 1
+        if end < len(data):
+            os.truncate(self.path, end)
         whole = content[: content.rfind("\n") + 1]
-        if len(whole) < len(content):
-            os.truncate(self.path, len(whole.encode()))
         if not whole:
             self._write(header)
         for number, cells in enumerate(csv.reader(io.StringIO(whole[len(header) :])), 2):

@@ -199,6 +199,15 @@ def test_a_table_cut_short_in_its_first_line_is_begun_again(cut: int, tmp_path: 
     assert (again.rows[0]["dice_1"], again.rows[0]["ncc"]) == ("0.5", "")
 
 
+def test_a_table_with_a_foreign_letter_is_cut_at_the_end_of_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    ResultTable(path, (1,)).append({"group": "a", "pair": "p", "method": "none"})
+    whole = path.read_bytes().replace(b"a,p,", b"\xe4,p,")  # saved by a program that does not know UTF-8
+    path.write_bytes(whole + b"a,q")
+    assert len(ResultTable(path, (1,)).rows) == 1
+    assert path.read_bytes() == whole
+
+
 def test_ctrl_c_keeps_finished_rows_and_ends_with_3(pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inference, "register", FakeRegister(KeyboardInterrupt()))
     done = evaluate(pairs, "none,vsvf-opt")
