@@ -95,10 +95,9 @@ class Controls:
         ui.registerButton.setToolTip(tip if reasons else _("Register the moving volume to the fixed one."))
         ui.cancelButton.setEnabled(state.running)
         ui.discardButton.setEnabled(not state.running)
-        deforms = parameters.method in REFINING_METHODS
-        ui.furtherButton.setEnabled(
-            not state.running and deforms and made is not None and made.nodes.transform is not None
-        )
+        transform = None if made is None else made.nodes.transform
+        there = transform is not None and transform.GetScene() is not None  # it may have been removed
+        ui.furtherButton.setEnabled(not state.running and parameters.method in REFINING_METHODS and there)
 
 
 def _reasonsAgainst(state: PanelState) -> list[str]:

@@ -99,6 +99,19 @@ def test_a_second_run_renews_the_nodes_of_the_first(person: Person) -> None:
     assert set(sceneContent(person.scene)) == set(before)
 
 
+def test_a_run_whose_transform_was_removed_is_not_refined_further_but_discarded(person: Person) -> None:
+    person.open()
+    person.chooseVolumes()
+    before = sceneContent(person.scene)
+    outputs = person.register()
+    assert person.ui.furtherButton.enabled
+    person.scene.RemoveNode(outputs.nodes.transform)
+    person.host.wait(lambda: not person.ui.furtherButton.enabled)
+    person.fit()
+    person.host.click(person.ui.discardButton)
+    assert set(sceneContent(person.scene)) == set(before)  # the item of what a person removed is the application's
+
+
 def test_another_pair_gets_nodes_of_its_own(person: Person) -> None:
     person.open()
     person.chooseVolumes()
