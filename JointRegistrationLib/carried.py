@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .geometry import FloatArray, Grid, transform_points
+from .image import Image
 from .progress import CancelCheck
 
 Labels = npt.NDArray[Any]
@@ -136,6 +137,27 @@ def carried_labels(
     _shared(carrier.prepare, [slice(n, min(n + 8, slices.stop)) for n in slices], threads, cancelled)
     _shared(carrier.fill, carrier.parts(slice(0, carrier.fill_count)), threads, cancelled)
     return carrier.result
+
+
+def carried_image(
+    labels: Image, grid: Grid, displacement_mm: npt.NDArray[Any] | None = None, *, threads: int = 1
+) -> Image:
+    """A label map of any whole numbers on another grid.
+
+    Beyond the labels' grid is background, which begins to weigh at the centres of its outermost voxels.
+
+    Args:
+        labels: the label map, of an integer type; 0 is background.
+        grid, displacement_mm: see :class:`LabelCarrier`.
+        threads: how many to work with.
+    """
+    values = np.unique(labels.array)
+    values = np.concatenate([values[:1] * 0, values[values != 0]])  # 0 first, then the labels, ascending
+    codes = np.zeros(tuple(n + 2 for n in labels.array.shape), np.min_scalar_type(len(values)))
+    order = np.argsort(values)
+    codes[1:-1, 1:-1, 1:-1] = order[np.searchsorted(values, labels.array, sorter=order)]
+    source = LabelMap(codes, labels.grid.padded((1, 1, 1)).ras_to_ijk)
+    return Image(values[carried_labels(source, grid, displacement_mm, threads=threads)], grid, labels.name)
 
 
 def _shared(work: Callable[[slice], None], parts: Iterable[slice], threads: int, cancelled: CancelCheck | None) -> None:

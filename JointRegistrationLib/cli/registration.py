@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from .. import __version__, inference
+from ..carried import carried_image
 from ..config import LandmarkConfig, NetworkConfig, RegistrationConfig, from_json, to_dict
 from ..devices import peak_memory_mb
 from ..errors import ConfigError, FileError, InputError
@@ -30,7 +31,6 @@ from ..files import (
     write_result,
 )
 from ..image import Image, LandmarkPairs
-from ..maps import from_displacement, identity, warp_labels
 from ..metrics import label_metrics
 from ..preprocess import check_same_grid
 from ..resolution import working_grid
@@ -193,13 +193,9 @@ def _warped_labels(inputs: _Inputs, result: RegistrationResult | None) -> Image 
     labels = inputs.moving_labels
     if labels is None:
         return None
-    grid = inputs.fixed.grid
-    if result is None:
-        map_ras = identity(grid)
-    else:
-        map_ras = from_displacement(torch.from_numpy(result.displacement_field_mm).movedim(-1, 0)[None], grid)
-    warped = warp_labels(torch.from_numpy(labels.array)[None, None], labels.grid, map_ras)
-    return Image(warped[0, 0].numpy(), grid, f"warped {labels.name}")
+    field = None if result is None else result.displacement_field_mm
+    carried = carried_image(labels, inputs.fixed.grid, field, threads=torch.get_num_threads())
+    return dataclasses.replace(carried, name=f"warped {labels.name}")
 
 
 def _metrics(

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from JointRegistrationLib import carried, maps
-from JointRegistrationLib.carried import LabelMap, carried_labels
+from JointRegistrationLib.carried import LabelMap, carried_image, carried_labels
 from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.image import Image
 
 GRID = Grid((30, 26, 22), (1.0, 1.2, 1.5), (-15.0, -14.0, -16.0))
 FINER = Grid((44, 40, 36), (0.7, 0.8, 0.9), (-15.3, -15.1, -15.2))
@@ -58,6 +59,24 @@ def test_a_sheared_way_to_the_labels_counts(labels):
     points = maps.affine_map(np.linalg.inv(shear), GRID, torch.zeros(1, dtype=torch.float64))
     expected = maps.warp_labels(torch.from_numpy(labels.astype(np.int32))[None, None], GRID, points)[0, 0].numpy()
     assert (found != expected).mean() < 2e-4 and not np.array_equal(found, labels)
+
+
+def test_label_images_of_any_whole_numbers_follow_the_rule_too(labels, field_mm):
+    numbers = np.array([0, -7, 3, 300, 70000, 12])[labels].astype(np.int32)
+    found = carried_image(Image(numbers, GRID, "labels"), FINER, field_mm, threads=2)
+    points = maps.from_displacement(torch.from_numpy(np.moveaxis(field_mm, -1, 0).copy())[None], FINER)
+    expected = maps.warp_labels(torch.from_numpy(numbers)[None, None], GRID, points)[0, 0].numpy()
+    assert found.array.dtype == np.int32 and found.grid == FINER and found.name == "labels"
+    assert set(np.unique(found.array)) == {0, -7, 3, 300, 70000, 12}
+    assert (found.array != expected).mean() < 2e-4
+
+
+@pytest.mark.parametrize("value", [0, 5])
+def test_label_images_of_one_value_reach_to_the_border_of_their_grid(value):
+    image = Image(np.full(GRID.shape, value, np.uint8), GRID)
+    assert (carried_image(image, GRID).array == value).all()
+    around = carried_image(image, GRID.padded((2, 2, 2))).array
+    assert (around[2:-2, 2:-2, 2:-2] == value).all() and around[0].max() == 0
 
 
 def test_no_more_work_is_done_once_cancelled(labels, field_mm):
