@@ -7,6 +7,7 @@ from typing import Any
 
 from JointRegistrationLib.errors import GeometryError, InputError
 
+from .landmarks import pointIndices
 from .problems import ERROR, Problem, sentence
 from .publish import InputNodes
 from .segment_layers import BINARY_LABELMAP
@@ -24,7 +25,7 @@ def landmarkProblems(nodes: InputNodes) -> Iterator[Problem]:
         yield Problem(ERROR, _("Choose points for both images, or for none."))
     if len(given) < 2:
         return
-    counts = {which: node.GetNumberOfControlPoints() for which, node in given.items()}
+    counts = {which: len(pointIndices(node)) for which, node in given.items()}
     if counts["fixed"] != counts["moving"]:
         yield Problem(
             ERROR,
@@ -38,10 +39,10 @@ def landmarkProblems(nodes: InputNodes) -> Iterator[Problem]:
                 movingCount=counts["moving"],
             ),
         )
-    for node in given.values():
-        if node.GetNumberOfControlPoints() == 0:
+    for which, node in given.items():
+        if counts[which] == 0:
             text = _("{name} has no points: place some, or choose no points.")
-        elif node.GetNumberOfDefinedControlPoints() < node.GetNumberOfControlPoints():
+        elif node.GetNumberOfDefinedControlPoints() < counts[which]:
             text = _("{name} has a point that is not placed: place it or delete it.")
         else:
             continue

@@ -25,19 +25,26 @@ def landmarksFromMarkups(fixedNode: Any, movingNode: Any, below: Any = None) -> 
         InputError: if a point is not placed, the counts differ, or there is none.
     """
     fixed, moving = _worldPoints(fixedNode, below), _worldPoints(movingNode, below)
-    names = tuple(fixedNode.GetNthControlPointLabel(index) for index in range(len(fixed)))
+    names = tuple(fixedNode.GetNthControlPointLabel(index) for index in pointIndices(fixedNode))
     return LandmarkPairs(fixed, moving, names)
+
+
+def pointIndices(node: Any) -> list[int]:
+    """Which control points of a list count: all but the one that follows the mouse while points are being placed."""
+    every = range(node.GetNumberOfControlPoints())
+    return [index for index in every if node.GetNthControlPointPositionStatus(index) != node.PositionPreview]
 
 
 def _worldPoints(node: Any, below: Any) -> npt.NDArray[np.float64]:
     if node is None or not node.IsA("vtkMRMLMarkupsNode"):
         raise InputError(_("landmarks: a point list is needed for each of the two images"))
-    points = np.zeros((node.GetNumberOfControlPoints(), 3))
-    for index in range(len(points)):
+    indices = pointIndices(node)
+    points = np.zeros((len(indices), 3))
+    for row, index in enumerate(indices):
         if node.GetNthControlPointPositionStatus(index) != node.PositionDefined:
             label = node.GetNthControlPointLabel(index) or index + 1
             text = _("landmarks: point {label} of {name} is not placed yet; place it or delete it")
             raise InputError(text.format(label=label, name=node.GetName()))
-        node.GetNthControlPointPosition(index, points[index])
+        node.GetNthControlPointPosition(index, points[row])
     above = worldTransform(node, below)
     return points if above is None else transformPoints(above.toWorld, points)

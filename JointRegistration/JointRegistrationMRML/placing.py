@@ -17,6 +17,7 @@ import numpy as np
 
 from JointRegistrationLib.geometry import transform_points
 
+from .landmarks import pointIndices
 from .nodes import ownedList
 from .show import ViewRecord, restoreViews, slicesOf
 from .world import fromWorld, ownGrid, toWorld
@@ -44,7 +45,7 @@ def attachLandmarks(node: Any, volume: Any) -> None:
     It stands under the same transform: then a point stays on the anatomy where it was placed, also when the moving
     volume is shown through a result, and later without it. Its points are numbered as those of the other list.
     """
-    if node.GetNumberOfControlPoints() > 0:
+    if pointIndices(node):
         return
     node.SetControlPointLabelFormat(_LABEL_FORMAT)
     if volume is not None:

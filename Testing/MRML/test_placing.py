@@ -10,10 +10,11 @@ import slicer
 import vtk
 from known_scene import FIXED_GRID, smoothField
 
+from JointRegistrationMRML.input_checks import landmarkProblems
 from JointRegistrationMRML.landmarks import landmarksFromMarkups
 from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.placing import isPlacing, modeNode, newLandmarks, startPlacing, stopPlacing
-from JointRegistrationMRML.publish import OutputOptions
+from JointRegistrationMRML.publish import InputNodes, OutputOptions
 from JointRegistrationMRML.undo import discard
 
 
@@ -124,3 +125,16 @@ def test_landmarks_of_a_run_are_shown_through_its_result_and_come_back_with_disc
     np.testing.assert_allclose(read.moving_ras[0], FIXED_GRID.center_ras)
     discard(knee.scene, outputs.record)
     assert moving.GetParentTransformNode() is None
+
+
+def test_the_point_that_follows_the_mouse_does_not_count(knee):
+    lists = [newLandmarks(knee.scene, f"{which} landmarks", None) for which in ("Fixed", "Moving")]
+    for node in lists:
+        for x in (1.0, 2.0):
+            node.AddControlPoint(vtk.vtkVector3d(x, 0, 0))
+    fixed = lists[0]
+    fixed.SetNthControlPointPosition(fixed.AddControlPoint(vtk.vtkVector3d()), 9.0, 9.0, 9.0, fixed.PositionPreview)
+    pairs = landmarksFromMarkups(*lists)
+    np.testing.assert_allclose(pairs.fixed_ras, [(1, 0, 0), (2, 0, 0)])
+    assert pairs.names == ("1", "2")
+    assert list(landmarkProblems(InputNodes(None, None, fixedLandmarks=fixed, movingLandmarks=lists[1]))) == []
