@@ -21,7 +21,7 @@ MOMENTUM_NETWORKS = ("fast", "published", "light")
 
 
 #: Finer than the published kernel, see docs/method.md.
-OUR_KERNEL = VelocityConfig(sigmas_mm=(5.0, 10.0, 20.0, 35.0), weights=(0.25, 0.25, 0.25, 0.25), steps=8)
+OUR_KERNEL = VelocityConfig(sigmas_mm=(3.0, 5.0, 10.0, 20.0, 35.0), weights=(0.15, 0.20, 0.25, 0.20, 0.20), steps=8)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from JointRegistrationLib import maps
+from JointRegistrationLib.config import VelocityConfig
 from JointRegistrationLib.energy import ImagePair
 from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.geometry import Grid
@@ -19,8 +20,15 @@ from JointRegistrationLib.networks.predict import (
 )
 
 SIZE = (24, 24, 20)
+#: A lattice of 6 mm: random momenta are smooth on it with a kernel that is not finer.
+KERNEL = VelocityConfig((6.0, 12.0, 20.0, 35.0), (0.25, 0.25, 0.25, 0.25), steps=8)
 CONFIG = ModelConfig(
-    lattice_ijk=SIZE, momentum_channels=(8, 8, 8, 8), affine_spacing_mm=0.0, affine_steps=1, vsvf_steps=2
+    lattice_ijk=SIZE,
+    momentum_channels=(8, 8, 8, 8),
+    affine_spacing_mm=0.0,
+    affine_steps=1,
+    vsvf_steps=2,
+    velocity=KERNEL,
 )
 
 
