@@ -184,9 +184,8 @@ def publishResult(
         displayResults(transaction, scene, nodes, inputs)
         members = [node for node in _present(nodes) if transaction.isNew(node)]
         if options.showMovingTransformed:
-            candidates = (inputs.moving, inputs.movingSegmentation, inputs.movingLandmarks)
-            shown = [node for node in candidates if node is not None]
-            starts = [_showTransformed(transaction, scene, node, nodes.transform) for node in shown]
+            shown = (inputs.moving, inputs.movingSegmentation, inputs.movingLandmarks)
+            starts = [_showTransformed(transaction, scene, one, nodes.transform) for one in shown if one is not None]
             members += [start for start in starts if start is not None]
         folderItem = _intoFolder(transaction, scene, members, _runName(inputs))
     return RegistrationOutputs(nodes, folderItem, result, inputs, RunRecord(transaction), overlaps)
