@@ -147,6 +147,29 @@ class VelocityConfig(KernelConfig):
         _range("velocity", "steps", self.steps, 1, 200)
 
 
+#: How much detail a deformation takes on, by the kernel's weights: less of the fine scales follows less noise, and
+#: less of what differs between two people (docs/method.md, "How a momentum is optimised").
+DETAIL_WEIGHTS: dict[str, tuple[float, ...]] = {
+    "fine": VelocityConfig.weights,
+    "smooth": (0.01, 0.03, 0.10, 0.26, 0.60),
+}
+
+
+def with_detail(velocity: VelocityConfig, detail: str) -> VelocityConfig:
+    """``velocity`` with the named kernel of :data:`DETAIL_WEIGHTS`.
+
+    Raises:
+        ConfigError: if there is no such name.
+    """
+    _choice("velocity", "detail", detail, tuple(DETAIL_WEIGHTS))
+    return dataclasses.replace(velocity, sigmas_mm=VelocityConfig.sigmas_mm, weights=DETAIL_WEIGHTS[detail])
+
+
+def detail_of(velocity: VelocityConfig) -> str:
+    """Which of :data:`DETAIL_WEIGHTS` the kernel is; "fine" for one of its own."""
+    return next((name for name in DETAIL_WEIGHTS if with_detail(velocity, name) == velocity), "fine")
+
+
 @dataclass(frozen=True)
 class VsvfConfig:
     """vSVF optimisation: momentum as the unknown (spec, section 7).

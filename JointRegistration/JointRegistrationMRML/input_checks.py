@@ -30,8 +30,8 @@ def landmarkProblems(nodes: InputNodes) -> Iterator[Problem]:
         yield Problem(
             ERROR,
             _(
-                "{fixed} has {fixedCount} points and {moving} {movingCount}: give the same points in the same order "
-                "in both."
+                "Points in {fixed}: {fixedCount}, in {moving}: {movingCount}. "
+                "Give the same points in the same order in both."
             ).format(
                 fixed=lists["fixed"].GetName(),
                 fixedCount=counts["fixed"],

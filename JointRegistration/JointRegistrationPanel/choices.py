@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from JointRegistrationLib.config import DEVICES, METHODS, SIDES, SIMILARITIES
+from JointRegistrationLib.config import DETAIL_WEIGHTS, DEVICES, METHODS, SIDES, SIMILARITIES
 
 from .text import _
 
@@ -36,6 +36,10 @@ _SIMILARITY_LABELS = {
     "mk-lncc": _("Local correlation, several windows"),
     "ncc": _("Correlation of the whole image"),
 }
+_DETAIL_LABELS = {
+    "fine": _("Fine: different people, clear images"),
+    "smooth": _("Smooth: small changes of one knee, noise"),
+}
 
 
 def _labelled(names: tuple[str, ...], labels: Mapping[str, str]) -> dict[str, str]:
@@ -48,6 +52,7 @@ METHOD_CHOICES = _labelled(METHODS, _METHOD_LABELS)
 DEVICE_CHOICES = _labelled(DEVICES, _DEVICE_LABELS)
 SIDE_CHOICES = _labelled(SIDES, _SIDE_LABELS)
 SIMILARITY_CHOICES = _labelled(SIMILARITIES, _SIMILARITY_LABELS)
+DETAIL_CHOICES = _labelled(tuple(DETAIL_WEIGHTS), _DETAIL_LABELS)
 
 
 def methodExplanation(method: str) -> str:
@@ -81,12 +86,13 @@ class Choice:
 
 
 def makeChoices(ui: Any, changed: Callable[[str, str], None]) -> dict[str, Choice]:
-    """The panel's four choices by parameter; ``changed`` is called with the parameter and its new name."""
+    """The panel's five choices by parameter; ``changed`` is called with the parameter and its new name."""
     labels = {
         "method": METHOD_CHOICES,
         "device": DEVICE_CHOICES,
         "side": SIDE_CHOICES,
         "similarity": SIMILARITY_CHOICES,
+        "detail": DETAIL_CHOICES,
     }
 
     def choice(parameter: str) -> Choice:

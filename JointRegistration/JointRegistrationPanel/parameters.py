@@ -1,6 +1,6 @@
 """The panel's parameters, saved with the scene, and what they mean for the library and the scene layer.
 
-The controls are tied to them in the .ui file (property ``SlicerParameterName``); the four choices by
+The controls are tied to them in the .ui file (property ``SlicerParameterName``); the five choices by
 :mod:`.choices`, because they show other words than they save.
 """
 
@@ -18,7 +18,7 @@ from slicer import (
 )
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
-from JointRegistrationLib.config import RegistrationConfig
+from JointRegistrationLib.config import RegistrationConfig, detail_of, with_detail
 from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions
 
 DEFAULTS = RegistrationConfig()
@@ -54,6 +54,7 @@ class PanelParameters:
     side: str = DEFAULTS.network.side
     checkSide: bool = DEFAULTS.check_side
     similarity: str = DEFAULTS.vsvf.similarity.name
+    detail: str = detail_of(DEFAULTS.vsvf.velocity)
     refine: Annotated[int, WithinRange(0, 500)] = DEFAULTS.network.refine
     affineSteps: Annotated[int, WithinRange(1, 20)] = DEFAULTS.network.affine_steps
     vsvfSteps: Annotated[int, WithinRange(1, 10)] = DEFAULTS.network.vsvf_steps
@@ -89,7 +90,7 @@ def disconnectGui(parameters: Any, tag: int | None) -> None:
 
 #: Which parameters "Restore defaults" resets.
 SETTINGS = (
-    "side", "checkSide", "similarity", "refine", "affineSteps", "vsvfSteps", "workingMillions", "regularity",
+    "side", "checkSide", "similarity", "detail", "refine", "affineSteps", "vsvfSteps", "workingMillions", "regularity",
     "landmarkWeight",
 )  # fmt: skip
 
@@ -109,6 +110,7 @@ def parametersFromConfig(config: RegistrationConfig) -> dict[str, Any]:
         "side": config.network.side,
         "checkSide": config.check_side,
         "similarity": config.vsvf.similarity.name,
+        "detail": detail_of(config.vsvf.velocity),
         "refine": config.network.refine,
         "affineSteps": config.network.affine_steps,
         "vsvfSteps": config.network.vsvf_steps,
@@ -116,11 +118,6 @@ def parametersFromConfig(config: RegistrationConfig) -> dict[str, Any]:
         "regularity": config.vsvf.regularity,
         "landmarkWeight": config.landmarks.weight,
     }
-
-
-def _geodesicRegularity(regularity: float) -> float:
-    """What weighs as much with lddmm-opt, whose kernel is another one."""
-    return regularity * DEFAULTS.lddmm.regularity / DEFAULTS.vsvf.regularity
 
 
 def configFrom(parameters: Any) -> RegistrationConfig:
@@ -133,7 +130,12 @@ def configFrom(parameters: Any) -> RegistrationConfig:
         device=parameters.device,
         check_side=parameters.checkSide,
         preprocess=replace(DEFAULTS.preprocess, max_working_voxels=_workingVoxels(parameters.workingMillions)),
-        vsvf=replace(DEFAULTS.vsvf, regularity=parameters.regularity, similarity=similarity),
+        vsvf=replace(
+            DEFAULTS.vsvf,
+            regularity=parameters.regularity,
+            similarity=similarity,
+            velocity=with_detail(DEFAULTS.vsvf.velocity, parameters.detail),
+        ),
         lddmm=replace(DEFAULTS.lddmm, regularity=_geodesicRegularity(parameters.regularity), similarity=similarity),
         landmarks=replace(DEFAULTS.landmarks, weight=parameters.landmarkWeight),
         network=replace(

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..config import DEVICES, METHOD_DESCRIPTIONS, METHODS, SIDES, RegistrationConfig
+from ..config import DETAIL_WEIGHTS, DEVICES, METHOD_DESCRIPTIONS, METHODS, SIDES, RegistrationConfig
 from .failures import debug_option, interruptible
 
 _FILE = click.Path(path_type=Path)
@@ -75,6 +75,12 @@ _DESCRIPTION = f"""Lay the MOVING image onto the FIXED image.
     type=click.IntRange(min=0),
     metavar="N",
     help=f"Iterations that refine avsm's prediction; {RegistrationConfig().network.refine} if not given.",
+)
+@click.option(
+    "--detail",
+    type=click.Choice(tuple(DETAIL_WEIGHTS)),
+    help="How much detail refinement and vsvf-opt follow: fine (default), or smooth for small changes of one knee and "
+    "for noisy images.",
 )
 @click.option("--side", type=click.Choice(SIDES), help="Which knee it is; auto (default) finds out.")
 @click.option(

@@ -15,7 +15,7 @@ import torch
 
 from .. import __version__, inference
 from ..carried import carried_image
-from ..config import LandmarkConfig, NetworkConfig, RegistrationConfig, from_json, to_dict
+from ..config import LandmarkConfig, NetworkConfig, RegistrationConfig, VsvfConfig, from_json, to_dict, with_detail
 from ..devices import peak_memory_mb
 from ..errors import ConfigError, FileError, InputError
 from ..files import (
@@ -39,7 +39,7 @@ from ..starting_map import StartingMap
 from .failures import Interruption
 from .progress import shown_progress
 
-_Config = TypeVar("_Config", RegistrationConfig, NetworkConfig, LandmarkConfig)
+_Config = TypeVar("_Config", RegistrationConfig, NetworkConfig, LandmarkConfig, VsvfConfig)
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class RegisterOptions:
     landmark_weight: float | None
     method: str | None
     refine: int | None
+    detail: str | None
     side: str | None
     check_side: bool | None
     device: str | None
@@ -145,7 +146,9 @@ def _config(options: RegisterOptions) -> RegistrationConfig:
     fallback = None if options.method is None else False
     network = _replace(config.network, refine=options.refine, side=options.side, fallback=fallback)
     landmarks = _replace(config.landmarks, weight=options.landmark_weight)
-    return _replace(config, network=network, landmarks=landmarks)
+    velocity = None if options.detail is None else with_detail(config.vsvf.velocity, options.detail)
+    vsvf = _replace(config.vsvf, velocity=velocity)
+    return _replace(config, network=network, landmarks=landmarks, vsvf=vsvf)
 
 
 def _replace(config: _Config, **options: Any) -> _Config:

@@ -15,7 +15,7 @@ from test_files_transforms import GRIDS, PAIRS
 
 from JointRegistrationLib import inference
 from JointRegistrationLib.cli.progress import shown_progress
-from JointRegistrationLib.config import METHOD_DESCRIPTIONS, RegistrationConfig
+from JointRegistrationLib.config import DETAIL_WEIGHTS, METHOD_DESCRIPTIONS, RegistrationConfig
 from JointRegistrationLib.files import read_image, read_labels, read_transform, write_affine, write_image
 from JointRegistrationLib.image import Image
 
@@ -141,6 +141,20 @@ def test_an_earlier_transform_and_the_landmarks_weight_reach_the_registration(
     assert fake.given["config"].landmarks.weight == 0.5
     both = run("register", *common, "-o", tmp_path / "p", "--start-transform", start, "--initial-transform", start)
     assert both.exit_code == 2 and "not both" in both.output
+
+
+def test_detail_is_the_kernel_of_that_name_and_leaves_other_settings(
+    inputs: dict[str, Path], fake: FakeRegister, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text('{"vsvf": {"velocity": {"steps": 7}, "regularity": 3}}')
+    common = ("register", inputs["fixed"], inputs["moving"], "--config", tmp_path / "config.json")
+    assert run(*common, "-o", tmp_path / "o", "--detail", "smooth").exit_code == 0
+    vsvf = fake.given["config"].vsvf
+    assert (vsvf.velocity.weights, vsvf.velocity.steps, vsvf.regularity) == (DETAIL_WEIGHTS["smooth"], 7, 3)
+    assert run(*common, "-o", tmp_path / "p").exit_code == 0
+    assert fake.given["config"].vsvf.velocity.weights == DETAIL_WEIGHTS["fine"]
+    unknown = run(*common, "-o", tmp_path / "q", "--detail", "coarse")
+    assert unknown.exit_code == 2 and "'fine', 'smooth'" in unknown.output
 
 
 def test_a_file_of_settings_is_kept_where_no_option_says_otherwise(

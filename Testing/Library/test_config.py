@@ -12,9 +12,11 @@ from JointRegistrationLib.config import (
     SimilarityConfig,
     VelocityConfig,
     VsvfConfig,
+    detail_of,
     from_dict,
     from_json,
     to_json,
+    with_detail,
 )
 from JointRegistrationLib.errors import ConfigError
 
@@ -98,3 +100,12 @@ def test_configuration_is_frozen():
 
 def test_saved_form_is_plain_json():
     assert json.loads(to_json(CHANGED))["vsvf"]["velocity"]["integrator"] == "rk4"
+
+
+def test_details_are_kernels_by_name() -> None:
+    fine = VelocityConfig(steps=6)
+    smooth = with_detail(fine, "smooth")
+    assert smooth.steps == 6 and smooth.weights[0] < fine.weights[0]
+    assert (detail_of(fine), detail_of(smooth), detail_of(with_detail(smooth, "fine"))) == ("fine", "smooth", "fine")
+    with pytest.raises(ConfigError, match=r"velocity.detail: 'coarse' is unknown; choose one of fine, smooth"):
+        with_detail(fine, "coarse")

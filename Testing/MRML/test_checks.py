@@ -218,7 +218,7 @@ def test_landmark_lists_that_do_not_fit(scene, pair):
     three, four, none = (_points(scene, f"{count} points", count) for count in (3, 4, 0))
     assert "Choose points for both" in _one(dataclasses.replace(pair, fixedLandmarks=three)).text
     text = _one(dataclasses.replace(pair, fixedLandmarks=three, movingLandmarks=four)).text
-    assert "3 points has 3 points and 4 points 4" in text
+    assert "Points in 3 points: 3, in 4 points: 4." in text
     nodes = dataclasses.replace(pair, fixedLandmarks=none, movingLandmarks=none)
     assert all("has no points" in text for _, text in _found(nodes))
     three.UnsetNthControlPointPosition(1)

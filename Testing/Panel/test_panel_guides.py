@@ -159,7 +159,7 @@ def test_pairs_are_placed_from_scratch_each_in_its_own_image(ready: Person) -> N
     assert person.parameters.movingLandmarks.GetName() == "Moving landmarks"
     for ras in ((4, 0, 0), (14, 0, 0)):
         click(person, ras)
-    person.host.wait(lambda: any("3 points and Moving landmarks 2" in text for text in person.problems()))
+    person.host.wait(lambda: any(": 3, in Moving landmarks: 2." in text for text in person.problems()))
     person.picture("placing")
     click(person, (4, 10, 5))
     person.waitUntilReady()

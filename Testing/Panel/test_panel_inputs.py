@@ -9,7 +9,7 @@ import pytest
 import slicer
 from panel_cases import Person
 
-from JointRegistrationLib.config import DEVICES, METHODS, SIDES, SIMILARITIES, RegistrationConfig
+from JointRegistrationLib.config import DETAIL_WEIGHTS, DEVICES, METHODS, SIDES, SIMILARITIES, RegistrationConfig
 
 
 def test_the_first_sentence_says_what_to_do_and_the_tooltip_what_is_missing(person: Person) -> None:
@@ -156,8 +156,14 @@ def test_every_choice_of_the_library_is_offered_with_words_of_our_own(person: Pe
     person.open()
     from JointRegistrationPanel import choices
 
-    offered = (choices.METHOD_CHOICES, choices.DEVICE_CHOICES, choices.SIDE_CHOICES, choices.SIMILARITY_CHOICES)
-    for names, labels in zip((METHODS, DEVICES, SIDES, SIMILARITIES), offered, strict=True):
+    offered = (
+        choices.METHOD_CHOICES,
+        choices.DEVICE_CHOICES,
+        choices.SIDE_CHOICES,
+        choices.SIMILARITY_CHOICES,
+        choices.DETAIL_CHOICES,
+    )
+    for names, labels in zip((METHODS, DEVICES, SIDES, SIMILARITIES, DETAIL_WEIGHTS), offered, strict=True):
         assert set(labels) == set(names)
         assert not set(labels.values()) & set(names)
 
@@ -172,6 +178,7 @@ def test_first_settings_are_the_librarys_and_every_control_reaches_the_configura
     person.picture("advanced")
     person.host.choose(person.ui.sideComboBox, "Left knee")
     person.host.choose(person.ui.similarityComboBox, "Correlation of the whole image")
+    person.host.choose(person.ui.detailComboBox, "Smooth: small changes of one knee, noise")
     person.host.click(person.ui.checkSideCheckBox)
     for name, text in (("refine", "7"), ("affineSteps", "3"), ("vsvfSteps", "4"), ("regularity", "2.5")):
         person.host.type(getattr(person.ui, f"{name}SpinBox"), text)
@@ -182,9 +189,11 @@ def test_first_settings_are_the_librarys_and_every_control_reaches_the_configura
     assert (config.network.affine_steps, config.network.vsvf_steps) == (3, 4)
     assert config.vsvf.similarity.name == config.lddmm.similarity.name == "ncc"
     assert (config.vsvf.regularity, config.preprocess.max_working_voxels) == (2.5, 1_250_000)
+    assert config.vsvf.velocity.weights == DETAIL_WEIGHTS["smooth"] != DETAIL_WEIGHTS["fine"]
     assert config.check_side is False
     assert config.landmarks == dataclasses.replace(RegistrationConfig().landmarks, weight=0.125)
-    assert parametersFromConfig(config)["workingMillions"] == 1.25
+    shown = parametersFromConfig(config)
+    assert (shown["workingMillions"], shown["detail"]) == (1.25, "smooth")
     person.host.click(person.ui.defaultsButton)
     assert configFrom(person.parameters) == RegistrationConfig()
 
