@@ -37,8 +37,8 @@ _SIMILARITY_LABELS = {
     "ncc": _("Correlation of the whole image"),
 }
 _DETAIL_LABELS = {
-    "fine": _("Fine: different people, clear images"),
-    "smooth": _("Smooth: small changes of one knee, noise"),
+    "fine": _("Fine: different people"),
+    "smooth": _("Smooth: same knee, noise"),
 }
 
 

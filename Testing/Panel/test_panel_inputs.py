@@ -178,7 +178,7 @@ def test_first_settings_are_the_librarys_and_every_control_reaches_the_configura
     person.picture("advanced")
     person.host.choose(person.ui.sideComboBox, "Left knee")
     person.host.choose(person.ui.similarityComboBox, "Correlation of the whole image")
-    person.host.choose(person.ui.detailComboBox, "Smooth: small changes of one knee, noise")
+    person.host.choose(person.ui.detailComboBox, "Smooth: same knee, noise")
     person.host.click(person.ui.checkSideCheckBox)
     for name, text in (("refine", "7"), ("affineSteps", "3"), ("vsvfSteps", "4"), ("regularity", "2.5")):
         person.host.type(getattr(person.ui, f"{name}SpinBox"), text)
