@@ -166,3 +166,10 @@ def test_what_is_no_scene_is_said(scene, tmp_path):
         archive.writestr("readme.txt", "nothing")
     with pytest.raises(FileError, match=r"no \.mrml scene"):
         loadScene(scene, tmp_path / "empty.mrb")
+
+
+def test_scenes_of_one_process_do_not_pile_up_conversions():
+    factory = slicer.vtkSegmentationConverterFactory.GetInstance()
+    scenes = [createHeadlessScene() for _ in range(3)]
+    kinds = [rule.GetClassName() for rule in factory.GetConverterRules()]
+    assert len(scenes) == 3 and len(kinds) == len(set(kinds)) >= 4
