@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import slicer
 import vtk
@@ -34,14 +34,15 @@ from JointRegistrationLib.worker.messages import Progress
 from .logic import checkInputs, inputSteps
 from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, checkOutputs, publishResult
 from .run_segments import SegmentsForWorker, workerSteps
+from .steps import saying
 from .translation import _
-
-T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
 #: Share of the progress at which the images are with the worker, and at which its result is there.
 _PREPARED, _RETURNED = 0.02, 0.95
+#: Share of the bytes that is written for the worker while the nodes are still being read.
+_NOTHING = 0.0
 
 _NO_MEMORY = _("memory ran out while the results were added; close other programs or volumes")
 CANCELLED = _("The registration was cancelled. The scene is as it was.")
@@ -199,9 +200,9 @@ class RegistrationJob:
 
     def _prepare(self) -> Iterator[float]:
         """Read the nodes and write them for the worker, with a pause every few milliseconds; yields the share done."""
-        inputs = yield from _sharing(inputSteps(self._nodes, self._reuse))
+        inputs = yield from saying(_NOTHING, inputSteps(self._nodes, self._reuse))
         job = inputs.job(self._config)
-        self._segments = yield from _sharing(workerSteps(self._nodes, self._options, self._reuse.transform))
+        self._segments = yield from saying(_NOTHING, workerSteps(self._nodes, self._options, self._reuse.transform))
         if self._segments is not None:
             job = replace(job, segments=self._segments.segments)
         self._folder = new_folder(job.exchange_bytes)
@@ -260,14 +261,3 @@ class RegistrationJob:
     def _ownNodes(self) -> list[Any]:
         owners = (self._nodes, self._reuse)
         return [node for owner in owners for entry in fields(owner) if (node := getattr(owner, entry.name)) is not None]
-
-
-def _sharing(steps: Generator[None, None, T]) -> Generator[float, None, T]:
-    """Steps of reading, as the share of bytes that is written meanwhile: none."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        yield 0.0

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 #: How long a step should take. A window that waits for twice that still feels alive.
@@ -55,10 +56,16 @@ def finished(steps: Generator[None, None, T]) -> T:
 
 def named(steps: Generator[None, None, T], fraction: float, what: str) -> Generator[tuple[float, str], None, T]:
     """Steps that tell how far the whole is and what is being done, by steps that do not: of something nearly done."""
+    yield fraction, what
+    return (yield from saying((fraction, what), steps))
+
+
+def saying(value: S, steps: Generator[None, None, T]) -> Generator[S, None, T]:
+    """The same steps, each of which yields ``value``."""
     while True:
-        yield fraction, what
         try:
             next(steps)
         except StopIteration as end:
             result: T = end.value
             return result
+        yield value

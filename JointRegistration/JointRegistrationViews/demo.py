@@ -130,7 +130,7 @@ def draw(
 
 
 def _metrics(inputs: DemoInputs, result: Any, evaluation: Evaluation) -> dict[str, Any]:
-    from JointRegistrationLib.config import to_dict
+    from JointRegistrationLib.config_json import to_dict
 
     from .story import versions
 

@@ -15,7 +15,8 @@ import torch
 
 from .. import __version__, inference
 from ..carried import carried_image
-from ..config import LandmarkConfig, NetworkConfig, RegistrationConfig, VsvfConfig, from_json, to_dict, with_detail
+from ..config import LandmarkConfig, NetworkConfig, RegistrationConfig, VsvfConfig, with_detail
+from ..config_json import from_json, to_dict
 from ..devices import peak_memory_mb
 from ..errors import ConfigError, FileError, InputError
 from ..files import (

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..config import RegistrationConfig, from_dict
+from ..config import RegistrationConfig
+from ..config_json import from_dict
 from ..errors import FileError
 from ..geometry import Grid
 from ..image import Image

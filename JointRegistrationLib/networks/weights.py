@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from .. import checkpoint
-from ..config import from_dict
+from ..config_json import from_dict
 from ..errors import CheckpointError, ConfigError
 from .model import AVSM, ModelConfig
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import checkpoint
-from ..config import from_dict
+from ..config_json import from_dict
 from ..networks.model import AVSM, ModelConfig
 from ..networks.weights import ARCHITECTURE, checksum_file
 from .parts import load_initial_weights

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from .. import checkpoint
-from ..config import to_json
+from ..config_json import to_json
 from ..devices import choose_device
 from ..errors import CheckpointError
 from ..geometry import Grid

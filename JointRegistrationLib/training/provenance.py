@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from ..config import from_dict, from_json, to_json
+from ..config_json import from_dict, from_json, to_json
 from ..errors import ConfigError
 from .config import TrainingConfig
 

@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..carried import LabelMap
-from ..config import RegistrationConfig, from_dict, to_dict
+from ..config import RegistrationConfig
+from ..config_json import from_dict, to_dict
 from ..errors import FileError, ResourceError
 from ..geometry import FloatArray, Grid
 from ..image import Image, LandmarkPairs

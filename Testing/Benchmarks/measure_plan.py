@@ -37,9 +37,8 @@ from JointRegistrationLib.config import (
     RegistrationConfig,
     SimilarityConfig,
     VsvfConfig,
-    from_dict,
-    to_dict,
 )
+from JointRegistrationLib.config_json import from_dict, to_dict
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
 from JointRegistrationLib.phantom import default_grid, make_pair

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from cli_cases import FIXED_GRID, MOVING_GRID, blobs, fake_result, run
 
-from JointRegistrationLib.config import RegistrationConfig, to_dict
+from JointRegistrationLib.config import RegistrationConfig
+from JointRegistrationLib.config_json import to_dict
 from JointRegistrationLib.errors import FileError
 from JointRegistrationLib.files import read_result, write_result
 from JointRegistrationLib.image import Image

@@ -13,11 +13,9 @@ from JointRegistrationLib.config import (
     VelocityConfig,
     VsvfConfig,
     detail_of,
-    from_dict,
-    from_json,
-    to_json,
     with_detail,
 )
+from JointRegistrationLib.config_json import from_dict, from_json, to_json
 from JointRegistrationLib.errors import ConfigError
 
 CHANGED = RegistrationConfig(

@@ -26,6 +26,7 @@ TORCH_FREE = (
     "carried",
     "change",
     "config",
+    "config_json",
     "errors",
     "geometry",
     "image",

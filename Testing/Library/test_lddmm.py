@@ -18,9 +18,8 @@ from JointRegistrationLib.config import (
     SimilarityConfig,
     VelocityConfig,
     VsvfConfig,
-    from_dict,
-    to_dict,
 )
+from JointRegistrationLib.config_json import from_dict, to_dict
 from JointRegistrationLib.energy import ImagePair
 from JointRegistrationLib.errors import ConfigError, RegistrationCancelled
 from JointRegistrationLib.geometry import Grid

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from JointRegistrationLib import integrate, maps
-from JointRegistrationLib.config import VelocityConfig, from_dict, to_dict
+from JointRegistrationLib.config import VelocityConfig
+from JointRegistrationLib.config_json import from_dict, to_dict
 from JointRegistrationLib.errors import ConfigError
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.networks.model import (

@@ -18,8 +18,8 @@ from JointRegistrationLib.config import (
     PreprocessConfig,
     RegistrationConfig,
     VsvfConfig,
-    to_dict,
 )
+from JointRegistrationLib.config_json import to_dict
 from JointRegistrationLib.errors import ResourceError
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.plan import MIN_WORKING_VOXELS, Plan, calibrated, estimate_plan, low_memory

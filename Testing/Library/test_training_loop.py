@@ -16,7 +16,7 @@ from PIL import Image
 from training_cases import tiny_config, tiny_pool, tiny_scan
 
 from JointRegistrationLib import checkpoint, maps
-from JointRegistrationLib.config import to_json
+from JointRegistrationLib.config_json import to_json
 from JointRegistrationLib.errors import CheckpointError, ConfigError
 from JointRegistrationLib.training.augment import AugmentConfig
 from JointRegistrationLib.training.batches import stored_pair

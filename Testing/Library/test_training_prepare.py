@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from test_training_data import knee_labels
 
 from JointRegistrationLib.cli import cli
-from JointRegistrationLib.config import to_json
+from JointRegistrationLib.config_json import to_json
 from JointRegistrationLib.errors import ConfigError, FileError, InputError
 from JointRegistrationLib.evaluation import read_pairs
 from JointRegistrationLib.training.alignment import CLIP_MM

@@ -89,6 +89,19 @@ class Person:
         self.host.processEvents()
         return page
 
+    def saveAndClose(self, folder: Path, *nodes: Any) -> None:
+        """Write ``nodes`` and the scene to ``folder``/scene.mrml, and close the scene."""
+        for node in nodes:
+            node.AddDefaultStorageNode()
+            kind = "seg.nrrd" if node.IsA("vtkMRMLSegmentationNode") else "nrrd"
+            node.GetStorageNode().SetFileName(str(folder / f"{node.GetID()}.{kind}"))
+            assert node.GetStorageNode().WriteData(node)
+        self.scene.SetURL(str(folder / "scene.mrml"))
+        self.scene.SetRootDirectory(str(folder))
+        assert self.scene.Commit()
+        self.scene.Clear(0)
+        self.host.processEvents()
+
     def picture(self, name: str) -> None:
         """Keep what the panel shows, where :data:`PICTURES` says."""
         page = self.fit()

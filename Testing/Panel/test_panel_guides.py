@@ -101,16 +101,7 @@ def test_the_segment_is_saved_with_the_scene(ready: Person, tmp_path: Path) -> N
     person.host.choose(person.ui.fixedMaskSelector, segments)
     person.host.wait(lambda: person.ui.fixedMaskSegmentComboBox.visible)
     person.host.choose(person.ui.fixedMaskSegmentComboBox, "Femur")
-    for node in (person.parameters.fixedVolume, person.parameters.movingVolume, segments):
-        node.AddDefaultStorageNode()
-        kind = "seg.nrrd" if node is segments else "nrrd"
-        node.GetStorageNode().SetFileName(str(tmp_path / f"{node.GetID()}.{kind}"))
-        assert node.GetStorageNode().WriteData(node)
-    person.scene.SetURL(str(tmp_path / "scene.mrml"))
-    person.scene.SetRootDirectory(str(tmp_path))
-    assert person.scene.Commit()
-    person.scene.Clear(0)
-    person.host.processEvents()
+    person.saveAndClose(tmp_path, person.parameters.fixedVolume, person.parameters.movingVolume, segments)
     assert person.parameters.fixedMaskSegment == ""
     person.scene.SetURL(str(tmp_path / "scene.mrml"))
     assert person.scene.Connect()

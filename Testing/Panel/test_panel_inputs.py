@@ -210,15 +210,7 @@ def test_a_saved_scene_brings_the_panel_back(person: Person, tmp_path: Path) -> 
     person.fit()
     person.host.click(person.ui.jacobianCheckBox)
     person.picture("outputs")
-    for node in (fixed, moving):
-        node.AddDefaultStorageNode()
-        node.GetStorageNode().SetFileName(str(tmp_path / f"{node.GetID()}.nrrd"))
-        assert node.GetStorageNode().WriteData(node)
-    person.scene.SetURL(str(tmp_path / "scene.mrml"))
-    person.scene.SetRootDirectory(str(tmp_path))
-    assert person.scene.Commit()
-    person.scene.Clear(0)
-    person.host.processEvents()
+    person.saveAndClose(tmp_path, fixed, moving)
     assert person.ui.fixedVolumeSelector.currentNode() is None
     assert person.parameters.method == RegistrationConfig().method
     person.scene.SetURL(str(tmp_path / "scene.mrml"))

@@ -1,0 +1,72 @@
+"""JSON as the saved form of configurations, of this package's and of training's.
+
+Unknown names and wrong types are errors that say what is known. Imports no PyTorch, like ``config``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from typing import Any, TypeVar
+
+from .errors import ConfigError
+
+T = TypeVar("T")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A configuration as plain dictionaries, lists and numbers."""
+    return dataclasses.asdict(config)
+
+
+def to_json(config: Any) -> str:
+    """A configuration as indented JSON."""
+    return json.dumps(to_dict(config), indent=2) + "\n"
+
+
+def from_dict(cls: type[T], values: Any, path: str = "") -> T:
+    """Build configuration ``cls`` from plain values; missing ones keep their default.
+
+    Raises:
+        ConfigError: for an unknown name, a wrong type or a value out of range.
+    """
+    where = path or cls.__name__
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where}: a JSON object is needed, but {values!r} was given")
+    hints = typing.get_type_hints(cls)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise ConfigError(f"{where}: unknown setting {unknown[0]!r}; known are {', '.join(hints)}")
+    return cls(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in values.items()})
+
+
+def from_json(cls: type[T], text: str) -> T:
+    """Build configuration ``cls`` from JSON text; see :func:`from_dict`."""
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{cls.__name__}: not valid JSON: {error}") from error
+    return from_dict(cls, values)
+
+
+def _convert(hint: Any, value: Any, path: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return from_dict(typing.cast(type, hint), value, path)
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{path}: a list is needed, but {value!r} was given")
+        arguments = typing.get_args(hint)
+        return tuple(_convert(arguments[0], v, path) for v in value)
+    if origin in (typing.Union, types.UnionType):
+        if value is None:
+            return None
+        inner = [a for a in typing.get_args(hint) if a is not type(None)]
+        return _convert(inner[0], value, path)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint in (int, float) and isinstance(value, bool)):
+        raise ConfigError(f"{path}: {hint.__name__} is needed, but {value!r} was given")
+    return value
