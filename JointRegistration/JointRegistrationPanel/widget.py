@@ -20,7 +20,7 @@ from .inspect_section import InspectSection
 from .install_view import InstallView
 from .judgement import Judgement, deviceText, judge, missingInputs
 from .machine import Speed
-from .parameters import choosePair, disconnectGui, inputNodes, restoreDefaults, swapInputs
+from .parameters import choosePair, disconnectGui, inputNodes, letGo, restoreDefaults, swapInputs
 from .process import Worker, sharedWorker
 from .progress_view import ProgressView
 from .registrations import Registrations, Sections
@@ -134,6 +134,8 @@ class Panel(VTKObservationMixin):
         self.addObserver(self._scene, scene.EndImportEvent, self._onSceneChanged)
         self.addObserver(self._scene, scene.NodeAddedEvent, self._onNodesChanged)
         self.addObserver(self._scene, scene.NodeRemovedEvent, self._onNodesChanged)
+        # Before the selectors, which follow the same event, choose another node.
+        self.addObserver(self._scene, scene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved, priority=100.0)
 
     def _useParameters(self, parameters: Any) -> None:
         if self._parameters is not None:
@@ -159,6 +161,11 @@ class Panel(VTKObservationMixin):
 
     def _onNodesChanged(self, caller: Any = None, event: Any = None) -> None:
         self._refreshTimer.start()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onNodeAboutToBeRemoved(self, caller: Any, event: Any, node: Any) -> None:
+        if self._parameters is not None:
+            letGo(self._parameters, node)
 
     def _onSceneStartsClosing(self, caller: Any = None, event: Any = None) -> None:
         self._useParameters(None)
