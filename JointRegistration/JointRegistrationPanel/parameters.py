@@ -95,13 +95,6 @@ def letGo(parameters: Any, node: Any) -> None:
                 setattr(parameters, name, None)
 
 
-def disconnectGui(parameters: Any, tag: int | None) -> None:
-    """Untie the controls. ``connectGui`` of older Slicers returns no tag: theirs is the last that was given."""
-    if tag is None:
-        tag = getattr(parameters, "_nextParameterGUIsTag", 1) - 1
-    parameters.disconnectGui(tag)
-
-
 #: Which parameters "Restore defaults" resets.
 SETTINGS = (
     "side", "checkSide", "similarity", "detail", "refine", "affineSteps", "vsvfSteps", "workingMillions", "regularity",

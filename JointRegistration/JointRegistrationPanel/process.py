@@ -173,6 +173,7 @@ def closeSharedWorker() -> None:
     """End the shared worker, if there is one."""
     worker, _Shared.worker = _Shared.worker, None
     if worker is not None:
+        slicer.app.disconnect("aboutToQuit()", closeSharedWorker)
         worker.close()
 
 

@@ -20,13 +20,14 @@ from .inspect_section import InspectSection
 from .install_view import InstallView
 from .judgement import Judgement, deviceText, judge, missingInputs
 from .machine import Speed
-from .parameters import choosePair, disconnectGui, inputNodes, letGo, restoreDefaults, swapInputs
+from .parameters import choosePair, inputNodes, letGo, restoreDefaults, swapInputs
 from .process import Worker, sharedWorker
 from .progress_view import ProgressView
 from .registrations import Registrations, Sections
 from .remedies import Remedies
 from .results_view import ResultsView
 from .text import _, sentence
+from .ties import Ties
 
 #: How long a person has to be still before the inputs are judged, in ms.
 _JUDGE_DELAY_MS = 200
@@ -56,7 +57,7 @@ class Panel(VTKObservationMixin):
         self._worker = worker or sharedWorker()
         self._shown = True
         self._parameters: Any = None
-        self._guiTag: Any = None
+        self._ties: Ties | None = None
         self._judgement, self._speed = Judgement(), Speed()
         self.widget = slicer.util.loadUI(uiPath)
         self.widget.setMRMLScene(scene)
@@ -102,6 +103,8 @@ class Panel(VTKObservationMixin):
         self._worker.removeListener(self)
         self._useParameters(None)
         self.removeObservers()
+        self.widget.setParent(None)  # after a reload it would stay beside the new one, hidden
+        self.widget.deleteLater()
 
     # -- setting up ---------------------------------------------------------------------------------------
 
@@ -139,12 +142,12 @@ class Panel(VTKObservationMixin):
 
     def _useParameters(self, parameters: Any) -> None:
         if self._parameters is not None:
-            disconnectGui(self._parameters, self._guiTag)
+            self._ties.untie()
             self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
             self._controls.letGo()
         self._parameters = parameters
         if parameters is not None:
-            self._guiTag = parameters.connectGui(self.ui)
+            self._ties = Ties(parameters, self.ui)
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
             self._onParametersModified()
 

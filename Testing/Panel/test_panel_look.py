@@ -62,6 +62,21 @@ def test_nothing_is_cut_off_at_400_pixels(unfolded: Person) -> None:
     unfolded.picture("unfolded")
 
 
+@pytest.mark.parametrize("form", [FORM, FORM.with_name("JointRegistrationInspect.ui")], ids=lambda form: form.stem)
+def test_sections_and_selectors_may_be_narrower_than_what_they_hold(form: Path) -> None:
+    """A section's own policy makes the widest of its texts the least width of the panel, a selector's its names."""
+    wanted = {"ctkCollapsibleButton": "Preferred", "qMRMLNodeComboBox": "IconOnly", "QComboBox": "IconOnly"}
+    seen = []
+    for widget in ElementTree.parse(form).getroot().iter("widget"):
+        if widget.get("class") in wanted:
+            policy = widget.find("property[@name='sizePolicy']/sizepolicy")
+            adjust = widget.findtext("property[@name='sizeAdjustPolicy']/enum") or ""
+            found = "IconOnly" if adjust.endswith("AdjustToMinimumContentsLengthWithIcon") else policy.get("hsizetype")
+            seen.append((widget.get("name"), found, wanted[widget.get("class", "")]))
+    assert len(seen) >= 4
+    assert [entry for entry in seen if entry[1] != entry[2]] == []
+
+
 def test_names_without_spaces_do_not_widen_the_panel(person: Person) -> None:
     person.open()
     fixed, moving = person.chooseVolumes()
