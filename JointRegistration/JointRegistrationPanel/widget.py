@@ -20,13 +20,14 @@ from .inspect_section import InspectSection
 from .install_view import InstallView
 from .judgement import Judgement, deviceText, judge, missingInputs
 from .machine import Speed
+from .messages import tint
 from .parameters import choosePair, inputNodes, letGo, restoreDefaults, swapInputs
 from .process import Worker, sharedWorker
 from .progress_view import ProgressView
 from .registrations import Registrations, Sections
 from .remedies import Remedies
 from .results_view import ResultsView
-from .text import _, sentence
+from .text import _, breakable, sentence
 from .ties import Ties
 
 #: How long a person has to be still before the inputs are judged, in ms.
@@ -74,6 +75,7 @@ class Panel(VTKObservationMixin):
         self._controls = Controls(self.ui, scene, self._set, self._onParametersModified)
         self._refreshTimer = self._makeTimer(0, self._refresh)
         self._judgeTimer = self._makeTimer(_JUDGE_DELAY_MS, self._judge)
+        self._sampleProblem()
         self._connect()
         self._worker.addListener(self)
         self._install.look()
@@ -206,16 +208,24 @@ class Panel(VTKObservationMixin):
         from JointRegistrationMRML import samples
 
         self.ui.sampleButton.setEnabled(False)
+        self._sampleProblem()
         self._progress.show("sample")
         try:
             pair = samples.addSamplePair(self._scene, waiting=slicer.app.processEvents)
             if self._parameters is not None:  # the module may have been left meanwhile
                 choosePair(self._parameters, pair)
         except JointRegistrationError as error:
-            self._remedies.failure(error)
+            self._sampleProblem(sentence(str(error)))
         self._progress.idle()
         self.ui.sampleButton.setEnabled(True)
         self._refresh()
+
+    def _sampleProblem(self, text: str = "") -> None:
+        """Say below the button why there is no sample pair."""
+        if text:
+            tint(self.ui.sampleProblemFrame, "error")
+        self.ui.sampleProblemText.setText(breakable(text))
+        self.ui.sampleProblemFrame.setVisible(bool(text))
 
     def onDefaults(self) -> None:
         """Give the settings their first values."""
