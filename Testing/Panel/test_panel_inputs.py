@@ -154,6 +154,26 @@ def test_sample_button_adds_the_pair_and_chooses_it(person: Person, monkeypatch:
     assert not person.ui.sampleRow.visible
 
 
+def test_why_there_is_no_sample_pair_is_said_below_its_button(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    from JointRegistrationLib.errors import ResourceError
+    from JointRegistrationMRML import samples
+
+    def fail(scene: object, waiting: object) -> None:
+        raise ResourceError("SimpleITK is needed to compute the sample knees; install it")
+
+    person.open()
+    monkeypatch.setattr(samples, "addSamplePair", fail)
+    person.fit()
+    person.host.click(person.ui.sampleButton)
+    assert person.problems() == []
+    assert person.ui.sampleProblemFrame.visible
+    assert person.ui.sampleProblemText.text == "SimpleITK is needed to compute the sample knees; install it."
+    person.picture("no-sample")
+    person.addVolumes()
+    person.host.processEvents()
+    assert not person.ui.sampleProblemFrame.visible
+
+
 def test_method_shows_its_explanation_and_only_the_networks_are_refined(person: Person) -> None:
     person.open()
     for row in range(person.ui.methodComboBox.count):
