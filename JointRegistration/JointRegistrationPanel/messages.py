@@ -13,7 +13,7 @@ from .text import breakable
 #: Rows in the .ui file. More problems than that are shown as the first ones are solved.
 NUM_ROWS = 3
 
-# Background and text, on light panels and on dark ones. Text is given a colour with its background: a frame with a style
+# Background and text, on light panels and on dark ones. The text is given a colour too: a frame with a style
 # sheet does not always follow the palette.
 _LIGHT = {"error": ("#f6d0d0", "#4a0d0d"), "warning": ("#fbe7b8", "#3f2f00"), "info": ("#d3e3f8", "#0c2748")}
 _DARK = {"error": ("#6b2424", "#ffffff"), "warning": ("#5c4708", "#ffffff"), "info": ("#24446b", "#ffffff")}

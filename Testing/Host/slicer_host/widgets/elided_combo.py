@@ -28,7 +28,7 @@ class ElidedComboBox(QtWidgets.QComboBox):
 
     def _measure(self, which: str) -> QtCore.QSize:
         letters, width = self.fontMetrics(), 0
-        byContents = self.sizeAdjustPolicy() != QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon
+        byContents = self.sizeAdjustPolicy != QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon
         if byContents and (which == "natural" or self.minimumContentsLength == 0):
             texts = [self.itemText(row) for row in range(self.count)] or [self._defaultText or 7 * "x"]
             width = max(letters.boundingRect(text).width() for text in texts)

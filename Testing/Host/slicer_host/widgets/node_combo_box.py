@@ -357,7 +357,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     AdjustToMinimumContentsLengthWithIcon = QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon.value
     sizeAdjustPolicy = QtCore.Property(
         int,
-        lambda self: self._combo.sizeAdjustPolicy().value,
+        lambda self: self._combo.sizeAdjustPolicy.value,
         lambda self, v: self._combo.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy(v)),
     )
     noneDisplay = QtCore.Property(str, lambda self: self._noneDisplay, _setNoneDisplay)
