@@ -43,6 +43,7 @@ class Panel(VTKObservationMixin):
         scene: the application's scene.
         worker: runs the registrations; None for the one that the application shares.
         confirm: asks a person a question; only before something is installed.
+        speed: how fast this computer is, learnt from runs; None for what the application's settings hold.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Panel(VTKObservationMixin):
         scene: Any,
         worker: Worker | None = None,
         confirm: Callable[[str], bool] = dependencies.askInWindow,
+        speed: Speed | None = None,
     ) -> None:
         VTKObservationMixin.__init__(self)
         self._getParameters, self._scene = getParameters, scene
@@ -59,7 +61,7 @@ class Panel(VTKObservationMixin):
         self._shown = True
         self._parameters: Any = None
         self._ties: Ties | None = None
-        self._judgement, self._speed = Judgement(), Speed()
+        self._judgement, self._speed = Judgement(), speed or Speed()
         self.widget = slicer.util.loadUI(uiPath)
         self.widget.setMRMLScene(scene)
         self.ui = slicer.util.childWidgetVariables(self.widget)
