@@ -63,9 +63,7 @@ def missingPackages(packages: Sequence[Package]) -> tuple[Package, ...]:
 def _isInstalled(package: Package) -> bool:
     try:
         spec = importlib.util.find_spec(package.name)
-        if (
-            spec is None or spec.origin is None
-        ):  # a folder without __init__ is what an installation that broke off leaves
+        if spec is None or spec.origin is None:  # a folder without __init__: an installation broke off
             return False
         version = importlib.import_module("importlib.metadata").version(package.name)
     except (ImportError, ValueError):  # PackageNotFoundError is an ImportError
