@@ -147,6 +147,7 @@ class Panel(VTKObservationMixin):
     def _useParameters(self, parameters: Any) -> None:
         if self._parameters is not None:
             self._ties.untie()
+            self._ties = None
             self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
             self._controls.letGo()
         self._parameters = parameters
