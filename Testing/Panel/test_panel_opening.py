@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import qt
 import slicer
 from blocked_torch import BLOCKED_TORCH
 from panel_cases import Person
@@ -115,6 +114,8 @@ def test_accepting_installs_torch_by_its_extension_the_rest_by_pip_and_goes_on(
 
 def test_newer_slicers_install_by_slicer_packaging(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     installer = open_with(person, monkeypatch, {"torch"})
+    import qt
+
     packaging, turns = types.ModuleType("slicer.packaging"), []
 
     def install(requirements: list[str], completedCallback: Any, **options: Any) -> None:
