@@ -27,6 +27,7 @@ from .registrations import Registrations, Sections
 from .remedies import Remedies
 from .results_view import ResultsView
 from .text import _, sentence
+from .window import alive, fitSteps
 
 #: How long a person has to be still before the inputs are judged, in ms.
 _JUDGE_DELAY_MS = 200
@@ -162,6 +163,7 @@ class Panel(VTKObservationMixin):
 
     def _onSceneStartsClosing(self, caller: Any = None, event: Any = None) -> None:
         self._useParameters(None)
+        self._run.sceneCloses()
         self.inspect.sceneCloses()
         self.results.clear()
 
@@ -194,6 +196,7 @@ class Panel(VTKObservationMixin):
     def onSample(self) -> None:
         """Add the sample pair and choose it. It is computed by a process of its own; the window stays alive."""
         from JointRegistrationMRML import samples
+        from JointRegistrationMRML.show import pairSteps
 
         self.ui.sampleButton.setEnabled(False)
         self._progress.show("sample")
@@ -201,6 +204,8 @@ class Panel(VTKObservationMixin):
             pair = samples.addSamplePair(self._scene, waiting=slicer.app.processEvents)
             if self._parameters is not None:  # the module may have been left meanwhile
                 choosePair(self._parameters, pair)
+            alive(pairSteps(self._scene, pair.fixed, pair.moving))
+            alive(fitSteps())
         except JointRegistrationError as error:
             self._remedies.failure(error)
         self._progress.idle()
