@@ -6,7 +6,8 @@ Annotations are evaluated here, not postponed: the wrapped class is local, its t
 import enum
 import gc
 import pathlib
-from typing import Annotated, Any
+import sys
+from typing import Annotated, Any, Optional, Union
 
 import pytest
 
@@ -40,7 +41,7 @@ def parameters(host: Any) -> Any:
     @parameterNodeWrapper
     class Parameters:
         volume: slicer.vtkMRMLScalarVolumeNode
-        transform: slicer.vtkMRMLTransformNode | None
+        transform: Optional[slicer.vtkMRMLTransformNode]  # noqa: UP045 (the only way before 5.10)
         sigma: Annotated[float, WithinRange(0.5, 20), Decimals(2), SingleStep(0.25)] = 2.0
         iterations: Annotated[int, Minimum(0), Maximum(50)] = 5
         invert: bool = False
@@ -106,6 +107,14 @@ def test_a_change_is_one_modified_event(parameters: Any) -> None:
     assert len(events) == 1
     parameters.note = "changed"
     assert len(events) == 1
+
+
+def test_what_the_node_lost_is_its_default_again(parameters: Any) -> None:
+    parameters.sigma = 7.5
+    parameters.parameterNode.UnsetAllParameters()
+    assert parameters.sigma == 2.0
+    assert parameters.window.high == 100.0
+    assert parameters.parameterNode.GetParameter("sigma") == "2.0"
 
 
 def test_members_of_a_pack_are_written_through(parameters: Any) -> None:
@@ -188,3 +197,79 @@ def test_a_forgotten_wrapper_does_not_end_the_process(parameters: Any, host: Any
     node = host.scene.GetNodeByID(identifier)
     node.SetParameter("note", "changed")
     assert type(parameters)(node).note == "changed"
+
+
+def _wrapped(host: Any, kind: Any) -> Any:
+    """A wrapper of one parameter, ``value``, of type ``kind``."""
+    from slicer.parameterNodeWrapper import parameterNodeWrapper
+
+    owner = type("Parameters", (), {"__annotations__": {"value": kind}})
+    return parameterNodeWrapper(owner)(host.scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "one"))
+
+
+def test_a_union_without_none_refuses_none_and_so_cannot_begin(host: Any) -> None:
+    import slicer
+
+    with pytest.raises(TypeError, match="Unable to write value 'None'"):
+        _wrapped(host, Union[slicer.vtkMRMLLabelMapVolumeNode, slicer.vtkMRMLSegmentationNode])  # noqa: UP007
+
+
+def test_a_union_with_none_keeps_each_type_in_its_place(host: Any) -> None:
+    import slicer
+
+    kind = Union[slicer.vtkMRMLLabelMapVolumeNode, slicer.vtkMRMLSegmentationNode, None]  # noqa: UP007
+    parameters = _wrapped(host, kind)
+    segmentation = host.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mask")
+    parameters.value = segmentation
+    assert parameters.parameterNode.GetNodeReference("value.1") is segmentation
+    assert not parameters.parameterNode.HasParameter("value.0")
+    parameters.value = None
+    assert parameters.value is None
+    with pytest.raises(TypeError):
+        parameters.value = host.scene.AddNewNodeByClass("vtkMRMLTableNode", "no mask")
+
+
+@pytest.fixture
+def version(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Sets which Slicer the stand-ins behave like."""
+    return lambda text: monkeypatch.setenv("SLICER_HOST_VERSION", text)
+
+
+def test_unions_written_with_a_bar_are_known_from_5_10_on(host: Any, version: Any) -> None:
+    version("5.8")
+    with pytest.raises(TypeError, match="Unable to create serializer"):
+        _wrapped(host, pathlib.Path | None)
+    version("5.10")
+    assert _wrapped(host, pathlib.Path | None).value is None
+
+
+def test_connect_gui_tells_its_tag_from_5_10_on(parameters: Any, version: Any) -> None:
+    import qt
+
+    version("5.8")
+    assert parameters.connectGui(qt.QWidget()) is None
+    version("5.10")
+    assert parameters.connectGui(qt.QWidget()) == 1
+
+
+def test_disconnecting_leaves_the_observer_of_the_node_up_to_5_10(parameters: Any, version: Any) -> None:
+    node = parameters.parameterNode
+    version("5.10")
+    tag = parameters.connectParametersToGui({})
+    observer = node.AddObserver("ModifiedEvent", lambda *_: None) - 1
+    parameters.disconnectGui(tag)
+    assert node.GetCommand(observer) is not None
+    version("5.12")
+    tag = parameters.connectParametersToGui({})
+    observer = node.AddObserver("ModifiedEvent", lambda *_: None) - 1
+    parameters.disconnectGui(tag)
+    assert node.GetCommand(observer) is None
+
+
+def test_an_observer_left_behind_is_an_error_once_the_module_was_replaced(
+    parameters: Any, host: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parameters.disconnectGui(parameters.connectParametersToGui({}))
+    monkeypatch.setitem(sys.modules, type(parameters).__module__, None)
+    parameters.parameterNode.SetParameter("note", "changed")
+    assert "Slicer 5.6.2 crashes" in host.errors.pop()
