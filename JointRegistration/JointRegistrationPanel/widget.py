@@ -27,7 +27,7 @@ from .registrations import Registrations, Sections
 from .remedies import Remedies
 from .results_view import ResultsView
 from .text import _, sentence
-from .window import alive, fitSteps
+from .window import showVolumes
 
 #: How long a person has to be still before the inputs are judged, in ms.
 _JUDGE_DELAY_MS = 200
@@ -196,7 +196,6 @@ class Panel(VTKObservationMixin):
     def onSample(self) -> None:
         """Add the sample pair and choose it. It is computed by a process of its own; the window stays alive."""
         from JointRegistrationMRML import samples
-        from JointRegistrationMRML.show import pairSteps
 
         self.ui.sampleButton.setEnabled(False)
         self._progress.show("sample")
@@ -204,8 +203,7 @@ class Panel(VTKObservationMixin):
             pair = samples.addSamplePair(self._scene, waiting=slicer.app.processEvents)
             if self._parameters is not None:  # the module may have been left meanwhile
                 choosePair(self._parameters, pair)
-            alive(pairSteps(self._scene, pair.fixed, pair.moving))
-            alive(fitSteps())
+            showVolumes(pair.fixed, pair.moving)
         except JointRegistrationError as error:
             self._remedies.failure(error)
         self._progress.idle()

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import qt
 import slicer
 
+from JointRegistrationMRML.show import pairSteps
+
 T = TypeVar("T")
 
 
@@ -56,6 +58,12 @@ class Turns:
         except StopIteration:
             self._timer.stop()
             self._done()
+
+
+def showVolumes(fixed: Any, moving: Any) -> None:
+    """Lay a moving volume over a fixed one in the slice views, and fit them, with the window alive."""
+    alive(pairSteps(slicer.mrmlScene, fixed, moving))
+    alive(fitSteps())
 
 
 def fitSteps() -> Generator[None, None, None]:
