@@ -50,6 +50,17 @@ def freeName(scene: Any, name: str) -> str:
     return free
 
 
+def giveDisplay(scene: Any, node: Any, className: str = "vtkMRMLSegmentationDisplayNode") -> Any:
+    """A new display node in ``scene`` for a node that is about to be added to it.
+
+    The application asks a segmentation for its display node as soon as it is in the scene, and reports an error for
+    each of its segments if there is none.
+    """
+    display = scene.AddNewNodeByClass(className)
+    node.SetAndObserveDisplayNodeID(display.GetID())
+    return display
+
+
 def vtkMatrix(matrix: npt.ArrayLike) -> Any:
     """A 4x4 array as ``vtkMatrix4x4``."""
     result = vtk.vtkMatrix4x4()
