@@ -35,7 +35,8 @@ demo: $(VENV)/.demo rendering ## register a knee pair in an embedded Slicer scen
 app: $(VENV)/.app rendering display ## open the panel beside slice views, without desktop Slicer (ARGS="--sample")
 	$(RUN_ENV) $(BIN)/python Testing/Host/app.py $(if $(FIXED),"$(FIXED)") $(if $(MOVING),"$(MOVING)") $(ARGS)
 
-bench: $(VENV)/.bench $(PEERS)/.installed ## time our methods beside other programs; writes docs/performance.md (ARGS="--minutes 40")
+bench: $(VENV)/.bench $(PEERS)/.installed ## speed limits, and our methods beside other programs; writes docs/performance.md (ARGS="--minutes 40")
+	-$(TEST_ENV) $(BIN)/python -m pytest Testing/Benchmarks/speed_limits.py
 	OMP_WAIT_POLICY=PASSIVE $(RUN_ENV) $(BIN)/python Testing/Benchmarks/bench.py $(ARGS)
 
 test: $(VENV)/.test rendering ## run every test (ARGS="-k name" to choose)
@@ -72,7 +73,7 @@ $(VENV)/.app: $(VENV)/.created pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.created pyproject.toml constraints.txt
-	$(INSTALL) -e '.[scene,bench]'
+	$(INSTALL) -e '.[scene,test,bench]'
 	@touch $@
 
 # The other programs of the benchmark. One that does not install here is left out, and the tables say so.

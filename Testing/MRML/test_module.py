@@ -17,6 +17,7 @@ import slicer
 from known_scene import FIXED_GRID, Knee, addVolume
 
 from JointRegistrationMRML.scene import createHeadlessScene
+from Testing.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE_FILE = ROOT / "JointRegistration" / "JointRegistration.py"
@@ -109,6 +110,6 @@ def test_a_source_checkout_finds_its_library_without_help() -> None:
         "assert 'torch' not in sys.modules\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True, timeout=patient(10), check=False
     )
     assert done.returncode == 0, done.stderr

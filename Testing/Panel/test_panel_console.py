@@ -62,7 +62,7 @@ def test_the_tutorials_asynchronous_script_calls_back(person: Person, capsys: py
     names = {"slicer": slicer, "logic": logic, "fixed": fixed, "moving": moving}
     exec(compile(scripts()[1], str(TUTORIAL), "exec"), names)
     assert names["run"].running
-    person.host.wait(lambda: not names["run"].running, 20)
+    person.host.wait(lambda: not names["run"].running)
     assert capsys.readouterr().out == "0.5\n"
 
 
@@ -103,9 +103,9 @@ def test_an_asynchronous_run_can_be_cancelled_and_tells_so(person: Person) -> No
         onFailed=failures.append,
         progress=lambda stage, *_: stages.append(stage),
     )
-    person.host.wait(lambda: "affine" in stages, 20)
+    person.host.wait(lambda: "affine" in stages)
     run.cancel()
-    person.host.wait(lambda: not run.running, 2)
+    person.host.wait(lambda: not run.running)
     assert isinstance(failures[0], RegistrationCancelled)
     assert sceneContent(person.scene) == before
 
@@ -121,4 +121,4 @@ def test_the_console_cannot_start_a_run_while_the_panel_has_one(person: Person) 
     with pytest.raises(ResourceError, match="running already"):
         logic.registerAsync(fixed, moving, onFinished=print)
     person.host.click(person.ui.cancelButton)
-    person.host.wait(lambda: not person.panel._run.running, 2)
+    person.host.wait(lambda: not person.panel._run.running)

@@ -139,7 +139,7 @@ def test_messages_can_be_read_in_the_dark(person: Person) -> None:
     person.open("--fail-at", "affine")
     person.chooseVolumes()
     person.host.click(person.ui.registerButton)
-    person.host.wait(lambda: not person.panel._run.running, 20)
+    person.host.wait(lambda: not person.panel._run.running)
     page = person.fit()
     image = page.grab().toImage()
     frame = person.ui.problem1Frame
