@@ -16,7 +16,8 @@ _START = "start of the application"
 
 _PROBLEM = re.compile(
     r"Traceback \(most recent call last\)|^\w*(?:Error|Exception)\b|^\s*(?:Generic )?(?:ERROR|Warning|WARNING)\b"
-    r"|^\[(?:ERROR|CRITICAL|WARNING|FATAL)\]|^(?:Q\w+::\w|QObject:|qt\.)|\b(?:[Ee]rror|WARN(?:ING)?):|[Ss]egmentation fault"
+    r"|^\[(?:ERROR|CRITICAL|WARNING|FATAL)\]|^(?:Q\w+::\w|QObject:|qt\.)|\b(?:[Ee]rror|WARN(?:ING)?):"
+    r"|[Ss]egmentation fault"
 )
 #: The application's log: ``[LEVEL][Category] date time [Logger] (file:line) - text``.
 _LOGGED = re.compile(r"^\[(?P<level>[A-Z]+)\]\[(?P<category>[^\]]*)\]\s.*? - (?P<text>.*)$")
@@ -85,5 +86,7 @@ def _bySteps(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
         before, mark, name = line.partition(MARK)
         if mark:
             step = name.strip()
-            line = "" if _LOGGED.match(line) else before  # the log has its own words before the mark
-        yield step, line
+        if not mark:
+            yield step, line
+        elif not _LOGGED.match(line):  # the log has its own words before the mark
+            yield step, before

@@ -1,4 +1,4 @@
-"""Mouse and keyboard through the X server: where a control is on the screen is asked in the application, the rest is X's.
+"""Mouse and keyboard through the X server; only where a control is on the screen is asked in the application.
 
 A click that another window or widget would get is refused: a person could not make it either.
 """
