@@ -22,7 +22,7 @@ $(error Give both images: make demo FIXED=a.nii.gz MOVING=b.nii.gz)
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help app demo bench test lint format types check clean rendering display
+.PHONY: help app demo bench test slicer-test index lint format types check clean rendering display
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,9 @@ bench: $(VENV)/.bench $(PEERS)/.installed ## speed limits, and our methods besid
 
 test: $(VENV)/.test rendering ## run every test (ARGS="-k name" to choose)
 	$(TEST_ENV) $(BIN)/python -m pytest Testing -n $(WORKERS) --durations=10 $(ARGS)
+
+index: $(VENV)/.created ## list what Slicer's Extensions Index would refuse today
+	$(BIN)/python Testing/Tools/extensions_index.py
 
 lint: $(VENV)/.test ## ruff: rules and formatting
 	$(BIN)/ruff check .

@@ -15,6 +15,9 @@ class JointRegistrationInSlicerTest(unittest.TestCase):
     """The module in desktop Slicer, with a stub in place of the process that registers."""
 
     def setUp(self):
+        from JointRegistration import addLibraryToPath
+
+        addLibraryToPath()
         slicer.mrmlScene.Clear()
 
     def openedPanel(self):
