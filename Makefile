@@ -22,7 +22,7 @@ $(error Give both images: make demo FIXED=a.nii.gz MOVING=b.nii.gz)
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help app demo bench test lint format types check clean rendering display
+.PHONY: help app demo bench test slicer-test index lint format types check clean rendering display
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -35,11 +35,15 @@ demo: $(VENV)/.demo rendering ## register a knee pair in an embedded Slicer scen
 app: $(VENV)/.app rendering display ## open the panel beside slice views, without desktop Slicer (ARGS="--sample")
 	$(RUN_ENV) $(BIN)/python Testing/Host/app.py $(if $(FIXED),"$(FIXED)") $(if $(MOVING),"$(MOVING)") $(ARGS)
 
-bench: $(VENV)/.bench $(PEERS)/.installed ## time our methods beside other programs; writes docs/performance.md (ARGS="--minutes 40")
+bench: $(VENV)/.bench $(PEERS)/.installed ## speed limits, and our methods beside other programs; writes docs/performance.md (ARGS="--minutes 40")
+	-$(TEST_ENV) $(BIN)/python -m pytest Testing/Benchmarks/speed_limits.py
 	OMP_WAIT_POLICY=PASSIVE $(RUN_ENV) $(BIN)/python Testing/Benchmarks/bench.py $(ARGS)
 
 test: $(VENV)/.test rendering ## run every test (ARGS="-k name" to choose)
 	$(TEST_ENV) $(BIN)/python -m pytest Testing -n $(WORKERS) --durations=10 $(ARGS)
+
+index: $(VENV)/.created ## list what Slicer's Extensions Index would refuse today
+	$(BIN)/python Testing/Tools/extensions_index.py
 
 lint: $(VENV)/.test ## ruff: rules and formatting
 	$(BIN)/ruff check .
@@ -72,7 +76,7 @@ $(VENV)/.app: $(VENV)/.created pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.created pyproject.toml constraints.txt
-	$(INSTALL) -e '.[scene,bench]'
+	$(INSTALL) -e '.[scene,test,bench]'
 	@touch $@
 
 # The other programs of the benchmark. One that does not install here is left out, and the tables say so.

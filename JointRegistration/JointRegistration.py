@@ -28,14 +28,13 @@ PACKAGES = ("JointRegistrationPanel", "JointRegistrationMRML", "JointRegistratio
 def addLibraryToPath() -> None:
     """Make the library importable from a source checkout, where it lies beside this module's folder.
 
-    In an installed extension it lies beside this file, and Slicer finds it without help.
+    In an installed extension it lies beside this file, and Slicer finds it without help. Done on use, not when Slicer
+    imports this file while it starts.
     """
     checkout = Path(__file__).resolve().parent.parent
     if importlib.util.find_spec("JointRegistrationLib") is None and (checkout / "JointRegistrationLib").is_dir():
         sys.path.append(str(checkout))
 
-
-addLibraryToPath()
 
 try:
     from slicer.i18n import tr as _
@@ -72,6 +71,7 @@ class JointRegistration(ScriptedLoadableModule):
 
 def registerSampleData() -> None:
     """Offer the computed knee pair in the Sample Data module."""
+    addLibraryToPath()
     from JointRegistrationPanel.sample_data import registerSource
 
     registerSource(str(Path(__file__).parent / "Resources" / "Icons" / "SampleKnees.png"))
@@ -97,6 +97,7 @@ class JointRegistrationWidget(ScriptedLoadableModuleWidget):
 
     def setup(self) -> None:
         super().setup()
+        addLibraryToPath()
         from JointRegistrationPanel.widget import Panel
 
         self.logic = JointRegistrationLogic()
@@ -138,6 +139,10 @@ class JointRegistrationLogic(ScriptedLoadableModuleLogic):
         outputs = logic.register(getNode("fixed"), getNode("moving"))
         outputs.nodes.warpedVolume, outputs.result.similarity_after
     """
+
+    def __init__(self, *arguments: Any) -> None:
+        addLibraryToPath()
+        super().__init__(*arguments)
 
     def getParameterNode(self) -> Any:
         """The panel's parameters in Slicer's scene."""
@@ -226,6 +231,7 @@ class JointRegistrationTest(ScriptedLoadableModuleTest):
     """Runs in seconds inside Slicer (Reload and Test, ctest). What needs PyTorch is skipped without it."""
 
     def setUp(self) -> None:
+        addLibraryToPath()
         slicer.mrmlScene.Clear()
 
     def runTest(self) -> None:

@@ -70,7 +70,7 @@ def misbehave(behaviour: str, job: Job, cancelled: CancelCheck) -> None:
             time.sleep(0.01)
         raise RegistrationCancelled("cancelled")
     if behaviour == "hang":
-        time.sleep(60)
+        time.sleep(3600)
     if behaviour == "die":
         _die("a last word")
     if behaviour == "refuse":

@@ -1,7 +1,7 @@
 """A worker that speaks as the real one does and registers nothing: for tests, in seconds and without PyTorch.
 
-It answers a job with the identity after ``--seconds``, in steps. ``--stay-at STAGE`` keeps it there for half a
-minute; ``--die-at STAGE`` and ``--fail-at STAGE`` end it there; ``--device NAME=WORDS`` is what it claims to
+It answers a job with the identity after ``--seconds``, in steps. ``--stay-at STAGE`` keeps it there for
+an hour; ``--die-at STAGE`` and ``--fail-at STAGE`` end it there; ``--device NAME=WORDS`` is what it claims to
 have found; ``--deaf`` makes it ignore Cancel.
 """
 
@@ -24,7 +24,7 @@ from JointRegistrationLib.worker.server import serve
 
 STAGES = ("starting", "preparing", "affine", "deformable", "finishing")
 _STEPS = 8
-_STAY_S = 30.0
+_STAY_S = 3600.0
 
 
 def main() -> int:

@@ -23,6 +23,8 @@ from ..errors import ResourceError
 from .client import Client
 
 _TAIL_BYTES = 4000
+#: How long its last words are waited for; a child of its own may hold the pipe open for ever.
+_LAST_WORDS_S = 5.0
 
 
 class WorkerCommand(NamedTuple):
@@ -154,5 +156,5 @@ def _read(pipe: IO[bytes] | None, errors: threading.Thread, events: queue.Queue[
     with contextlib.suppress(OSError, ValueError):
         while pipe is not None and (data := pipe.read(2**16)):
             events.put(data)
-    errors.join(timeout=1.0)
+    errors.join(timeout=_LAST_WORDS_S)
     events.put(None)

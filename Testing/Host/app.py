@@ -44,7 +44,7 @@ def main(images: tuple[Path, ...], sample: bool, screenshot: Path | None, module
     if screenshot is None:
         host.app.exec()
     else:
-        host.wait(lambda: desk.views.drawn, 30)
+        host.wait(lambda: desk.views.drawn)
         host.screenshot(desk.window, screenshot)
     desk.close()
     host.uninstall(check=False)

@@ -33,7 +33,7 @@ def _addVolume(host: Any, name: str, value: float) -> Any:
 
 
 def _picture(desk: Any, host: Any) -> np.ndarray:
-    host.wait(lambda: desk.views.drawn, 30)
+    host.wait(lambda: desk.views.drawn)
     image = desk.views._views[0]._picture.pixmap.toImage()
     rows = range(0, image.height(), 8)
     return np.array([[image.pixelColor(x, y).lightness() for x in range(0, image.width(), 8)] for y in rows])
@@ -73,10 +73,10 @@ def test_the_slider_moves_the_slice_within_the_volume(desk: Any, host: Any) -> N
     import slicer
 
     slicer.util.setSliceViewerLayers(background=_addVolume(host, "volume", 50), fit=True)
-    host.wait(lambda: desk.views.drawn, 30)
+    host.wait(lambda: desk.views.drawn)
     view = desk.views._views[0]
     view._slider.setValue(view._slider.maximum)
-    host.wait(lambda: desk.views.drawn, 30)
+    host.wait(lambda: desk.views.drawn)
     assert host.layoutManager.sliceWidget("Red").sliceLogic().GetSliceOffset() == pytest.approx(11.5)
     assert view._position.text == "S 11.5 mm"
 
@@ -87,5 +87,5 @@ def test_samples_are_in_the_menu_and_closing_the_scene_empties_the_views(desk: A
     (source,) = slicer.modules.sampleDataSources["Host"]
     desk.addSample(source)
     host.scene.Clear()
-    host.wait(lambda: desk.views.drawn, 30)
+    host.wait(lambda: desk.views.drawn)
     assert desk.views._views[0]._picture.text == "no volume"

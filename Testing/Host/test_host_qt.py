@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from Testing.patience import patient
+
 
 @pytest.fixture
 def qt(host: Any) -> Any:
@@ -161,7 +163,7 @@ def test_a_process_reports_output_and_end(qt: Any) -> None:
     process.connect("finished(int,QProcess::ExitStatus)", lambda code, status: ended.append((code, status)))
     process.finished.connect(ended.append)
     process.start(sys.executable, ["-c", "print('hello')"])
-    assert process.waitForFinished(20000)
+    assert process.waitForFinished(int(1000 * patient(5)))
     assert b"".join(output).strip() == b"hello"
     assert ended == [(0, 0), 0]
     assert process.state() == 0
@@ -171,7 +173,7 @@ def test_the_finished_signal_gives_the_exit_code_alone(qt: Any, host: Any) -> No
     process, seen = qt.QProcess(), []
     process.finished.connect(lambda code, status: seen.append(code))
     process.start(sys.executable, ["-c", ""])
-    process.waitForFinished(20000)
+    process.waitForFinished(int(1000 * patient(5)))
     assert seen == []
     assert "TypeError" in host.errors.pop()
 
@@ -180,7 +182,7 @@ def test_a_missing_program_does_not_start(qt: Any) -> None:
     process, errors = qt.QProcess(), []
     process.connect("errorOccurred(QProcess::ProcessError)", lambda error: errors.append(int(error)))
     process.start("/no/such/program", [])
-    assert process.waitForStarted(2000) is False
+    assert process.waitForStarted(int(1000 * patient(2))) is False
     assert errors == [0]
 
 

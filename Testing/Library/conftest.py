@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import hypothesis
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
 
 from JointRegistrationLib.geometry import Grid
+
+# An example may take as long as it takes: no test depends on the machine's speed or load.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 def rotation(axis: tuple[float, float, float], degrees: float) -> np.ndarray:

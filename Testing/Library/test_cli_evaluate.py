@@ -22,6 +22,7 @@ from JointRegistrationLib.evaluation import ResultTable, parse_methods, score_la
 from JointRegistrationLib.files import write_labels
 from JointRegistrationLib.image import Image
 from JointRegistrationLib.maps import affine_map, identity
+from Testing.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 FAST = '{"affine": {"levels": [2], "iterations": 3, "initialization": "identity", "model": "rigid"}}'
@@ -228,11 +229,11 @@ def test_a_real_signal_ends_the_process_with_3_and_a_whole_table(pairs: Path) ->
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + patient(20)
     while time.monotonic() < deadline and not (table.exists() and table.read_text().count("\n") == 2):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=patient(20))
     assert process.returncode == 3, errors
     assert "Traceback" not in errors
     assert [row["method"] for row in rows(pairs)] == ["none"]

@@ -16,6 +16,7 @@ from JointRegistrationLib import __version__
 from JointRegistrationLib.files import write_image
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
+from Testing.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = [sys.executable, "-m", "JointRegistrationLib"]
@@ -29,7 +30,7 @@ def environment() -> dict[str, str]:
 
 def program(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [*PROGRAM, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment())
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=patient(20), env=environment())
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_waiting_threads_sleep_unless_the_user_says_otherwise(given: str | None,
     variables |= {"OMP_WAIT_POLICY": given} if given else {}
     variables["PYTHONPATH"] = os.pathsep.join([str(tmp_path), str(ROOT)])
     command = [*PROGRAM, "train", "--preset", "affine", "--output-dir", str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=variables)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=patient(20), env=variables)
     assert done.stdout == f"{expected}\n", done.stderr
 
 
@@ -153,7 +154,7 @@ def test_stopping_a_run(number: signal.Signals, existing: bool, inputs: dict[str
     process = started(inputs, out, until="affine")
     process.send_signal(number)
     process.send_signal(number)  # an impatient second one changes nothing
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=patient(20))
     assert process.returncode == 3
     assert stdout == ""
     assert [line for line in stderr.splitlines() if "%)" not in line] == ["Error: cancelled; nothing was written"]

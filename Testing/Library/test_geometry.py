@@ -109,7 +109,7 @@ def test_a_transform_between_ras_points_is_converted_to_lps_points_and_back():
     np.testing.assert_allclose(ras_to_lps_matrix(ras_to_lps_matrix(matrix)), matrix)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     size=st.tuples(*[st.integers(2, 400)] * 3),
     spacing=st.tuples(*[st.floats(0.05, 20)] * 3),

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from Testing.patience import patient
+
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "JointRegistrationLib"
 MRML = ROOT / "JointRegistration" / "JointRegistrationMRML"
@@ -185,7 +187,7 @@ def import_with_blocked(blocked: set[str], modules: list[str]) -> subprocess.Com
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=patient(20),
         check=False,
     )
 

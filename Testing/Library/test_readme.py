@@ -14,6 +14,8 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
+from Testing.patience import patient
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -58,7 +60,7 @@ def test_command_line_example_writes_the_files_it_names(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=patient(20),
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -17,6 +17,7 @@ from JointRegistrationLib.errors import ConfigError
 from JointRegistrationLib.training.config import LossConfig, TrainingConfig
 from JointRegistrationLib.training.distributed import Ranks, any_of, mean_of, ranks_from_environment
 from JointRegistrationLib.training.loop import Trainer
+from Testing.patience import patient
 
 HERE = Path(__file__).parent
 
@@ -56,7 +57,7 @@ def test_two_processes_agree_and_equal_one_with_the_same_pairs(tmp_path: Path) -
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=patient(30),
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]

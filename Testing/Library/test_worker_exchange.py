@@ -6,7 +6,6 @@ import dataclasses
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -137,7 +136,7 @@ def test_result_outlives_its_folder(tmp_path):
     assert back.jacobian_determinant.sum() == GRID.num_voxels
 
 
-def test_job_is_written_in_small_steps_and_read_at_once(tmp_path):
+def test_job_is_written_in_small_steps_and_read_without_a_copy(tmp_path):
     grid = Grid((256, 256, 120))
     image = Image(np.ones(grid.shape, np.float32), grid)
     shares = []
@@ -147,9 +146,7 @@ def test_job_is_written_in_small_steps_and_read_at_once(tmp_path):
         sizes.append(sum(path.stat().st_size for path in tmp_path.iterdir()))
     assert shares == sorted(shares) and shares[-1] == 1.0
     assert max(np.diff(sizes)) < STEP_BYTES + 2**16
-    begin = time.perf_counter()
-    read_job(tmp_path)
-    assert time.perf_counter() - begin < 0.1
+    assert isinstance(read_job(tmp_path).fixed.array.base, np.memmap)
 
 
 def test_incomplete_job_and_result_are_refused(tmp_path):

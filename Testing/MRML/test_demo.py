@@ -27,6 +27,7 @@ from JointRegistrationLib.image import Image
 from JointRegistrationMRML.scene import createHeadlessScene, loadScene
 from JointRegistrationViews import demo, inputs, slice_view
 from JointRegistrationViews.run_report import writeRunReport
+from Testing.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = {
@@ -43,7 +44,7 @@ def runProgram(*arguments: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "PYTHONPATH": f".{os.pathsep}JointRegistration", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=patient(60),
         check=False,
     )
 

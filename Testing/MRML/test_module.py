@@ -17,6 +17,7 @@ import slicer
 from known_scene import FIXED_GRID, Knee, addVolume
 
 from JointRegistrationMRML.scene import createHeadlessScene
+from Testing.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE_FILE = ROOT / "JointRegistration" / "JointRegistration.py"
@@ -103,12 +104,15 @@ def test_a_source_checkout_finds_its_library_without_help() -> None:
         "for name in ('', 'Widget', 'Logic', 'Test'): setattr(base, 'ScriptedLoadableModule' + name, object)\n"
         "sys.modules['slicer.ScriptedLoadableModule'] = base\n"
         f"sys.path.insert(0, {str(MODULE_FILE.parent)!r})\n"
+        "before = list(sys.path)\n"
         "import JointRegistration\n"
+        "assert sys.path == before, 'importing the module changed the path'\n"
+        "JointRegistration.JointRegistrationLogic()\n"
         "import JointRegistrationLib.geometry\n"
         f"assert sys.path[-1] == {str(ROOT)!r}, sys.path\n"
         "assert 'torch' not in sys.modules\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True, timeout=patient(10), check=False
     )
     assert done.returncode == 0, done.stderr

@@ -6,7 +6,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import slicer
+import vtk
+
+from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.image import Image
+from JointRegistrationMRML.segmentations import maskSegmentation, setReferenceGeometry
+from JointRegistrationMRML.transforms import gridTransformNode
+from JointRegistrationMRML.volumes import volumeFromImage
 
 #: Where screenshots of the panel's states go; nowhere if unset.
 PICTURES = os.environ.get("JOINTREG_PANEL_PICTURES")
@@ -55,13 +63,13 @@ class Person:
 
     def waitUntilReady(self) -> None:
         """Until Register can be pressed and the inputs were judged."""
-        self.host.wait(lambda: self.ui.registerButton.enabled and "memory" in self.panel._judgement.estimate, 20)
+        self.host.wait(lambda: self.ui.registerButton.enabled and "memory" in self.panel._judgement.estimate)
         self.host.wait(lambda: not self.panel._judgeTimer.active)
 
     def register(self) -> Any:
         """Press Register and wait for the results."""
         self.host.click(self.ui.registerButton)
-        self.host.wait(lambda: not self.panel._run.running, 120)
+        self.host.wait(lambda: not self.panel._run.running)
         assert self.panel.results.outputs is not None, self.problems()
         return self.panel.results.outputs
 
@@ -73,7 +81,7 @@ class Person:
 
     def waitForStage(self, text: str) -> None:
         """Until the line below the progress bar says ``text``."""
-        self.host.wait(lambda: text in self.ui.stageLabel.text, 20)
+        self.host.wait(lambda: text in self.ui.stageLabel.text)
 
     def problems(self) -> list[str]:
         """The sentences in the panel."""
@@ -107,6 +115,50 @@ class Person:
         page = self.fit()
         if PICTURES:
             self.host.screenshot(page, Path(PICTURES) / f"{name}.png")
+
+
+def bentPair(person: Person, size: tuple[int, int, int] = (192, 192, 96)) -> None:
+    """Two volumes and a mask of each, under a transform that bends them."""
+    spacing = tuple(side / n for side, n in zip((134.0, 134.0, 114.0), size, strict=True))
+    grid = Grid(size, spacing, (-67.0, -67.0, -57.0))
+    bright = np.zeros(grid.shape, bool)
+    bright[tuple(slice(n // 5, -(n // 4)) for n in grid.shape)] = True
+    image = Image(np.where(bright, 90, 10).astype(np.int16), grid, "knee")
+    coarse = Grid((8, 8, 8), (20.0, 20.0, 17.0), (-70.0, -70.0, -60.0))
+    bend = person.scene.AddNode(gridTransformNode(np.full((8, 8, 8, 3), 2.0, np.float32), coarse, "bend"))
+    for which in ("fixed", "moving"):
+        volume = person.scene.AddNode(volumeFromImage(image, which))
+        mask = person.scene.AddNode(maskSegmentation(bright, grid, f"{which} mask", (1, 0, 0)))
+        setattr(person.parameters, f"{which}Volume", volume)
+        setattr(person.parameters, f"{which}Mask", mask)
+        for node in (volume, mask):
+            node.SetAndObserveTransformNodeID(bend.GetID())
+
+
+def surfacePair(person: Person) -> None:
+    """Two volumes, and segments of 200,000 triangles each that are surfaces."""
+    fixed, moving = person.addVolumes()
+    surfaces = person.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "surfaces")
+    surfaces.SetSourceRepresentationToClosedSurface()
+    for name, center in {"a": (-20.0, 0.0, 0.0), "b": (20.0, 0.0, 0.0)}.items():
+        segment = slicer.vtkSegment()
+        segment.SetName(name)
+        segment.AddRepresentation("Closed surface", _ball(center))
+        surfaces.GetSegmentation().AddSegment(segment, name)
+    setReferenceGeometry(surfaces, Grid((192, 192, 96), (0.4, 0.4, 0.8), (-38.0, -38.0, -38.0)))
+    parameters = person.parameters
+    parameters.fixedVolume, parameters.movingVolume = fixed, moving
+    parameters.movingSegmentation = parameters.fixedMask = surfaces
+
+
+def _ball(center: tuple[float, float, float]) -> Any:
+    source = vtk.vtkSphereSource()
+    source.SetThetaResolution(320)
+    source.SetPhiResolution(320)
+    source.SetCenter(*center)
+    source.SetRadius(15.0)
+    source.Update()
+    return source.GetOutput()
 
 
 def sceneContent(scene: Any) -> dict[str, tuple[Any, ...]]:

@@ -62,7 +62,7 @@ def test_the_tutorials_asynchronous_script_calls_back(person: Person, capsys: py
     names = {"slicer": slicer, "logic": logic, "fixed": fixed, "moving": moving}
     exec(compile(scripts()[1], str(TUTORIAL), "exec"), names)
     assert names["run"].running
-    person.host.wait(lambda: not names["run"].running, 20)
+    person.host.wait(lambda: not names["run"].running)
     assert capsys.readouterr().out == "0.5\n"
 
 
@@ -73,18 +73,50 @@ def windowless() -> Iterator[Person]:
         yield Person(host)
 
 
-@pytest.mark.usefixtures("quick")
-def test_the_tutorials_batch_script_saves_and_leaves(windowless: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    person = windowless
-    person.host.loadModule("JointRegistration")
-    volumes = dict(zip(("a.nrrd", "b.nrrd"), person.addVolumes(), strict=True))
-    done: list[Any] = []
+def saveNode(node: Any, filename: str) -> bool:
+    """As the application's: a relative path is one in the scene's folder; False where nothing could be written."""
+    path = Path(slicer.mrmlScene.GetRootDirectory() or "/nowhere") / filename
+    storage = slicer.vtkMRMLTransformStorageNode()
+    storage.SetFileName(str(path))
+    return bool(path.parent.is_dir() and storage.WriteData(node))
+
+
+@pytest.fixture
+def batch(windowless: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs the tutorial's batch script in an empty folder with this output, and gives the exit codes."""
+    windowless.host.loadModule("JointRegistration")
+    fixed, moving = windowless.addVolumes()
+    volumes = {str(tmp_path / "a.nrrd"): fixed, str(tmp_path / "b.nrrd"): moving}
+    codes: list[int] = []
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(slicer.util, "loadVolume", lambda path: volumes[path], raising=False)
-    monkeypatch.setattr(slicer.util, "saveNode", lambda node, path: done.append((node.GetName(), path)), raising=False)
-    monkeypatch.setattr(slicer.util, "exit", lambda: done.append("exit"), raising=False)
-    monkeypatch.setattr(sys, "argv", ["batch.py", "a.nrrd", "b.nrrd", "out.h5"])
-    exec(compile(scripts()[2], str(TUTORIAL), "exec"), {"slicer": slicer})
-    assert done == [("Moving knee to Fixed knee", "out.h5"), "exit"]
+    monkeypatch.setattr(slicer.util, "saveNode", saveNode, raising=False)
+    monkeypatch.setattr(slicer.util, "exit", codes.append, raising=False)
+
+    def run(output: str) -> list[int]:
+        monkeypatch.setattr(sys, "argv", ["batch.py", "a.nrrd", "b.nrrd", output])
+        exec(compile(scripts()[2], str(TUTORIAL), "exec"), {"slicer": slicer})
+        return codes
+
+    run.codes = codes  # type: ignore[attr-defined]
+    return run
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_tutorials_batch_script_saves_where_it_was_started(batch: Any, tmp_path: Path) -> None:
+    assert batch("out.h5") == [0]
+    assert (tmp_path / "out.h5").stat().st_size > 0
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("output", ["missing/out.h5", "out.xyz"])
+def test_the_tutorials_batch_script_ends_in_an_error_when_nothing_was_saved(
+    batch: Any, output: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(OSError, match="no folder" if "/" in output else "could not be written"):
+        batch(output)
+    assert batch.codes == [1]
+    assert list(tmp_path.glob("out*")) == []
 
 
 def test_an_asynchronous_run_can_be_cancelled_and_tells_so(person: Person) -> None:
@@ -103,9 +135,9 @@ def test_an_asynchronous_run_can_be_cancelled_and_tells_so(person: Person) -> No
         onFailed=failures.append,
         progress=lambda stage, *_: stages.append(stage),
     )
-    person.host.wait(lambda: "affine" in stages, 20)
+    person.host.wait(lambda: "affine" in stages)
     run.cancel()
-    person.host.wait(lambda: not run.running, 2)
+    person.host.wait(lambda: not run.running)
     assert isinstance(failures[0], RegistrationCancelled)
     assert sceneContent(person.scene) == before
 
@@ -121,4 +153,4 @@ def test_the_console_cannot_start_a_run_while_the_panel_has_one(person: Person) 
     with pytest.raises(ResourceError, match="running already"):
         logic.registerAsync(fixed, moving, onFinished=print)
     person.host.click(person.ui.cancelButton)
-    person.host.wait(lambda: not person.panel._run.running, 2)
+    person.host.wait(lambda: not person.panel._run.running)

@@ -180,7 +180,7 @@ def test_a_run_ends_the_placing(ready: Person) -> None:
     person.waitUntilReady()
     person.host.click(person.ui.registerButton)
     assert interaction(person).GetCurrentInteractionMode() == slicer.vtkMRMLInteractionNode.ViewTransform
-    person.host.wait(lambda: not person.panel._run.running, 60)
+    person.host.wait(lambda: not person.panel._run.running)
 
 
 def test_a_list_from_the_selectors_menu_belongs_to_its_image_too(ready: Person) -> None:
@@ -217,7 +217,7 @@ def test_points_placed_after_a_run_guide_its_refinement_and_discard_leaves_them(
     assert abs(shift.mean(axis=0) - expected).max() < 1.0
     person.waitUntilReady()
     person.host.click(person.ui.furtherButton)
-    person.host.wait(lambda: not person.panel._run.running, 60)
+    person.host.wait(lambda: not person.panel._run.running)
     second = person.panel.results.outputs
     assert second is not first
     assert second.inputs.movingLandmarks is moving

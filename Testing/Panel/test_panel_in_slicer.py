@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from Testing.patience import patient
+
 ROOT = Path(__file__).resolve().parents[2]
 
 RUN = """
@@ -58,7 +60,7 @@ def test_tests_for_desktop_slicer_pass_where_pytorch_is_not_installed(window: st
         env=withoutTorch(tmp_path),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=patient(30),
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]

@@ -64,7 +64,7 @@ def test_volumes_that_cannot_be_used_are_named_and_nothing_is_estimated(person: 
 def test_a_gpu_is_shown_in_the_workers_words(person: Person) -> None:
     person.open("--device", "cuda=NVIDIA RTX 4000, 8 GB free;cpu=CPU, 8 threads")
     person.chooseVolumes()
-    person.host.wait(lambda: person.ui.deviceFound.text == "NVIDIA RTX 4000, 8 GB free", 10)
+    person.host.wait(lambda: person.ui.deviceFound.text == "NVIDIA RTX 4000, 8 GB free")
     person.host.wait(lambda: "the time is known after a first run" in person.ui.estimateLabel.text)
     person.picture("gpu")
     person.host.choose(person.ui.deviceComboBox, "Processor (CPU)")

@@ -171,7 +171,7 @@ def test_parts_of_the_agreement_are_switched(looking: Person) -> None:
 def test_flicker_shows_both_images_in_turn_and_stops_with_the_view(looking: Person) -> None:
     press(looking, "flicker")
     seen = set()
-    looking.host.wait(lambda: seen.add(composite(looking).GetForegroundOpacity()) or len(seen) == 2, 5)
+    looking.host.wait(lambda: seen.add(composite(looking).GetForegroundOpacity()) or len(seen) == 2)
     assert seen == {0.0, 1.0}
     assert "Shown now: the " in ui(looking).viewText.text
     press(looking, "flicker")

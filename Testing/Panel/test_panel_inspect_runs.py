@@ -42,7 +42,7 @@ def press(person: Person, name: str) -> None:
 def measure(person: Person) -> Any:
     """Press Measure, wait, and give the nodes."""
     press(person, "measure")
-    person.host.wait(lambda: not person.panel.inspect.numbers.measuring, 60)
+    person.host.wait(lambda: not person.panel.inspect.numbers.measuring)
     assert ui(person).inspectProblemText.text == ""
     person.fit()
     return person.panel.inspect.numbers.nodes
@@ -216,7 +216,7 @@ def exportReport(person: Person, path: Path) -> str:
     """Press the button, choose a file, and wait; what the section says then."""
     person.host.answers.append(str(path))
     press(person, "report")
-    person.host.wait(lambda: not person.panel.inspect.numbers.measuring, 60)
+    person.host.wait(lambda: not person.panel.inspect.numbers.measuring)
     return ui(person).inspectStatus.text.replace("\u200b", "")
 
 

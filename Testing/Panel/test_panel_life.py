@@ -40,7 +40,7 @@ def test_a_run_goes_on_while_another_module_is_shown(person: Person) -> None:
     person.chooseVolumes()
     person.host.click(person.ui.registerButton)
     page().exit()
-    person.host.wait(lambda: not person.panel._run.running, 20)
+    person.host.wait(lambda: not person.panel._run.running)
     assert person.panel.results.outputs is not None
     page().enter()
     assert person.ui.resultsButton.visible

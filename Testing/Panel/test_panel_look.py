@@ -154,7 +154,7 @@ def test_messages_can_be_read_in_every_style(person: Person, style: str) -> None
         person.open("--fail-at", "affine")
         person.chooseVolumes()
         person.host.click(person.ui.registerButton)
-        person.host.wait(lambda: not person.panel._run.running, 20)
+        person.host.wait(lambda: not person.panel._run.running)
         if style == "dark since":
             person.host.app.setPalette(_darkPalette())
         page = person.fit()

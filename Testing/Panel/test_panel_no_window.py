@@ -50,7 +50,7 @@ def test_the_console_registers_in_the_background(person: Person, logic: Any) -> 
     fixed, moving = person.addVolumes()
     finished: list[Any] = []
     run = logic.registerAsync(fixed, moving, onFinished=finished.append)
-    person.host.wait(lambda: not run.running, 20)
+    person.host.wait(lambda: not run.running)
     assert finished[0].nodes.transform.GetScene() is person.scene
 
 

@@ -14,19 +14,17 @@ import slicer
 from blocked_torch import BLOCKED_TORCH
 from panel_cases import Person
 
+from Testing.patience import patient
+
 ROOT = Path(__file__).resolve().parents[2]
 
 OPENING = (
     BLOCKED_TORCH
     + """
-import time
-
 import slicer_host
 host = slicer_host.install()
 host.loadModule("JointRegistration")
-began = time.process_time()
 panel = host.openModule("JointRegistration", width=400).panel
-print("seconds", time.process_time() - began)
 assert "torch" not in sys.modules
 assert panel.ui.installFrame.visible
 assert panel.ui.installText.text == "PyTorch and safetensors are needed to register and not installed yet."
@@ -35,16 +33,44 @@ host.uninstall()
 """
 )
 
+#: What opens the panel; Testing/Benchmarks/speed_limits.py measures it.
+OPEN = 'panel = host.openModule("JointRegistration", width=400).panel'
 
-def test_first_opening_without_torch_takes_less_than_300_ms_and_offers_to_install_it() -> None:
+
+def runOpening(code: str = OPENING) -> subprocess.CompletedProcess[str]:
+    """In a fresh process."""
     path = [str(ROOT / "Testing" / "Host"), str(ROOT), str(ROOT / "JointRegistration")]
-    code = f"import sys; sys.path[:0] = {path!r}\n" + OPENING
-    seconds = []
-    for _ in range(2):  # the first time may have to compile the files
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stderr
-        seconds.append(float(done.stdout.split("seconds ")[1].split()[0]))
-    assert min(seconds) < 0.3, f"opening took {seconds} s of processor time"
+    return subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {path!r}\n" + code],
+        capture_output=True,
+        text=True,
+        timeout=patient(20),
+        check=False,
+    )
+
+
+def test_first_opening_without_torch_offers_to_install_it_and_starts_no_process() -> None:
+    done = runOpening()
+    assert done.returncode == 0, done.stderr
+
+
+COUNTED = f"""
+calls = []
+def count(frame, event, of):
+    if event == "call" and "JointRegistration" in frame.f_code.co_filename:
+        calls.append(frame.f_code.co_name)
+sys.setprofile(count)
+{OPEN}
+sys.setprofile(None)
+print("calls", len(calls))
+"""
+
+
+def test_opening_calls_few_functions() -> None:
+    """Work that a machine's speed does not change: twice what it was when this was written."""
+    done = runOpening(OPENING.replace(OPEN, COUNTED))
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split("calls ")[1].split()[0]) < 2400
 
 
 class Installer:
@@ -243,7 +269,7 @@ def test_versions_are_compared_by_number_and_without_importing() -> None:
 def test_reload_takes_up_the_packages_too_and_ends_the_old_panels_worker(person: Person) -> None:
     old = person.open()
     person.chooseVolumes()
-    person.host.wait(lambda: old._worker.client.ready is not None, 10)
+    person.host.wait(lambda: old._worker.client.ready is not None)
     packages = sys.modules["JointRegistration"].PACKAGES
     kept = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in packages}
     try:

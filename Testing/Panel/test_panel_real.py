@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import unittest
 
 import numpy as np
@@ -32,29 +31,27 @@ def _turned(person: Person, node: object, name: str) -> None:
     node.SetAndObserveTransformNodeID(parent.GetID())
 
 
-def test_volumes_on_other_voxels_under_transforms_are_registered_and_the_second_run_is_warm(
-    person: Person, record_property: object
-) -> None:
+def chooseTurnedPair(person: Person) -> tuple[object, object]:
+    """Open the panel with the real worker, which is not running yet, and choose a fixed and a turned moving volume."""
     panel = person.open(real=True)
-    _fixed, moving = person.addVolumes()
+    fixed, moving = person.addVolumes()
     _turned(person, moving, "how the scanner saw it")
     parameters = person.parameters
-    parameters.fixedVolume, parameters.movingVolume = _fixed, moving
+    parameters.fixedVolume, parameters.movingVolume = fixed, moving
     parameters.method, parameters.device, parameters.workingMillions = "affine-opt", "cpu", 0.05
     person.waitUntilReady()
     panel._worker.client.close()  # the first run is a cold one
+    return fixed, moving
 
-    times = []
+
+def test_volumes_on_other_voxels_under_transforms_are_registered_and_the_second_run_is_warm(person: Person) -> None:
+    fixed, moving = chooseTurnedPair(person)
+    parameters = person.parameters
+    processes = set()
     for _ in range(2):
-        began = time.monotonic()
         outputs = person.register()
-        times.append((time.monotonic() - began, outputs.result.timings_s["total"]))
-    (first, _), (second, library) = times
-    record_property("first_run_s", round(first, 2))
-    record_property("second_run_s", round(second, 2))
-    record_property("second_run_library_s", round(library, 2))
-    assert second < first
-    assert second - library < 0.5 * _load(), f"a warm run took {second:.2f} s, the library {library:.2f} s"
+        processes.add(person.panel._worker.client.ready.pid)
+    assert len(processes) == 1
     assert outputs.result.similarity_after > 0.98
 
     moved = [0.0, 0.0, 0.0]
@@ -65,7 +62,7 @@ def test_volumes_on_other_voxels_under_transforms_are_registered_and_the_second_
     assert chain.GetParentTransformNode() is outputs.nodes.transform
 
     # Segmentations along with it; the first time, this process imports PyTorch too.
-    segments = [_brightSegment(person, volume, outputs.nodes.transform) for volume in (_fixed, moving)]
+    segments = [_brightSegment(person, volume, outputs.nodes.transform) for volume in (fixed, moving)]
     parameters.fixedSegmentation, parameters.movingSegmentation = segments
     before = sceneContent(person.scene)
     outputs = person.register()
@@ -85,14 +82,6 @@ def _brightSegment(person: Person, volume: object, below: object) -> object:
     node = person.scene.AddNode(maskSegmentation(image.array > 50, image.grid, "Femur", (0.9, 0.8, 0.5)))
     node.CreateDefaultDisplayNodes()
     return node
-
-
-def _load() -> float:
-    """How much slower than its processor time this process runs now."""
-    wall, own = time.perf_counter(), time.process_time()
-    while time.process_time() - own < 0.05:
-        pass
-    return max(1.0, (time.perf_counter() - wall) / 0.05)
 
 
 def test_the_modules_own_tests_pass_here_too(person: Person) -> None:

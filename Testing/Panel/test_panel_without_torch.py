@@ -8,6 +8,8 @@ from pathlib import Path
 
 from blocked_torch import BLOCKED_TORCH
 
+from Testing.patience import patient
+
 ROOT = Path(__file__).resolve().parents[2]
 
 RUN = (
@@ -74,6 +76,8 @@ host.uninstall()
 def test_a_run_with_every_kind_of_input_needs_no_torch_in_this_process() -> None:
     path = [str(ROOT / folder) for folder in ("Testing/Panel", "Testing/Host", "", "JointRegistration")]
     code = f"import sys; sys.path[:0] = {path!r}\n" + RUN
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=patient(30), check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.endswith("done\n")

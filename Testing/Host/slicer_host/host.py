@@ -15,6 +15,8 @@ from .pythonqt import applyPythonQtManners  # isort: skip
 
 from PySide6 import QtCore, QtGui, QtTest, QtWidgets
 
+from Testing.patience import patient
+
 from . import connections, dialogs, slicer_additions
 from .application import application
 from .gap_monitor import GapMonitor
@@ -167,8 +169,12 @@ class Host:
         assert widget.visible, f"{widget.objectName} is not visible"
         assert widget.enabled, f"{widget.objectName} is not enabled; its tooltip: {widget.toolTip}"
 
-    def wait(self, predicate: Callable[[], Any], seconds: float = 5.0) -> Any:
-        """Run the event loop until ``predicate()`` is true, and return it; AssertionError after ``seconds``."""
+    def wait(self, predicate: Callable[[], Any], seconds: float = 20.0) -> Any:
+        """Run the event loop until ``predicate()`` is true, and return it.
+
+        AssertionError after ``patient(seconds)``: a guard against hanging, no measure of speed.
+        """
+        seconds = patient(seconds)
         end = time.monotonic() + seconds
         while True:
             self.app.processEvents(QtCore.QEventLoop.AllEvents, 10)
@@ -176,7 +182,7 @@ class Host:
             if value:
                 return value
             if time.monotonic() > end:
-                raise AssertionError(f"nothing happened within {seconds} s")
+                raise AssertionError(f"nothing happened within {seconds:g} s")
             time.sleep(0.001)
 
     def gaps(self) -> GapMonitor:
