@@ -48,7 +48,7 @@ class SegmenterConfig:
     """
 
     spacing_kji_mm: tuple[float, ...] = (1.4, 0.729, 0.729)
-    channels: tuple[int, ...] = (24, 48, 96, 160)
+    channels: tuple[int, ...] = (16, 32, 64, 128)
     fine_channels: int = 16
 
     def __post_init__(self) -> None:
@@ -67,9 +67,7 @@ class Trunk(nn.Module):
         self.enter0 = nn.Sequential(_conv(8, c0), _conv(c0, c0, residual=True))
         self.enter1 = nn.Sequential(_conv(c0, c1, stride=(1, 2, 2)), _conv(c1, c1, residual=True))
         self.enter2 = nn.Sequential(_conv(c1, c2, stride=2), _conv(c2, c2, residual=True))
-        self.enter3 = nn.Sequential(
-            _conv(c2, c3, stride=2), _conv(c3, c3, residual=True), _conv(c3, c3, residual=True)
-        )
+        self.enter3 = nn.Sequential(_conv(c2, c3, stride=2), _conv(c3, c3, residual=True), _conv(c3, c3, residual=True))
         self.up2, self.leave2 = _up(c3, c2), _conv(c2, c2, residual=True)
         self.up1, self.leave1 = _up(c2, c1), _conv(c1, c1, residual=True)
         self.up0 = _up(c1, c0)
@@ -89,7 +87,7 @@ class Trunk(nn.Module):
 
 
 class FineLevel(nn.Module):
-    """What the full lattice adds to the trunk's logits; without normalisation, so that a part sees what the whole sees."""
+    """What the full lattice adds to the trunk's logits; not normalised, so that a part sees what the whole sees."""
 
     def __init__(self, config: SegmenterConfig) -> None:
         super().__init__()

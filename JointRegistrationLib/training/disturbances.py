@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+#: A part of a lattice, along D, H, W.
+View = tuple[slice, slice, slice]
+
 
 @dataclass(frozen=True)
 class DisturbanceConfig:
@@ -51,8 +54,8 @@ def smooth_noise(size: Sequence[int], cells: int, g: torch.Generator) -> Tensor:
 
 def disturbed(
     image: Tensor, spacing_kji_mm: Sequence[float], config: DisturbanceConfig, g: torch.Generator
-) -> Tensor:
-    """An image (1, 1, D, H, W) as a scanner would give it, normalised to [0, 1].
+) -> tuple[Tensor, View]:
+    """An image (1, 1, D, H, W) as a scanner would give it, normalised to [0, 1]; and the part of it that was seen.
 
     Args:
         image: signals, the brightest about 1.
@@ -72,7 +75,7 @@ def disturbed(
     image = _normalised(image)
     if _chance(config.gamma, g):
         image = image.pow(2.0 ** between(-0.8, 0.8, g))
-    return _cut(image, config, g) if _chance(config.cut, g) else image
+    return _cut(image, config, g) if _chance(config.cut, g) else (image, (slice(None), slice(None), slice(None)))
 
 
 def _chance(share: float, g: torch.Generator) -> bool:
@@ -125,15 +128,13 @@ def _normalised(image: Tensor) -> Tensor:
     return ((image - low) / (high - low).clamp(min=1e-6)).clamp_(0, 1)
 
 
-def _cut(image: Tensor, config: DisturbanceConfig, g: torch.Generator) -> Tensor:
+def _cut(image: Tensor, config: DisturbanceConfig, g: torch.Generator) -> tuple[Tensor, View]:
     """One constant beyond a smaller field of view."""
     value = 0.0 if _chance(0.7, g) else between(0.0, 1.0, g)
     result = torch.full_like(image, value)
     box = []
     for n in image.shape[2:]:
-        start, end = (
-            round(between(0.0, config.cut_most, g) * n) if _chance(0.4, g) else 0 for _ in range(2)
-        )
+        start, end = (round(between(0.0, config.cut_most, g) * n) if _chance(0.4, g) else 0 for _ in range(2))
         box.append(slice(start, n - end))
     result[(..., *box)] = image[(..., *box)]
-    return result
+    return result, (box[0], box[1], box[2])

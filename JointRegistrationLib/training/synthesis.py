@@ -6,7 +6,7 @@ that the network cannot rely on any. Half of the images keep to what a DESS look
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from torch import Tensor
 from ..networks.segmenter import CLASSES
 from ..phantom import TISSUES
 from .augment import AugmentConfig, random_deformation
-from .disturbances import DisturbanceConfig, between, disturbed, smooth_noise
+from .disturbances import DisturbanceConfig, View, between, disturbed, smooth_noise
 from .knee_codes import CLASS_OF_CODE, CODES, OUTSIDE, Knee
 from .labels import canonical_grid
 from .tissue_signals import random_signals
@@ -36,6 +36,7 @@ class SynthesisConfig:
         deformation_mm, deformation_sigma_mm: a random diffeomorphism's strength (root mean square) and smoothness.
         mirrored: share of left knees.
         beyond_mm: how far up and down a scan is carried on past its border.
+        samples: points a voxel along j and i, at half resolution: 2 blends tissues at borders, 1 takes half the time.
         disturbances: what the scanner does.
     """
 
@@ -48,6 +49,7 @@ class SynthesisConfig:
     deformation_sigma_mm: float = 14.0
     mirrored: float = 0.5
     beyond_mm: float = 25.0
+    samples: int = 2
     disturbances: DisturbanceConfig = field(default_factory=DisturbanceConfig)
 
 
@@ -68,27 +70,25 @@ def draw_sample(knee: Knee, config: SynthesisConfig, shrink: int, g: torch.Gener
         shrink: 1 for the working lattice, half the code map's resolution; 2 for half of that.
         g: the random source; the same one gives the same sample.
     """
-    codes = moved_codes(knee, config, g)
-    lattice = canonical_grid(codes.shape, [2 * s for s in knee.spacing_kji_mm])
-    image = _pooled(_painted(codes, config, g)[None, None], shrink)
-    spacing = tuple(reversed([s * shrink for s in lattice.spacing_mm]))
-    image = disturbed(image, spacing, config.disturbances, g)
-    return Sample(image, _targets(codes, shrink))
+    d, h, w = (n // 2 // shrink for n in knee.codes.shape)
+    inner = min(config.samples, shrink)
+    codes = moved_codes(knee, config, (d, h * inner, w * inner), g)
+    image = _pooled(_painted(codes, config, g)[None, None], inner)
+    image, seen = disturbed(image, [2 * shrink * s for s in knee.spacing_kji_mm], config.disturbances, g)
+    return Sample(image, _within(_targets(codes, inner), seen))
 
 
 def plain_sample(knee: Knee, config: SynthesisConfig, shrink: int, g: torch.Generator) -> Sample:
     """The knee as it lies, in random contrast; for validation."""
-    still = SynthesisConfig(
-        dess_like=config.dess_like, shapes=0.0, rotation_degrees=0.0, scale=0.0, shift_mm=0.0, deformation_mm=0.0,
-        mirrored=0.0, disturbances=config.disturbances,
-    )  # fmt: skip
+    still = replace(
+        config, shapes=0.0, rotation_degrees=0.0, scale=0.0, shift_mm=0.0, deformation_mm=0.0, mirrored=0.0, samples=2
+    )
     return draw_sample(knee, still, shrink, g)
 
 
-def moved_codes(knee: Knee, config: SynthesisConfig, g: torch.Generator) -> Tensor:
-    """Codes on the working lattice (half the code map's resolution), the knee moved, warped, perhaps mirrored."""
+def moved_codes(knee: Knee, config: SynthesisConfig, size: tuple[int, int, int], g: torch.Generator) -> Tensor:
+    """Codes on a lattice of ``size`` voxels over the scan's field of view, the knee moved, warped, perhaps mirrored."""
     d, h, w = knee.codes.shape
-    size = d // 2, h // 2, w // 2
     matrix, offset = _affine(knee, config, size, g)
     index = []
     warp = _warp(knee, config, size, g)
@@ -107,7 +107,7 @@ def moved_codes(knee: Knee, config: SynthesisConfig, g: torch.Generator) -> Tens
     inside = (index[0] >= 0) & (index[0] < d) & (index[2] >= 0) & (index[2] < w)
     inside &= (index[1] >= -beyond) & (index[1] < h + beyond)
     flat = (index[0].clamp_(0, d - 1) * h + index[1].clamp_(0, h - 1)) * w + index[2].clamp_(0, w - 1)
-    codes = knee.codes.view(-1)[flat.long().view(-1)].view(size)
+    codes = knee.codes.view(-1).index_select(0, flat.view(-1)).view(size)
     return codes.masked_fill_(~inside, OUTSIDE)
 
 
@@ -125,22 +125,21 @@ def _affine(
     if torch.rand(1, generator=g) < config.mirrored:
         linear[0] *= -1
     shift = config.shift_mm * (2 * torch.rand(3, generator=g) - 1)
-    matrix = linear * (2 * spacing)[None, :] / spacing[:, None]
-    middle = torch.tensor([(n - 1) / 2 for n in knee.codes.shape])
+    shape = torch.tensor(knee.codes.shape)
+    steps = spacing * shape / torch.tensor(size)
+    matrix = linear * steps[None, :] / spacing[:, None]
+    middle = (shape - 1) / 2
     return matrix, middle + shift / spacing
 
 
-def _warp(
-    knee: Knee, config: SynthesisConfig, size: tuple[int, int, int], g: torch.Generator
-) -> Tensor | None:
+def _warp(knee: Knee, config: SynthesisConfig, size: tuple[int, int, int], g: torch.Generator) -> Tensor | None:
     """Displacement (3, D, H, W) in voxels of the code map along k, j, i."""
     if config.deformation_mm == 0:
         return None
-    eighth = [max(4, n // 2) for n in size]
-    grid = canonical_grid(eighth, [s * 2 * n / m for s, n, m in zip(knee.spacing_kji_mm, size, eighth, strict=True)])
-    augment = AugmentConfig(
-        deformation_mm=config.deformation_mm, deformation_sigma_mm=config.deformation_sigma_mm
-    )
+    lengths = [n * s for n, s in zip(knee.codes.shape, knee.spacing_kji_mm, strict=True)]
+    few = [max(4, round(length / 3.0)) for length in lengths]
+    grid = canonical_grid(few, [length / n for length, n in zip(lengths, few, strict=True)])
+    augment = AugmentConfig(deformation_mm=config.deformation_mm, deformation_sigma_mm=config.deformation_sigma_mm)
     displacement = random_deformation(augment, grid, 1, g)[:, [0, 2, 1]]  # R, A, S to k, j, i
     displacement = displacement / torch.tensor(knee.spacing_kji_mm).view(1, 3, 1, 1, 1)
     return F.interpolate(displacement, size=size, mode="trilinear", align_corners=True)[0]
@@ -162,18 +161,26 @@ def _painted(codes: Tensor, config: SynthesisConfig, g: torch.Generator) -> Tens
         texture = torch.cat([texture, texture, texture[:8]])
     else:
         texture = torch.cat([texture, texture])
-    flat = index.view(-1).long()
+    flat = index.view(-1)
     grain = torch.randn(codes.shape, generator=g)
     coarse = smooth_noise(codes.shape, int(torch.randint(24, 48, (1,), generator=g)), g)
     mix = between(0.2, 0.8, g)
-    factor = (grain.mul_(mix) + coarse * (1 - mix)).view(-1) * texture[flat]
-    return (table[flat] * factor.add_(1).clamp_(min=0.05)).view(codes.shape)
+    factor = (grain.mul_(mix) + coarse * (1 - mix)).view(-1) * texture.index_select(0, flat)
+    return (table.index_select(0, flat) * factor.add_(1).clamp_(min=0.05)).view(codes.shape)
 
 
 def _targets(codes: Tensor, shrink: int) -> Tensor:
-    classes = CLASS_OF_CODE[codes.long()]
+    classes = CLASS_OF_CODE.index_select(0, codes.view(-1).to(torch.int32)).view(codes.shape)
     return torch.cat([_pooled((classes == n)[None, None].float(), shrink) for n in range(len(CLASSES))], dim=1)
 
 
+def _within(target: Tensor, seen: View) -> Tensor:
+    """Background where nothing was seen."""
+    result = torch.zeros_like(target)
+    result[:, 0] = 1
+    result[(..., *seen)] = target[(..., *seen)]
+    return result
+
+
 def _pooled(values: Tensor, shrink: int) -> Tensor:
-    return values if shrink == 1 else F.avg_pool3d(values, shrink)
+    return values if shrink == 1 else F.avg_pool3d(values, (1, shrink, shrink))
