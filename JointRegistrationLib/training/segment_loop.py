@@ -116,8 +116,7 @@ class SegmentTrainer(Run[SegmentTrainingConfig]):
     def _draw(self, g: torch.Generator) -> tuple[Sample, Box | None]:
         knee = self.train_knees[int(torch.randint(len(self.train_knees), (1,), generator=g))]
         data = self.config.data
-        shrink = 2 if self.config.part == "trunk" else 1
-        drawn = draw_sample(knee, data.synthesis, shrink, g)
+        drawn = draw_sample(knee, data.synthesis, data.shrink, g)
         sample = Sample(drawn.image.to(self.device), drawn.target.to(self.device))
         return sample, None if self.config.part == "trunk" else random_box(sample.target, data.patch, g)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from .knee_codes import CLASS_OF_CODE, Knee
 from .segment_config import SegmentTrainingConfig
 from .synthesis import Sample, plain_sample
 
+Predict = Callable[[Tensor], Tensor]
+
 _BONES = ("femur", "tibia", "patella")
 
 
@@ -33,19 +37,20 @@ def validate_segmenter(
         its name, ``lowfield_femur`` ... if that image is there, and ``score``, the mean of the first four.
     """
     model.eval()
-    shrink = 2 if config.part == "trunk" else 1
+    shrink = config.data.shrink
+    predict = functools.partial(predicted_classes, model, coarse=shrink > 1, device=device)
     found: dict[str, list[dict[str, float]]] = {"dess": [], "random": []}
     arbitrary = replace(config.data.synthesis, dess_like=0.0)
     for n, knee in enumerate(knees):
         if knee.dess is not None:
-            found["dess"].append(_dice(model, dess_sample(knee, knee.dess, shrink), device))
+            found["dess"].append(_dice(predict, dess_sample(knee, knee.dess, shrink)))
         sample = plain_sample(knee, arbitrary, shrink, generator(1_000_000, n))
-        found["random"].append(_dice(model, sample, device))
+        found["random"].append(_dice(predict, sample))
     figures: dict[str, float] = {}
     for kind, each in found.items():
         for name, value in _means(each).items():
             figures[f"{kind}_{name}"] = value
-    figures.update(_real(model, Path(config.data.real), shrink, device))
+    figures.update(_real(predict, Path(config.data.real), shrink))
     figures["score"] = float(np.mean([v for k, v in figures.items() if k.endswith(("_bones", "_cartilage_mean"))]))
     model.train()
     return figures
@@ -63,10 +68,11 @@ def dess_sample(knee: Knee, dess: Tensor, shrink: int) -> Sample:
 
 
 @torch.no_grad()
-def predicted_classes(model: Segmenter, image: Tensor, shrink: int) -> Tensor:
-    """Class numbers (N, d, h, w) on the image's lattice."""
-    logits = model.coarse(image) if shrink == 2 else model(image)[1]
-    return logits.argmax(dim=1)
+def predicted_classes(model: Segmenter, image: Tensor, *, coarse: bool, device: torch.device) -> Tensor:
+    """Class numbers (N, d, h, w) on the image's lattice: by the trunk alone if that is a coarse one."""
+    image = image.to(device)
+    logits: Tensor = model.coarse(image) if coarse else model(image)[1]
+    return logits.argmax(dim=1).cpu()
 
 
 def dice(found: Tensor, truth: Tensor, number: int) -> float:
@@ -76,9 +82,8 @@ def dice(found: Tensor, truth: Tensor, number: int) -> float:
     return 2 * int((a & b).sum()) / size if size else float("nan")
 
 
-def _dice(model: Segmenter, sample: Sample, device: torch.device) -> dict[str, float]:
-    shrink = 2 if sample.image.shape[2] < 64 else 1
-    found = predicted_classes(model, sample.image.to(device), shrink).cpu()
+def _dice(predict: Predict, sample: Sample) -> dict[str, float]:
+    found = predict(sample.image)
     truth = sample.target.argmax(dim=1)
     return {name: dice(found, truth, n) for n, name in enumerate(CLASSES) if n > 0}
 
@@ -94,7 +99,7 @@ def _means(each: list[dict[str, float]]) -> dict[str, float]:
     }
 
 
-def _real(model: Segmenter, folder: Path, shrink: int, device: torch.device) -> dict[str, float]:
+def _real(predict: Predict, folder: Path, shrink: int) -> dict[str, float]:
     """Bones of the low-field knee, on the canonical lattice about the middle of its field of view."""
     files = folder / "lowfield_t2w.nii.gz", folder / "lowfield_bones.nii.gz"
     if not all(file.exists() for file in files):
@@ -103,7 +108,7 @@ def _real(model: Segmenter, folder: Path, shrink: int, device: torch.device) -> 
     size = 192 // shrink, 192 // shrink, 80 // shrink
     lattice = canonical_lattice(image.grid, size)
     values = on_lattice(to_tensor(normalize(image.array)), image.grid, lattice)
-    found = predicted_classes(model, values.to(device), shrink).cpu()[0]
+    found = predict(values)[0]
     k, j, i = np.meshgrid(*(np.arange(n) for n in lattice.shape), indexing="ij")
     points = transform_points(bones.grid.ras_to_ijk @ lattice.ijk_to_ras, np.stack([i, j, k], axis=-1))
     place = np.round(points).astype(int)

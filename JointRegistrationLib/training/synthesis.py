@@ -36,7 +36,7 @@ class SynthesisConfig:
         deformation_mm, deformation_sigma_mm: a random diffeomorphism's strength (root mean square) and smoothness.
         mirrored: share of left knees.
         beyond_mm: how far up and down a scan is carried on past its border.
-        samples: points a voxel along j and i, at half resolution: 2 blends tissues at borders, 1 takes half the time.
+        samples: points a voxel along j and i, below full resolution: 2 blends tissues at borders, 1 takes half the time.
         disturbances: what the scanner does.
     """
 
@@ -67,7 +67,7 @@ def draw_sample(knee: Knee, config: SynthesisConfig, shrink: int, g: torch.Gener
     Args:
         knee: its codes.
         config: see there.
-        shrink: 1 for the working lattice, half the code map's resolution; 2 for half of that.
+        shrink: 1 for the working lattice, half the code map's resolution; 2 or 4 for less.
         g: the random source; the same one gives the same sample.
     """
     d, h, w = (n // 2 // shrink for n in knee.codes.shape)
