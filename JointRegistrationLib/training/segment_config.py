@@ -96,6 +96,7 @@ SEGMENT_PRESETS = {
     "segment-full": SegmentTrainingConfig(
         name="segment-full",
         part="all",
+        data=SegmentDataConfig(),
         optimizer=OptimizerConfig(batch=1, learning_rate=1e-3, steps=2000, warmup_steps=30),
         initial_weights=("runs/segment-half/last.safetensors",),
     ),

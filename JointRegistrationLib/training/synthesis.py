@@ -36,7 +36,7 @@ class SynthesisConfig:
         deformation_mm, deformation_sigma_mm: a random diffeomorphism's strength (root mean square) and smoothness.
         mirrored: share of left knees.
         beyond_mm: how far up and down a scan is carried on past its border.
-        samples: points a voxel along j and i, below full resolution: 2 blends tissues at borders, 1 takes half the time.
+        samples: points a voxel along j and i, below full resolution: 2 blends tissues at borders, 1 is quicker.
         disturbances: what the scanner does.
     """
 
