@@ -19,7 +19,7 @@ from .make_sample import make_sample
 from .prepare import prepare
 from .register import register
 from .report import report
-from .train import export_weights, prepare_pool, train
+from .train import export_weights, prepare_knees, prepare_pool, train
 from .validate import validate
 
 COMMANDS: tuple[click.Command, ...] = (
@@ -31,6 +31,7 @@ COMMANDS: tuple[click.Command, ...] = (
     train,
     prepare,
     prepare_pool,
+    prepare_knees,
     validate,
     export_weights,
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,7 +16,9 @@ from ..errors import ConfigError, FileError, RegistrationCancelled
 from .failures import debug_option
 
 if TYPE_CHECKING:
-    from ..training.config import TrainingConfig
+    from ..training.distributed import Ranks
+    from ..training.provenance import AnyConfig
+    from ..training.run import Report, Run
 
 
 _FILE = click.Path(path_type=Path)
@@ -25,7 +27,7 @@ OnUpdate = Callable[[int, dict[str, float]], None]
 
 @click.command()
 @click.option("--config", "config_path", type=_FILE, help="Training configuration, JSON.")
-@click.option("--preset", help="A built-in configuration instead: affine, vsvf, joint, published-affine, ...")
+@click.option("--preset", help="A built-in configuration instead: affine, vsvf, joint, segment, published-affine, ...")
 @click.option("--output-dir", required=True, type=_FILE, help="Folder of this run.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last state if it has one.")
 @click.option("--pool", type=_FILE, help="Folder of the scans, in place of the configuration's.")
@@ -45,7 +47,7 @@ def train(
     device: str | None,
     threads: int | None,
 ) -> None:
-    """Train the networks of AVSM.
+    """Train the networks of AVSM, or the segmenter (presets segment, segment-full).
 
     Everything a run makes lies in its folder: configuration, log.csv, validation.csv, pictures of two
     validation pairs, the best and the last weights, and the state from which --resume goes on exactly.
@@ -60,7 +62,6 @@ def train(
     import torch  # noqa: PLC0415 takes seconds, so not for --help
 
     from ..training.distributed import process_group  # noqa: PLC0415
-    from ..training.loop import Trainer  # noqa: PLC0415
 
     config = _configuration(config_path, preset, pool, weights, updates, device)
     begun = (output_dir / "state" / "state.json").exists()
@@ -72,7 +73,7 @@ def train(
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     with process_group(config.device) as ranks, _shown(config.optimizer.steps, ranks.first) as (report, on_update):
-        trainer = Trainer(config, output_dir, report=report, ranks=ranks, on_update=on_update)
+        trainer = _trainer(config, output_dir, report, ranks, on_update)
         if begun:
             trainer.resume()
         else:
@@ -82,6 +83,17 @@ def train(
         raise RegistrationCancelled(f"stopped at step {trainer.progress.step}, state saved; go on with --resume")
 
 
+def _trainer(config: AnyConfig, folder: Path, report: Report, ranks: Ranks, on_update: OnUpdate) -> Run[Any]:
+    """The training that a configuration describes."""
+    from ..training.loop import Trainer  # noqa: PLC0415
+    from ..training.segment_config import SegmentTrainingConfig  # noqa: PLC0415
+    from ..training.segment_loop import SegmentTrainer  # noqa: PLC0415
+
+    if isinstance(config, SegmentTrainingConfig):
+        return SegmentTrainer(config, folder, report=report, ranks=ranks, on_update=on_update)
+    return Trainer(config, folder, report=report, ranks=ranks, on_update=on_update)
+
+
 def _configuration(
     path: Path | None,
     preset: str | None,
@@ -89,18 +101,20 @@ def _configuration(
     weights: tuple[Path, ...],
     updates: int | None,
     device: str | None,
-) -> TrainingConfig:
+) -> AnyConfig:
     """The file's or preset's configuration with what the other options change."""
     from ..training.config import PRESETS  # noqa: PLC0415
     from ..training.provenance import read_config  # noqa: PLC0415
+    from ..training.segment_config import SEGMENT_PRESETS  # noqa: PLC0415
 
+    presets: dict[str, AnyConfig] = {**PRESETS, **SEGMENT_PRESETS}
     if (path is None) == (preset is None):
         raise ConfigError("train: give either --config FILE or --preset NAME")
-    if preset is not None and preset not in PRESETS:
-        raise ConfigError(f"train: preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}")
-    config = PRESETS[preset] if preset is not None else read_config(path or Path())
+    if preset is not None and preset not in presets:
+        raise ConfigError(f"train: preset {preset!r} is unknown; choose one of {', '.join(presets)}")
+    config = presets[preset] if preset is not None else read_config(path or Path())
     if pool is not None:
-        config = replace(config, data=replace(config.data, pool=str(pool)))
+        config = replace(config, data=replace(config.data, pool=str(pool)))  # type: ignore[type-var, arg-type]
     if updates is not None:
         config = replace(config, optimizer=replace(config.optimizer, steps=updates))
     if weights:
@@ -169,10 +183,7 @@ def prepare_pool(
     from ..training.alignment import align_pool, align_to, save_affines  # noqa: PLC0415
     from ..training.pool import RenderConfig, build_pool, build_procedural, load_pool  # noqa: PLC0415
 
-    if not (data / "manifest.csv").is_file():
-        raise FileError(
-            f"{data}: there is no manifest.csv; give the folder of label maps, with a table of file, subject and split"
-        )
+    _check_manifest(data)
     config = RenderConfig(factors, simple, realistic, seed, jobs)
     for split in ("train", "validation"):
         for name in build_pool(data, split, output / split, config):
@@ -183,6 +194,35 @@ def prepare_pool(
     matrices, template = align_pool(load_pool(output / "train", shrink))
     save_affines(matrices, output / "train")
     save_affines(align_to(load_pool(output / "validation", shrink), template), output / "validation")
+
+
+@click.command("prepare-knees")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("--seed", default=0, show_default=True, help="Changes the soft tissue.")
+@debug_option
+def prepare_knees(data: Path, output: Path, seed: int) -> None:
+    """Fill the knees of the label maps in DATA with soft tissue, for training the segmenter, into OUTPUT.
+
+    DATA: see prepare-pool. Scans that are in OUTPUT already are kept.
+
+    \b
+    Example:
+      joint-registration prepare-knees ../shared/data/knee-labels runs/knees
+    """
+    from ..training.knee_codes import build_codes  # noqa: PLC0415
+
+    _check_manifest(data)
+    for split in ("train", "validation"):
+        for name in build_codes(data, split, output / split, seed):
+            click.echo(f"{split} {name}")
+
+
+def _check_manifest(data: Path) -> None:
+    if not (data / "manifest.csv").is_file():
+        raise FileError(
+            f"{data}: there is no manifest.csv; give the folder of label maps, with a table of file, subject and split"
+        )
 
 
 @click.command("export-weights")

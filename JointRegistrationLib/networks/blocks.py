@@ -41,7 +41,7 @@ class Conv(nn.Module):
 
     Args:
         inputs, outputs: channels.
-        stride: 1 or 2.
+        stride: 1 or 2, or one for each axis.
         leak: slope of the activation on negatives: 0 is a ReLU, None none at all.
         norm: see :func:`normalization`.
         residual: output + input, after the activation (spec, section 3).
@@ -52,7 +52,7 @@ class Conv(nn.Module):
         inputs: int,
         outputs: int,
         *,
-        stride: int = 1,
+        stride: int | tuple[int, int, int] = 1,
         leak: float | None = 0.0,
         norm: str = "none",
         residual: bool = False,

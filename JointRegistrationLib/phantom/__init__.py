@@ -9,7 +9,7 @@ Example:
 from .anatomy import LABEL_NAMES
 from .contrast import TISSUES, ContrastConfig, random_contrast
 from .deformation import Deformation, DeformationConfig, random_deformation
-from .from_labels import render_from_labels
+from .from_labels import render_from_labels, tissues_from_labels
 from .knee import Knee, default_grid, make_knee, working_grid
 from .pairs import KneePair, make_flexion_pair, make_pair
 from .rendering import render_dess
@@ -34,5 +34,6 @@ __all__ = [
     "random_shape",
     "render_dess",
     "render_from_labels",
+    "tissues_from_labels",
     "working_grid",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ from .mean_bones import MEAN_WIDTH_MM
 from .rendering import disturb, tissue_signal
 from .shape import KneeShape, check_seed
 from .skeleton import FIBULA, Distances
-from .soft_tissue import SoftTissue
+from .soft_tissue import Layer, SoftTissue
 from .texture import TissueTexture
 from .waves import WaveField
 
@@ -83,6 +84,35 @@ def render_from_labels(
     return Image(image, grid, f"rendered from {labels.name}")
 
 
+def tissues_from_labels(
+    labels: Image, seed: int = 0, *, shape: KneeShape | None = None, device: torch.device | str = "cpu"
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """The tissue on top at every voxel, as :func:`render_from_labels` would draw it.
+
+    Args:
+        labels, seed, shape, device: as there.
+
+    Returns:
+        Tissue numbers (k, j, i) on the labels' grid, see :data:`.contrast.TISSUES`: of the whole knee, and of
+        everything but femur, tibia, patella and their cartilages, which soft tissue fills.
+
+    Raises:
+        InputError, ConfigError: see :func:`render_from_labels`.
+    """
+    check_seed("tissues_from_labels", seed)
+    shape = shape or KneeShape()
+    grid = labels.grid
+    pose = _pose(labels, shape.side)
+    bones = {name: d.flatten().to(device) / pose.scale for name, d in _distance_maps(labels).items()}
+    whole, around = (torch.empty(grid.num_voxels, dtype=torch.uint8, device=device) for _ in range(2))
+    voxel = grid.voxel_volume_mm3 ** (1 / 3) / pose.scale
+    for part, frame, here, soft in _parts(bones, grid, pose, shape, seed, device):
+        whole[part] = paint(soft + skeleton_layers(here, frame), voxel)[1]
+        none = {name: torch.full_like(distance, 1e3) for name, distance in here.items()} | {"fibula": here["fibula"]}
+        around[part] = paint(soft + skeleton_layers(none, frame), voxel)[1]
+    return whole.view(grid.shape).cpu().numpy(), around.view(grid.shape).cpu().numpy()
+
+
 def _sample(
     bones: Distances,
     grid: Grid,
@@ -93,25 +123,32 @@ def _sample(
     device: torch.device | str,
 ) -> tuple[Tensor, Tensor]:
     """Signal and fraction of air at every voxel, flat."""
-    soft, fibula = SoftTissue(shape, device), TubeBundle([FIBULA], device)
-    warp = WaveField(seed + 7, shape.irregularity_mm, (28.0, 120.0), 16, device)
     texture = TissueTexture(seed, contrast.texture, 0.8 * max(grid.spacing_mm), device)
-    matrix = torch.as_tensor(pose.matrix.astype(np.float32), device=device)
-    offset = torch.as_tensor((-pose.matrix @ pose.origin_ras).astype(np.float32), device=device)[:, None]
     voxel = grid.voxel_volume_mm3 ** (1 / 3) / pose.scale
     signal = torch.empty(grid.num_voxels, device=device)
     air = torch.empty_like(signal)
+    for part, frame, here, soft in _parts(bones, grid, pose, shape, seed, device):
+        fractions, _ = paint(soft + skeleton_layers(here, frame), voxel)
+        signal[part] = tissue_signal(fractions, frame, contrast, texture)
+        air[part] = fractions[TISSUE_INDEX["air"]]
+    return signal, air
+
+
+def _parts(
+    bones: Distances, grid: Grid, pose: _Pose, shape: KneeShape, seed: int, device: torch.device | str
+) -> Iterator[tuple[slice, Tensor, Distances, list[Layer]]]:
+    """Some voxels at a time: which, their points in the knee frame, distances to the bones, soft layers."""
+    soft, fibula = SoftTissue(shape, device), TubeBundle([FIBULA], device)
+    warp = WaveField(seed + 7, shape.irregularity_mm, (28.0, 120.0), 16, device)
+    matrix = torch.as_tensor(pose.matrix.astype(np.float32), device=device)
+    offset = torch.as_tensor((-pose.matrix @ pose.origin_ras).astype(np.float32), device=device)[:, None]
     for start in range(0, grid.num_voxels, _CHUNK):
         part = slice(start, min(start + _CHUNK, grid.num_voxels))
         frame = torch.addmm(offset, matrix, lattice_points(grid, part.start, part.stop, device))
         frame = frame + warp(frame)
         here = {name: distance[part] for name, distance in bones.items()}
         here["fibula"] = torch.maximum(fibula(frame)[0], 1.5 - here["tibia"])
-        layers = soft.layers(frame, here, frame) + skeleton_layers(here, frame)
-        fractions, _ = paint(layers, voxel)
-        signal[part] = tissue_signal(fractions, frame, contrast, texture)
-        air[part] = fractions[TISSUE_INDEX["air"]]
-    return signal, air
+        yield part, frame, here, soft.layers(frame, here, frame)
 
 
 def _pose(labels: Image, side: str) -> _Pose:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from ..errors import ConfigError
 from ..networks.model import PUBLISHED, ModelConfig
 from .augment import AugmentConfig
+from .optimizer import OptimizerConfig
 
 STAGES = ("affine", "vsvf", "joint")
-SCHEDULES = ("constant", "cosine", "published")
 
 
 @dataclass(frozen=True)
@@ -72,24 +72,6 @@ class LossConfig:
 
 
 @dataclass(frozen=True)
-class OptimizerConfig:
-    """Adam. One step is one update of the weights, from ``batch`` x ``accumulate`` pairs.
-
-    ``schedule``: ``constant``, ``cosine`` (to a fiftieth at the end), or ``published`` (halved every
-    60 epochs); all warm up linearly over ``warmup_steps``.
-    """
-
-    learning_rate: float = 1e-3
-    schedule: str = "cosine"
-    warmup_steps: int = 50
-    steps: int = 4000
-    steps_per_epoch: int = 200
-    batch: int = 2
-    accumulate: int = 1
-    clip_norm: float = 1.0
-
-
-@dataclass(frozen=True)
 class TrainingConfig:
     """One training run. ``initial_weights`` are weights files to start from, later ones winning.
 
@@ -116,14 +98,6 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
             raise ConfigError(f"training.stage: {self.stage!r} is unknown; choose one of {', '.join(STAGES)}")
-        if self.optimizer.schedule not in SCHEDULES:
-            raise ConfigError(
-                f"training.optimizer.schedule: {self.optimizer.schedule!r} is unknown; "
-                f"choose one of {', '.join(SCHEDULES)}"
-            )
-        for name in ("batch", "accumulate", "steps", "steps_per_epoch"):
-            if getattr(self.optimizer, name) < 1:
-                raise ConfigError(f"training.optimizer.{name}: at least 1 is needed")
         if min(self.affine_steps, self.log_every, self.validate_every, *self.data.shrink) < 1:
             raise ConfigError("training: affine_steps, log_every, validate_every and data.shrink start from 1")
         if len(self.data.shrink) != 3:

@@ -10,9 +10,12 @@ from typing import Any
 from ..config_json import from_dict, from_json, to_json
 from ..errors import ConfigError
 from .config import TrainingConfig
+from .segment_config import SegmentTrainingConfig
+
+AnyConfig = TrainingConfig | SegmentTrainingConfig
 
 
-def read_config(path: Path) -> TrainingConfig:
+def read_config(path: Path) -> AnyConfig:
     """A training configuration from a JSON file.
 
     Raises:
@@ -22,7 +25,7 @@ def read_config(path: Path) -> TrainingConfig:
         text = path.read_text()
     except OSError as error:
         raise ConfigError(f"{path}: the configuration cannot be read ({error})") from error
-    return from_json(TrainingConfig, text)
+    return from_json(SegmentTrainingConfig if '"part"' in text else TrainingConfig, text)
 
 
 def asdict_json(config: Any) -> dict[str, Any]:
@@ -31,10 +34,10 @@ def asdict_json(config: Any) -> dict[str, Any]:
     return values
 
 
-def same_config(saved: dict[str, Any], config: TrainingConfig) -> bool:
+def same_config(saved: dict[str, Any], config: Any) -> bool:
     """Whether a saved configuration, read with today's defaults for settings it lacks, is ``config``."""
     try:
-        return asdict_json(from_dict(TrainingConfig, saved)) == asdict_json(config)
+        return asdict_json(from_dict(type(config), saved)) == asdict_json(config)
     except ConfigError:  # a setting that this version does not know
         return False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .config import OptimizerConfig
+from .optimizer import OptimizerConfig
 
 
 def learning_rate(config: OptimizerConfig, step: int) -> float:

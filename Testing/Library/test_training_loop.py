@@ -162,7 +162,7 @@ def test_settings_that_a_state_does_not_know_count_as_their_defaults(tmp_path: P
 def test_accumulated_parts_are_different_pairs(tmp_path: Path) -> None:
     config = tiny_config("vsvf", optimizer=OptimizerConfig(batch=1, accumulate=2, steps=2))
     run = trainer(tmp_path, config)
-    parts = [run._terms(part, Moment(0, 0.0))["distances"] for part in (0, 1, 0)]
+    parts = [run.terms(part, Moment(0, 0.0))["distances"] for part in (0, 1, 0)]
     assert parts[0] == parts[2] != parts[1]
     both = run.update()["distances"]
     assert both == pytest.approx(float((parts[0] + parts[1]).detach()) / 2, rel=1e-5)
@@ -193,9 +193,9 @@ def test_an_update_with_a_gradient_that_is_not_finite_is_left_out(
     lines: list[str] = []
     run = Trainer(tiny_config(), tmp_path, POOL, POOL, lines.append)
     before = {name: value.clone() for name, value in run.model.state_dict().items()}
-    terms = run._terms
+    terms = run.terms
     monkeypatch.setattr(
-        run, "_terms", lambda part, moment: {k: v * float("nan") for k, v in terms(part, moment).items()}
+        run, "terms", lambda part, moment: {k: v * float("nan") for k, v in terms(part, moment).items()}
     )
     run.update()
     assert all(torch.equal(value, before[name]) for name, value in run.model.state_dict().items())
