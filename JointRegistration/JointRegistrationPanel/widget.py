@@ -13,6 +13,7 @@ from slicer.util import VTKObservationMixin
 
 from JointRegistrationLib.errors import JointRegistrationError
 from JointRegistrationMRML.publish import InputNodes
+from JointRegistrationMRML.unforeseen import asError
 
 from . import dependencies
 from .controls import Controls, PanelState
@@ -201,8 +202,8 @@ class Panel(VTKObservationMixin):
             pair = samples.addSamplePair(self._scene, waiting=slicer.app.processEvents)
             if self._parameters is not None:  # the module may have been left meanwhile
                 choosePair(self._parameters, pair)
-        except JointRegistrationError as error:
-            self._remedies.failure(error)
+        except Exception as error:  # noqa: BLE001 whatever it is, the panel must be usable afterwards
+            self._remedies.failure(asError(error, _("the sample knees were made")))
         self._progress.idle()
         self.ui.sampleButton.setEnabled(True)
         self._refresh()

@@ -22,6 +22,7 @@ from .. import checkpoint
 from ..config_json import to_json
 from ..devices import choose_device
 from ..errors import CheckpointError
+from ..files.output import atomic_file
 from ..geometry import Grid
 from ..networks.model import AVSM
 from ..networks.weights import ARCHITECTURE
@@ -39,6 +40,8 @@ from .run_pools import configured_pool, usable_part
 from .schedule import learning_rate
 from .stopping import stop_signals
 from .validation import validate
+
+_TABLES = ("log.csv", "validation.csv")
 
 Report = Callable[[str], None]
 OnUpdate = Callable[[int, dict[str, float]], None]
@@ -112,7 +115,10 @@ class Trainer:
             load_initial_weights(self.model, Path(path))
         if self.ranks.first:
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / "config.json").write_text(to_json(self.config))
+            for name in _TABLES:  # of a run that was killed before it had a state
+                (self.folder / name).unlink(missing_ok=True)
+            with atomic_file(self.folder / "config.json") as temporary:
+                temporary.write_text(to_json(self.config))
 
     def resume(self) -> None:
         """Go on from the folder's last state.
@@ -134,7 +140,7 @@ class Trainer:
         torch.set_rng_state(tensors["rng"])
         self.progress = Progress(**values["progress"])
         if self.ranks.first:
-            for name in ("log.csv", "validation.csv"):
+            for name in _TABLES:
                 trim_rows(self.folder / name, self.progress.step)
 
     def _restore_optimizer(self, tensors: dict[str, Tensor]) -> None:

@@ -15,7 +15,7 @@ from cli_cases import FIXED_GRID, MOVING_GRID, blobs, fake_result, run
 from JointRegistrationLib.config import RegistrationConfig
 from JointRegistrationLib.config_json import to_dict
 from JointRegistrationLib.errors import FileError
-from JointRegistrationLib.files import read_result, write_result
+from JointRegistrationLib.files import RESULT_NAMES, output_folder, read_metrics, read_result, write_result
 from JointRegistrationLib.image import Image
 from JointRegistrationLib.result import LandmarkErrors, RegistrationResult
 
@@ -28,7 +28,8 @@ def _result() -> RegistrationResult:
 
 def test_a_written_result_is_read_back(tmp_path: Path) -> None:
     result = _result()
-    write_result(result, tmp_path, {**result.summary(), "config": to_dict(result.config)})
+    with output_folder(tmp_path, RESULT_NAMES) as folder:
+        write_result(result, folder, {**result.summary(), "config": to_dict(result.config)})
     back = read_result(tmp_path, MOVING_GRID)
     assert back.fixed_grid.is_close(FIXED_GRID)
     for name in ("displacement_field_mm", "inverse_displacement_field_mm", "jacobian_determinant", "warped"):
@@ -39,11 +40,32 @@ def test_a_written_result_is_read_back(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"no metrics.json .* give the folder"):
+    with pytest.raises(FileError, match=r"no metrics.json; give the folder"):
         read_result(tmp_path, MOVING_GRID)
     (tmp_path / "metrics.json").write_text('{"a": 1}')
-    with pytest.raises(FileError, match=r"not the metrics.json of a run"):
+    with pytest.raises(FileError, match=r"incomplete, made by an interrupted run or by hand"):
         read_result(tmp_path, MOVING_GRID)
+    with output_folder(tmp_path / "other", ("metrics.json",)) as folder:
+        (folder / "metrics.json").write_text('{"a": 1}')
+    with pytest.raises(FileError, match=r"not the metrics.json of a run"):
+        read_result(tmp_path / "other", MOVING_GRID)
+
+
+def test_a_file_of_another_run_is_not_believed(tmp_path: Path) -> None:
+    """Of the same size: only its content tells."""
+    result = _result()
+    for name, shift in (("a", 0.0), ("b", 1.0)):
+        with output_folder(tmp_path / name, RESULT_NAMES) as folder:
+            values = {**result.summary(), "config": to_dict(result.config)}
+            write_result(dataclasses.replace(result, warped=result.warped + shift), folder, values)
+    ours, theirs = tmp_path / "a" / "warped.nrrd", tmp_path / "b" / "warped.nrrd"
+    ours.write_bytes(theirs.read_bytes())
+    with pytest.raises(FileError, match=r"warped.nrrd: is not the file that this run wrote; the folder mixes two runs"):
+        read_result(tmp_path / "a", MOVING_GRID)
+    ours.unlink()
+    with pytest.raises(FileError, match=r"warped.nrrd: is not there any more"):
+        read_result(tmp_path / "a", MOVING_GRID)
+    assert read_metrics(tmp_path / "a")["ncc_after"] == result.similarity_after
 
 
 def _installed(monkeypatch: pytest.MonkeyPatch, missing: str = "") -> None:
