@@ -17,9 +17,7 @@ from typing import NamedTuple
 from .errors import ResourceError
 
 _ISOLATED = "import sys\nif sys.path[:1] == ['']: del sys.path[0]\n"
-_MODULE = (
-    "import runpy\nsys.argv[:] = sys.argv[1:]\nrunpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)\n"
-)
+_MODULE = "import runpy\ndel sys.argv[0]\nrunpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)\n"
 
 
 class PythonCommand(NamedTuple):

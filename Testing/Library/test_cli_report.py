@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -94,16 +95,19 @@ def test_the_options_reach_the_view_layer_and_its_exit_code_comes_back(
 ) -> None:
     _installed(monkeypatch)
     called: list[list[str]] = []
+    views = Path("extension", "JointRegistrationViews", "__init__.py")
+    spec = SimpleNamespace(origin=str(views))
+    monkeypatch.setattr(sys.modules["JointRegistrationLib.cli.report"].importlib.util, "find_spec", lambda name: spec)
 
-    def start(command: list[str], check: bool) -> SimpleNamespace:
+    def start(command: list[str], check: bool, env: dict[str, str]) -> SimpleNamespace:
         called.append(command)
+        assert env["PYTHONPATH"].split(os.pathsep)[-1] == str(views.parents[1])
         return SimpleNamespace(returncode=2)
 
     monkeypatch.setattr(subprocess, "run", start)
     done = run("report", "out", "-o", "page.html", "--fixed", "a.nrrd")
     assert done.exit_code == 2
-    assert called[0][1:] == [
-        "-m",
+    assert called[0][3:] == [
         "JointRegistrationViews.run_report",
         "out",
         "--output",
