@@ -7,7 +7,6 @@ larger than ``MAX_FILE_BYTES``, with an index written last: a state without an i
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -23,6 +22,7 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
 from .errors import CheckpointError
+from .held_folders import unfinished_folder
 
 FORMAT = "joint-registration-weights-1"
 STATE_FORMAT = "joint-registration-training-state-1"
@@ -262,16 +262,15 @@ def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) 
 
 def _replace(path: Path, content: bytes) -> None:
     """Write ``content`` so that ``path`` is either the old file or the whole new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
+        with unfinished_folder(path.parent) as folder:
+            temporary = folder / path.name
+            with temporary.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise CheckpointError(f"{path}: cannot be written ({error}); choose a writable folder with room") from error
 
 

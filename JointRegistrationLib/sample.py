@@ -11,6 +11,8 @@ import os
 import sys
 from pathlib import Path
 
+from .errors import FileError
+
 #: The files of a sample folder.
 FIXED, MOVING = "fixed.nrrd", "moving.nrrd"
 FIXED_LABELS, MOVING_LABELS = "fixed_labels.nrrd", "moving_labels.nrrd"
@@ -33,8 +35,14 @@ LABELS = {
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether all files of the sample are in ``folder``."""
-    return all((folder / name).is_file() for name in NAMES)
+    """Whether all files of the sample are in ``folder``, as one run wrote them."""
+    from .files.manifest import read_manifest  # noqa: PLC0415 brings SimpleITK
+
+    try:
+        manifest = read_manifest(folder)
+    except FileError:
+        return False
+    return set(NAMES) <= set(manifest.files) and not manifest.changed()
 
 
 def write_sample(folder: Path, size_ijk: tuple[int, int, int] = SIZE_IJK, seed: int = SEED) -> None:

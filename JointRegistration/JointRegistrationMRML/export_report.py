@@ -9,7 +9,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from JointRegistrationLib.errors import FileError
+from JointRegistrationLib.files.output import atomic_file
 
 from .folds import foldsOf
 from .numbers import Figures, measureSteps
@@ -52,7 +52,7 @@ def exportSteps(
 
     Raises:
         InputError: if the fixed or moving volume holds no image any more.
-        FileError: if the file cannot be written.
+        FileError, ResourceError: if the file cannot be written.
     """
     share = 0.0
     if figures is None:
@@ -62,14 +62,8 @@ def exportSteps(
     folds = foldsOf(outputs.result.jacobian_determinant, outputs.result.fixed_grid)
     numbers = yield from named(reportNumberSteps(figures, folds), _DRAWN, _("surfaces"))
     text = yield from named(renderSteps(_report(outputs, pictures, figures, numbers)), _WRITTEN, _("writing"))
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        text = _("{path}: the report cannot be written: {reason}; choose another place")
-        raise FileError(text.format(path=path, reason=error.strerror)) from error
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _scaled(

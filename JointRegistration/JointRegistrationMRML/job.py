@@ -15,7 +15,6 @@ Example::
 from __future__ import annotations
 
 import enum
-import logging
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ import slicer
 import vtk
 
 from JointRegistrationLib.config import RegistrationConfig
-from JointRegistrationLib.errors import JointRegistrationError, OutOfMemory
+from JointRegistrationLib.errors import JointRegistrationError
 from JointRegistrationLib.worker.client import Client, State
 from JointRegistrationLib.worker.exchange import job_steps, read_result, read_segments
 from JointRegistrationLib.worker.folders import new_folder, remove_folder
@@ -36,15 +35,13 @@ from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
 from .run_segments import SegmentsForWorker, workerSteps
 from .steps import saying
 from .translation import _
-
-_log = logging.getLogger(__name__)
+from .unforeseen import asError
 
 #: Share of the progress at which the images are with the worker, and at which its result is there.
 _PREPARED, _RETURNED = 0.02, 0.95
 #: Share of the bytes that is written for the worker while the nodes are still being read.
 _NOTHING = 0.0
 
-_NO_MEMORY = _("memory ran out while the results were added; close other programs or volumes")
 CANCELLED = _("The registration was cancelled. The scene is as it was.")
 
 
@@ -149,8 +146,8 @@ class RegistrationJob:
             self._progress("preparing", _PREPARED * next(self._steps), None)
         except StopIteration:
             self._submit()
-        except JointRegistrationError as error:
-            self._fail(error)
+        except Exception as error:  # noqa: BLE001 this is called by a timer: whatever it is, the job must end
+            self._fail(asError(error, _("the volumes were read")))
         return self._state is JobState.PREPARING
 
     def cancel(self, message: str = CANCELLED) -> None:
@@ -175,14 +172,8 @@ class RegistrationJob:
         self._progress("adding the results", _RETURNED, 0.0)
         try:
             outputs = self._publish(folder)
-        except JointRegistrationError as error:
-            self._fail(error)
-        except MemoryError:
-            self._fail(OutOfMemory(_NO_MEMORY))
         except Exception as error:  # noqa: BLE001 a slot must not raise; the scene has been restored
-            _log.exception("the results could not be added to the scene")
-            text = _("the results could not be added to the scene: {error}; see the log")
-            self._fail(JointRegistrationError(text.format(error=error)))
+            self._fail(asError(error, _("the results were added to the scene")))
         else:
             self._end(JobState.FINISHED)
             self._listener.onFinished(outputs)

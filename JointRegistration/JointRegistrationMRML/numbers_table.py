@@ -9,7 +9,8 @@ from typing import Any
 
 import vtk
 
-from JointRegistrationLib.errors import FileError
+from JointRegistrationLib.csv_cells import cell
+from JointRegistrationLib.files.output import atomic_file
 
 from .nodes import newNode
 from .numbers import Figures
@@ -97,19 +98,18 @@ def tableRows(figures: Figures) -> list[dict[str, str]]:
 def writeCsv(tableNode: Any, path: Path) -> None:
     """Write any table node as comma-separated values with a header, UTF-8; an existing file is replaced.
 
+    A name that a spreadsheet would take for a formula gets an apostrophe before it.
+
     Raises:
-        FileError: if it cannot be written.
+        FileError, ResourceError: if it cannot be written.
     """
     table = tableNode.GetTable()
     columns = [table.GetColumn(index) for index in range(table.GetNumberOfColumns())]
     rows = ([column.GetVariantValue(row).ToString() for column in columns] for row in range(table.GetNumberOfRows()))
-    try:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow([column.GetName() for column in columns])
-            writer.writerows(rows)
-    except OSError as error:
-        raise FileError(f"{path}: the table cannot be written ({error.strerror}); choose another file") from error
+    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([cell(column.GetName()) for column in columns])
+        writer.writerows([cell(text) for text in row] for row in rows)
 
 
 def _segmentRow(segment: SegmentFigures, kind: str) -> Row:

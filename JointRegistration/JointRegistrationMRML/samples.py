@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from JointRegistrationLib import sample
+from JointRegistrationLib.children import module_command
 from JointRegistrationLib.errors import ResourceError
-from JointRegistrationLib.worker.process import worker_command
 
 from .segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from .transaction import SceneTransaction
@@ -74,29 +75,27 @@ def sampleFiles(
     folder = folder or sampleFolder()
     if sample.is_complete(folder):
         return folder
-    command = worker_command()
-    arguments = ["-m", "JointRegistrationLib.sample", str(folder), *map(str, sizeIjk)]
-    process = subprocess.Popen(
-        [command.program, *arguments],
-        env=command.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        while process.poll() is None:
-            if waiting is not None:
-                waiting()
-            time.sleep(_POLL_S)
-        errors = process.stderr.read() if process.stderr else ""
-    finally:
-        process.kill()
-        process.wait()
-        if process.stderr:
-            process.stderr.close()
+    program, arguments, environment = module_command("JointRegistrationLib.sample", str(folder), *map(str, sizeIjk))
+    with tempfile.TemporaryFile() as errors:  # not a pipe: once full, that would stop a process that says much
+        process = subprocess.Popen(
+            [program, *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
+        try:
+            while process.poll() is None:
+                if waiting is not None:
+                    waiting()
+                time.sleep(_POLL_S)
+        finally:
+            process.kill()
+            process.wait()
+        errors.seek(0)
+        said = errors.read().decode("utf-8", errors="replace")
     if process.returncode or not sample.is_complete(folder):
-        raise ResourceError(_reason(folder, errors))
+        raise ResourceError(_reason(folder, said))
     return folder
 
 

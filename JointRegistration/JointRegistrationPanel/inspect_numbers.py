@@ -13,6 +13,7 @@ from JointRegistrationMRML.open_view import OpenView, closeView
 from JointRegistrationMRML.publish import RegistrationOutputs
 from JointRegistrationMRML.show_numbers import hide, openPlot, openTable, openThickness
 from JointRegistrationMRML.undo import discard
+from JointRegistrationMRML.unforeseen import asError
 
 from .messages import markOpen
 from .text import _, breakable, escaped
@@ -140,9 +141,9 @@ class NumbersView:
         except StopIteration as end:
             self._stop()
             self._finish(end.value)
-        except JointRegistrationError as error:
+        except Exception as error:  # noqa: BLE001 this is called by a timer: whatever it is, measuring must end
             self._stop()
-            self._owner.onNumbersFailed(error)
+            self._owner.onNumbersFailed(asError(error, _("the run was measured")))
         else:
             text = _("{doing}: {what}, {percent} %")
             self._owner.onNumbersChanged(text.format(doing=self._doing, what=what, percent=round(100 * fraction)))

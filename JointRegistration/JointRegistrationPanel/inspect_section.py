@@ -14,6 +14,7 @@ from JointRegistrationMRML.earlier_runs import FoundRun, guessedInputs, outputsO
 from JointRegistrationMRML.inspection import Inspection
 from JointRegistrationMRML.publish import InputNodes, RegistrationOutputs
 from JointRegistrationMRML.read_out import readOutText
+from JointRegistrationMRML.unforeseen import asError
 
 from .inspect_cursor import CursorReadOut
 from .inspect_numbers import NumbersView
@@ -262,8 +263,8 @@ class InspectSection:
         try:
             with slicer.util.WaitCursor():
                 yield
-        except JointRegistrationError as error:
-            self._problem(str(error))
+        except Exception as error:  # noqa: BLE001 whatever it is, it must be said
+            self._problem(str(asError(error, _("the run was inspected"))))
         finally:
             self._busy = False
             self._status()

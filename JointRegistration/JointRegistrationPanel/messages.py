@@ -8,7 +8,7 @@ from typing import Any
 
 import qt
 
-from .text import breakable
+from .text import breakable, toolTip
 
 #: Rows in the .ui file. More problems than that are shown as the first ones are solved.
 NUM_ROWS = 3
@@ -61,7 +61,7 @@ class MessageRows:
             text.setText(breakable(message.text))
             button.setVisible(bool(message.remedy))
             button.setText(message.remedy)
-            button.setToolTip(message.remedy)
+            button.setToolTip(toolTip(message.remedy))
 
     def _act(self, index: int) -> None:
         if index < len(self._messages) and self._messages[index].action is not None:

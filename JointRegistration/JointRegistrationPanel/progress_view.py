@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from JointRegistrationLib.worker.client import NOT_ANSWERING
+
 from .text import _, breakable, duration
 
 #: Names of the library's stages as a person reads them.
@@ -18,6 +20,7 @@ _STAGES = {
     "segments": _("Segments on the fixed volume's voxels"),
     "adding the results": _("Adding the results to the scene"),
     "cancelling": _("Cancelling"),
+    NOT_ANSWERING: _("No answer from the registration process; wait, or cancel and close other programs"),
     "sample": _("Making two knees; this takes about 20 s, once"),
 }
 

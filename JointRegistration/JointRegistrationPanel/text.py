@@ -43,3 +43,8 @@ def breakable(text: object) -> str:
 def escaped(text: object) -> str:
     """``text`` safe to put into rich text."""
     return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def toolTip(text: str) -> str:
+    """``text`` as a tooltip, in which Qt would take a name like "<b>" for markup."""
+    return f"<span>{escaped(text)}</span>" if "<" in text else text

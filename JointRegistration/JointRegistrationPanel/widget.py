@@ -13,6 +13,7 @@ from slicer.util import VTKObservationMixin
 
 from JointRegistrationLib.errors import JointRegistrationError
 from JointRegistrationMRML.publish import InputNodes
+from JointRegistrationMRML.unforeseen import asError
 
 from . import dependencies
 from .controls import Controls, PanelState
@@ -220,8 +221,8 @@ class Panel(VTKObservationMixin):
             if self._parameters is not None:  # the module may have been left meanwhile
                 choosePair(self._parameters, pair)
             showVolumes(pair.fixed, pair.moving)
-        except JointRegistrationError as error:
-            self._sampleProblem(sentence(str(error)))
+        except Exception as error:  # noqa: BLE001 whatever it is, the panel must be usable afterwards
+            self._sampleProblem(sentence(str(asError(error, _("the sample knees were made")))))
         self._progress.idle()
         self.ui.sampleButton.setEnabled(True)
         self._refresh()

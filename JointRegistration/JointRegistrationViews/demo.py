@@ -14,6 +14,7 @@ import click
 
 from JointRegistrationLib.cli.failures import CommandLine, Interruption, debug_option, interruptible
 from JointRegistrationLib.cli.progress import shown_progress
+from JointRegistrationLib.cli.terminal import say
 
 if TYPE_CHECKING:
     from JointRegistrationMRML.report_numbers import ReportNumbers
@@ -62,7 +63,7 @@ def demo(output: Path, fixed: Path | None, moving: Path | None, size: str, seed:
             progress("sample knees", 0.0, None)
             inputs = samplePair(size, seed)
         lines = run(inputs, output, progress, interruption)
-    click.echo("\n".join(lines))
+    say("\n".join(lines))
 
 
 def run(inputs: DemoInputs, output: Path, progress: Progress, interruption: Interruption) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from JointRegistrationLib.cli.failures import CommandLine, debug_option, interruptible
+from JointRegistrationLib.cli.terminal import say
 from JointRegistrationLib.errors import FileError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def runReport(run_dir: Path, output: Path | None, fixed: Path | None, moving: Pa
     with interruptible():
         path = output or run_dir / "report.html"
         writeRunReport(run_dir, path, fixed, moving)
-    click.echo(f"Report    {path.resolve()}")
+    say(f"Report    {path.resolve()}")
 
 
 def writeRunReport(folder: Path, path: Path, fixed: Path | None = None, moving: Path | None = None) -> None:

@@ -18,6 +18,7 @@ import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
+from JointRegistrationLib.children import code_command
 from JointRegistrationLib.errors import ResourceError
 from JointRegistrationMRML.nodes import ownedList
 
@@ -32,7 +33,7 @@ _DISPLAYABLE_MANAGERS = (
 )
 
 _PROBE = """
-import sys, vtk
+import vtk
 window = vtk.vtkRenderWindow()
 window.SetOffScreenRendering(1)
 window.SetSize(8, 8)
@@ -62,9 +63,12 @@ def canRender(timeoutS: float = 60.0) -> bool:
     Tried in a child process: without OpenGL, VTK ends the process that renders (segmentation fault).
     """
     preferOffScreenOpenGL()
-    command = [sys.executable, "-c", _PROBE]
+    program, arguments, environment = code_command(_PROBE)
     try:
-        return subprocess.run(command, capture_output=True, timeout=timeoutS, check=False).returncode == 0
+        done = subprocess.run(
+            [program, *arguments], env=environment, capture_output=True, timeout=timeoutS, check=False
+        )
+        return done.returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 

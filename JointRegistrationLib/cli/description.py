@@ -15,7 +15,7 @@ from ..files import (
     read_metrics,
     read_transform,
 )
-from ..files.results import METRICS_NAME
+from ..files.results import METRICS_NAME, is_run, read_run
 from ..geometry import FloatArray, Grid, transform_points
 from ..image import Image
 
@@ -32,9 +32,9 @@ def describe(path: Path) -> list[str]:
         InputError: if the file is missing or none of these.
     """
     name = path.name.lower()
-    if name == METRICS_NAME or (path / METRICS_NAME).is_file():
+    if name == METRICS_NAME or is_run(path):
         folder = path if path.is_dir() else path.parent
-        return _run(folder, read_metrics(folder))
+        return _run(folder, read_metrics(folder), read_run(folder).changed())
     if name.endswith(_LANDMARKS):
         return _landmarks(path, read_landmarks(path))
     if name.endswith(_TRANSFORMS):
@@ -119,7 +119,7 @@ def _displacement_line(transform: SpatialTransform, grid: Grid) -> str:
     return f"  moves points {lengths.mean():.2f} mm on average, at most {lengths.max():.2f} mm ({len(points)} samples)"
 
 
-def _run(folder: Path, metrics: dict[str, Any]) -> list[str]:
+def _run(folder: Path, metrics: dict[str, Any], changed: dict[str, str]) -> list[str]:
     seconds = metrics.get("timings_s", {}).get("total")
     lines = [f"{folder}: a run of {metrics['config'].get('method', '?')}"]
     lines += [f"  {name:<13}{value}" for name, value in metrics.get("inputs", {}).items()]
@@ -127,7 +127,8 @@ def _run(folder: Path, metrics: dict[str, Any]) -> list[str]:
     lines.append(f"  folds        {metrics.get('folds', '?')} voxels")
     lines.append(f"  inverse      off by {_figure(metrics.get('inverse_error_mean_mm'))} mm on average")
     lines.append(f"  time         {_figure(seconds)} s on {metrics.get('device', '?')}")
-    return lines + [f"  note         {note}" for note in metrics.get("notes", [])]
+    lines += [f"  note         {note}" for note in metrics.get("notes", [])]
+    return lines + [f"  changed      {name} {what}" for name, what in changed.items()]
 
 
 def _figure(value: float | None) -> str:

@@ -14,6 +14,7 @@ import click
 from ..config import DEVICES
 from ..errors import RegistrationCancelled
 from .failures import Interruption, debug_option, interruptible
+from .terminal import plain, plain_line, say
 
 if TYPE_CHECKING:
     from ..evaluation.methods import Method
@@ -74,13 +75,13 @@ def _run(
     base = read_config(config)
     asked = evaluation.parse_methods(methods, dataclasses.replace(base, device=device or base.device))
     pairs = evaluation.read_pairs(pairs_path)
-    table = evaluation.ResultTable(output, evaluation.label_values(pairs))
-    runs = evaluation.pending(pairs, asked, table)
-    with _shown(len(runs)) as (progress, finished):
-        for row in evaluation.evaluate(runs, table, progress, interruption.asked):
-            finished(row)
-    click.echo(f"{output}: mean (standard deviation) over the pairs of each group\n")
-    click.echo(evaluation.summary(table.rows))
+    with evaluation.table_for_one(output, evaluation.label_values(pairs)) as table:
+        runs = evaluation.pending(pairs, asked, table)
+        with _shown(len(runs)) as (progress, finished):
+            for row in evaluation.evaluate(runs, table, progress, interruption.asked):
+                finished(row)
+    say(f"{output}: mean (standard deviation) over the pairs of each group\n")
+    say(evaluation.summary(table.rows))
 
 
 @contextmanager
@@ -92,12 +93,12 @@ def _shown(total: int) -> Iterator[tuple[Progress, Callable[[dict[str, str]], No
     with tqdm(total=total, bar_format=layout, file=sys.stderr, leave=False, disable=not sys.stderr.isatty()) as bar:
 
         def progress(number: int, run: tuple[EvaluationPair, Method], fraction: float) -> None:
-            bar.set_description_str(f"{run[0].name}: {run[1].name}", refresh=False)
+            bar.set_description_str(plain_line(f"{run[0].name}: {run[1].name}"), refresh=False)
             bar.update(number + fraction - bar.n)
 
         def finished(row: dict[str, str]) -> None:
             dice = f"{100 * float(row['dice_cartilage']):.1f} %" if row["dice_cartilage"] else "-"
             line = f"{row['pair']}: {row['method']}: cartilage Dice {dice}, {float(row['seconds']):.1f} s"
-            bar.write(line, file=sys.stderr)
+            bar.write(plain(line), file=sys.stderr)
 
         yield progress, finished

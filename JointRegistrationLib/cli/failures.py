@@ -12,6 +12,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from ..errors import JointRegistrationError, RegistrationCancelled, ResourceError
+from .terminal import plain, plain_line, say
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -26,7 +27,10 @@ class CommandLine(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (click.exceptions.Exit, click.Abort, click.ClickException):
+        except click.ClickException as error:
+            error.message = plain(error.message)  # it quotes what was given
+            raise
+        except (click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt:
             _fail(ctx, "cancelled; nothing was written", RegistrationCancelled.exit_code)
@@ -96,6 +100,6 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def _fail(ctx: click.Context, message: str, exit_code: int) -> NoReturn:
     if ctx.meta.get(_DEBUG):
-        click.echo(traceback.format_exc(), err=True)
-    click.echo(f"Error: {message}", err=True)
+        say(traceback.format_exc(), error=True)
+    say(plain_line(f"Error: {message}"), error=True)
     ctx.exit(exit_code)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from .failures import debug_option
+from .terminal import plain_line, say
 
 
 @click.command()
@@ -23,4 +24,4 @@ def info(file: Path) -> None:
     """
     from .description import describe  # noqa: PLC0415 takes a second, so not for --help
 
-    click.echo("\n".join(describe(file)))
+    say("\n".join(map(plain_line, describe(file))))

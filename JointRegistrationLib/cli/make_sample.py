@@ -8,6 +8,7 @@ import click
 
 from ..sample import NAMES, SEED, SIZE_IJK, write_sample
 from .failures import debug_option
+from .terminal import say
 
 
 @click.command("make-sample")
@@ -27,4 +28,4 @@ def make_sample(folder: Path, size: tuple[int, int, int], seed: int) -> None:
       joint-registration make-sample knees
     """
     write_sample(folder, size, seed)
-    click.echo("\n".join(str(folder / name) for name in NAMES))
+    say("\n".join(str(folder / name) for name in NAMES))

@@ -8,6 +8,7 @@ import click
 
 from ..errors import ConfigError
 from .failures import debug_option
+from .terminal import plain_line, say
 
 _FILE = click.Path(path_type=Path)
 
@@ -77,6 +78,6 @@ def prepare(
     else:
         sources = find_sources(folder, pattern=pattern, description=description, side=side)
     subjects = len({source.subject for source in sources})
-    click.echo(f"{len(sources)} scans of {subjects} patients")
+    say(f"{len(sources)} scans of {subjects} patients")
     for line in preparation.prepare(sources, output, preparation.PrepareConfig(size, seed, jobs)):
-        click.echo(line)
+        say(plain_line(line))

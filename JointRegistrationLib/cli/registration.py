@@ -20,6 +20,7 @@ from ..config_json import from_json, to_dict
 from ..devices import peak_memory_mb
 from ..errors import ConfigError, FileError, InputError
 from ..files import (
+    REPORT_NAME,
     RESULT_NAMES,
     output_folder,
     read_image,
@@ -39,6 +40,7 @@ from ..result import RegistrationResult
 from ..starting_map import StartingMap
 from .failures import Interruption
 from .progress import shown_progress
+from .terminal import say
 
 _Config = TypeVar("_Config", RegistrationConfig, NetworkConfig, LandmarkConfig, VsvfConfig)
 
@@ -92,7 +94,8 @@ def run(options: RegisterOptions, interruption: Interruption) -> None:
     config = _config(options)
     inputs = _read(options, config)
     num_bytes = result_bytes(inputs.fixed.grid, inputs.moving.grid)
-    with output_folder(options.output_dir, RESULT_NAMES, num_bytes=num_bytes, overwrite=options.overwrite) as folder:
+    names = (*RESULT_NAMES, REPORT_NAME)
+    with output_folder(options.output_dir, names, num_bytes=num_bytes, overwrite=options.overwrite) as folder:
         with shown_progress(quiet=options.quiet) as progress:
             result = inference.register(
                 inputs.fixed,
@@ -108,10 +111,10 @@ def run(options: RegisterOptions, interruption: Interruption) -> None:
             )
         warped_labels = _warped_labels(inputs, result)
         metrics = _metrics(options, inputs, result, warped_labels)
-        names = write_result(result, folder, metrics, warped_labels=warped_labels)
+        written = write_result(result, folder, metrics, warped_labels=warped_labels)
         interruption.too_late()
     if not options.quiet:
-        _print_summary(metrics, options.output_dir, names)
+        _print_summary(metrics, options.output_dir, written)
 
 
 # -- what goes in -----------------------------------------------------------------------------------------
@@ -235,21 +238,19 @@ def _label_scores(fixed: Image, before: Image, after: Image) -> dict[str, Any]:
 
 
 def _print_summary(metrics: dict[str, Any], folder: Path, names: list[str]) -> None:
-    click.echo(f"similarity (NCC)  {metrics['ncc_before']:.3f} -> {metrics['ncc_after']:.3f}")
-    click.echo(f"folds             {metrics['folds']} voxels ({metrics['folds_percent']:.4g} %)")
-    click.echo(
+    say(f"similarity (NCC)  {metrics['ncc_before']:.3f} -> {metrics['ncc_after']:.3f}")
+    say(f"folds             {metrics['folds']} voxels ({metrics['folds_percent']:.4g} %)")
+    say(
         f"inverse error     {metrics['inverse_error_mean_mm']:.3g} mm on average, "
         f"{metrics['inverse_error_max_mm']:.3g} mm at most"
     )
     for value, scores in metrics.get("labels", {}).items():
         before, after = (scores.get(name, {}).get("dice", float("nan")) for name in ("before", "after"))
-        click.echo(f"Dice, label {value:<6}{before:.3f} -> {after:.3f}")
+        say(f"Dice, label {value:<6}{before:.3f} -> {after:.3f}")
     if "landmarks" in metrics:
         scores = metrics["landmarks"]
-        click.echo(
-            f"landmark error    {scores['tre_before_mean_mm']:.2f} -> {scores['tre_after_mean_mm']:.2f} mm on average"
-        )
-    click.echo(f"time              {metrics['timings_s']['total']:.1f} s on {metrics['device']}")
+        say(f"landmark error    {scores['tre_before_mean_mm']:.2f} -> {scores['tre_after_mean_mm']:.2f} mm on average")
+    say(f"time              {metrics['timings_s']['total']:.1f} s on {metrics['device']}")
     for note in metrics["notes"]:
-        click.echo(f"note: {note}")
-    click.echo(f"written to {folder}: {', '.join(names)}")
+        say(f"note: {note}")
+    say(f"written to {folder}: {', '.join(names)}")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from ..children import module_command
 from ..errors import ResourceError
 from .failures import debug_option, interruptible
 
@@ -35,7 +36,8 @@ def report(run_dir: Path, output: Path | None, fixed: Path | None, moving: Path 
         _check_installed()
         options = {"--output": output, "--fixed": fixed, "--moving": moving}
         given = [text for name, value in options.items() if value is not None for text in (name, str(value))]
-        done = subprocess.run([sys.executable, "-m", _PROGRAM, str(run_dir), *given], check=False)
+        command = module_command(_PROGRAM, str(run_dir), *given, folders=[_views_folder()])
+        done = subprocess.run([command.program, *command.arguments], env=command.environment, check=False)
     sys.exit(done.returncode)
 
 
@@ -52,3 +54,10 @@ def _check_installed() -> None:
             "the report's pictures are drawn by the extension's folder JointRegistrationViews, which is not on "
             "Python's path; in a copy of the repository: PYTHONPATH=.:JointRegistration joint-registration report ..."
         )
+
+
+def _views_folder() -> Path:
+    """The folder that the view layer was found in."""
+    spec = importlib.util.find_spec(_PROGRAM.partition(".")[0])
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parents[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import click
 from ..config import DEVICES
 from ..errors import ConfigError, FileError, RegistrationCancelled
 from .failures import debug_option
+from .terminal import plain, say
 
 if TYPE_CHECKING:
     from ..training.distributed import Ranks
@@ -64,21 +65,18 @@ def train(
     from ..training.distributed import process_group  # noqa: PLC0415
 
     config = _configuration(config_path, preset, pool, weights, updates, device)
-    begun = (output_dir / "state" / "state.json").exists()
-    if begun and not resume:
-        raise ConfigError(
-            f"{output_dir}: holds the state of an earlier run; go on with it (--resume), or choose another folder"
-        )
+    _check_begun(output_dir, resume)
     if threads is not None:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     with process_group(config.device) as ranks, _shown(config.optimizer.steps, ranks.first) as (report, on_update):
         trainer = _trainer(config, output_dir, report, ranks, on_update)
-        if begun:
-            trainer.resume()
-        else:
-            trainer.start()
-        finished = trainer.run()
+        with _sole_run(output_dir) if ranks.first else nullcontext():
+            if _check_begun(output_dir, resume):
+                trainer.resume()
+            else:
+                trainer.start()
+            finished = trainer.run()
     if not finished:
         raise RegistrationCancelled(f"stopped at step {trainer.progress.step}, state saved; go on with --resume")
 
@@ -92,6 +90,30 @@ def _trainer(config: AnyConfig, folder: Path, report: Report, ranks: Ranks, on_u
     if isinstance(config, SegmentTrainingConfig):
         return SegmentTrainer(config, folder, report=report, ranks=ranks, on_update=on_update)
     return Trainer(config, folder, report=report, ranks=ranks, on_update=on_update)
+
+
+def _check_begun(output_dir: Path, resume: bool) -> bool:
+    """Whether the folder holds the state of a run; ConfigError if that must not go on."""
+    begun = (output_dir / "state" / "state.json").exists()
+    if begun and not resume:
+        raise ConfigError(
+            f"{output_dir}: holds the state of an earlier run; go on with it (--resume), or choose another folder"
+        )
+    return begun
+
+
+@contextmanager
+def _sole_run(output_dir: Path) -> Iterator[None]:
+    """Keep other processes from training in the same folder."""
+    from ..files.output import raise_write_error, sole_writer  # noqa: PLC0415
+    from ..held_folders import LOCK_NAME  # noqa: PLC0415
+
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise_write_error(error, output_dir)
+    with sole_writer(output_dir / LOCK_NAME, output_dir):
+        yield
 
 
 def _configuration(
@@ -132,7 +154,7 @@ def _shown(updates: int, first: bool) -> Iterator[tuple[Callable[[str], None], O
 
         def report(line: str) -> None:
             if first:
-                bar.write(line)
+                bar.write(plain(line))
                 sys.stdout.flush()
 
         def on_update(step: int, terms: dict[str, float]) -> None:
@@ -187,9 +209,9 @@ def prepare_pool(
     config = RenderConfig(factors, simple, realistic, seed, jobs)
     for split in ("train", "validation"):
         for name in build_pool(data, split, output / split, config):
-            click.echo(f"{split} {name}")
+            say(f"{split} {name}")
     for name in build_procedural(output / "train", procedural, config):
-        click.echo(name)
+        say(name)
     shrink = 2, 2, 2
     matrices, template = align_pool(load_pool(output / "train", shrink))
     save_affines(matrices, output / "train")
@@ -244,4 +266,4 @@ def export_weights(parts: tuple[Path, ...], output: Path, data: str, full: bool)
     """
     from ..training.export import export  # noqa: PLC0415
 
-    click.echo(export(list(parts), output, data=data, half=not full))
+    say(export(list(parts), output, data=data, half=not full))

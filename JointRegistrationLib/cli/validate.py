@@ -9,6 +9,7 @@ import click
 
 from ..config import DEVICES
 from .failures import debug_option
+from .terminal import plain_line, say
 
 
 def _numbers(context: click.Context, parameter: click.Parameter, text: str) -> tuple[int, ...]:
@@ -80,8 +81,8 @@ def validate(
     with tqdm(unit="pair", file=sys.stderr, leave=False, disable=not sys.stderr.isatty()) as bar:
 
         def progress(name: str) -> None:
-            bar.set_description_str(name, refresh=False)
+            bar.set_description_str(plain_line(name), refresh=False)
             bar.update()
 
         results = measure(model, working, fine, affine_steps, vsvf_steps, pairs, progress)
-    click.echo(as_markdown(results))
+    say(as_markdown(results))

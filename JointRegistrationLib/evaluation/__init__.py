@@ -3,7 +3,7 @@
 from .methods import NO_REGISTRATION, Method, parse_methods
 from .pairs import EvaluationPair, label_values, read_pairs
 from .run import evaluate, pending, score_labels
-from .table import ResultTable, summary
+from .table import ResultTable, summary, table_for_one
 
 __all__ = [
     "NO_REGISTRATION",
@@ -17,4 +17,5 @@ __all__ = [
     "read_pairs",
     "score_labels",
     "summary",
+    "table_for_one",
 ]

@@ -85,10 +85,10 @@ def _pair(row: dict[str, str | None], where: str, folder: Path) -> EvaluationPai
 
 
 def _check_unique(pairs: list[EvaluationPair], path: Path) -> None:
-    """Rows of a result table are found again by group and name."""
-    seen: set[tuple[str, str]] = set()
+    """Rows of a result table are found again by group and name, in which spaces count once."""
+    seen: set[tuple[str, ...]] = set()
     for pair in pairs:
-        key = pair.group, pair.name
+        key = tuple(" ".join(text.split()) for text in (pair.group, pair.name))
         if key in seen:
             raise FileError(f"{path}: the pair {pair.name!r} occurs twice in group {pair.group!r}; list it once")
         seen.add(key)

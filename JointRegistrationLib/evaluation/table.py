@@ -7,11 +7,13 @@ import io
 import math
 import os
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from ..csv_cells import cell
 from ..errors import FileError
-from ..files.output import raise_write_error
+from ..files.output import raise_write_error, sole_writer
 
 _KEY = ("group", "pair", "method")
 #: Per label, and as the mean of two groups of labels.
@@ -29,7 +31,8 @@ def columns(labels: Sequence[int]) -> list[str]:
 class ResultTable:
     """A CSV file of results; what is in it already is kept.
 
-    A last line without an end was being written when the program was stopped: it is dropped.
+    A last line without an end was being written when the program was stopped: it is dropped. Of several rows of one
+    group, pair and method the first counts. Use :func:`table_for_one` where another process may write to it too.
 
     Args:
         path: the file; made if it does not exist.
@@ -44,6 +47,7 @@ class ResultTable:
         self.path = path
         self.columns = columns(labels)
         self.rows: list[dict[str, str]] = []
+        self._keys: set[tuple[str, ...]] = set()
         try:
             self._open()
         except OSError as error:
@@ -51,18 +55,27 @@ class ResultTable:
 
     def __contains__(self, key: tuple[str, str, str]) -> bool:
         """Whether the row of (group, pair, method) is there."""
-        return any(tuple(row[name] for name in _KEY) == key for row in self.rows)
+        return tuple(map(_cell, key)) in self._keys
 
     def append(self, values: Mapping[str, object]) -> dict[str, str]:
         """Add a row and save it; columns without a value, and nan, stay empty.
+
+        A row whose group, pair and method are there already is not added.
 
         Raises:
             FileError, ResourceError: if it cannot be written.
         """
         row = {column: _cell(values.get(column)) for column in self.columns}
-        self._write(_line([row[column] for column in self.columns]))
-        self.rows.append(row)
+        if tuple(row[name] for name in _KEY) not in self._keys:
+            self._write(_line([row[column] for column in self.columns]))
+            self._add(row)
         return row
+
+    def _add(self, row: dict[str, str]) -> None:
+        key = tuple(row[name] for name in _KEY)
+        if key not in self._keys:
+            self._keys.add(key)
+            self.rows.append(row)
 
     def _open(self) -> None:
         header = _line(self.columns)
@@ -85,7 +98,7 @@ class ResultTable:
                     f"{self.path}: line {number} has {len(cells)} columns, not {len(self.columns)}; "
                     "delete the line, and it will be computed again"
                 )
-            self.rows.append(dict(zip(self.columns, cells, strict=True)))
+            self._add(dict(zip(self.columns, cells, strict=True)))
 
     def _write(self, line: str) -> None:
         try:
@@ -95,6 +108,17 @@ class ResultTable:
                 os.fsync(stream.fileno())
         except OSError as error:
             raise_write_error(error, self.path)
+
+
+@contextmanager
+def table_for_one(path: Path, labels: Sequence[int]) -> Iterator[ResultTable]:
+    """A :class:`ResultTable` that no other process can have at the same time.
+
+    Raises:
+        FileError: if another has it, and as :class:`ResultTable`.
+    """
+    with sole_writer(path.with_name(f".{path.name}.lock"), path):
+        yield ResultTable(path, labels)
 
 
 def summary(rows: Iterable[Mapping[str, str]]) -> str:
@@ -131,7 +155,7 @@ def _mean_and_deviation(values: list[float], digits: str) -> str:
 def _cell(value: object) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else " ".join(str(value).split())
+    return f"{value:.6g}" if isinstance(value, float) else cell(" ".join(str(value).split()))
 
 
 def _line(cells: Sequence[str]) -> str:

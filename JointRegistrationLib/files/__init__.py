@@ -7,7 +7,7 @@ whole or not at all (:mod:`.output`).
 from .images import read_image, read_labels, read_mask, write_image, write_labels
 from .landmarks import read_landmark_pairs, read_landmarks
 from .output import atomic_file, output_folder
-from .results import RESULT_NAMES, read_metrics, read_result, result_bytes, write_json, write_result
+from .results import REPORT_NAME, RESULT_NAMES, read_metrics, read_result, result_bytes, write_json, write_result
 from .transforms import (
     SpatialTransform,
     is_displacement_field,
@@ -19,6 +19,7 @@ from .transforms import (
 )
 
 __all__ = [
+    "REPORT_NAME",
     "RESULT_NAMES",
     "SpatialTransform",
     "atomic_file",

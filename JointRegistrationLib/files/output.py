@@ -1,7 +1,8 @@
 """Writing whole or not at all: one file, or all files of a run.
 
-A file is written under a temporary name beside its place and renamed at the end, so a reader never
-meets half a file, and a failure leaves what was there before.
+A file is written in a hidden folder beside its place, which only this user can enter, and renamed at the end: a
+reader never meets half a file, a failure leaves what was there before, and a link that somebody planted is not
+followed. All files of a run are written in such a folder too; :mod:`.manifest` puts them in their place.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
 from ..errors import FileError, ResourceError
+from ..held_folders import LOCK_NAME, UNFINISHED, remove_left_folders, unfinished_folder
+from ..locks import try_lock
+from .manifest import finish_publishing, publish
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 #: How a file system says that it cannot set space aside.
@@ -25,7 +28,7 @@ _HEADER_BYTES = 16384
 
 @contextmanager
 def atomic_file(path: Path | str, num_bytes: int = 0) -> Iterator[Path]:
-    """A temporary sibling of ``path``, of the same suffix, that takes its place when the block ends well.
+    """A temporary file of the same name that takes the place of ``path`` when the block ends well.
 
     Args:
         path: the file wanted; its folder must exist.
@@ -39,30 +42,31 @@ def atomic_file(path: Path | str, num_bytes: int = 0) -> Iterator[Path]:
     wanted = Path(path)
     if wanted.is_dir():
         raise FileError(f"{wanted}: cannot be written, because a folder of that name exists; give a file name")
-    temporary = wanted.with_name(f".{os.getpid()}-{wanted.name}")
+    if wanted.exists() and not wanted.is_file():
+        raise FileError(f"{wanted}: cannot be written, because it is a device or a pipe; give the name of a file")
     try:
-        reserve_space(temporary, num_bytes + _HEADER_BYTES)
-        yield temporary
-        temporary.replace(wanted)
+        with unfinished_folder(wanted.parent) as folder:
+            temporary = folder / wanted.name
+            reserve_space(temporary, num_bytes + _HEADER_BYTES)
+            yield temporary
+            temporary.replace(wanted)
     except OSError as error:
         raise_write_error(error, wanted, num_bytes)
     except RuntimeError as error:  # how SimpleITK reports everything
         if shutil.disk_usage(wanted.parent).free < num_bytes:
             raise ResourceError(f"{wanted}: the disk is full; free some space or write elsewhere") from error
         raise FileError(f"{wanted}: could not be written ({itk_reason(error)})") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 @contextmanager
 def output_folder(
     folder: Path | str, names: tuple[str, ...], *, num_bytes: int = 0, overwrite: bool = False
 ) -> Iterator[Path]:
-    """A staging folder whose files all move into ``folder`` when the block ends well.
+    """A staging folder whose files all appear in ``folder``, with a manifest, when the block ends well.
 
     If it ends with an error, or is interrupted, ``folder`` is as it was before: folders made on the
-    way are removed again.
+    way are removed again. Meanwhile no other process can write results into it. What killed processes
+    left in it is removed first, or, if their results were whole already, put in its place.
 
     Args:
         folder: where the files shall be; made if it does not exist.
@@ -72,35 +76,51 @@ def output_folder(
         overwrite: replace files of these names; otherwise their presence is an error.
 
     Raises:
-        FileError: if the folder cannot be made or written to, or holds earlier results.
+        FileError: if the folder cannot be made or written to, holds earlier results, or is being written to.
         ResourceError: if there is not enough space.
     """
     target = Path(folder)
     if target.exists() and not target.is_dir():
         raise FileError(f"{target}: cannot be written to, because it is a file; choose a folder")
-    present = [name for name in names if (target / name).exists()]
-    if present and not overwrite:
-        raise FileError(
-            f"{target}: already holds {present[0]} from an earlier run; "
-            "choose another folder, or overwrite it (--overwrite)"
-        )
     made = _make_folders(target)
-    staging: Path | None = None
     finished = False
     try:
-        staging = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=target))
-        reserve_space(staging / "space", num_bytes + _HEADER_BYTES)
-        (staging / "space").unlink()
-        yield staging
-        _move_all(staging, target, names)
-        finished = True
+        with sole_writer(target / LOCK_NAME, target):
+            finish_publishing(target)
+            remove_left_folders(UNFINISHED, target)
+            _check_earlier(target, names, overwrite)
+            with unfinished_folder(target) as outer:
+                staging = outer / "results"
+                staging.mkdir()
+                reserve_space(staging / "space", num_bytes + _HEADER_BYTES)
+                (staging / "space").unlink()
+                yield staging
+                publish(staging, target, names)
+                finished = True
     except OSError as error:
         raise_write_error(error, target, num_bytes)
     finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
         if not finished:
             _remove_folders(made)
+
+
+@contextmanager
+def sole_writer(lock_file: Path, what: Path) -> Iterator[None]:
+    """Let no other process write to ``what`` meanwhile, which ``lock_file`` stands for.
+
+    Raises:
+        FileError: if another does, or the lock file cannot be made.
+    """
+    try:
+        lock = try_lock(lock_file)
+    except OSError as error:
+        raise_write_error(error, what)
+    if lock is None:
+        raise FileError(f"{what}: another run is writing to it at the moment; wait for its end, or choose another name")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def reserve_space(path: Path, num_bytes: int) -> None:
@@ -160,9 +180,14 @@ def _remove_folders(folders: list[Path]) -> None:
             folder.rmdir()
 
 
-def _move_all(staging: Path, target: Path, names: tuple[str, ...]) -> None:
-    written = sorted(path.name for path in staging.iterdir())
-    for name in written:
-        (staging / name).replace(target / name)
-    for name in set(names) - set(written):
-        (target / name).unlink(missing_ok=True)
+def _check_earlier(target: Path, names: tuple[str, ...], overwrite: bool) -> None:
+    """Raises FileError for results that must not, or folders that cannot, be replaced."""
+    present = [name for name in names if (target / name).exists()]
+    if present and not overwrite:
+        raise FileError(
+            f"{target}: already holds {present[0]} from an earlier run; "
+            "choose another folder, or overwrite it (--overwrite)"
+        )
+    for name in present:
+        if (target / name).is_dir():
+            raise FileError(f"{target / name}: cannot be written, because it is a folder; move it or choose another")

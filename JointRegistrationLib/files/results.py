@@ -13,13 +13,17 @@ from ..config import RegistrationConfig
 from ..config_json import from_dict
 from ..errors import FileError
 from ..geometry import Grid
+from ..held_folders import LOCK_NAME, UNFINISHED
 from ..image import Image
 from ..result import FoldCount, LandmarkErrors, RegistrationResult, log2_jacobian
 from .images import read_image, write_image, write_labels
+from .manifest import PUBLISHING, Manifest, read_manifest
 from .output import atomic_file
 from .transforms import read_transform, transform_bytes, write_affine, write_transform
 
 METRICS_NAME = "metrics.json"
+#: What ``joint-registration report`` writes into a run's folder; another run there makes it untrue.
+REPORT_NAME = "report.html"
 RESULT_NAMES = (
     "warped.nrrd",
     "warped_labels.nrrd",
@@ -91,18 +95,41 @@ def _without_nan(values: Any) -> Any:
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """``metrics.json`` of a run's folder.
+    """``metrics.json`` of a finished run's folder.
 
     Raises:
-        FileError: if it is not there, or not what a run writes.
+        FileError: if it is not there, not what a run writes, or not what this run wrote.
     """
-    path = folder / METRICS_NAME
+    return _metrics(read_run(folder))
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a registration wrote into ``folder``, or began to."""
+    names = (METRICS_NAME, LOCK_NAME, PUBLISHING)
+    return any((folder / name).exists() for name in names) or any(folder.glob(f"{UNFINISHED}*"))
+
+
+def read_run(folder: Path) -> Manifest:
+    """The manifest of the finished run in ``folder``.
+
+    Raises:
+        FileError: if there is no run, or one that was interrupted.
+    """
+    if not is_run(folder):
+        raise FileError(
+            f"{folder}: it holds no metrics.json; give the folder that joint-registration register or the demo wrote"
+        )
+    return read_manifest(folder)
+
+
+def _metrics(run: Manifest) -> dict[str, Any]:
+    run.check(METRICS_NAME)
+    path = run.folder / METRICS_NAME
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise FileError(
-            f"{folder}: it holds no metrics.json that can be read ({error}); give the folder that joint-registration "
-            "register or the demo wrote"
+            f"{path}: cannot be read ({error}); give the folder that joint-registration register or the demo wrote"
         ) from error
     if not isinstance(values, dict) or not {"config", "affine_ras", "ncc_after"} <= set(values):
         raise FileError(f"{path}: this is not the metrics.json of a run; give the folder of a run")
@@ -120,9 +147,11 @@ def read_result(folder: Path, moving_grid: Grid) -> RegistrationResult:
         moving_grid: the moving image's, which no file but the image itself holds.
 
     Raises:
-        FileError: if a file is missing or damaged.
+        FileError: if the run was interrupted, or a file is missing, damaged or of another run.
     """
-    values = read_metrics(folder)
+    run = read_run(folder)
+    values = _metrics(run)
+    run.check("warped.nrrd", "log2_jacobian.nrrd", "transform.h5", "inverse_transform.h5")
     warped, log2 = read_image(folder / "warped.nrrd"), read_image(folder / "log2_jacobian.nrrd")
     grid = warped.grid
     return RegistrationResult(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .. import maps
+from ..files.output import atomic_file
 from ..geometry import FloatArray, Grid
 from .labels import DISTANCE_STEP_MM
 from .pool import Pool
@@ -108,4 +109,5 @@ def _centered(matrices: dict[str, FloatArray]) -> dict[str, FloatArray]:
 def save_affines(matrices: dict[str, FloatArray], folder: Path) -> None:
     """Write ``affines.json`` where :func:`~.pool.load_pool` looks for it."""
     text = json.dumps({name: matrix.tolist() for name, matrix in matrices.items()}, indent=1)
-    (folder / "affines.json").write_text(text)
+    with atomic_file(folder / "affines.json") as temporary:
+        temporary.write_text(text)

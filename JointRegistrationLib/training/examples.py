@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .. import maps
+from ..files.output import atomic_file
 from ..geometry import Grid
 from ..networks.model import AVSM
 from .batches import stored_pair
@@ -58,9 +59,8 @@ def write_examples(path: Path, model: AVSM, pool: Pool, config: TrainingConfig) 
         for axes, name in zip(row, example.images, strict=True):
             _draw(axes, example, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.stem}.part.png")
-    figure.savefig(temporary, dpi=80)
-    temporary.replace(path)
+    with atomic_file(path) as temporary:
+        figure.savefig(temporary, dpi=80)
     return True
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import checkpoint
 from ..config_json import from_dict
+from ..files.output import atomic_file
 from ..networks.model import AVSM, ModelConfig
 from ..networks.weights import ARCHITECTURE, checksum_file
 from .parts import load_initial_weights
@@ -41,5 +42,6 @@ def export(
         ARCHITECTURE, asdict_json(config), data, current_commit(), {"history": history, **(figures or {})}
     )
     digest = checkpoint.save_weights(output, model, header, half=half)
-    checksum_file(output).write_text(f"{digest}  {output.name}\n")
+    with atomic_file(checksum_file(output)) as temporary:
+        temporary.write_text(f"{digest}  {output.name}\n")
     return digest

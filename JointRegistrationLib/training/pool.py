@@ -24,7 +24,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..csv_cells import text_of
 from ..errors import FileError
+from ..files.output import atomic_file
 from ..geometry import Grid
 from ..image import Image
 from ..phantom import make_knee, random_contrast, random_shape, render_from_labels
@@ -192,9 +194,8 @@ def _store_scan(
 def write_scan(path: Path, tensors: dict[str, Tensor], subject: str, spacing_kji_mm: Sequence[float]) -> None:
     """Write one scan's file, whole or not at all; see the top of this file for ``tensors``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.part")
-    save_file(tensors, temporary, {"subject": subject, "spacing_kji_mm": json.dumps(list(spacing_kji_mm))})
-    temporary.replace(path)
+    with atomic_file(path) as temporary:
+        save_file(tensors, temporary, {"subject": subject, "spacing_kji_mm": json.dumps(list(spacing_kji_mm))})
 
 
 def _simple_images(
@@ -274,7 +275,10 @@ def _read_pairs(path: Path, names: list[str]) -> tuple[tuple[int, int], ...]:
     place = {name: n for n, name in enumerate(names)}
     try:
         with path.open(newline="") as stream:
-            found = tuple((place[row["fixed"]], place[row["moving"]]) for row in csv.DictReader(stream))
+            found = tuple(
+                (place[text_of(row["fixed"] or "")], place[text_of(row["moving"] or "")])
+                for row in csv.DictReader(stream)
+            )
     except OSError as error:
         raise FileError(
             f"{path}: the list of pairs cannot be read ({error}); set data.listed_pairs to false"

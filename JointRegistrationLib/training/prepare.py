@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..csv_cells import cell
 from ..errors import FileError, InputError, JointRegistrationError
-from ..files import read_image, read_labels
+from ..files import atomic_file, read_image, read_labels
 from ..image import Image
 from ..networks.predict import FIELD_OF_VIEW_MM, canonical_lattice, on_lattice
 from ..preprocess import check_image, normalize, to_tensor
@@ -153,12 +154,10 @@ def _write_tables(sources: Sequence[Source], splits: dict[str, str], output: Pat
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    temporary = path.with_name(f"{path.name}.part")
-    with temporary.open("w", newline="", encoding="utf-8") as stream:
+    with atomic_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(columns)
-        table.writerows(rows)
-    temporary.replace(path)
+        table.writerows([cell(str(value)) for value in row] for row in rows)
 
 
 def _align(output: Path, config: PrepareConfig) -> Iterator[str]:

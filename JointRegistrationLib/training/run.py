@@ -23,6 +23,7 @@ from .. import checkpoint
 from ..config_json import to_json
 from ..devices import choose_device
 from ..errors import CheckpointError
+from ..files.output import atomic_file
 from .distributed import Ranks, any_of, mean_of
 from .logs import append_row, trim_rows
 from .objectives import Moment
@@ -30,6 +31,8 @@ from .optimizer import OptimizerConfig
 from .provenance import asdict_json, same_config
 from .schedule import learning_rate
 from .stopping import stop_signals
+
+_TABLES = ("log.csv", "validation.csv")
 
 Report = Callable[[str], None]
 OnUpdate = Callable[[int, dict[str, float]], None]
@@ -135,7 +138,10 @@ class Run(ABC, Generic[C]):
             self.load_initial_weights(Path(path))
         if self.ranks.first:
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / "config.json").write_text(to_json(self.config))
+            for name in _TABLES:  # of a run that was killed before it had a state
+                (self.folder / name).unlink(missing_ok=True)
+            with atomic_file(self.folder / "config.json") as temporary:
+                temporary.write_text(to_json(self.config))
 
     def resume(self) -> None:
         """Go on from the folder's last state.
@@ -157,7 +163,7 @@ class Run(ABC, Generic[C]):
         torch.set_rng_state(tensors["rng"])
         self.progress = Progress(**values["progress"])
         if self.ranks.first:
-            for name in ("log.csv", "validation.csv"):
+            for name in _TABLES:
                 trim_rows(self.folder / name, self.progress.step)
 
     def _restore_optimizer(self, tensors: dict[str, Tensor]) -> None:

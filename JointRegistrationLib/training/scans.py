@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..csv_cells import text_of
 from ..errors import ConfigError, FileError, InputError
 from ..files.dicom import series_tags
 from ..files.images import READABLE, WRITABLE_SUFFIXES
@@ -107,7 +108,7 @@ def read_table(path: Path, folder: Path) -> list[Source]:
             if file is not None and not file.exists():
                 raise FileError(f"{path}: line {line}: {file} does not exist; file names count from {folder}")
         side = _side(row["side"], f"{path}: line {line}")
-        found.append(Source(folder / row["file"], row["subject"], row["visit"], side, labels))
+        found.append(Source(folder / row["file"], text_of(row["subject"]), text_of(row["visit"]), side, labels))
     if not found:
         raise FileError(f"{path}: the table has no row; list a scan a line")
     return check_names(found)

@@ -37,6 +37,10 @@ CANCEL_PATIENCE_S = 0.7
 STOP_PATIENCE_S = 4.0
 #: How long a worker may take to say that it is ready; importing PyTorch from a slow disk takes long.
 START_PATIENCE_S = 180.0
+#: How long a worker that runs may say nothing before its user is told; it gives a sign of life more often than that.
+SILENCE_PATIENCE_S = 20.0
+#: The stage of the :class:`.messages.Progress` by which a run's listener is told that.
+NOT_ANSWERING = "not answering"
 
 
 class State(enum.Enum):
@@ -102,8 +106,8 @@ class Client:
         transport: runs the process.
         listener: told of the worker, and of runs that have no listener of their own.
         clock: seconds, from any origin.
-        start_patience_s, cancel_patience_s, stop_patience_s: see :data:`START_PATIENCE_S`,
-            :data:`CANCEL_PATIENCE_S` and :data:`STOP_PATIENCE_S`.
+        start_patience_s, cancel_patience_s, stop_patience_s, silence_patience_s: see :data:`START_PATIENCE_S`,
+            :data:`CANCEL_PATIENCE_S`, :data:`STOP_PATIENCE_S` and :data:`SILENCE_PATIENCE_S`.
     """
 
     def __init__(
@@ -115,18 +119,21 @@ class Client:
         start_patience_s: float = START_PATIENCE_S,
         cancel_patience_s: float = CANCEL_PATIENCE_S,
         stop_patience_s: float = STOP_PATIENCE_S,
+        silence_patience_s: float = SILENCE_PATIENCE_S,
     ) -> None:
         self._transport = transport
         self._listener = listener
         self._clock = clock
         self._start_patience_s, self._cancel_patience_s = start_patience_s, cancel_patience_s
-        self._stop_patience_s = stop_patience_s
+        self._stop_patience_s, self._silence_patience_s = stop_patience_s, silence_patience_s
         self._decoder = Decoder()
         self._state = State.STOPPED
         self._ready: Ready | None = None
         self._folder: Path | None = None
         self._run_listener: RunListener = listener
         self._deadline = 0.0
+        self._heard, self._silent = 0.0, False
+        self._progress = Progress("", 0.0)
 
     @property
     def state(self) -> State:
@@ -200,6 +207,7 @@ class Client:
 
     def receive(self, data: bytes) -> None:
         """Bytes of the worker's standard output, cut anywhere."""
+        self._hear()
         decoder = self._decoder
         for message in decoder.feed(data):
             if self._decoder is not decoder or self._state is State.STOPPED:
@@ -222,7 +230,9 @@ class Client:
             self._fail(ResourceError(death(before is State.STARTING, exit_code, stderr_tail)))
 
     def tick(self) -> None:
-        """Time has passed: ends a worker that does not start, or does not stop, in time."""
+        """Time has passed: ends a worker that does not start, or does not stop, in time; says if it is silent."""
+        if self._state is State.BUSY:
+            self._check_silence()
         if self._state not in (State.STARTING, State.CANCELLING, State.STOPPING) or self._clock() < self._deadline:
             return
         if self._state is State.CANCELLING:
@@ -267,8 +277,21 @@ class Client:
         if starting and self._state is State.READY and self._folder is not None:
             self._send_job()
 
+    def _hear(self) -> None:
+        self._heard = self._clock()
+        if self._silent:
+            self._silent = False
+            if self._state is State.BUSY:
+                self._run_listener.onProgress(self._progress)
+
+    def _check_silence(self) -> None:
+        if not self._silent and self._clock() - self._heard >= self._silence_patience_s:
+            self._silent = True
+            self._run_listener.onProgress(Progress(NOT_ANSWERING, self._progress.fraction))
+
     def _take_of_run(self, message: Message) -> None:
         if isinstance(message, Progress):
+            self._progress = message
             self._run_listener.onProgress(message)
         elif isinstance(message, Done):
             self._finish_run(message).onDone(Path(message.folder))
@@ -307,6 +330,7 @@ class Client:
 
     def _send_job(self) -> None:
         self._state = State.BUSY
+        self._heard, self._silent, self._progress = self._clock(), False, Progress("preparing", 0.0)
         self._write(Register(str(self._folder)))
 
     def _write(self, message: Message) -> None:

@@ -88,6 +88,11 @@ class Cancelled:
 
 
 @dataclass(frozen=True)
+class Alive:
+    """A sign of life, every few seconds of a run, however long its steps take."""
+
+
+@dataclass(frozen=True)
 class Log:
     """A line for the log."""
 
@@ -95,11 +100,12 @@ class Log:
 
 
 ToWorker = Register | Cancel | Shutdown | Ping
-FromWorker = Ready | Progress | Done | Failed | Cancelled | Log
+FromWorker = Ready | Progress | Done | Failed | Cancelled | Alive | Log
 Message = ToWorker | FromWorker
 
 _TYPES: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (Register, Cancel, Shutdown, Ping, Ready, Progress, Done, Failed, Cancelled, Log)
+    kind.__name__: kind
+    for kind in (Register, Cancel, Shutdown, Ping, Ready, Progress, Done, Failed, Cancelled, Alive, Log)
 }
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,9 +16,9 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
-from ..errors import ResourceError
+from ..children import PythonCommand, module_command
 from .client import Client
 
 _TAIL_BYTES = 4000
@@ -27,44 +26,13 @@ _TAIL_BYTES = 4000
 _LAST_WORDS_S = 5.0
 
 
-class WorkerCommand(NamedTuple):
-    """How to start the worker: program, arguments, and the whole environment."""
-
-    program: str
-    arguments: list[str]
-    environment: dict[str, str]
+#: How to start the worker.
+WorkerCommand = PythonCommand
 
 
 def worker_command(environment: Mapping[str, str] | None = None) -> WorkerCommand:
-    """The command of the worker, on the Python that runs this (in Slicer: PythonSlicer).
-
-    Args:
-        environment: to start from; None for this process's own. The library is added to ``PYTHONPATH``.
-
-    Raises:
-        ResourceError: if there is no Python interpreter.
-    """
-    values = dict(os.environ if environment is None else environment)
-    library = str(Path(__file__).resolve().parents[2])
-    paths = [path for path in values.get("PYTHONPATH", "").split(os.pathsep) if path and path != library]
-    values["PYTHONPATH"] = os.pathsep.join([*paths, library])
-    values["PYTHONSAFEPATH"] = "1"  # what lies in the current folder is none of ours
-    values["PYTHONIOENCODING"] = "utf-8"
-    return WorkerCommand(_python(), ["-m", "JointRegistrationLib.worker"], values)
-
-
-def _python() -> str:
-    """``sys.executable`` where it is an interpreter; in an application that embeds Python, the one beside it."""
-    name = Path(sys.executable or "").name.lower()
-    if name.startswith("python"):  # python3.11, python.exe, PythonSlicer
-        return sys.executable
-    folders = [Path(sys.executable).parent] if sys.executable else []
-    folders += [Path(sys.prefix) / "bin", Path(sys.prefix).parent.parent / "bin"]
-    for candidate in ("PythonSlicer", "python3", "python"):
-        found = shutil.which(candidate, path=os.pathsep.join(map(str, folders))) or shutil.which(candidate)
-        if found:
-            return found
-    raise ResourceError("no Python interpreter was found to run the registration process with; reinstall Slicer")
+    """The command of the worker; see :func:`..children.code_command`."""
+    return module_command("JointRegistrationLib.worker", environment=environment)
 
 
 class SubprocessTransport:
@@ -137,7 +105,10 @@ class SubprocessTransport:
 def kill_tree(pid: int) -> None:
     """End a process and its children at once; on Linux and macOS it must lead a session of its own."""
     if sys.platform == "win32":
-        subprocess.run(["taskkill", "/F", "/T", "/PID", str(pid)], capture_output=True, check=False)
+        taskkill = (
+            Path(os.environ.get("SYSTEMROOT", r"C:\Windows")) / "System32" / "taskkill.exe"
+        )  # not a namesake here
+        subprocess.run([taskkill, "/F", "/T", "/PID", str(pid)], capture_output=True, check=False)
         return
     with contextlib.suppress(OSError):
         os.killpg(pid, signal.SIGKILL)

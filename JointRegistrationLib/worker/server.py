@@ -26,6 +26,7 @@ from .exchange import Job, read_job, write_result
 from .folders import remove_folder, remove_stale_folders
 from .memory_plans import memory_plans
 from .messages import (
+    Alive,
     Cancel,
     Cancelled,
     Done,
@@ -47,6 +48,7 @@ Run = Callable[[Job, ProgressCallback, CancelCheck], RegistrationResult]
 
 _PROGRESS_INTERVAL_S = 0.1
 _PARENT_CHECK_S = 1.0
+_ALIVE_S = 5.0
 _CARRYING_THREADS = 4  # it is bound by the memory, which more do not make faster
 
 
@@ -68,6 +70,7 @@ def serve(
     output = _Output(_take_stdout())
     requests = _Requests(sys.stdin.buffer)
     threading.Thread(target=_watch_parent, args=(requests,), daemon=True).start()
+    threading.Thread(target=_give_signs_of_life, args=(requests, output), daemon=True).start()
     remove_stale_folders()
     try:
         ready = make_ready()
@@ -134,6 +137,11 @@ class _Requests:
         if self._current is run:
             self._current = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether a run is under way, or about to be."""
+        return self._current is not None
+
     def abandon(self) -> None:
         """Nobody waits for this process any more: it ends at once, whatever it is doing."""
         current = self._current
@@ -165,6 +173,13 @@ def _watch_parent(requests: _Requests) -> None:
     requests.abandon()
 
 
+def _give_signs_of_life(requests: _Requests, output: _Output) -> None:
+    while True:
+        time.sleep(_ALIVE_S)
+        if requests.busy:
+            output.send(Alive())
+
+
 class _Worker:
     def __init__(self, output: _Output, run: Run, free_memory: Callable[[], None], auto_device: str) -> None:
         self._output, self._run, self._free_memory = output, run, free_memory
@@ -181,6 +196,8 @@ class _Worker:
             end = Cancelled()
         except JointRegistrationError as error:
             end = Failed(_public_kind(error), str(error))
+        except MemoryError:
+            end = Failed("OutOfMemory", "memory ran out while images or results were passed on; close other programs")
         except Exception as error:  # noqa: BLE001 the worker must say what happened
             self._output.send(Log(traceback.format_exc()))
             end = Failed(type(error).__name__, str(error))

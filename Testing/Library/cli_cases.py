@@ -27,6 +27,7 @@ ALL_NAMES = {
     "affine.tfm",
     "log2_jacobian.nrrd",
     "metrics.json",
+    "manifest.json",
 }
 
 

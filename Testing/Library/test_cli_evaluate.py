@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from cli_cases import FIXED_GRID, MOVING_GRID, FakeRegister, blobs, run, write_inputs
+from click.testing import Result
 
 from JointRegistrationLib import inference
 from JointRegistrationLib.config import NetworkConfig, RegistrationConfig
+from JointRegistrationLib.csv_cells import text_of
 from JointRegistrationLib.errors import ConfigError, InputError
 from JointRegistrationLib.evaluation import ResultTable, parse_methods, score_labels, summary
 from JointRegistrationLib.files import write_labels
@@ -185,6 +187,58 @@ def test_a_finished_table_is_not_touched(pairs: Path) -> None:
     before = (pairs.parent / "t.csv").read_bytes()
     assert evaluate(pairs, "none").exit_code == 0
     assert (pairs.parent / "t.csv").read_bytes() == before
+
+
+def test_a_name_with_several_spaces_is_found_again(pairs: Path) -> None:
+    fixed = (pairs.parent / "fixed.nii.gz").rename(pairs.parent / "left  knee.nii.gz")
+    pairs.write_text(f"{COLUMNS}\n{ROW.replace('fixed.nii.gz', fixed.name, 1)}\n".replace("near,", "very  near,"))
+    assert evaluate(pairs, "none").exit_code == 0
+    before = (pairs.parent / "t.csv").read_bytes()
+    assert evaluate(pairs, "none").exit_code == 0
+    assert (pairs.parent / "t.csv").read_bytes() == before
+    assert [(row["group"], row["pair"]) for row in rows(pairs)] == [("very near", "moving > left knee")]
+
+
+def test_a_row_is_never_there_twice(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    row = {"group": "a", "pair": "p", "method": "none", "ncc": 0.5}
+    ResultTable(path, (1,)).append(row)
+    before = path.read_text()
+    ResultTable(path, (1,)).append({**row, "ncc": 0.75})
+    assert path.read_text() == before
+    path.write_text(before + before.splitlines(keepends=True)[1])  # as two runs at once once wrote it
+    assert len(ResultTable(path, (1,)).rows) == 1
+
+
+def test_a_second_evaluation_into_a_table_is_refused_while_the_first_one_runs(
+    pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second: list[Result] = []
+
+    def register(fixed: Image, moving: Image, config: RegistrationConfig, **given: object):
+        second.append(evaluate(pairs, "none"))
+        return FakeRegister()(fixed, moving, config, **given)
+
+    monkeypatch.setattr(inference, "register", register)
+    assert evaluate(pairs, "vsvf-opt").exit_code == 0
+    assert [done.exit_code for done in second] == [2, 2]
+    assert "t.csv: another run is writing to it at the moment" in second[0].stderr
+    assert [row["method"] for row in rows(pairs)] == ["vsvf-opt", "vsvf-opt"]
+    assert not list(pairs.parent.glob(".*lock"))
+
+
+@pytest.mark.parametrize(
+    ("given", "cell"),
+    [("=1+1", "'=1+1"), ("+a", "'+a"), ("-a", "'-a"), ("@SUM(1)", "'@SUM(1)"), ("-0.5", "-0.5"), ("a=1", "a=1")],
+)
+def test_names_do_not_become_formulas_and_numbers_stay_numbers(given: str, cell: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    row = {"group": given, "pair": "p", "method": "none", "ncc": -0.5}
+    ResultTable(path, (1,)).append(row)
+    table = ResultTable(path, (1,))
+    assert (table.rows[0]["group"], table.rows[0]["ncc"]) == (cell, "-0.5")
+    assert (given, "p", "none") in table
+    assert text_of(cell) == given
 
 
 @pytest.mark.parametrize("cut", [0, 5])

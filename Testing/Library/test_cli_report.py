@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from cli_cases import FIXED_GRID, MOVING_GRID, blobs, fake_result, run
 from JointRegistrationLib.config import RegistrationConfig
 from JointRegistrationLib.config_json import to_dict
 from JointRegistrationLib.errors import FileError
-from JointRegistrationLib.files import read_result, write_result
+from JointRegistrationLib.files import RESULT_NAMES, output_folder, read_metrics, read_result, write_result
 from JointRegistrationLib.image import Image
 from JointRegistrationLib.result import LandmarkErrors, RegistrationResult
 
@@ -28,7 +29,8 @@ def _result() -> RegistrationResult:
 
 def test_a_written_result_is_read_back(tmp_path: Path) -> None:
     result = _result()
-    write_result(result, tmp_path, {**result.summary(), "config": to_dict(result.config)})
+    with output_folder(tmp_path, RESULT_NAMES) as folder:
+        write_result(result, folder, {**result.summary(), "config": to_dict(result.config)})
     back = read_result(tmp_path, MOVING_GRID)
     assert back.fixed_grid.is_close(FIXED_GRID)
     for name in ("displacement_field_mm", "inverse_displacement_field_mm", "jacobian_determinant", "warped"):
@@ -39,11 +41,32 @@ def test_a_written_result_is_read_back(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"no metrics.json .* give the folder"):
+    with pytest.raises(FileError, match=r"no metrics.json; give the folder"):
         read_result(tmp_path, MOVING_GRID)
     (tmp_path / "metrics.json").write_text('{"a": 1}')
-    with pytest.raises(FileError, match=r"not the metrics.json of a run"):
+    with pytest.raises(FileError, match=r"incomplete, made by an interrupted run or by hand"):
         read_result(tmp_path, MOVING_GRID)
+    with output_folder(tmp_path / "other", ("metrics.json",)) as folder:
+        (folder / "metrics.json").write_text('{"a": 1}')
+    with pytest.raises(FileError, match=r"not the metrics.json of a run"):
+        read_result(tmp_path / "other", MOVING_GRID)
+
+
+def test_a_file_of_another_run_is_not_believed(tmp_path: Path) -> None:
+    """Of the same size: only its content tells."""
+    result = _result()
+    for name, shift in (("a", 0.0), ("b", 1.0)):
+        with output_folder(tmp_path / name, RESULT_NAMES) as folder:
+            values = {**result.summary(), "config": to_dict(result.config)}
+            write_result(dataclasses.replace(result, warped=result.warped + shift), folder, values)
+    ours, theirs = tmp_path / "a" / "warped.nrrd", tmp_path / "b" / "warped.nrrd"
+    ours.write_bytes(theirs.read_bytes())
+    with pytest.raises(FileError, match=r"warped.nrrd: is not the file that this run wrote; the folder mixes two runs"):
+        read_result(tmp_path / "a", MOVING_GRID)
+    ours.unlink()
+    with pytest.raises(FileError, match=r"warped.nrrd: is not there any more"):
+        read_result(tmp_path / "a", MOVING_GRID)
+    assert read_metrics(tmp_path / "a")["ncc_after"] == result.similarity_after
 
 
 def _installed(monkeypatch: pytest.MonkeyPatch, missing: str = "") -> None:
@@ -72,16 +95,19 @@ def test_the_options_reach_the_view_layer_and_its_exit_code_comes_back(
 ) -> None:
     _installed(monkeypatch)
     called: list[list[str]] = []
+    views = Path("extension", "JointRegistrationViews", "__init__.py")
+    spec = SimpleNamespace(origin=str(views))
+    monkeypatch.setattr(sys.modules["JointRegistrationLib.cli.report"].importlib.util, "find_spec", lambda name: spec)
 
-    def start(command: list[str], check: bool) -> SimpleNamespace:
+    def start(command: list[str], check: bool, env: dict[str, str]) -> SimpleNamespace:
         called.append(command)
+        assert env["PYTHONPATH"].split(os.pathsep)[-1] == str(views.parents[1])
         return SimpleNamespace(returncode=2)
 
     monkeypatch.setattr(subprocess, "run", start)
     done = run("report", "out", "-o", "page.html", "--fixed", "a.nrrd")
     assert done.exit_code == 2
-    assert called[0][1:] == [
-        "-m",
+    assert called[0][3:] == [
         "JointRegistrationViews.run_report",
         "out",
         "--output",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import resource
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from JointRegistrationLib.errors import FileError, ResourceError
 from JointRegistrationLib.files import atomic_file, output_folder, write_image, write_transform
+from JointRegistrationLib.files.manifest import MANIFEST_NAME, read_manifest
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
 
@@ -24,7 +26,9 @@ NAMES = ("one.txt", "two.txt")
 
 
 def content(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+    """The files by name, but for manifests."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_NAME]
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
 
 
 def test_a_file_appears_only_when_the_block_ends_well(tmp_path: Path) -> None:
@@ -108,6 +112,9 @@ def test_the_files_of_a_run_appear_together_in_a_new_folder(tmp_path: Path) -> N
         (staging / "two.txt").write_text("2")
         assert [path for path in target.iterdir() if not path.name.startswith(".")] == []
     assert content(tmp_path) == {"a/b/one.txt": "1", "a/b/two.txt": "2"}
+    assert sorted(path.name for path in target.iterdir()) == [MANIFEST_NAME, *NAMES]
+    files = read_manifest(target).files
+    assert (files["one.txt"].num_bytes, files["one.txt"].sha256) == (1, hashlib.sha256(b"1").hexdigest())
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])

@@ -286,3 +286,30 @@ def test_bad_configurations_are_refused(tmp_path: Path) -> None:
     (tmp_path / "odd.json").write_text('{"stages": 3}')
     with pytest.raises(ConfigError, match="unknown setting 'stages'"):
         read_config(tmp_path / "odd.json")
+
+
+def test_a_run_that_was_killed_before_its_first_state_is_begun_anew_without_its_rows(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    run.start()
+    run._log([run.update()])
+    run.check()
+    again = trainer(tmp_path)  # the first one was killed: there is no state
+    again.start()
+    again._log([again.update()])
+    again.check()
+    for part in ("log.csv", "validation.csv"):
+        assert [row["step"] for row in rows(tmp_path / part)] == ["1"]
+
+
+def test_a_row_that_was_cut_short_by_a_kill_leaves_the_log(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    run.start()
+    run.run(until=2)
+    with (tmp_path / "log.csv").open("a") as stream:
+        stream.write("2")
+    (tmp_path / "validation.csv").write_text("step,sc")
+    resumed = trainer(tmp_path)
+    resumed.resume()
+    assert [row["step"] for row in rows(tmp_path / "log.csv")] == ["2"]
+    resumed.check()
+    assert [row["step"] for row in rows(tmp_path / "validation.csv")] == ["2"]

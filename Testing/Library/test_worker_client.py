@@ -8,8 +8,9 @@ import pytest
 from worker_cases import Clock, FakeTransport, Recorder
 
 from JointRegistrationLib.errors import InputError, JointRegistrationError, ResourceError
-from JointRegistrationLib.worker.client import Client, State
+from JointRegistrationLib.worker.client import NOT_ANSWERING, Client, State
 from JointRegistrationLib.worker.messages import (
+    Alive,
     Cancel,
     Cancelled,
     Done,
@@ -341,3 +342,41 @@ def test_a_listener_may_submit_the_next_run_when_told_of_an_end(worker):
     worker.client.submit(JOB, again)
     worker.says(READY, Done("a-folder"), Done("second"))
     assert again.told == [("done", JOB), ("done", Path("second"))]
+
+
+# -- silence --------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_that_says_nothing_for_20_s_is_said_not_to_answer_once_and_until_it_does(busy):
+    progress = Progress("affine", 0.25, None, 3.0)
+    busy.says(progress)
+    busy.after(19.9)
+    assert busy.recorder.last("progress") == progress
+    busy.after(0.2)
+    busy.after(5.0)
+    told = [what for name, what in busy.recorder.told if name == "progress"]
+    assert told == [progress, Progress(NOT_ANSWERING, 0.25)]
+    assert (busy.client.state, busy.transport.killed) == (State.BUSY, 0), "it may go on, or be cancelled"
+    busy.says(Alive())
+    assert busy.recorder.last("progress") == progress
+    busy.after(20.1)
+    assert busy.recorder.last("progress") == Progress(NOT_ANSWERING, 0.25)
+
+
+def test_a_sign_of_life_is_enough_however_long_a_step_takes(busy):
+    for _ in range(10):
+        busy.after(10.0)
+        busy.says(Alive())
+    assert "progress" not in [name for name, _ in busy.recorder.told]
+
+
+def test_the_silence_of_an_idle_worker_means_nothing_and_does_not_count_for_the_next_run(worker):
+    worker.client.start()
+    worker.says(READY)
+    worker.after(1000.0)
+    worker.client.submit(JOB)
+    worker.after(1.0)
+    assert "progress" not in [name for name, _ in worker.recorder.told]
+    worker.client.cancel()
+    worker.after(0.8)
+    assert worker.recorder.names[-1] == "cancelled"

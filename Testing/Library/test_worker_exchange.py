@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,6 @@ from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image, LandmarkPairs
 from JointRegistrationLib.result import LandmarkErrors
 from JointRegistrationLib.starting_map import StartingMap
-from JointRegistrationLib.worker import folders
 from JointRegistrationLib.worker.exchange import (
     STEP_BYTES,
     Job,
@@ -194,15 +194,47 @@ def test_size_of_a_job_counts_its_result(tmp_path, segments):
     assert sum(path.stat().st_size - 128 for path in files) == job.exchange_bytes  # 128: a header
 
 
+HOLDER = (
+    "import sys, time; from pathlib import Path; from JointRegistrationLib.worker.folders import new_folder\n"
+    "print(new_folder(0, (Path(sys.argv[1]),)), flush=True); time.sleep(600)"
+)
+
+
+def held_by_another(root: Path, *before: str) -> tuple[subprocess.Popen[str], Path]:
+    """A process with a job's folder in ``root``."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [*before, sys.executable, "-c", HOLDER, str(root)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    return process, Path(process.stdout.readline().strip())
+
+
 def test_folders_of_dead_processes_are_removed_and_others_kept(tmp_path):
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    dead = tmp_path / f"joint-registration-job-{process.pid}-abc"
-    foreign = tmp_path / "joint-registration-job-notes"
-    for folder in (dead, foreign):
-        folder.mkdir()
-    (dead / "fixed.npy").write_bytes(b"x")
+    process, theirs = held_by_another(tmp_path)
+    (theirs / "fixed.npy").write_bytes(b"x")
+    foreign = tmp_path / "joint-registration-job-99999999999999999999-x"  # a number that is no process's
+    foreign.mkdir()
+    (foreign / "notes.txt").write_text("mine")
     own = new_folder(0, (tmp_path,))
-    assert remove_stale_folders((tmp_path,)) == [dead]
-    assert own.exists() and foreign.exists() and not dead.exists()
-    assert folders._alive(os.getpid())
+    assert remove_stale_folders((tmp_path,)) == []
+    assert theirs.exists()
+    process.kill()
+    process.communicate()
+    assert remove_stale_folders((tmp_path,)) == [theirs]
+    assert own.exists() and not theirs.exists()
+    assert (foreign / "notes.txt").read_text() == "mine"
+    remove_folder(own)
+    assert list(tmp_path.iterdir()) == [foreign]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="namespaces are Linux's")
+def test_a_living_job_of_another_pid_namespace_is_kept(tmp_path):
+    """As between two containers that share /dev/shm: neither sees the other's processes."""
+    apart = ["unshare", "--pid", "--fork", "--kill-child", "--user", "--map-root-user"]
+    if shutil.which("unshare") is None or subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to make a namespace")
+    process, theirs = held_by_another(tmp_path, *apart)
+    assert remove_stale_folders((tmp_path,)) == []
+    assert theirs.exists()
+    process.kill()
+    process.communicate()

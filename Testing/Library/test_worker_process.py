@@ -287,7 +287,7 @@ def test_close_leaves_no_process(worker):
 def test_command_runs_on_this_python_with_the_library_on_its_path():
     program, arguments, environment = worker_command({"PYTHONPATH": "/elsewhere", "SLICER_HOME": "/slicer"})
     assert program == sys.executable
-    assert arguments == ["-m", "JointRegistrationLib.worker"]
+    assert arguments[-1] == "JointRegistrationLib.worker"
     library = str(Path(__file__).parents[2])
     assert environment["PYTHONPATH"].split(os.pathsep) == ["/elsewhere", library]
     assert environment["SLICER_HOME"] == "/slicer"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 import time
 
 import numpy as np
@@ -315,6 +316,40 @@ def test_a_full_disk_fails_the_job(bench, monkeypatch):
     monkeypatch.setattr(jobModule, "job_steps", full)
     job = bench.prepared()
     assert (job.state, str(bench.listener.error), bench.folders()) == (JobState.FAILED, "no space", [])
+
+
+@pytest.mark.parametrize(
+    "error, kind, words",
+    [(MemoryError(), OutOfMemory, "memory ran out while the volumes were read"), (KeyError("x"), None, "see the log")],
+)
+def test_whatever_fails_while_inputs_are_read_ends_the_job(bench, monkeypatch, error, kind, words):
+    def failing(folder, job):
+        yield 0.5
+        raise error
+
+    monkeypatch.setattr(jobModule, "job_steps", failing)
+    before = fullState(bench.scene)
+    job = bench.prepared()
+    assert (job.state, job.active) == (JobState.FAILED, False)
+    assert type(bench.listener.error) is (kind or JointRegistrationError)
+    assert words in str(bench.listener.error)
+    assert (fullState(bench.scene), bench.folders(), len(bench.listener.ends)) == (before, [], 1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGKILL")
+def test_20_kills_of_the_worker_leave_the_scene_and_the_folders_as_they_were(bench):
+    """``JOINTREG_FAULTS`` multiplies the number; ``make faults`` sets it."""
+    for number in range(20 * int(os.environ.get("JOINTREG_FAULTS", "1"))):
+        stage = STAGES[number % len(STAGES)]
+        job = bench.prepared(f"wait in {stage}")
+        before = fullState(bench.scene)
+        bench.untilStage(stage)
+        os.kill(bench.client.ready.pid, 9)
+        bench.untilOver(job)
+        assert job.state is JobState.FAILED and "ended during the registration" in str(bench.listener.error)
+        assert (fullState(bench.scene), bench.folders(), len(bench.listener.ends)) == (before, [], 1)
+    bench.untilOver(bench.prepared())
+    assert bench.folders() == []
 
 
 def test_a_second_job_at_the_same_time_is_refused(bench):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import slicer
+import vtk
 from known_scene import GRIDS, addVolume, knownResult, latticePoints
 from scipy import ndimage
 
@@ -274,6 +275,21 @@ def test_table_has_a_row_for_each_and_its_file_reads_back(scene, tmp_path):
     assert rows[3]["NCC after"] == "0.9000"
     with pytest.raises(FileError, match="cannot be written"):
         writeCsv(table, tmp_path / "missing" / "numbers.csv")
+
+
+def test_names_do_not_become_formulas_in_a_spreadsheet_and_numbers_stay_numbers(tmp_path):
+    cells = {"=HYPERLINK(1)": "'=HYPERLINK(1)", "+a": "'+a", "-a": "'-a", "@a": "'@a", "-0.5": "-0.5", "1e-3": "1e-3"}
+    column = vtk.vtkStringArray()
+    column.SetName("-Of")
+    for text in cells:
+        column.InsertNextValue(text)
+    table = vtk.vtkTable()
+    table.AddColumn(column)
+    node = slicer.vtkMRMLTableNode()
+    node.SetAndObserveTable(table)
+    writeCsv(node, tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open(newline="") as stream:
+        assert [row[0] for row in csv.reader(stream)] == ["'-Of", *cells.values()]
 
 
 def test_every_number_stands_in_its_own_column(scene):

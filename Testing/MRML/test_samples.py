@@ -8,8 +8,10 @@ import slicer
 from conftest import sceneState
 
 from JointRegistrationLib import sample
+from JointRegistrationLib.children import code_command
 from JointRegistrationLib.errors import FileError, ResourceError
-from JointRegistrationLib.files import write_image, write_labels
+from JointRegistrationLib.files import output_folder, write_image, write_labels
+from JointRegistrationLib.files.manifest import MANIFEST_NAME
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
 from JointRegistrationMRML import samples
@@ -60,8 +62,8 @@ def test_the_pair_is_computed_by_a_child_process_and_only_once(scene, tmp_path, 
     turns = []
     folder = sampleFiles(tmp_path / "new" / "pair", lambda: turns.append(1), TINY)
     assert turns
-    assert sorted(path.name for path in folder.iterdir()) == sorted(sample.NAMES)
-    monkeypatch.setattr(samples, "worker_command", None)  # would fail if it were computed again
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*sample.NAMES, MANIFEST_NAME])
+    monkeypatch.setattr(samples, "module_command", None)  # would fail if it were computed again
     pair = addSamplePair(scene, folder)
     assert pair.fixed.GetImageData().GetDimensions() == TINY
 
@@ -81,10 +83,10 @@ def test_a_process_that_fails_is_reported_in_a_sentence(tmp_path, monkeypatch):
     with pytest.raises(ResourceError, match="could not be made"):
         sampleFiles(occupied / "pair", None, TINY)
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")", encoding="utf-8")
-    command = samples.worker_command()
+    command = samples.module_command("JointRegistrationLib.sample", str(tmp_path / "pair"), *map(str, TINY))
     paths = f"{tmp_path}:{command.environment['PYTHONPATH']}"
     blocked = command._replace(environment={**command.environment, "PYTHONPATH": paths})
-    monkeypatch.setattr(samples, "worker_command", lambda: blocked)
+    monkeypatch.setattr(samples, "module_command", lambda *_: blocked)
     with pytest.raises(ResourceError, match="PyTorch is needed"):
         sampleFiles(tmp_path / "pair", None, TINY)
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'SimpleITK'\")", encoding="utf-8")
@@ -101,3 +103,19 @@ def test_the_folder_is_in_the_users_cache(monkeypatch, tmp_path):
     assert samples.sampleFolder().is_relative_to(tmp_path / "local")
     monkeypatch.setattr(samples.sys, "platform", "darwin")
     assert "Library" in samples.sampleFolder().parts
+
+
+def test_a_process_that_says_very_much_does_not_stop_at_a_full_pipe(tmp_path, monkeypatch):
+    talkative = code_command("sys.stderr.write('x' * 10**6 + '\\nlast words\\n'); sys.exit(1)")
+    monkeypatch.setattr(samples, "module_command", lambda *_: talkative)
+    with pytest.raises(ResourceError, match=r"could not be made \(last words\)"):
+        sampleFiles(tmp_path / "pair", None, TINY)
+
+
+def test_a_sample_of_which_a_file_was_cut_short_is_not_taken(tmp_path):
+    with output_folder(tmp_path, sample.NAMES) as staging:
+        for name in sample.NAMES:
+            (staging / name).write_text("a file")
+    assert sample.is_complete(tmp_path)
+    (tmp_path / sample.MOVING).write_text("half")
+    assert not sample.is_complete(tmp_path)

@@ -177,3 +177,38 @@ def _contrast(first: QtGui.QColor, second: QtGui.QColor) -> float:
 
     high, low = sorted((luminance(first), luminance(second)), reverse=True)
     return (high + 0.05) / (low + 0.05)
+
+
+FILLED = {
+    FORM: {"methodExplanation", "deviceFound", "estimateLabel", "installText", "reasonLabel", "stageLabel"}
+    | {f"problem{n}Text" for n in (1, 2, 3)},
+    FORM.with_name("JointRegistrationInspect.ui"): {"rangeText", "inspectProblemText", "inspectStatus", "readOutText"},
+}
+
+
+@pytest.mark.parametrize("form", FILLED, ids=lambda form: form.stem)
+def test_no_label_that_is_filled_in_takes_a_name_for_markup(form: Path) -> None:
+    """Labels say how their text is to be read; those for rich text are given escaped names (see their own tests)."""
+    empty, plain = set(), set()
+    for label in ElementTree.parse(form).iter("widget"):
+        if label.get("class") != "QLabel" or label.get("name", "").endswith("Spacer"):
+            continue
+        if not label.findtext("property[@name='text']/string"):
+            empty.add(label.get("name"))
+            how = label.findtext("property[@name='textFormat']/enum")
+            assert how in ("Qt::PlainText", "Qt::RichText"), label.get("name")
+            if how == "Qt::PlainText":
+                plain.add(label.get("name"))
+    assert FILLED[form] <= plain <= empty
+
+
+def test_a_volume_named_like_markup_is_shown_by_its_name(person: Person) -> None:
+    name = "<img src=x><b>knee</b>"
+    person.open()
+    person.panel._progress.idle(name)
+    assert person.ui.stageLabel.text.replace("\u200b", "") == name
+    assert QtCore.Qt.TextFormat(person.ui.stageLabel.textFormat) == QtCore.Qt.TextFormat.PlainText
+    from JointRegistrationPanel.text import toolTip
+
+    assert not QtCore.Qt.mightBeRichText(toolTip("a & b"))
+    assert toolTip(name) == "<span>&lt;img src=x&gt;&lt;b&gt;knee&lt;/b&gt;</span>"
