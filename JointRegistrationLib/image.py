@@ -25,6 +25,7 @@ class Image:
         array: (k, j, i) values; any integer, boolean or floating type.
         grid: where the voxels are.
         name: how messages call it, e.g. a file or node name.
+        remarks: sentences about it that belong to every result, e.g. on what its file left open.
 
     Raises:
         InputError: if the array is not a 3D scalar array of the grid's shape.
@@ -33,6 +34,7 @@ class Image:
     array: npt.NDArray[Any]
     grid: Grid
     name: str = "image"
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.array.ndim != 3:

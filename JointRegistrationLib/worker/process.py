@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from ..errors import ResourceError
+from ..interpreter import python_program
 from .client import Client
 
 _TAIL_BYTES = 4000
@@ -48,21 +47,7 @@ def worker_command(environment: Mapping[str, str] | None = None) -> WorkerComman
     values["PYTHONPATH"] = os.pathsep.join([*paths, library])
     values["PYTHONSAFEPATH"] = "1"  # what lies in the current folder is none of ours
     values["PYTHONIOENCODING"] = "utf-8"
-    return WorkerCommand(_python(), ["-m", "JointRegistrationLib.worker"], values)
-
-
-def _python() -> str:
-    """``sys.executable`` where it is an interpreter; in an application that embeds Python, the one beside it."""
-    name = Path(sys.executable or "").name.lower()
-    if name.startswith("python"):  # python3.11, python.exe, PythonSlicer
-        return sys.executable
-    folders = [Path(sys.executable).parent] if sys.executable else []
-    folders += [Path(sys.prefix) / "bin", Path(sys.prefix).parent.parent / "bin"]
-    for candidate in ("PythonSlicer", "python3", "python"):
-        found = shutil.which(candidate, path=os.pathsep.join(map(str, folders))) or shutil.which(candidate)
-        if found:
-            return found
-    raise ResourceError("no Python interpreter was found to run the registration process with; reinstall Slicer")
+    return WorkerCommand(python_program(), ["-m", "JointRegistrationLib.worker"], values)
 
 
 class SubprocessTransport:
