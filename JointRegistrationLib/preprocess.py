@@ -13,7 +13,12 @@ from .config import PreprocessConfig
 from .errors import InputError
 from .geometry import Grid, transform_points
 from .image import MIN_OVERLAP, MIN_SIZE, Image
+from .knee_size import size_remark
 from .maps import check_on_grid
+from .onto_grid import on_grid_of
+
+#: A mask of less than this cannot say how a knee lies.
+_LEAST_MASK_ML = 5.0
 
 
 def check_image(image: Image) -> None:
@@ -40,24 +45,30 @@ def check_image(image: Image) -> None:
         )
 
 
-def check_same_grid(other: Image, image: Image) -> None:
-    """Refuse a mask or label map that does not lie on its image's grid.
+def check_mask(mask: Image, image: Image) -> Image:
+    """The mask on the image's grid, see :func:`.onto_grid.on_grid_of`.
 
     Raises:
-        InputError: naming both grids.
+        InputError: if no voxel of it is set there, or it lies outside the image.
     """
-    if not other.grid.is_close(image.grid, tolerance_mm=1e-2):
-        raise InputError(
-            f"{other.name}: must lie on the grid of {image.name} ({image.grid.describe()}), but has "
-            f"{other.grid.describe()}, or another position; resample it onto that image first"
-        )
-
-
-def check_mask(mask: Image, image: Image) -> None:
-    """Refuse a mask on another grid or without a voxel set."""
-    check_same_grid(mask, image)
-    if not np.any(mask.array > 0):
+    placed = on_grid_of(mask, image)
+    if not np.any(placed.array > 0):
         raise InputError(f"{mask.name}: the mask is empty; set it to 1 where {image.name} should be compared")
+    return placed
+
+
+def remarks_on(image: Image, mask: Image | None = None) -> tuple[str, ...]:
+    """What is remarkable about an image and its mask although they can be used: sentences for the result's notes."""
+    found = [*image.remarks, size_remark(image.name, image.grid)]
+    if mask is not None:
+        found += mask.remarks
+        volume_ml = np.count_nonzero(mask.array > 0) * image.grid.voxel_volume_mm3 / 1000
+        if volume_ml < _LEAST_MASK_ML:
+            found.append(
+                f"{mask.name} marks only {np.count_nonzero(mask.array > 0)} voxels ({volume_ml:.2g} ml) of {image.name}: "
+                "too little to align a knee by"
+            )
+    return tuple(remark for remark in found if remark)
 
 
 def check_overlap(fixed: Image, moving: Image, affine_ras: npt.ArrayLike | None = None) -> None:

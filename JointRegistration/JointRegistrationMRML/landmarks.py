@@ -8,25 +8,27 @@ import numpy as np
 import numpy.typing as npt
 
 from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.image import LandmarkPairs
+from JointRegistrationLib.image import LandmarkPairs, paired_landmarks
 
 from .nodes import transformPoints, worldTransform
 from .translation import _
 
 
 def landmarksFromMarkups(fixedNode: Any, movingNode: Any, below: Any = None) -> LandmarkPairs:
-    """The points of two point lists, paired by position in the list, in world coordinates.
+    """The points of two point lists, paired by the rule of :func:`.image.paired_landmarks`, in world coordinates.
 
     Args:
         fixedNode, movingNode: markups nodes.
         below: a transform node to leave out, see :func:`.nodes.worldTransform`.
 
     Raises:
-        InputError: if a point is not placed, the counts differ, or there is none.
+        InputError: if a point is not placed, the points cannot be paired, or there is none.
     """
-    fixed, moving = _worldPoints(fixedNode, below), _worldPoints(movingNode, below)
-    names = tuple(fixedNode.GetNthControlPointLabel(index) for index in pointIndices(fixedNode))
-    return LandmarkPairs(fixed, moving, names)
+    fixed, moving = (
+        (_worldPoints(node, below), [node.GetNthControlPointLabel(n) for n in pointIndices(node)], node.GetName())
+        for node in (fixedNode, movingNode)
+    )
+    return paired_landmarks(fixed, moving)
 
 
 def pointIndices(node: Any) -> list[int]:

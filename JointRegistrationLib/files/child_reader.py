@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import SimpleITK as sitk
 
 from ..errors import FileError, JointRegistrationError
@@ -104,13 +105,12 @@ def _transform(name: str, path: Path, _options: Mapping[str, Any]) -> _Answer:
         ) from error
     values: list[dict[str, Any]] = []
     arrays: dict[str, Any] = {}
-    fields: list[Any] = []
     for number, part in enumerate(flattened(transform)):
         about = {"name": part.GetName(), "dimension": part.GetDimension(), "linear": bool(part.IsLinear())}
         if part.GetName() == "DisplacementFieldTransform":
-            fields.append(part.GetDisplacementField())  # kept: the array is a view of it
-            about |= header_values(fields[-1])
-            arrays[str(number)] = sitk.GetArrayViewFromImage(fields[-1])
+            field = part.GetDisplacementField()
+            about |= header_values(field)
+            arrays[str(number)] = _smallest_copy(sitk.GetArrayViewFromImage(field))
         else:
             about["fixed"] = np.asarray(part.GetFixedParameters(), dtype=np.float64).tolist()
             arrays[str(number)] = np.asarray(part.GetParameters(), dtype=np.float64)
@@ -120,6 +120,12 @@ def _transform(name: str, path: Path, _options: Mapping[str, Any]) -> _Answer:
                 about["order"] = part.GetOrder()
         values.append(about)
     return {"parts": values}, arrays
+
+
+def _smallest_copy(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """In single precision where that loses nothing, as in what we write."""
+    single = values.astype(np.float32)
+    return single if np.array_equal(single, values) else values.copy()
 
 
 def _corners(dimension: int) -> list[list[float]]:

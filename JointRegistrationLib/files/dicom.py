@@ -11,10 +11,9 @@ import numpy as np
 from ..errors import FileError, GeometryError, InputError
 from ..geometry import FloatArray, Grid
 from ..image import Image
-from .dicom_frames import DISTINCTIONS, DicomFile, Frame, has_magic, read_frames
+from .dicom_frames import DISTINCTIONS, DicomFile, Frame, read_frames
 from .dicom_pixels import read_pixels
 
-_SUFFIXES = (".dcm", ".ima", ".dicom")
 _TAGS = ("PatientID", "StudyDate", "Laterality", "SeriesDescription")
 #: How much steps may differ, how far slices may be off their place, and how close two are at the same, in mm.
 _STEP_MM, _PLACE_MM, _SAME_MM = 0.05, 0.1, 0.01
@@ -27,11 +26,6 @@ _TIMES = 2
 class _Volume:
     name: str
     frames: tuple[Frame, ...]
-
-
-def is_dicom(path: Path) -> bool:
-    """Whether a path is for this module: a folder, or a file with DICOM's mark or name."""
-    return path.is_dir() or (path.is_file() and (path.name.lower().endswith(_SUFFIXES) or has_magic(path)))
 
 
 def read_dicom(path: Path, choice: str = "") -> Image:

@@ -20,9 +20,9 @@ from pydicom.dataset import Dataset
 
 from ..errors import FileError, InputError
 from ..geometry import FloatArray
+from .dicom_mark import META_OFFSET, has_mark
 from .guard import check_input_file, malformed
 
-_MAGIC_OFFSET, _MAGIC = 128, b"DICM"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _LARGEST_INFLATED = 1 << 30
 _ADVICE = "export the series again"
@@ -81,15 +81,6 @@ class DicomFile:
     frames: tuple[Frame, ...]
 
 
-def has_magic(path: Path) -> bool:
-    """Whether a file has DICOM's mark."""
-    try:
-        with path.open("rb") as file:
-            return file.read(_MAGIC_OFFSET + 4)[_MAGIC_OFFSET:] == _MAGIC
-    except OSError:
-        return False
-
-
 def read_dataset(path: Path, *, pixels: bool) -> Dataset | None:
     """A DICOM file; None for what is none, or holds no image.
 
@@ -99,7 +90,7 @@ def read_dataset(path: Path, *, pixels: bool) -> Dataset | None:
     check_input_file(path)
     with malformed(path, "a DICOM file", _ADVICE), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        marked = has_magic(path)
+        marked = has_mark(path)
         if marked:
             _check_deflated(path)
         elif not _may_be_bare(path):
@@ -228,9 +219,9 @@ def _check_deflated(path: Path) -> None:
 
 def _chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
-        file.seek(_MAGIC_OFFSET + 4)
+        file.seek(META_OFFSET)
         start = file.read(12)  # the group's length stands in its first element
-        file.seek(_MAGIC_OFFSET + 4 + 12 + int.from_bytes(start[8:12], "little"))
+        file.seek(META_OFFSET + 12 + int.from_bytes(start[8:12], "little"))
         while chunk := file.read(1 << 20):
             yield chunk
 

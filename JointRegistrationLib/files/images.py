@@ -13,7 +13,7 @@ from ..errors import FileError, InputError
 from ..geometry import Grid
 from ..image import Image
 from .child import ask_child
-from .dicom import is_dicom, read_dicom
+from .dicom_mark import is_dicom
 from .guard import native_input, native_output
 from .native import READABLE as READABLE
 from .native import check_field_structure, check_structure, header_values, open_image, read_voxels
@@ -140,6 +140,8 @@ def _read(path: Path) -> tuple[Image, float]:
     """The image, and how far apart the values are that its file can hold; 0 for as good as what was written."""
     where, choice = _chosen(path)
     if is_dicom(where):
+        from .dicom import read_dicom  # noqa: PLC0415 pydicom takes half a second, and only DICOM needs it
+
         return read_dicom(where, choice), 0.0
     if choice:
         raise InputError(f"{path}: only DICOM has several volumes to choose from; give {where}")

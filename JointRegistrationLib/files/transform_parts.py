@@ -63,7 +63,7 @@ def _part(path: Path, answer: Answer, number: int) -> Part:
     if not np.isfinite(values).all() or not np.isfinite(about.get("fixed", [])).all():
         raise InputError(f"{path}: its {name} holds numbers that are not finite; {_ADVICE}")
     if name == "DisplacementFieldTransform":
-        return field_part(values, check_field_structure(about, path))
+        return field_part(values.astype(np.float64, copy=False), check_field_structure(about, path))
     if about["linear"]:
         return Part(_affine(path, name, np.asarray(about["corners"], dtype=np.float64)), name, None)
     if name == "BSplineTransform":
