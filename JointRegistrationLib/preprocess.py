@@ -9,23 +9,36 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .config import PreprocessConfig
 from .errors import InputError
 from .geometry import Grid, transform_points
 from .image import MIN_OVERLAP, MIN_SIZE, Image
+from .intensity import LEAST_VARIED, constant_slices, normalize, share_varied
 from .knee_size import size_remark
 from .maps import check_on_grid
 from .onto_grid import on_grid_of
 
 #: A mask of less than this cannot say how a knee lies.
 _LEAST_MASK_ML = 5.0
+#: The share of slices without any image beyond which a field of view is remarkable.
+_MOST_EMPTY = 0.25
+
+
+__all__ = [
+    "check_image",
+    "check_mask",
+    "check_overlap",
+    "normalize",
+    "remarks_on",
+    "resample",
+    "to_tensor",
+]
 
 
 def check_image(image: Image) -> None:
     """Refuse an image that cannot be registered.
 
     Raises:
-        InputError: if it has too few slices, holds NaN or infinity, or is constant.
+        InputError: if it has too few slices, holds NaN or infinity, or has one value in all but a few voxels.
     """
     if min(image.grid.size_ijk) < MIN_SIZE:
         raise InputError(
@@ -43,6 +56,12 @@ def check_image(image: Image) -> None:
         raise InputError(
             f"{image.name}: every voxel has the value {low}, so there is nothing to align; give another image"
         )
+    varied = share_varied(image.array)
+    if varied < LEAST_VARIED:
+        raise InputError(
+            f"{image.name}: all but {round(varied * image.array.size)} of its {image.array.size} voxels have the same "
+            "value, so there is nothing to align; give another image"
+        )
 
 
 def check_mask(mask: Image, image: Image) -> Image:
@@ -59,7 +78,10 @@ def check_mask(mask: Image, image: Image) -> Image:
 
 def remarks_on(image: Image, mask: Image | None = None) -> tuple[str, ...]:
     """What is remarkable about an image and its mask although they can be used: sentences for the result's notes."""
+    empty, slices = constant_slices(image.array)
     found = [*image.remarks, size_remark(image.name, image.grid)]
+    if empty > _MOST_EMPTY * slices:
+        found.append(f"{image.name}: {empty} of its {slices} slices along one axis are empty: part of the knee is missing")
     if mask is not None:
         found += mask.remarks
         volume_ml = np.count_nonzero(mask.array > 0) * image.grid.voxel_volume_mm3 / 1000
@@ -84,21 +106,6 @@ def check_overlap(fixed: Image, moving: Image, affine_ras: npt.ArrayLike | None 
             f"{moving.name} does not overlap {fixed.name}: the centres of their fields of view are {apart:.0f} mm "
             "apart; align them by centre (initialization 'center'), by landmarks, or by an initial transform"
         )
-
-
-def normalize(array: npt.NDArray[np.generic], config: PreprocessConfig | None = None) -> npt.NDArray[np.float32]:
-    """Send the lower and upper percentile to 0 and 1 and clamp (spec, section 1, "Intensity").
-
-    Where the two percentiles coincide (a nearly empty image) minimum and maximum take their place.
-    """
-    config = config or PreprocessConfig()
-    values = np.array(array, dtype=np.float32)  # a copy, to be scaled in place
-    low, high = np.percentile(values, [config.lower_percentile, config.upper_percentile])
-    if high <= low:
-        low, high = float(values.min()), float(values.max())
-    values -= np.float32(low)
-    values /= np.float32(high - low)
-    return np.asarray(np.clip(values, 0, 1, out=values), dtype=np.float32)
 
 
 def resample(values: Tensor, grid: Grid, size_ijk: Sequence[int]) -> Tensor:

@@ -11,6 +11,7 @@ from JointRegistrationLib.errors import InputError
 
 from .nodes import newNode, vtkMatrix, worldTransform
 from .open_view import OpenView, opening
+from .segment_layers import segmentNames
 from .segment_masks import segmentMasks
 from .surfaces import surfaceOf
 from .translation import _
@@ -116,8 +117,7 @@ def _outline(
     display.SetVisibility2DOutline(True)
     display.SetVisibility3D(False)  # surfaces have models of their own
     display.SetSliceIntersectionThickness(_LINE_PX[kind] if "fixed" in view.nodes else _LINE_PX["fixed"])
-    for segmentId in source.GetSegmentation().GetSegmentIDs():
-        name = source.GetSegmentation().GetSegment(segmentId).GetName()
+    for segmentId, name in segmentNames(source.GetSegmentation()).items():
         display.SetSegmentOverrideColor(segmentId, *color)
         display.SetSegmentVisibility(segmentId, segments is None or name in segments)
 
