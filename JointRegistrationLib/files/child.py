@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from .. import errors
 from ..errors import FileError, JointRegistrationError, ResourceError
 from ..interpreter import python_program
 from ..memory import available_bytes
+from .forker import STDERR, Forker
 from .guard import check_input_file
 
 #: Memory that any file may take, and how many times its size a larger one may: a field is 6 bytes a voxel in a file
@@ -32,11 +34,6 @@ _MEMORY, _MEMORY_FACTOR = 7 << 28, 16
 #: does no harm; what waits for ever is stopped after many times that.
 _SECONDS, _BYTES_PER_SECOND, _WAIT_FACTOR = 15, 4_000_000, 20
 _REPLY = "reply.json"
-#: The child's first words: it finds packages where this process does, and nothing in its current folder.
-_START = (
-    "import sys; sys.path[:] = sys.argv[1].split('\\n'); "
-    "from JointRegistrationLib.files.child_reader import main; main(sys.argv[2])"
-)
 
 
 @dataclass(frozen=True)
@@ -92,36 +89,52 @@ def write_failure(folder: Path, error: JointRegistrationError) -> None:
 
 
 def _run(folder: str, path: Path, request: Mapping[str, Any]) -> str:
-    """Start the child and wait; what it wrote to stderr."""
-    library = str(Path(__file__).resolve().parents[2])
-    found = [str(Path(entry).absolute()) for entry in sys.path if entry]
-    command = [python_program(), "-c", _START, "\n".join(dict.fromkeys([*found, library])), folder]
-    environment = {
-        **os.environ,
-        "PYTHONSAFEPATH": "1",
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1",
-    }
+    """Let a child work and wait; what it wrote to stderr."""
+    timeout_s = _WAIT_FACTOR * float(request["seconds"])
     try:
-        done = subprocess.run(
-            command,
-            check=False,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            timeout=_WAIT_FACTOR * request["seconds"],
-        )
+        code = _spawned(folder, timeout_s) if os.name == "nt" else _forker().run(folder, timeout_s)
     except subprocess.TimeoutExpired as error:
         raise FileError(f"{path}: reading it does not end; it is damaged: copy or export the file again") from error
     except OSError as error:
         raise ResourceError(f"{path}: no process could be started to read it ({error}); close other programs") from error
-    said = done.stderr[-4000:].decode("utf-8", "replace")
+    messages = Path(folder) / STDERR
+    said = messages.read_bytes()[-4000:].decode("utf-8", "replace") if messages.exists() else ""
     if not (Path(folder) / _REPLY).is_file():
-        raise _died(path, done.returncode, said)
+        raise _died(path, code, said)
     return said
+
+
+@cache
+def _forker() -> Forker:
+    return Forker(_command("serve(main)"), _environment())
+
+
+def _spawned(folder: str, timeout_s: float) -> int:
+    with (Path(folder) / STDERR).open("wb") as messages:
+        done = subprocess.run(
+            [*_command("main(sys.argv[2])"), folder],
+            check=False,
+            cwd=folder,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=messages,
+            timeout=timeout_s,
+        )
+    return done.returncode
+
+
+def _command(call: str) -> list[str]:
+    """Python with a call of :mod:`.child_reader`: it finds packages where this process does, and nothing elsewhere."""
+    library = str(Path(__file__).resolve().parents[2])
+    found = dict.fromkeys([*(str(Path(entry).absolute()) for entry in sys.path if entry), library])
+    start = "import sys; sys.path[:] = sys.argv[1].split('\\n'); "
+    return [python_program(), "-c", f"{start}from JointRegistrationLib.files.child_reader import *; {call}", "\n".join(found)]
+
+
+def _environment() -> dict[str, str]:
+    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"), "1")
+    return {**os.environ, **one, "PYTHONSAFEPATH": "1"}
 
 
 def _died(path: Path, code: int, said: str) -> JointRegistrationError:

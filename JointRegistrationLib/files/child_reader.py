@@ -15,6 +15,7 @@ import SimpleITK as sitk
 
 from ..errors import FileError, JointRegistrationError
 from .child import write_answer, write_failure
+from .forker import serve
 from .guard import native_input
 from .native import execute, header_values, open_image, read_voxels
 from .output import itk_reason
@@ -27,6 +28,8 @@ except ImportError:  # Windows
 
 #: Memory that a number of an HDF5 transform takes on its way, at most: ITK holds it as double, several times.
 _BYTES_PER_NUMBER = 32
+
+__all__ = ["main", "serve"]
 
 _Answer = tuple[Mapping[str, Any], Mapping[str, Any]]
 
