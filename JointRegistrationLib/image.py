@@ -83,7 +83,8 @@ class LandmarkPairs:
 
 
 def paired_landmarks(
-    fixed: tuple[npt.NDArray[np.float64], Sequence[str], str], moving: tuple[npt.NDArray[np.float64], Sequence[str], str]
+    fixed: tuple[npt.NDArray[np.float64], Sequence[str], str],
+    moving: tuple[npt.NDArray[np.float64], Sequence[str], str],
 ) -> LandmarkPairs:
     """Two lists of points as pairs: by label where both have the same labels, each once, else in the lists' order.
 
@@ -104,7 +105,9 @@ def paired_landmarks(
         moving_ras = moving_ras[[list(moving_names).index(name) for name in fixed_names]]
     else:
         shared = set(fixed_names) & set(moving_names)
-        apart = [(a, b) for a, b in zip(fixed_names, moving_names, strict=True) if a != b and (a in shared or b in shared)]
+        apart = [
+            (a, b) for a, b in zip(fixed_names, moving_names, strict=True) if a != b and (a in shared or b in shared)
+        ]
         if apart:
             raise InputError(
                 f"{moving_list}: its labels and those of {fixed_list} are in another order ({apart[0][0]!r} beside "

@@ -80,7 +80,9 @@ def _in_single_precision(array: npt.NDArray[np.generic]) -> npt.NDArray[np.float
         return np.array(array, dtype=np.float32)
     values = np.empty(array.shape, dtype=np.float32)
     for part, slab in zip(values, array, strict=True):
-        part[...] = (slab.astype(np.float64) / span - low / span) if span > 1 else (slab.astype(np.float64) - low) / span
+        part[...] = (
+            (slab.astype(np.float64) / span - low / span) if span > 1 else (slab.astype(np.float64) - low) / span
+        )
     return values
 
 
@@ -99,7 +101,7 @@ def _tissue_bounds(values: npt.NDArray[np.float32]) -> tuple[float, float] | Non
     metal = last + _METAL_RANGES * reach
     if reach > 0 and np.mean(kept > metal) >= _LEAST_PADDED:
         kept = kept[kept <= metal]
-    if kept.size == some.size or kept.size == 0:
+    if kept.size in (some.size, 0):
         return None
     return float(kept[0]), float(kept[-1])
 

@@ -40,8 +40,8 @@ def size_remark(name: str, grid: Grid) -> str | None:
     kind = unusual_size(grid)
     if kind == LOST_SPACING:
         return (
-            f"{name} has voxels of exactly 1 x 1 x 1 mm and measures {size_text(grid)} mm: its spacing was probably lost "
-            "in a conversion"
+            f"{name} has voxels of exactly 1 x 1 x 1 mm and measures {size_text(grid)} mm: its spacing was probably "
+            "lost in a conversion"
         )
     if kind == NO_KNEE:
         return f"{name} measures {size_text(grid)} mm, which is unusual for a knee: check its spacing"

@@ -29,7 +29,9 @@ def on_grid_of(labels: Image, image: Image) -> Image:
     if labels.grid.is_close(image.grid, _SAME_MM):
         return labels
     check_belongs(labels, image)
-    whole = labels if labels.array.dtype.kind in "biu" else dataclasses.replace(labels, array=labels.array.astype(np.int64))
+    whole = (
+        labels if labels.array.dtype.kind in "biu" else dataclasses.replace(labels, array=labels.array.astype(np.int64))
+    )
     if whole.array.dtype.kind == "b":
         whole = dataclasses.replace(whole, array=whole.array.astype(np.uint8))
     remark = f"{labels.name} lies on other voxels than {image.name} and was resampled onto them, label by label"

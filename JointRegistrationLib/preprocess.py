@@ -81,13 +81,16 @@ def remarks_on(image: Image, mask: Image | None = None) -> tuple[str, ...]:
     empty, slices = constant_slices(image.array)
     found = [*image.remarks, size_remark(image.name, image.grid)]
     if empty > _MOST_EMPTY * slices:
-        found.append(f"{image.name}: {empty} of its {slices} slices along one axis are empty: part of the knee is missing")
+        found.append(
+            f"{image.name}: {empty} of its {slices} slices along one axis are empty: part of the knee is missing"
+        )
     if mask is not None:
         found += mask.remarks
-        volume_ml = np.count_nonzero(mask.array > 0) * image.grid.voxel_volume_mm3 / 1000
+        voxels = np.count_nonzero(mask.array > 0)
+        volume_ml = voxels * image.grid.voxel_volume_mm3 / 1000
         if volume_ml < _LEAST_MASK_ML:
             found.append(
-                f"{mask.name} marks only {np.count_nonzero(mask.array > 0)} voxels ({volume_ml:.2g} ml) of {image.name}: "
+                f"{mask.name} marks only {voxels} voxels ({volume_ml:.2g} ml) of {image.name}: "
                 "too little to align a knee by"
             )
     return tuple(remark for remark in found if remark)

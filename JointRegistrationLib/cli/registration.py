@@ -31,10 +31,10 @@ from ..files import (
     starting_map,
     write_result,
 )
-from ..files.guard import read_text
 from ..image import Image, LandmarkPairs
 from ..metrics import label_metrics
 from ..onto_grid import check_belongs, on_grid_of
+from ..reading import read_text
 from ..resolution import working_grid
 from ..result import RegistrationResult
 from ..starting_map import StartingMap

@@ -1,6 +1,6 @@
 """Files that could end or fill this process are read in another one, with bounds on its memory and time.
 
-The child (:mod:`.child_reader`) answers with numbers in files of NumPy's own format, in a folder that is gone afterwards.
+The child (:mod:`.child_reader`) answers with numbers in NumPy's own files, in a folder that is gone afterwards.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from .. import errors
 from ..errors import FileError, JointRegistrationError, ResourceError
 from ..interpreter import python_program
 from ..memory import available_bytes
+from ..reading import check_input_file
 from .forker import STDERR, Forker
-from .guard import check_input_file
 
 #: Memory that any file may take, and how many times its size a larger one may: a field is 6 bytes a voxel in a file
 #: and 24 in memory, in several copies.
@@ -96,7 +96,9 @@ def _run(folder: str, path: Path, request: Mapping[str, Any]) -> str:
     except subprocess.TimeoutExpired as error:
         raise FileError(f"{path}: reading it does not end; it is damaged: copy or export the file again") from error
     except OSError as error:
-        raise ResourceError(f"{path}: no process could be started to read it ({error}); close other programs") from error
+        raise ResourceError(
+            f"{path}: no process could be started to read it ({error}); close other programs"
+        ) from error
     messages = Path(folder) / STDERR
     said = messages.read_bytes()[-4000:].decode("utf-8", "replace") if messages.exists() else ""
     if not (Path(folder) / _REPLY).is_file():
@@ -129,7 +131,12 @@ def _command(call: str) -> list[str]:
     library = str(Path(__file__).resolve().parents[2])
     found = dict.fromkeys([*(str(Path(entry).absolute()) for entry in sys.path if entry), library])
     start = "import sys; sys.path[:] = sys.argv[1].split('\\n'); "
-    return [python_program(), "-c", f"{start}from JointRegistrationLib.files.child_reader import *; {call}", "\n".join(found)]
+    return [
+        python_program(),
+        "-c",
+        f"{start}from JointRegistrationLib.files.child_reader import *; {call}",
+        "\n".join(found),
+    ]
 
 
 def _environment() -> dict[str, str]:
@@ -143,7 +150,9 @@ def _died(path: Path, code: int, said: str) -> JointRegistrationError:
     if "No space left" in said:
         return ResourceError(f"{path}: there is no space in {tempfile.gettempdir()} to read it; free some space")
     if "MemoryError" in said or "bad_alloc" in said or "alloc" in last[0]:
-        return FileError(f"{path}: asks for more memory than a file of its size can hold; it is damaged: export it again")
+        return FileError(
+            f"{path}: asks for more memory than a file of its size can hold; it is damaged: export it again"
+        )
     if code in (-getattr(signal, "SIGXCPU", 0), -getattr(signal, "SIGKILL", 0)):
         return FileError(f"{path}: reading it takes too long or too much memory; it is damaged: export the file again")
     if code > 0 and "Error" in last[0]:

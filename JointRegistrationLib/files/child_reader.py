@@ -16,8 +16,8 @@ import SimpleITK as sitk
 from ..errors import FileError, JointRegistrationError
 from .child import write_answer, write_failure
 from .forker import serve
-from .guard import native_input
 from .native import execute, header_values, open_image, read_voxels
+from .native_names import native_input
 from .output import itk_reason
 from .transform_hdf5 import honest_numbers
 
@@ -156,4 +156,3 @@ _READERS: dict[str, Callable[[str, Path, Mapping[str, Any]], _Answer]] = {
     "transform": _transform,
     "stored_values": _stored_values,
 }
-

@@ -102,7 +102,7 @@ def _chosen(path: Path, volumes: list[_Volume], choice: str) -> _Volume:
     found = "; ".join(f"{volume.name!r}, {_slices(volume.frames)}" for volume in volumes)
     lead = f"there is no {choice!r} among" if choice else "there are"
     raise InputError(
-        f"{path}: {lead} {len(volumes)} volumes in it ({found}); give one by its name: \"{path}::{volumes[0].name}\""
+        f'{path}: {lead} {len(volumes)} volumes in it ({found}); give one by its name: "{path}::{volumes[0].name}"'
     )
 
 
@@ -248,8 +248,8 @@ def _check_steps(path: Path, frames: Sequence[Frame], depths: FloatArray) -> Non
     worst = int(np.abs(steps - usual).argmax())
     if abs(steps[worst] - usual) > _STEP_MM:
         raise GeometryError(
-            f"{path}: the DICOM slices are not evenly placed: {steps[worst]:.3g} mm between {_where(frames[worst])} and "
-            f"{_where(frames[worst + 1])}, but {usual:.3g} mm elsewhere; add the missing slices"
+            f"{path}: the DICOM slices are not evenly placed: {steps[worst]:.3g} mm between {_where(frames[worst])} "
+            f"and {_where(frames[worst + 1])}, but {usual:.3g} mm elsewhere; add the missing slices"
         )
 
 

@@ -20,8 +20,8 @@ from pydicom.dataset import Dataset
 
 from ..errors import FileError, InputError
 from ..geometry import FloatArray
+from ..reading import check_input_file, malformed
 from .dicom_mark import META_OFFSET, has_mark
-from .guard import check_input_file, malformed
 
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _LARGEST_INFLATED = 1 << 30
@@ -224,4 +224,3 @@ def _chunks(path: Path) -> Iterator[bytes]:
         file.seek(META_OFFSET + 12 + int.from_bytes(start[8:12], "little"))
         while chunk := file.read(1 << 20):
             yield chunk
-

@@ -1,4 +1,4 @@
-"""The voxels of DICOM frames: uncompressed ones as they stand in the file, compressed ones decoded in a child process."""
+"""The voxels of DICOM frames: uncompressed ones as they stand in the file, compressed ones by a child process."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from ..errors import FileError, InputError
+from ..reading import malformed
 from .child import ask_child
 from .claims import check_claim, check_memory
 from .dicom_frames import Frame, read_dataset
-from .guard import malformed
 
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", _BIG_ENDIAN)

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FileError
+from ..reading import check_input_file
 from .claims import Inflated, Vetted, check_claim, read_exactly
-from .guard import check_input_file
 from .header_nrrd import NUMBER
 
 _LONGEST_HEADER = 1 << 15
@@ -105,9 +105,9 @@ def _fields(header: str) -> dict[str, str] | None:
         return None
     axes = int(fields["NDims"])
     lengths = {"DimSize": axes, "ElementSpacing": axes, "ElementSize": axes, "Offset": axes, "Position": axes}
-    lengths |= {"Origin": axes, "CenterOfRotation": axes, "AnatomicalOrientation": None}
+    lengths |= {"Origin": axes, "CenterOfRotation": axes}
     lengths |= dict.fromkeys(("TransformMatrix", "Rotation", "Orientation"), axes * axes)
-    counted = {name: len(fields[name].split()) for name in lengths if name in fields and lengths[name]}
+    counted = {name: len(fields[name].split()) for name in lengths if name in fields}
     return fields if all(count == lengths[name] for name, count in counted.items()) else None
 
 

@@ -183,7 +183,9 @@ def _check_voxels(header: _Header, file: BinaryIO | gzip.GzipFile, path: Path) -
     needed = header.voxels * max(header.bits_per_voxel, 1) // 8
     scaled = header.slope not in ((0.0, 0.0), (1.0, 0.0))
     if scaled and not np.isfinite(header.slope).all():
-        raise InputError(f"{path}: the scale of its values is {header.slope}, no number; correct the header (scl_slope)")
+        raise InputError(
+            f"{path}: the scale of its values is {header.slope}, no number; correct the header (scl_slope)"
+        )
     compressed = isinstance(file, gzip.GzipFile)
     stored = path.stat().st_size - (0 if compressed else header.data_offset)
     in_memory = max(needed, 4 * header.voxels) if scaled else needed

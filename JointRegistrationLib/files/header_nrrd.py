@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FileError
+from ..reading import check_input_file
 from .claims import Vetted, check_claim, read_exactly
-from .guard import check_input_file
 
 _LONGEST_HEADER = 1 << 16
 NUMBER = r"[-+]?(?:\d{1,20}(?:\.\d{0,20})?|\.\d{1,20})(?:[eE][-+]?\d{1,3})?"
@@ -139,7 +139,9 @@ def _is_plain(fields: dict[str, str]) -> bool:
     if not all(re.fullmatch(known[name], value) for name, value in others.items()):
         return False
     axes = int(fields["dimension"])
-    counted = {name: len(re.findall(rf"{_VECTOR}|{_QUOTED}|[^ ]+", fields[name])) for name in others if name in _PER_AXIS}
+    counted = {
+        name: len(re.findall(rf"{_VECTOR}|{_QUOTED}|[^ ]+", fields[name])) for name in others if name in _PER_AXIS
+    }
     return all(count == axes for count in counted.values())
 
 
@@ -156,8 +158,8 @@ def _remarks(fields: dict[str, str], path: Path) -> tuple[str, ...]:
     units = {unit.strip().lower() for unit in re.findall(r'"([^"]*)"', fields.get("space units", ""))} - _MM
     if units:
         remarks.append(
-            f"{path.name}: its header gives lengths in {', '.join(sorted(units))}; they were taken as mm, as in Slicer: "
-            "correct the header if it is right"
+            f"{path.name}: its header gives lengths in {', '.join(sorted(units))}; they were taken as mm, as in "
+            "Slicer: correct the header if it is right"
         )
     if "space directions" not in fields:
         remarks.append(

@@ -14,9 +14,8 @@ from ..geometry import Grid
 from ..image import Image
 from .child import ask_child
 from .dicom_mark import is_dicom
-from .guard import native_input, native_output
-from .native import READABLE as READABLE
 from .native import check_field_structure, check_structure, header_values, open_image, read_voxels
+from .native_names import native_input, native_output
 from .output import atomic_file
 from .vetting import vet
 
@@ -58,7 +57,9 @@ def read_labels(path: Path | str) -> Image:
         whole = np.rint(values)
         tolerance = max(_LABEL_TOLERANCE, min(0.51 * step, _MOST_TOLERANCE))
         if np.abs(values - whole).max() > tolerance:
-            raise InputError(f"{path}: labels must be whole numbers, but it holds fractions; give a label map, no image")
+            raise InputError(
+                f"{path}: labels must be whole numbers, but it holds fractions; give a label map, no image"
+            )
         values = whole
     low, high = int(values.min()), int(values.max())
     for dtype in (np.uint8, np.int16, np.int32):
@@ -172,6 +173,5 @@ def _writable(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _write(image: Any, path: Path, num_bytes: int, *, compress: bool) -> None:
     check_suffix(path, WRITABLE_SUFFIXES, "an image")
-    with atomic_file(path, num_bytes) as temporary:
-        with native_output(temporary) as name:
-            sitk.WriteImage(image, name, useCompression=compress)
+    with atomic_file(path, num_bytes) as temporary, native_output(temporary) as name:
+        sitk.WriteImage(image, name, useCompression=compress)

@@ -14,6 +14,7 @@ from ..config_json import from_dict
 from ..errors import FileError
 from ..geometry import Grid
 from ..image import Image
+from ..reading import malformed
 from ..result import FoldCount, LandmarkErrors, RegistrationResult, log2_jacobian
 from .images import read_image, write_image, write_labels
 from .output import atomic_file
@@ -99,7 +100,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     path = folder / METRICS_NAME
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FileError(
             f"{folder}: it holds no metrics.json that can be read ({error}); give the folder that joint-registration "
             "register or the demo wrote"
@@ -123,27 +124,30 @@ def read_result(folder: Path, moving_grid: Grid) -> RegistrationResult:
         FileError: if a file is missing or damaged.
     """
     values = read_metrics(folder)
-    warped, log2 = read_image(folder / "warped.nrrd"), read_image(folder / "log2_jacobian.nrrd")
-    grid = warped.grid
-    return RegistrationResult(
-        fixed_grid=grid,
-        moving_grid=moving_grid,
-        affine_ras=np.asarray(values["affine_ras"], dtype=np.float64),
-        displacement_field_mm=read_transform(folder / "transform.h5").displacement_field(grid),
-        inverse_displacement_field_mm=read_transform(folder / "inverse_transform.h5").displacement_field(moving_grid),
-        jacobian_determinant=np.exp2(log2.array.astype(np.float32)),
-        warped=warped.array.astype(np.float32),
-        folds=FoldCount(values["folds"], values["folds_percent"], values["folds_diagonal_only"]),
-        similarity_before=_number(values["ncc_before"]),
-        similarity_after=_number(values["ncc_after"]),
-        inverse_error_mean_mm=_number(values["inverse_error_mean_mm"]),
-        inverse_error_max_mm=_number(values["inverse_error_max_mm"]),
-        timings_s=values["timings_s"],
-        config=from_dict(RegistrationConfig, values["config"]),
-        device=values["device"],
-        notes=tuple(values["notes"]),
-        landmark_errors_mm=_landmark_errors(values.get("landmarks")),
-    )
+    with malformed(folder / METRICS_NAME, "the metrics of a run", "give the folder of a run"):
+        warped, log2 = read_image(folder / "warped.nrrd"), read_image(folder / "log2_jacobian.nrrd")
+        grid = warped.grid
+        return RegistrationResult(
+            fixed_grid=grid,
+            moving_grid=moving_grid,
+            affine_ras=np.asarray(values["affine_ras"], dtype=np.float64),
+            displacement_field_mm=read_transform(folder / "transform.h5").displacement_field(grid),
+            inverse_displacement_field_mm=read_transform(folder / "inverse_transform.h5").displacement_field(
+                moving_grid
+            ),
+            jacobian_determinant=np.exp2(log2.array.astype(np.float32)),
+            warped=warped.array.astype(np.float32),
+            folds=FoldCount(values["folds"], values["folds_percent"], values["folds_diagonal_only"]),
+            similarity_before=_number(values["ncc_before"]),
+            similarity_after=_number(values["ncc_after"]),
+            inverse_error_mean_mm=_number(values["inverse_error_mean_mm"]),
+            inverse_error_max_mm=_number(values["inverse_error_max_mm"]),
+            timings_s=values["timings_s"],
+            config=from_dict(RegistrationConfig, values["config"]),
+            device=values["device"],
+            notes=tuple(values["notes"]),
+            landmark_errors_mm=_landmark_errors(values.get("landmarks")),
+        )
 
 
 def _number(value: float | None) -> float:

@@ -11,8 +11,8 @@ import SimpleITK as sitk
 
 from ..errors import FileError, InputError
 from ..geometry import Grid
+from ..reading import malformed
 from .child import Answer, ask_child
-from .guard import malformed
 from .native import check_field_structure
 
 _SEVERAL = "more than one transform"

@@ -23,8 +23,8 @@ import SimpleITK as sitk
 from ..errors import FileError, GeometryError, InputError
 from ..geometry import RAS_LPS, FloatArray, Grid, ras_to_lps_matrix
 from ..starting_map import StartingMap
-from .guard import native_output
 from .images import check_suffix, image_header, read_field, to_itk
+from .native_names import native_output
 from .output import atomic_file
 from .transform_hdf5 import BYTES_PER_VOXEL, is_available, write_transform_hdf5
 from .transform_parts import field_part, read_parts
@@ -148,9 +148,8 @@ def write_transform(
     if affine_ras is not None:
         # ITK's composite applies what was added last first.
         transform = sitk.CompositeTransform([_itk_affine(matrix), transform])
-    with atomic_file(where, transform_bytes(grid)) as temporary:
-        with native_output(temporary) as name:
-            sitk.WriteTransform(transform, name)
+    with atomic_file(where, transform_bytes(grid)) as temporary, native_output(temporary) as name:
+        sitk.WriteTransform(transform, name)
 
 
 def transform_bytes(grid: Grid) -> int:
@@ -166,9 +165,8 @@ def write_affine(path: Path | str, affine_ras: npt.ArrayLike) -> None:
     """
     where = Path(path)
     check_suffix(where, AFFINE_SUFFIXES, "an affine transform")
-    with atomic_file(where) as temporary:
-        with native_output(temporary) as name:
-            sitk.WriteTransform(_itk_affine(np.asarray(affine_ras, dtype=np.float64)), name)
+    with atomic_file(where) as temporary, native_output(temporary) as name:
+        sitk.WriteTransform(_itk_affine(np.asarray(affine_ras, dtype=np.float64)), name)
 
 
 def write_displacement_field(path: Path | str, displacement_field_mm: npt.NDArray[Any], grid: Grid) -> None:
@@ -195,9 +193,8 @@ def write_displacement_field(path: Path | str, displacement_field_mm: npt.NDArra
     image = to_itk(values * _LPS_SIGNS.astype(np.float32), grid, vector=True)
     image.SetMetaData("displacement field type", "resampling")  # what Slicer 5.10 and later look for
     image.SetMetaData("intent_code", str(_NIFTI_DISPLACEMENT))
-    with atomic_file(where, values.nbytes) as temporary:
-        with native_output(temporary) as name:
-            sitk.WriteImage(image, name)
+    with atomic_file(where, values.nbytes) as temporary, native_output(temporary) as name:
+        sitk.WriteImage(image, name)
 
 
 def read_transform(path: Path | str) -> SpatialTransform:

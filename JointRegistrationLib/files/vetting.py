@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import FileError
+from ..reading import check_input_file
 from .claims import Vetted
-from .guard import check_input_file
 from .header_meta import check_meta
 from .header_nifti import check_nifti
 from .header_nrrd import check_nrrd

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..config_json import from_dict, from_json, to_json
 from ..errors import ConfigError
+from ..reading import read_text
 from .config import TrainingConfig
 
 
@@ -16,13 +17,9 @@ def read_config(path: Path) -> TrainingConfig:
     """A training configuration from a JSON file.
 
     Raises:
-        ConfigError: if it cannot be read or holds a wrong value.
+        FileError: if it cannot be read; ConfigError: if it holds a wrong value.
     """
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise ConfigError(f"{path}: the configuration cannot be read ({error})") from error
-    return from_json(TrainingConfig, text)
+    return from_json(TrainingConfig, read_text(path, "give a JSON file of settings"))
 
 
 def asdict_json(config: Any) -> dict[str, Any]:
