@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from .errors import CheckpointError
 from .held_folders import unfinished_folder
+from .reading import malformed
 
 FORMAT = "joint-registration-weights-1"
 STATE_FORMAT = "joint-registration-training-state-1"
@@ -84,7 +85,7 @@ def read_tensors(path: Path, sha256: str | None = None) -> tuple[Header, dict[st
     metadata, tensors = _read(path, FORMAT, sha256)
     try:
         header = Header(**json.loads(metadata["header"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: the header cannot be read ({error}); get the file again") from error
     return header, tensors
 
@@ -177,21 +178,26 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], Json]:
         CheckpointError: if there is none, or a part is missing or damaged.
     """
     index = _index(folder)
-    tensors: dict[str, Tensor] = {}
-    for name, sha256 in index["files"].items():
-        tensors.update(_read(folder / f"state-{int(index['number']):06d}" / name, STATE_FORMAT, sha256)[1])
-    values: Json = index["values"]
-    return _joined(tensors), values
+    with malformed(folder / "state.json", "a training state", "restore the folder from a copy"):
+        tensors: dict[str, Tensor] = {}
+        for name, sha256 in index["files"].items():
+            tensors.update(_read(folder / f"state-{int(index['number']):06d}" / name, STATE_FORMAT, sha256)[1])
+        values: Json = index["values"]
+        return _joined(tensors), values
 
 
 def _index(folder: Path) -> Json:
     path = folder / "state.json"
     try:
-        index: Json = json.loads(path.read_text())
+        index: Json = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise CheckpointError(f"{folder}: there is no training state here; start without --resume") from error
-    except ValueError as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise CheckpointError(f"{path}: not valid JSON ({error}); restore the folder from a copy") from error
+    if not isinstance(index, dict):
+        raise CheckpointError(
+            f"{path}: a JSON object is needed, but it holds {str(index)[:40]}; restore it from a copy"
+        )
     if index.get("format") != STATE_FORMAT:
         raise CheckpointError(f"{path}: the format is {index.get('format')!r}, but {STATE_FORMAT!r} is needed")
     return index

@@ -46,7 +46,7 @@ def from_json(cls: type[T], text: str) -> T:
     """Build configuration ``cls`` from JSON text; see :func:`from_dict`."""
     try:
         values = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{cls.__name__}: not valid JSON: {error}") from error
     return from_dict(cls, values)
 
@@ -66,7 +66,14 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
         inner = [a for a in typing.get_args(hint) if a is not type(None)]
         return _convert(inner[0], value, path)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return _finite_float(value, path)
     if not isinstance(value, hint) or (hint in (int, float) and isinstance(value, bool)):
         raise ConfigError(f"{path}: {hint.__name__} is needed, but {value!r} was given")
     return value
+
+
+def _finite_float(value: int, path: str) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ConfigError(f"{path}: a number of {len(str(value)[:400])} digits or more is too large") from error

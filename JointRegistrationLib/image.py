@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,7 @@ class Image:
         array: (k, j, i) values; any integer, boolean or floating type.
         grid: where the voxels are.
         name: how messages call it, e.g. a file or node name.
+        remarks: sentences about it that belong to every result, e.g. on what its file left open.
 
     Raises:
         InputError: if the array is not a 3D scalar array of the grid's shape.
@@ -33,6 +35,7 @@ class Image:
     array: npt.NDArray[Any]
     grid: Grid
     name: str = "image"
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.array.ndim != 3:
@@ -77,3 +80,37 @@ class LandmarkPairs:
                 f"landmarks: {len(self.fixed_ras)} fixed points but {len(self.moving_ras)} moving points; "
                 "give the same points in the same order in both"
             )
+
+
+def paired_landmarks(
+    fixed: tuple[npt.NDArray[np.float64], Sequence[str], str],
+    moving: tuple[npt.NDArray[np.float64], Sequence[str], str],
+) -> LandmarkPairs:
+    """Two lists of points as pairs: by label where both have the same labels, each once, else in the lists' order.
+
+    Args:
+        fixed, moving: points (n, 3) in RAS mm, their labels, and what messages call the list.
+
+    Raises:
+        InputError: if the counts differ, or some labels of both lists stand at different places in them, so that
+            labels and order contradict each other.
+    """
+    (fixed_ras, fixed_names, fixed_list), (moving_ras, moving_names, moving_list) = fixed, moving
+    if len(fixed_names) != len(moving_names):
+        raise InputError(
+            f"{moving_list}: {len(moving_names)} landmarks, but {fixed_list} has {len(fixed_names)}; "
+            "give the same points in both"
+        )
+    if len(set(fixed_names)) == len(fixed_names) and set(fixed_names) == set(moving_names):
+        moving_ras = moving_ras[[list(moving_names).index(name) for name in fixed_names]]
+    else:
+        shared = set(fixed_names) & set(moving_names)
+        apart = [
+            (a, b) for a, b in zip(fixed_names, moving_names, strict=True) if a != b and (a in shared or b in shared)
+        ]
+        if apart:
+            raise InputError(
+                f"{moving_list}: its labels and those of {fixed_list} are in another order ({apart[0][0]!r} beside "
+                f"{apart[0][1]!r}), but not the same on both sides; give the same labels to both points of a pair"
+            )
+    return LandmarkPairs(fixed_ras, moving_ras, tuple(fixed_names))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from .preprocess import (
     check_mask,
     check_overlap,
     normalize,
+    remarks_on,
     resample,
     to_tensor,
 )
@@ -59,7 +61,8 @@ def register(
         config: method, device and settings; defaults if None.
         progress: called with the stage, the fraction done (0 to 1) and the loss or None.
         cancelled: asked often; True ends the run.
-        fixed_mask, moving_mask: positive where the image should be compared; on that image's grid.
+        fixed_mask, moving_mask: positive where the image should be compared; resampled where they lie on another grid
+            than that image.
         landmarks: corresponding points; see ``config.landmarks`` for what they do.
         initial_affine_ras: 4x4 start, fixed to moving RAS points; landmarks go before it.
         initial: an earlier result of these images, or another map, to refine further: its affine part is
@@ -82,12 +85,14 @@ def register(
     config = config or RegistrationConfig()
     reporter = Reporter("preparing", 0.0, 0.05, progress, cancelled)
     reporter.update(0.0)
-    _check(fixed, moving, fixed_mask, moving_mask, reporter)
+    fixed_mask, fixed_remarks = _checked(fixed, fixed_mask, reporter)
+    moving_mask, moving_remarks = _checked(moving, moving_mask, reporter)
     begin = StartingMap.of(initial) if isinstance(initial, RegistrationResult) else initial
     start = begin or _start(fixed, moving, config, landmarks, initial_affine_ras)
     device = choose_device(config.device)
     with _memory_errors(device):
-        return _run(fixed, moving, fixed_mask, moving_mask, landmarks, start, config, device, reporter)
+        result = _run(fixed, moving, fixed_mask, moving_mask, landmarks, start, config, device, reporter)
+    return dataclasses.replace(result, notes=(*result.notes, *dict.fromkeys((*fixed_remarks, *moving_remarks))))
 
 
 def _run(
@@ -183,14 +188,12 @@ def similarities(pair: ImagePair, affine_ras: FloatArray, local: LocalMap) -> tu
     return before.value, after.value
 
 
-def _check(
-    fixed: Image, moving: Image, fixed_mask: Image | None, moving_mask: Image | None, reporter: Reporter
-) -> None:
-    for image, mask in ((fixed, fixed_mask), (moving, moving_mask)):
-        reporter.check()
-        check_image(image)
-        if mask is not None:
-            check_mask(mask, image)
+def _checked(image: Image, mask: Image | None, reporter: Reporter) -> tuple[Image | None, tuple[str, ...]]:
+    """The mask on the image's grid, and what is remarkable about both."""
+    reporter.check()
+    check_image(image)
+    placed = None if mask is None else check_mask(mask, image)
+    return placed, remarks_on(image, placed)
 
 
 def _start(

@@ -9,18 +9,36 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .config import PreprocessConfig
 from .errors import InputError
 from .geometry import Grid, transform_points
 from .image import MIN_OVERLAP, MIN_SIZE, Image
+from .intensity import LEAST_VARIED, constant_slices, normalize, share_varied
+from .knee_size import size_remark
 from .maps import check_on_grid
+from .onto_grid import on_grid_of
+
+#: A mask of less than this cannot say how a knee lies.
+_LEAST_MASK_ML = 5.0
+#: The share of slices without any image beyond which a field of view is remarkable.
+_MOST_EMPTY = 0.25
+
+
+__all__ = [
+    "check_image",
+    "check_mask",
+    "check_overlap",
+    "normalize",
+    "remarks_on",
+    "resample",
+    "to_tensor",
+]
 
 
 def check_image(image: Image) -> None:
     """Refuse an image that cannot be registered.
 
     Raises:
-        InputError: if it has too few slices, holds NaN or infinity, or is constant.
+        InputError: if it has too few slices, holds NaN or infinity, or has one value in all but a few voxels.
     """
     if min(image.grid.size_ijk) < MIN_SIZE:
         raise InputError(
@@ -38,26 +56,44 @@ def check_image(image: Image) -> None:
         raise InputError(
             f"{image.name}: every voxel has the value {low}, so there is nothing to align; give another image"
         )
-
-
-def check_same_grid(other: Image, image: Image) -> None:
-    """Refuse a mask or label map that does not lie on its image's grid.
-
-    Raises:
-        InputError: naming both grids.
-    """
-    if not other.grid.is_close(image.grid, tolerance_mm=1e-2):
+    varied = share_varied(image.array)
+    if varied < LEAST_VARIED:
         raise InputError(
-            f"{other.name}: must lie on the grid of {image.name} ({image.grid.describe()}), but has "
-            f"{other.grid.describe()}, or another position; resample it onto that image first"
+            f"{image.name}: all but {round(varied * image.array.size)} of its {image.array.size} voxels have the same "
+            "value, so there is nothing to align; give another image"
         )
 
 
-def check_mask(mask: Image, image: Image) -> None:
-    """Refuse a mask on another grid or without a voxel set."""
-    check_same_grid(mask, image)
-    if not np.any(mask.array > 0):
+def check_mask(mask: Image, image: Image) -> Image:
+    """The mask on the image's grid, see :func:`.onto_grid.on_grid_of`.
+
+    Raises:
+        InputError: if no voxel of it is set there, or it lies outside the image.
+    """
+    placed = on_grid_of(mask, image)
+    if not np.any(placed.array > 0):
         raise InputError(f"{mask.name}: the mask is empty; set it to 1 where {image.name} should be compared")
+    return placed
+
+
+def remarks_on(image: Image, mask: Image | None = None) -> tuple[str, ...]:
+    """What is remarkable about an image and its mask although they can be used: sentences for the result's notes."""
+    empty, slices = constant_slices(image.array)
+    found = [*image.remarks, size_remark(image.name, image.grid)]
+    if empty > _MOST_EMPTY * slices:
+        found.append(
+            f"{image.name}: {empty} of its {slices} slices along one axis are empty: part of the knee is missing"
+        )
+    if mask is not None:
+        found += mask.remarks
+        voxels = np.count_nonzero(mask.array > 0)
+        volume_ml = voxels * image.grid.voxel_volume_mm3 / 1000
+        if volume_ml < _LEAST_MASK_ML:
+            found.append(
+                f"{mask.name} marks only {voxels} voxels ({volume_ml:.2g} ml) of {image.name}: "
+                "too little to align a knee by"
+            )
+    return tuple(remark for remark in found if remark)
 
 
 def check_overlap(fixed: Image, moving: Image, affine_ras: npt.ArrayLike | None = None) -> None:
@@ -73,21 +109,6 @@ def check_overlap(fixed: Image, moving: Image, affine_ras: npt.ArrayLike | None 
             f"{moving.name} does not overlap {fixed.name}: the centres of their fields of view are {apart:.0f} mm "
             "apart; align them by centre (initialization 'center'), by landmarks, or by an initial transform"
         )
-
-
-def normalize(array: npt.NDArray[np.generic], config: PreprocessConfig | None = None) -> npt.NDArray[np.float32]:
-    """Send the lower and upper percentile to 0 and 1 and clamp (spec, section 1, "Intensity").
-
-    Where the two percentiles coincide (a nearly empty image) minimum and maximum take their place.
-    """
-    config = config or PreprocessConfig()
-    values = np.array(array, dtype=np.float32)  # a copy, to be scaled in place
-    low, high = np.percentile(values, [config.lower_percentile, config.upper_percentile])
-    if high <= low:
-        low, high = float(values.min()), float(values.max())
-    values -= np.float32(low)
-    values /= np.float32(high - low)
-    return np.asarray(np.clip(values, 0, 1, out=values), dtype=np.float32)
 
 
 def resample(values: Tensor, grid: Grid, size_ijk: Sequence[int]) -> Tensor:

@@ -76,14 +76,15 @@ def maskProblems(which: str, mask: Any, segment: str, volume: Any) -> Iterator[P
             else _("{name} is empty: a mask is 1 where the moving volume should be compared.")
         )
         yield Problem(ERROR, text.format(name=name))
-    elif volume is not None and not _sameGrid(mask, volume):
-        text = _("{name} does not lie on the voxels of {volume}: resample it, or use a segmentation.")
+    elif volume is not None and not _overlap(mask, volume):
+        text = _("{name} lies beside {volume}: choose a mask that was drawn on it.")
         yield Problem(ERROR, text.format(name=name, volume=volume.GetName()))
 
 
-def _sameGrid(mask: Any, volume: Any) -> bool:
+def _overlap(mask: Any, volume: Any) -> bool:
+    """Whether the mask's field of view has any of the volume's; where exactly its voxels are does not matter."""
     try:
-        return ownGrid(mask).is_close(ownGrid(volume), tolerance_mm=1e-2)
+        return ownGrid(mask).overlap(ownGrid(volume)) > 0
     except GeometryError:
         return False
 

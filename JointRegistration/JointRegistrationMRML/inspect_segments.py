@@ -13,6 +13,7 @@ from JointRegistrationLib.errors import InputError
 from .navigation import keepCameras
 from .nodes import newNode, vtkMatrix, worldTransform
 from .open_view import OpenView, opening
+from .segment_layers import segmentNames
 from .segment_masks import segmentMaskSteps
 from .segmentations import copiedSegments
 from .surfaces import surfaceSteps
@@ -143,10 +144,9 @@ def _colour(node: Any, color: tuple[float, float, float], segments: Collection[s
     """All segments in one colour; only those of these names are shown."""
     display, segmentation = node.GetDisplayNode(), node.GetSegmentation()
     wasModifying = display.StartModify()
-    for segmentId in segmentation.GetSegmentIDs():
+    for segmentId, name in segmentNames(segmentation).items():
         display.SetSegmentOverrideColor(segmentId, *color)
-        shown = segments is None or segmentation.GetSegment(segmentId).GetName() in segments
-        display.SetSegmentVisibility(segmentId, shown)
+        display.SetSegmentVisibility(segmentId, segments is None or name in segments)
     display.EndModify(wasModifying)
 
 

@@ -9,30 +9,36 @@ import numpy as np
 import numpy.typing as npt
 
 from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.image import LandmarkPairs
+from JointRegistrationLib.image import LandmarkPairs, paired_landmarks
 
 from .nodes import transformPoints, worldTransform
 from .translation import _
 
 
 def landmarksFromMarkups(fixedNode: Any, movingNode: Any, below: Any = None) -> LandmarkPairs:
-    """The points of two point lists, paired by position in the list, in world coordinates.
+    """The points of two point lists, paired by the rule of :func:`.image.paired_landmarks`, in world coordinates.
 
     Args:
         fixedNode, movingNode: markups nodes.
         below: a transform node to leave out, see :func:`.nodes.worldTransform`.
 
     Raises:
-        InputError: if a point is not placed, the counts differ, or there is none.
+        InputError: if a point is not placed, the points cannot be paired, or there is none.
     """
-    fixed, moving = _worldPoints(fixedNode, below), _worldPoints(movingNode, below)
-    names = tuple(_numberOf(fixedNode.GetNthControlPointLabel(index)) for index in pointIndices(fixedNode))
-    return LandmarkPairs(fixed, moving, names)
+    fixed, moving = (
+        (
+            _worldPoints(node, below),
+            [_pairOf(node.GetNthControlPointLabel(n)) for n in pointIndices(node)],
+            node.GetName(),
+        )
+        for node in (fixedNode, movingNode)
+    )
+    return paired_landmarks(fixed, moving)
 
 
-def _numberOf(label: str) -> str:
+def _pairOf(label: str) -> str:
     """The name of a pair: of points that were placed by the panel, F1 and M1, the number."""
-    return label[1:] if re.fullmatch(r"F\d+", label) else label
+    return label[1:] if re.fullmatch(r"[FM]\d+", label) else label
 
 
 def pointIndices(node: Any) -> list[int]:

@@ -27,7 +27,7 @@ BINARY_LABELMAP = "Binary labelmap"  # Slicer's name; its getter is not in every
 
 @dataclass(frozen=True)
 class SegmentLabel:
-    """One segment: its id in the node, name, colour (RGB, 0..1), layer, and value in that layer."""
+    """One segment: id in the node, name (of :func:`segmentNames`), colour (RGB, 0..1), layer, and value in that layer."""
 
     segmentId: str
     name: str
@@ -85,14 +85,31 @@ def ownLayerSteps(
     """
     name = checkSegmentation(node)
     wanted = _wantedSegments(node, name, segmentIds)
-    layers, segments = [], []
+    layers, segments, names = [], [], segmentNames(node.GetSegmentation())
     for layer in (yield from _layerSteps(node.GetSegmentation(), name, wanted)):
         for value, segmentId in enumerate(layer.segmentIds, start=1):
             segment = node.GetSegmentation().GetSegment(segmentId)
-            segments.append(SegmentLabel(segmentId, segment.GetName(), tuple(segment.GetColor()), len(layers), value))
+            color = tuple(segment.GetColor())
+            segments.append(SegmentLabel(segmentId, names[segmentId], color, len(layers), value))
         layers.append(layer)
     segments.sort(key=lambda segment: wanted.index(segment.segmentId))
     return OwnLayers(tuple(layers), tuple(segments), worldTransform(node, below))
+
+
+def segmentNames(segmentation: Any) -> dict[str, str]:
+    """What each segment is called, by id: its name, with a number where an earlier one has the same.
+
+    So segments of one name stay apart, and the second of two lists is compared with the second.
+    """
+    names: dict[str, str] = {}
+    for segmentId in segmentation.GetSegmentIDs():
+        plain = name = segmentation.GetSegment(segmentId).GetName()
+        count = 1
+        while name in names.values():
+            count += 1
+            name = f"{plain} ({count})"
+        names[segmentId] = name
+    return names
 
 
 def checkSegmentation(node: Any) -> str:

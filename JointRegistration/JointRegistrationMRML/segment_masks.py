@@ -18,7 +18,7 @@ from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.geometry import Grid
 
 from .nodes import numpyMatrix, numpyView, worldTransform
-from .segment_layers import BINARY_LABELMAP, checkSegmentation
+from .segment_layers import BINARY_LABELMAP, checkSegmentation, segmentNames
 from .segmentations import labelsFromSegmentation, labelSteps
 from .steps import finished, inSteps
 from .translation import _
@@ -125,11 +125,11 @@ def segmentMask(node: Any, grid: Grid, segmentId: str, below: Any = None) -> Seg
     else:
         layer = labelsFromSegmentation(node, grid, [segmentId], below).layers[0]
         found = _cut(layer > 0, (0, 0, 0), grid)
-    return SegmentMask(segmentId, segment.GetName(), *found)
+    return SegmentMask(segmentId, segmentNames(node.GetSegmentation())[segmentId], *found)
 
 
 def segmentMasks(node: Any, grid: Grid, below: Any = None) -> dict[str, SegmentMask]:
-    """All segments by name; see :func:`segmentMask`."""
+    """All segments by name, those of one name numbered; see :func:`segmentMask`."""
     return finished(segmentMaskSteps(node, grid, below))
 
 

@@ -11,16 +11,13 @@ import numpy.typing as npt
 from JointRegistrationLib.errors import GeometryError, InputError
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import MIN_SIZE
+from JointRegistrationLib.knee_size import COARSE, LOST_SPACING, NO_KNEE, size_text, unusual_size, voxel_text
 
 from .nodes import gridOf, numpyView
 from .problems import ERROR, WARNING, Problem, sentence
 from .translation import _
 from .volumes import LABEL_MAP, checkVolume, ijkToRasOf
 
-#: What a field of view of a knee is, in mm: its longest and its shortest side.
-_LONGEST_MM, _SHORTEST_MM = (70.0, 450.0), (30.0, 300.0)
-_COARSEST_SPACING_MM = 8.0
-_LARGEST_ANISOTROPY = 12.0
 _SAMPLES_PER_AXIS = 24
 
 
@@ -83,23 +80,14 @@ def _fewVoxels(image: Any) -> npt.NDArray[Any]:
 
 
 def _spacingProblems(name: str, grid: Grid) -> Iterator[Problem]:
-    spacing, extent = np.asarray(grid.spacing_mm), grid.extent_mm
-    unlikely = not _within(extent.max(), _LONGEST_MM) or not _within(extent.min(), _SHORTEST_MM)
-    size = " x ".join(f"{side:.0f}" if side >= 10 else f"{side:.2g}" for side in extent)
-    if unlikely and np.allclose(spacing, 1.0):
-        text = _(
+    texts = {
+        LOST_SPACING: _(
             "{name} has voxels of exactly 1 x 1 x 1 mm and measures {size} mm: the spacing was probably lost in a "
             "conversion; correct it in the Volumes module."
-        )
-        yield Problem(WARNING, text.format(name=name, size=size))
-    elif unlikely:
-        text = _("{name} measures {size} mm, which is unusual for a knee: check its spacing.")
-        yield Problem(WARNING, text.format(name=name, size=size))
-    elif spacing.max() > _COARSEST_SPACING_MM or spacing.max() > _LARGEST_ANISOTROPY * spacing.min():
-        voxel = " x ".join(f"{s:.3g}" for s in spacing)
-        text = _("{name} has voxels of {voxel} mm: between such slices little can be aligned.")
-        yield Problem(WARNING, text.format(name=name, voxel=voxel))
-
-
-def _within(value: float, bounds: tuple[float, float]) -> bool:
-    return bounds[0] <= value <= bounds[1]
+        ),
+        NO_KNEE: _("{name} measures {size} mm, which is unusual for a knee: check its spacing."),
+        COARSE: _("{name} has voxels of {voxel} mm: between such slices little can be aligned."),
+    }
+    kind = unusual_size(grid)
+    if kind is not None:
+        yield Problem(WARNING, texts[kind].format(name=name, size=size_text(grid), voxel=voxel_text(grid)))

@@ -18,6 +18,7 @@ from ..files import (
 from ..files.results import METRICS_NAME, is_run, read_run
 from ..geometry import FloatArray, Grid, transform_points
 from ..image import Image
+from ..reading import malformed
 
 _LANDMARKS = (".json", ".fcsv", ".csv")
 _TRANSFORMS = (".h5", ".hdf5", ".tfm", ".txt", ".mat")
@@ -34,7 +35,8 @@ def describe(path: Path) -> list[str]:
     name = path.name.lower()
     if name == METRICS_NAME or is_run(path):
         folder = path if path.is_dir() else path.parent
-        return _run(folder, read_metrics(folder), read_run(folder).changed())
+        with malformed(folder / METRICS_NAME, "the metrics of a run", "give the folder of a run"):
+            return _run(folder, read_metrics(folder), read_run(folder).changed())
     if name.endswith(_LANDMARKS):
         return _landmarks(path, read_landmarks(path))
     if name.endswith(_TRANSFORMS):

@@ -16,8 +16,8 @@ _METHODS = "\n".join(f"      {name:<13}{what}" for name, what in METHOD_DESCRIPT
 
 _DESCRIPTION = f"""Lay the MOVING image onto the FIXED image.
 
-    FIXED and MOVING are 3D images: NIfTI, NRRD, MetaImage, or a folder with one DICOM series. They may
-    differ in size, spacing and orientation.
+    FIXED and MOVING are 3D images: NIfTI, NRRD, MetaImage, or a folder of DICOM files. They may
+    differ in size, spacing and orientation. Where DICOM files hold several volumes, folder::name takes one.
 
     \b
     Written into the output folder:
@@ -51,8 +51,8 @@ _DESCRIPTION = f"""Lay the MOVING image onto the FIXED image.
 @click.argument("moving", type=_FILE)
 @click.option("-o", "--output-dir", type=_FILE, required=True, help="Folder for the results; made if need be.")
 @click.option("--overwrite", is_flag=True, help="Replace results of an earlier run in that folder.")
-@click.option("--moving-labels", type=_FILE, help="Label map on the moving image's grid, to warp along with it.")
-@click.option("--fixed-labels", type=_FILE, help="Label map on the fixed image's grid, to score the warped labels by.")
+@click.option("--moving-labels", type=_FILE, help="Label map of the moving image, to warp along with it.")
+@click.option("--fixed-labels", type=_FILE, help="Label map of the fixed image, to score the warped labels by.")
 @click.option("--fixed-mask", type=_FILE, help="Where the fixed image counts: a label map, not 0 inside.")
 @click.option("--moving-mask", type=_FILE, help="Where the moving image counts.")
 @click.option("--landmarks-fixed", type=_FILE, help="Points in the fixed image: .mrk.json, .fcsv or .csv (RAS mm).")

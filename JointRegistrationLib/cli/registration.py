@@ -18,7 +18,7 @@ from ..carried import carried_image
 from ..config import LandmarkConfig, NetworkConfig, RegistrationConfig, VsvfConfig, with_detail
 from ..config_json import from_json, to_dict
 from ..devices import peak_memory_mb
-from ..errors import ConfigError, FileError, InputError
+from ..errors import ConfigError, InputError
 from ..files import (
     REPORT_NAME,
     RESULT_NAMES,
@@ -34,7 +34,8 @@ from ..files import (
 )
 from ..image import Image, LandmarkPairs
 from ..metrics import label_metrics
-from ..preprocess import check_same_grid
+from ..onto_grid import check_belongs, on_grid_of
+from ..reading import read_text
 from ..resolution import working_grid
 from ..result import RegistrationResult
 from ..starting_map import StartingMap
@@ -129,11 +130,7 @@ def read_config(path: Path | None) -> RegistrationConfig:
     """
     if path is None:
         return RegistrationConfig()
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        raise FileError(f"{path}: cannot be read ({reason}); give a JSON file of settings") from error
+    text = read_text(path, "give a JSON file of settings")
     try:
         return from_json(RegistrationConfig, text)
     except ConfigError as error:
@@ -165,9 +162,10 @@ def _read(options: RegisterOptions, config: RegistrationConfig) -> _Inputs:
     fixed_labels, moving_labels = (
         None if path is None else read_labels(path) for path in (options.fixed_labels, options.moving_labels)
     )
-    for labels, image in ((fixed_labels, fixed), (moving_labels, moving)):
-        if labels is not None:
-            check_same_grid(labels, image)
+    if fixed_labels is not None:
+        fixed_labels = on_grid_of(fixed_labels, fixed)
+    if moving_labels is not None:  # carried over from their own grid, whichever that is
+        check_belongs(moving_labels, moving)
     landmarks = None
     if options.landmarks_fixed is not None and options.landmarks_moving is not None:
         landmarks = read_landmark_pairs(options.landmarks_fixed, options.landmarks_moving)
@@ -209,6 +207,7 @@ def _metrics(
     options: RegisterOptions, inputs: _Inputs, result: RegistrationResult, warped_labels: Image | None
 ) -> dict[str, Any]:
     metrics = result.summary()
+    metrics["notes"] = [*metrics["notes"], *_label_remarks(inputs)]
     if inputs.fixed_labels is not None and warped_labels is not None:
         before = _warped_labels(inputs, None)
         assert before is not None
@@ -224,6 +223,11 @@ def _metrics(
     }
     metrics["config"] = to_dict(result.config)
     return metrics
+
+
+def _label_remarks(inputs: _Inputs) -> list[str]:
+    given = [labels.remarks for labels in (inputs.fixed_labels, inputs.moving_labels) if labels is not None]
+    return [remark for remarks in given for remark in remarks]
 
 
 def _label_scores(fixed: Image, before: Image, after: Image) -> dict[str, Any]:

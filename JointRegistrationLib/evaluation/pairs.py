@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from ..errors import FileError
 from ..files import read_labels
+from ..reading import malformed, read_text
 
 _FILES = ("moving", "fixed", "moving_labels", "fixed_labels")
 _ALL = "all"
@@ -41,20 +43,17 @@ def read_pairs(path: Path) -> list[EvaluationPair]:
     Raises:
         FileError: if the list or a file it names is missing, or the list is not as described.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            table = csv.DictReader(stream)
-            rows = [(table.line_num, row) for row in table]
-            columns = table.fieldnames or ()
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or "not a CSV text"
-        raise FileError(f"{path}: cannot be read ({reason}); give a CSV file of pairs") from error
+    with malformed(path, "a CSV file of pairs", "correct it"):
+        table = csv.DictReader(io.StringIO(read_text(path, "give a CSV file of pairs"), newline=""))
+        rows = [(table.line_num, row) for row in table]
+        columns = table.fieldnames or ()
     for column in _FILES:
         if column not in columns:
             raise FileError(f"{path}: column {column!r} is missing; the first line must name {', '.join(_FILES)}")
     if not rows:
         raise FileError(f"{path}: lists no pair; give one line for each")
-    pairs = [_pair(row, f"{path}, line {line}", path.parent) for line, row in rows]
+    with malformed(path, "a CSV file of pairs", "correct it"):
+        pairs = [_pair(row, f"{path}, line {line}", path.parent) for line, row in rows]
     _check_unique(pairs, path)
     return pairs
 

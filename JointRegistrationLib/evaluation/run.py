@@ -18,7 +18,7 @@ from ..files import read_image, read_labels
 from ..image import Image
 from ..maps import from_displacement, identity, warp_labels
 from ..metrics import LabelMetrics, label_metrics
-from ..preprocess import check_same_grid
+from ..onto_grid import on_grid_of
 from ..progress import CancelCheck, ProgressCallback
 from .methods import Method
 from .pairs import EvaluationPair
@@ -107,12 +107,9 @@ def _mean(found: dict[int, LabelMetrics], labels: tuple[int, ...], measure: str)
 
 
 def _read(pair: EvaluationPair) -> _Images:
-    images = _Images(
-        read_image(pair.moving), read_image(pair.fixed), read_labels(pair.moving_labels), read_labels(pair.fixed_labels)
-    )
-    check_same_grid(images.moving_labels, images.moving)
-    check_same_grid(images.fixed_labels, images.fixed)
-    return images
+    moving, fixed = read_image(pair.moving), read_image(pair.fixed)
+    labels = (on_grid_of(read_labels(pair.moving_labels), moving), on_grid_of(read_labels(pair.fixed_labels), fixed))
+    return _Images(moving, fixed, *labels)
 
 
 def _figures(

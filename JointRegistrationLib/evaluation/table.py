@@ -14,10 +14,12 @@ from pathlib import Path
 from ..csv_cells import cell
 from ..errors import FileError
 from ..files.output import raise_write_error, sole_writer
+from ..reading import malformed
 
 _KEY = ("group", "pair", "method")
 #: Per label, and as the mean of two groups of labels.
 _OVERLAPS = ("dice", "hd95_mm", "assd_mm")
+_TEXTS = (*_KEY, "notes")
 _UNIONS = ("cartilage", "bones")
 _FIGURES = ("folds", "folds_percent", "inverse_error_mean_mm", "ncc", "seconds", "peak_memory_mb", "notes")
 
@@ -92,13 +94,18 @@ class ResultTable:
         whole = content[: content.rfind("\n") + 1]
         if not whole:
             self._write(header)
-        for number, cells in enumerate(csv.reader(io.StringIO(whole[len(header) :])), 2):
+        with malformed(self.path, "a table of results", "give another name to --output"):
+            lines = list(enumerate(csv.reader(io.StringIO(whole[len(header) :])), 2))
+        for number, cells in lines:
             if len(cells) != len(self.columns):
                 raise FileError(
                     f"{self.path}: line {number} has {len(cells)} columns, not {len(self.columns)}; "
                     "delete the line, and it will be computed again"
                 )
-            self._add(dict(zip(self.columns, cells, strict=True)))
+            row = dict(zip(self.columns, cells, strict=True))
+            with malformed(f"{self.path}, line {number}", "a row of results", "delete the line"):
+                _ = [float(row[name]) for name in self.columns if row[name] and name not in _TEXTS]
+            self._add(row)
 
     def _write(self, line: str) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Images, label maps and masks: NIfTI, NRRD, MetaImage and DICOM series folders, by SimpleITK."""
+"""Images, label maps and masks: NIfTI, NRRD, MetaImage and DICOM, by SimpleITK and pydicom."""
 
 from __future__ import annotations
 
@@ -9,44 +9,62 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from ..errors import FileError, GeometryError, InputError, ResourceError
+from ..errors import FileError, InputError
 from ..geometry import Grid
 from ..image import Image
-from .dicom import read_series
-from .headers import check_nifti
-from .output import atomic_file, itk_reason
+from .child import ask_child
+from .dicom_mark import is_dicom
+from .native import check_field_structure, check_structure, header_values, open_image, read_voxels
+from .native_names import native_input, native_output
+from .output import atomic_file
+from .vetting import vet
 
-READABLE = "NIfTI (.nii, .nii.gz), NRRD (.nrrd), MetaImage (.mha) or a folder with one DICOM series"
 WRITABLE_SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha")
+#: What separates a file or folder from the name of one of several volumes in it.
+CHOICE = "::"
+#: Labels may be off whole numbers by this much, or by half a step of a file that stores scaled values, up to the most.
+_LABEL_TOLERANCE, _MOST_TOLERANCE = 1e-3, 0.1
 
 
 def read_image(path: Path | str) -> Image:
-    """A scalar 3D volume from a file or a folder holding one DICOM series.
+    """A scalar 3D volume from a file, or from a folder of DICOM slices.
+
+    Where DICOM files hold several volumes (series, echoes, contrasts, times), ``folder::name`` takes the one of that
+    name; the error without it lists the names.
 
     Raises:
         FileError: if it is missing, unreadable, truncated or no image.
-        InputError: if it is not a 3D scalar volume, or the folder holds several series.
-        GeometryError: if spacing or direction is invalid.
+        InputError: if it is not a 3D scalar volume, or there are several.
+        GeometryError: if its place in space is not known, or no grid of perpendicular axes.
+        ResourceError: if there is not enough memory for it.
     """
-    where = Path(path)
-    image = _read(where)
-    return Image(sitk.GetArrayFromImage(image), _grid(image, where), where.name)
+    return _read(Path(path))[0]
 
 
 def read_labels(path: Path | str) -> Image:
     """A label map: whole numbers, 0 is background; the smallest of uint8, int16 and int32 that holds them.
 
+    Values that are off by as much as rounding to a scale makes them (``scl_slope`` of NIfTI) are set right.
+
     Raises:
         InputError: as :func:`read_image`, and if a value is not a whole number.
     """
-    image = read_image(path)
+    image, step = _read(Path(path))
     values = image.array
-    if values.dtype.kind == "f" and not (np.isfinite(values).all() and np.array_equal(values, np.rint(values))):
-        raise InputError(f"{path}: labels must be whole numbers, but it holds fractions; give a label map, no image")
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all():
+            raise InputError(f"{path}: labels must be whole numbers, but it holds NaN or infinity; give a label map")
+        whole = np.rint(values)
+        tolerance = max(_LABEL_TOLERANCE, min(0.51 * step, _MOST_TOLERANCE))
+        if np.abs(values - whole).max() > tolerance:
+            raise InputError(
+                f"{path}: labels must be whole numbers, but it holds fractions; give a label map, no image"
+            )
+        values = whole
     low, high = int(values.min()), int(values.max())
     for dtype in (np.uint8, np.int16, np.int32):
         if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
-            return Image(values.astype(dtype), image.grid, image.name)
+            return Image(values.astype(dtype), image.grid, image.name, image.remarks)
     raise InputError(f"{path}: labels from {low} to {high} do not fit 32 bits; give a label map, not an image")
 
 
@@ -57,7 +75,7 @@ def read_mask(path: Path | str) -> Image:
         InputError: as :func:`read_labels`.
     """
     labels = read_labels(path)
-    return Image((labels.array != 0).astype(np.uint8), labels.grid, labels.name)
+    return Image((labels.array != 0).astype(np.uint8), labels.grid, labels.name, labels.remarks)
 
 
 def write_image(image: Image, path: Path | str) -> None:
@@ -90,80 +108,61 @@ def check_suffix(path: Path, allowed: tuple[str, ...], what: str) -> None:
         raise FileError(f"{path}: cannot write {what} of this kind; let the name end in {' or '.join(allowed)}")
 
 
-def read_information(path: Path) -> Any:
-    """An ITK reader that has read the header of an image file and nothing else.
+def image_header(path: Path) -> dict[str, Any]:
+    """Size, spacing, origin, direction (LPS) and components of an image file, see :func:`.native.header_values`.
 
     Raises:
-        FileError: if it is missing or no image; GeometryError: for a NIfTI header ITK would silently mend.
+        InputError: as :func:`read_image`.
     """
-    if not path.exists():
-        raise FileError(f"{path}: there is no such file; check the path")
-    if path.name.lower().endswith((".nii", ".nii.gz")):
-        check_nifti(path)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise FileError(f"{path}: cannot be read as an image ({itk_reason(error)}); give {READABLE}") from error
-    return reader
+    vetted = vet(path)
+    if vetted is None:
+        return ask_child("header", path).values
+    with native_input(path) as name:
+        return header_values(open_image(name, path, vetted.image_io))
 
 
-def execute(reader: Any, path: Path) -> Any:
-    """Read the voxels of a file whose header was accepted."""
-    try:
-        return reader.Execute()
-    except RuntimeError as error:
-        if "alloc" in str(error).lower():
-            raise ResourceError(f"{path}: not enough memory to read it; close other programs") from error
-        raise FileError(f"{path}: truncated or damaged ({itk_reason(error)}); copy or export the file again") from error
+def read_field(path: Path) -> tuple[npt.NDArray[Any], Grid]:
+    """A displacement field from an image of vectors: (k, j, i, 3) float64, LPS mm, and its grid.
+
+    Raises:
+        InputError: as :func:`read_image`, or if it is none.
+    """
+    vetted = vet(path)
+    if vetted is None:
+        answer = ask_child("image", path, {"vector": True})
+        return answer.arrays["voxels"], check_field_structure(answer.values, path)
+    with native_input(path) as name:
+        reader = open_image(name, path, vetted.image_io)
+        grid = check_field_structure(header_values(reader), path)
+        return read_voxels(reader, path, vector=True), grid
 
 
-def _read(path: Path) -> Any:
-    if path.is_dir():
-        image = read_series(path)
-        _check_structure(image, path)
-        return image
-    reader = read_information(path)
-    _check_structure(reader, path)
-    return execute(reader, path)
+def _read(path: Path) -> tuple[Image, float]:
+    """The image, and how far apart the values are that its file can hold; 0 for as good as what was written."""
+    where, choice = _chosen(path)
+    if is_dicom(where):
+        from .dicom import read_dicom  # noqa: PLC0415 pydicom takes half a second, and only DICOM needs it
+
+        return read_dicom(where, choice), 0.0
+    if choice:
+        raise InputError(f"{path}: only DICOM has several volumes to choose from; give {where}")
+    vetted = vet(where)
+    if vetted is None:
+        answer = ask_child("image", where)
+        return Image(answer.arrays["voxels"], check_structure(answer.values, where), where.name), 0.0
+    with native_input(where) as name:
+        reader = open_image(name, where, vetted.image_io)
+        grid = check_structure(header_values(reader), where)
+        image = Image(read_voxels(reader, where, vector=False), grid, where.name, vetted.remarks)
+    return image, vetted.value_step
 
 
-def _check_structure(header: Any, path: Path) -> None:
-    """``header``: a reader or an image; both answer the same questions."""
-    dimension, components = header.GetDimension(), _components(header)
-    if dimension != 3:
-        advice = "give one volume of the series" if dimension > 3 else "give the whole volume, not one slice"
-        raise InputError(f"{path}: a 3D volume is needed, but this image has {dimension} dimensions; {advice}")
-    if components != 1:
-        raise InputError(
-            f"{path}: one value a voxel is needed, but this image has {components} (colour, vector or time series); "
-            "give a scalar volume"
-        )
-    if min(header.GetSize()) < 2:
-        raise InputError(
-            f"{path}: at least 2 slices are needed, but the size is {' x '.join(map(str, header.GetSize()))}; "
-            "give the whole volume (for DICOM, the folder)"
-        )
-    _grid(header, path)
-
-
-def _components(header: Any) -> int:
-    get = getattr(header, "GetNumberOfComponents", None) or header.GetNumberOfComponentsPerPixel
-    return int(get())
-
-
-def _grid(header: Any, path: Path) -> Grid:
-    """Spacing first: with a zero spacing, NRRD's direction is not a number either."""
-    spacing = header.GetSpacing()
-    if not min(spacing) > 0:
-        raise GeometryError(
-            f"{path}: the spacing must be positive along every axis, but is {spacing} mm; correct the image's header"
-        )
-    try:
-        return Grid.from_lps(header.GetSize(), spacing, header.GetOrigin(), header.GetDirection())
-    except GeometryError as error:
-        raise GeometryError(f"{path}: {error}") from error
+def _chosen(path: Path) -> tuple[Path, str]:
+    """The file or folder, and the name of the volume in it that was asked for."""
+    text, mark, choice = str(path).rpartition(CHOICE)
+    if not mark or path.exists():
+        return path, ""
+    return Path(text), choice.strip()
 
 
 def _writable(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -174,5 +173,5 @@ def _writable(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _write(image: Any, path: Path, num_bytes: int, *, compress: bool) -> None:
     check_suffix(path, WRITABLE_SUFFIXES, "an image")
-    with atomic_file(path, num_bytes) as temporary:
-        sitk.WriteImage(image, str(temporary), useCompression=compress)
+    with atomic_file(path, num_bytes) as temporary, native_output(temporary) as name:
+        sitk.WriteImage(image, name, useCompression=compress)

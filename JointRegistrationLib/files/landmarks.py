@@ -11,7 +11,8 @@ import numpy as np
 
 from ..errors import FileError, InputError
 from ..geometry import RAS_LPS, FloatArray
-from ..image import LandmarkPairs
+from ..image import LandmarkPairs, paired_landmarks
+from ..reading import malformed, read_text
 
 _SIGNS = {"RAS": np.ones(3), "LPS": np.diag(RAS_LPS)[:3]}
 #: .fcsv headers write the frame by name or, in old files, by number.
@@ -34,20 +35,14 @@ def read_landmarks(path: Path | str) -> FloatArray:
 
 
 def read_landmark_pairs(fixed_path: Path | str, moving_path: Path | str) -> LandmarkPairs:
-    """Corresponding points of two files: by label if both use the same labels, else by order.
+    """Corresponding points of two files, by the rule of :func:`.image.paired_landmarks`.
 
     Raises:
-        InputError: as :func:`read_landmarks`, and if the numbers of points differ.
+        InputError: as :func:`read_landmarks`, and if the points cannot be paired.
     """
     fixed, fixed_names = _read(Path(fixed_path))
     moving, moving_names = _read(Path(moving_path))
-    if len(fixed) != len(moving):
-        raise InputError(
-            f"{moving_path}: {len(moving)} landmarks, but {fixed_path} has {len(fixed)}; give the same points in both"
-        )
-    if len(set(fixed_names)) == len(fixed) and set(fixed_names) == set(moving_names):
-        moving = moving[[moving_names.index(name) for name in fixed_names]]
-    return LandmarkPairs(fixed, moving, tuple(fixed_names))
+    return paired_landmarks((fixed, fixed_names, str(fixed_path)), (moving, moving_names, str(moving_path)))
 
 
 def _read(path: Path) -> tuple[FloatArray, list[str]]:
@@ -56,19 +51,12 @@ def _read(path: Path) -> tuple[FloatArray, list[str]]:
     parse = next((reader for suffix, reader in readers.items() if name.endswith(suffix)), None)
     if parse is None:
         raise FileError(f"{path}: landmarks of this kind cannot be read; give {_READABLE}")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        raise FileError(f"{path}: cannot be read ({reason}); give {_READABLE}") from error
-    try:
+    text = read_text(path, f"give {_READABLE}")
+    with malformed(path, "a landmark file", f"give {_READABLE}"):
         points, names = parse(text, path)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise FileError(f"{path}: not a valid landmark file ({reason}); give {_READABLE}") from error
     if not points:
         raise InputError(f"{path}: holds no landmarks; place at least one point")
-    array = np.array(points, dtype=np.float64)
+    array = np.array(points, dtype=np.float64).reshape(len(points), -1)
     if array.shape != (len(points), 3) or not np.isfinite(array).all():
         raise InputError(f"{path}: every landmark needs three finite coordinates in mm; correct the file")
     return array, names
@@ -81,14 +69,28 @@ def _parse_markups(text: str, path: Path) -> tuple[list[Any], list[str]]:
     frame = str(markups[0].get("coordinateSystem", "LPS")).upper()
     if frame not in _SIGNS:
         raise InputError(f"{path}: coordinate system {frame!r} is unknown; save the markups as RAS or LPS")
+    unit = str(markups[0].get("coordinateUnits", "mm"))
+    if unit != "mm" and "[mm]" not in unit:
+        raise InputError(f"{path}: its coordinates are in {unit}; save the markups in mm")
     points, names = [], []
     for number, point in enumerate(markups[0]["controlPoints"], start=1):
         label = str(point.get("label") or number)
         if point.get("positionStatus", "defined") != "defined":
             raise InputError(f"{path}: landmark {label!r} has no position; place it or remove it")
-        points.append(np.asarray(point["position"], dtype=np.float64) * _SIGNS[frame])
+        points.append(_position(point["position"], label, path) * _SIGNS[frame])
         names.append(label)
     return points, names
+
+
+def _position(value: Any, label: str, path: Path) -> FloatArray:
+    """Three numbers, and nothing that NumPy would make three of."""
+    numbers = isinstance(value, list) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value)
+    if not numbers or len(value) != 3:
+        raise InputError(
+            f"{path}: the position of landmark {label!r} must be three numbers in mm, but is {str(value)[:80]}; "
+            "correct the file"
+        )
+    return np.array([float(v) for v in value])
 
 
 def _parse_fcsv(text: str, path: Path) -> tuple[list[Any], list[str]]:

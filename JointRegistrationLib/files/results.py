@@ -15,6 +15,7 @@ from ..errors import FileError
 from ..geometry import Grid
 from ..held_folders import LOCK_NAME, UNFINISHED
 from ..image import Image
+from ..reading import malformed
 from ..result import FoldCount, LandmarkErrors, RegistrationResult, log2_jacobian
 from .images import read_image, write_image, write_labels
 from .manifest import PUBLISHING, Manifest, read_manifest
@@ -127,7 +128,7 @@ def _metrics(run: Manifest) -> dict[str, Any]:
     path = run.folder / METRICS_NAME
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FileError(
             f"{path}: cannot be read ({error}); give the folder that joint-registration register or the demo wrote"
         ) from error
@@ -152,27 +153,30 @@ def read_result(folder: Path, moving_grid: Grid) -> RegistrationResult:
     run = read_run(folder)
     values = _metrics(run)
     run.check("warped.nrrd", "log2_jacobian.nrrd", "transform.h5", "inverse_transform.h5")
-    warped, log2 = read_image(folder / "warped.nrrd"), read_image(folder / "log2_jacobian.nrrd")
-    grid = warped.grid
-    return RegistrationResult(
-        fixed_grid=grid,
-        moving_grid=moving_grid,
-        affine_ras=np.asarray(values["affine_ras"], dtype=np.float64),
-        displacement_field_mm=read_transform(folder / "transform.h5").displacement_field(grid),
-        inverse_displacement_field_mm=read_transform(folder / "inverse_transform.h5").displacement_field(moving_grid),
-        jacobian_determinant=np.exp2(log2.array.astype(np.float32)),
-        warped=warped.array.astype(np.float32),
-        folds=FoldCount(values["folds"], values["folds_percent"], values["folds_diagonal_only"]),
-        similarity_before=_number(values["ncc_before"]),
-        similarity_after=_number(values["ncc_after"]),
-        inverse_error_mean_mm=_number(values["inverse_error_mean_mm"]),
-        inverse_error_max_mm=_number(values["inverse_error_max_mm"]),
-        timings_s=values["timings_s"],
-        config=from_dict(RegistrationConfig, values["config"]),
-        device=values["device"],
-        notes=tuple(values["notes"]),
-        landmark_errors_mm=_landmark_errors(values.get("landmarks")),
-    )
+    with malformed(folder / METRICS_NAME, "the metrics of a run", "give the folder of a run"):
+        warped, log2 = read_image(folder / "warped.nrrd"), read_image(folder / "log2_jacobian.nrrd")
+        grid = warped.grid
+        return RegistrationResult(
+            fixed_grid=grid,
+            moving_grid=moving_grid,
+            affine_ras=np.asarray(values["affine_ras"], dtype=np.float64),
+            displacement_field_mm=read_transform(folder / "transform.h5").displacement_field(grid),
+            inverse_displacement_field_mm=read_transform(folder / "inverse_transform.h5").displacement_field(
+                moving_grid
+            ),
+            jacobian_determinant=np.exp2(log2.array.astype(np.float32)),
+            warped=warped.array.astype(np.float32),
+            folds=FoldCount(values["folds"], values["folds_percent"], values["folds_diagonal_only"]),
+            similarity_before=_number(values["ncc_before"]),
+            similarity_after=_number(values["ncc_after"]),
+            inverse_error_mean_mm=_number(values["inverse_error_mean_mm"]),
+            inverse_error_max_mm=_number(values["inverse_error_max_mm"]),
+            timings_s=values["timings_s"],
+            config=from_dict(RegistrationConfig, values["config"]),
+            device=values["device"],
+            notes=tuple(values["notes"]),
+            landmark_errors_mm=_landmark_errors(values.get("landmarks")),
+        )
 
 
 def _number(value: float | None) -> float:

@@ -23,9 +23,11 @@ import SimpleITK as sitk
 from ..errors import FileError, GeometryError, InputError
 from ..geometry import RAS_LPS, FloatArray, Grid, ras_to_lps_matrix
 from ..starting_map import StartingMap
-from .images import check_suffix, execute, read_information, to_itk
-from .output import atomic_file, itk_reason
+from .images import check_suffix, image_header, read_field, to_itk
+from .native_names import native_output
+from .output import atomic_file
 from .transform_hdf5 import BYTES_PER_VOXEL, is_available, write_transform_hdf5
+from .transform_parts import field_part, read_parts
 
 TRANSFORM_SUFFIXES = (".h5", ".hdf5")
 AFFINE_SUFFIXES = (".tfm", ".txt", ".mat", ".h5")
@@ -73,7 +75,9 @@ class SpatialTransform:
 
     def last_affine_ras(self) -> FloatArray | None:
         """The 4x4 matrix of its last part; None if that is not linear."""
-        last = _flatten(self._itk)[-1]
+        last = self._itk
+        if last.GetName() == "CompositeTransform":
+            last = last.GetNthTransform(0).Downcast()
         return SpatialTransform(self.name, (last.GetName(),), None, last).matrix_ras if last.IsLinear() else None
 
     def apply(self, points_ras: npt.ArrayLike) -> FloatArray:
@@ -144,8 +148,8 @@ def write_transform(
     if affine_ras is not None:
         # ITK's composite applies what was added last first.
         transform = sitk.CompositeTransform([_itk_affine(matrix), transform])
-    with atomic_file(where, transform_bytes(grid)) as temporary:
-        sitk.WriteTransform(transform, str(temporary))
+    with atomic_file(where, transform_bytes(grid)) as temporary, native_output(temporary) as name:
+        sitk.WriteTransform(transform, name)
 
 
 def transform_bytes(grid: Grid) -> int:
@@ -161,8 +165,8 @@ def write_affine(path: Path | str, affine_ras: npt.ArrayLike) -> None:
     """
     where = Path(path)
     check_suffix(where, AFFINE_SUFFIXES, "an affine transform")
-    with atomic_file(where) as temporary:
-        sitk.WriteTransform(_itk_affine(np.asarray(affine_ras, dtype=np.float64)), str(temporary))
+    with atomic_file(where) as temporary, native_output(temporary) as name:
+        sitk.WriteTransform(_itk_affine(np.asarray(affine_ras, dtype=np.float64)), name)
 
 
 def write_displacement_field(path: Path | str, displacement_field_mm: npt.NDArray[Any], grid: Grid) -> None:
@@ -189,8 +193,8 @@ def write_displacement_field(path: Path | str, displacement_field_mm: npt.NDArra
     image = to_itk(values * _LPS_SIGNS.astype(np.float32), grid, vector=True)
     image.SetMetaData("displacement field type", "resampling")  # what Slicer 5.10 and later look for
     image.SetMetaData("intent_code", str(_NIFTI_DISPLACEMENT))
-    with atomic_file(where, values.nbytes) as temporary:
-        sitk.WriteImage(image, str(temporary))
+    with atomic_file(where, values.nbytes) as temporary, native_output(temporary) as name:
+        sitk.WriteImage(image, name)
 
 
 def read_transform(path: Path | str) -> SpatialTransform:
@@ -198,24 +202,16 @@ def read_transform(path: Path | str) -> SpatialTransform:
 
     Raises:
         FileError: if it is missing, unreadable or neither.
+        InputError: if it is not in 3D, has no inverse, or holds several transforms that are no composite.
     """
     where = Path(path)
-    if not where.is_file():
-        raise FileError(f"{where}: there is no such file; check the path")
-    if where.name.lower().endswith(FIELD_SUFFIXES):
-        transform = _read_field(where)
-    else:
-        try:
-            transform = sitk.ReadTransform(str(where)).Downcast()
-        except RuntimeError as error:
-            raise FileError(
-                f"{where}: cannot be read as a transform ({itk_reason(error)}); "
-                "give an ITK transform (.h5, .tfm, .txt, .mat) or a displacement field (.nrrd, .nii.gz)"
-            ) from error
-    if transform.GetDimension() != 3:
-        raise InputError(f"{where}: a 3D transform is needed, but it has {transform.GetDimension()} dimensions")
-    parts = _flatten(transform)
-    return SpatialTransform(where.name, tuple(part.GetName() for part in parts), _first_grid(parts), transform)
+    parts = [field_part(*read_field(where))] if where.name.lower().endswith(FIELD_SUFFIXES) else read_parts(where)
+    if not parts:
+        raise FileError(f"{where}: holds no transform; give an ITK transform or a displacement field")
+    # ITK's composite applies what was added last first.
+    transform = parts[0].transform if len(parts) == 1 else sitk.CompositeTransform([p.transform for p in parts[::-1]])
+    grid = next((part.grid for part in parts if part.grid is not None), None)
+    return SpatialTransform(where.name, tuple(part.name for part in parts), grid, transform)
 
 
 def is_displacement_field(path: Path | str) -> bool:
@@ -224,10 +220,10 @@ def is_displacement_field(path: Path | str) -> bool:
     if not where.name.lower().endswith(FIELD_SUFFIXES):
         return False
     try:
-        header = read_information(where)
+        header = image_header(where)
     except InputError:
         return False
-    return bool(header.GetDimension() == 3 and header.GetNumberOfComponents() == 3)
+    return len(header["size"]) == 3 and header["components"] == 3
 
 
 def _check_field(field: npt.NDArray[Any], grid: Grid, path: Path) -> None:
@@ -277,34 +273,8 @@ def _write_nifti_field(image: Any, path: Path, num_bytes: int) -> None:
 
 
 def _write_plain_nifti_field(image: Any, path: Path) -> None:
-    sitk.WriteImage(image, str(path))
+    with native_output(path) as name:
+        sitk.WriteImage(image, name)
     with path.open("r+b") as file:
         file.seek(_NIFTI_INTENT_OFFSET)
         file.write(struct.pack("=h", _NIFTI_DISPLACEMENT))
-
-
-def _read_field(path: Path) -> Any:
-    reader = read_information(path)
-    if reader.GetDimension() != 3 or reader.GetNumberOfComponents() != 3:
-        raise InputError(
-            f"{path}: a displacement field has three components a voxel in 3D, but this image has "
-            f"{reader.GetNumberOfComponents()} in {reader.GetDimension()}D; give a transform or a displacement field"
-        )
-    reader.SetOutputPixelType(sitk.sitkVectorFloat64)
-    return sitk.DisplacementFieldTransform(execute(reader, path))
-
-
-def _flatten(transform: Any) -> list[Any]:
-    """The parts of a transform in the order a point passes through them."""
-    if transform.GetName() != "CompositeTransform":
-        return [transform]
-    nested = [transform.GetNthTransform(n).Downcast() for n in range(transform.GetNumberOfTransforms())]
-    return [part for inner in reversed(nested) for part in _flatten(inner)]
-
-
-def _first_grid(parts: list[Any]) -> Grid | None:
-    for part in parts:
-        if part.GetName() == "DisplacementFieldTransform":
-            field = part.GetDisplacementField()
-            return Grid.from_lps(field.GetSize(), field.GetSpacing(), field.GetOrigin(), field.GetDirection())
-    return None

@@ -31,6 +31,7 @@ from ..geometry import Grid
 from ..image import Image
 from ..phantom import make_knee, random_contrast, random_shape, render_from_labels
 from ..preprocess import normalize
+from ..reading import malformed
 from . import labels as lab
 from .render import build_anatomy, render
 
@@ -253,19 +254,22 @@ def load_pool(folder: Path, shrink: Sequence[int] = (1, 1, 1), last_images: int 
             "`joint-registration prepare-pool` from label maps"
         )
     affines = folder / "affines.json"
-    matrices = json.loads(affines.read_text()) if affines.exists() else {}
     scans, grids = [], []
+    with malformed(affines, "a list of affine matrices", "make the pool anew"):
+        found: dict[str, Any] = json.loads(affines.read_text(encoding="utf-8")) if affines.exists() else {}
+        matrices = {name: np.asarray(values, dtype=np.float64).reshape(4, 4) for name, values in found.items()}
     for path in paths:
-        with safe_open(path, framework="pt") as stream:
-            metadata = stream.metadata()
-            tensors = {key: stream.get_tensor(key) for key in ("images", "distances", "labels")}
-        spacing = json.loads(metadata["spacing_kji_mm"])
-        tensors["images"] = tensors["images"][-last_images:]
-        images, distances = (_shrunk(tensors[key], shrink) for key in ("images", "distances"))
-        labels = tensors["labels"][tuple(slice(f // 2, None, f) for f in shrink)]
-        affine = np.asarray(matrices.get(path.stem, np.eye(4)), dtype=np.float64)
-        scans.append(Scan(path.stem, metadata["subject"], images, distances, labels, affine))
-        grids.append(lab.canonical_grid(images.shape[1:], [s * f for s, f in zip(spacing, shrink, strict=True)]))
+        with malformed(path, "a scan of a pool", "make the pool anew"):
+            with safe_open(path, framework="pt") as stream:
+                metadata = stream.metadata()
+                tensors = {key: stream.get_tensor(key) for key in ("images", "distances", "labels")}
+            spacing = json.loads(metadata["spacing_kji_mm"])
+            tensors["images"] = tensors["images"][-last_images:]
+            images, distances = (_shrunk(tensors[key], shrink) for key in ("images", "distances"))
+            labels = tensors["labels"][tuple(slice(f // 2, None, f) for f in shrink)]
+            affine = matrices.get(path.stem, np.eye(4))
+            scans.append(Scan(path.stem, metadata["subject"], images, distances, labels, affine))
+            grids.append(lab.canonical_grid(images.shape[1:], [s * f for s, f in zip(spacing, shrink, strict=True)]))
     if any(not grid.is_close(grids[0], 0.5) for grid in grids):
         raise FileError(f"{folder}: the scans lie on different lattices; make the pool anew")
     return Pool(tuple(scans), grids[0], None if pairs is None else _read_pairs(pairs, [scan.name for scan in scans]))
@@ -279,7 +283,7 @@ def _read_pairs(path: Path, names: list[str]) -> tuple[tuple[int, int], ...]:
                 (place[text_of(row["fixed"] or "")], place[text_of(row["moving"] or "")])
                 for row in csv.DictReader(stream)
             )
-    except OSError as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FileError(
             f"{path}: the list of pairs cannot be read ({error}); set data.listed_pairs to false"
         ) from error

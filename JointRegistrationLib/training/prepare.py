@@ -20,6 +20,7 @@ from ..errors import FileError, InputError, JointRegistrationError
 from ..files import atomic_file, read_image, read_labels
 from ..image import Image
 from ..networks.predict import FIELD_OF_VIEW_MM, canonical_lattice, on_lattice
+from ..onto_grid import check_belongs
 from ..preprocess import check_image, normalize, to_tensor
 from . import labels as lab
 from .alignment import align_pool, align_to, save_affines
@@ -109,7 +110,9 @@ def prepare_scan(source: Source, path: Path, config: PrepareConfig) -> None:
         "labels": torch.zeros(config.size_kji, dtype=torch.uint8),
     }
     if source.labels is not None:
-        fractions = _fractions(read_labels(source.labels), image, config, source.side)
+        labels = read_labels(source.labels)
+        check_belongs(labels, image)
+        fractions = _fractions(labels, image, config, source.side)
         tensors["distances"] = torch.from_numpy(
             lab.quantized(lab.structure_distances_mm(fractions, config.spacing_kji_mm))
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..config_json import from_dict, from_json, to_json
 from ..errors import ConfigError
+from ..reading import read_text
 from .config import TrainingConfig
 from .segment_config import SegmentTrainingConfig
 
@@ -19,12 +20,9 @@ def read_config(path: Path) -> AnyConfig:
     """A training configuration from a JSON file.
 
     Raises:
-        ConfigError: if it cannot be read or holds a wrong value.
+        FileError: if it cannot be read; ConfigError: if it holds a wrong value.
     """
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise ConfigError(f"{path}: the configuration cannot be read ({error})") from error
+    text = read_text(path, "give a JSON file of settings")
     return from_json(SegmentTrainingConfig if '"part"' in text else TrainingConfig, text)
 
 

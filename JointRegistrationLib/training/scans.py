@@ -7,6 +7,7 @@ two patients (spec, section 6).
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ import numpy as np
 from ..csv_cells import text_of
 from ..errors import ConfigError, FileError, InputError
 from ..files.dicom import series_tags
-from ..files.images import READABLE, WRITABLE_SUFFIXES
+from ..files.images import WRITABLE_SUFFIXES
+from ..files.native import READABLE
+from ..reading import malformed, read_text
 
 SPLITS = ("train", "validation", "test")
 SHARES = (0.7, 0.1, 0.2)
@@ -93,11 +96,12 @@ def read_table(path: Path, folder: Path) -> list[Source]:
         FileError: if it cannot be read, or an image or label map is missing.
         InputError: if a column or a value is missing, or two rows are of the same visit.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
-    except OSError as error:
-        raise FileError(f"{path}: the table cannot be read ({error})") from error
+    with malformed(path, "a table of scans", "correct it"):
+        rows = list(csv.DictReader(io.StringIO(read_text(path, "give a CSV file of scans"), newline="")))
+        return _sources(path, folder, rows)
+
+
+def _sources(path: Path, folder: Path, rows: list[dict[str, str]]) -> list[Source]:
     found = []
     for line, row in enumerate(rows, start=2):
         missing = [name for name in ("file", "subject", "visit", "side") if not row.get(name)]

@@ -299,8 +299,8 @@ def test_a_dicom_folder_with_several_series_lists_them(tmp_path: Path) -> None:
     write_series(tmp_path / "s", uid="1.2.3", description="DESS", positions=(0, 2, 4))
     write_series(tmp_path / "s", uid="1.2.4", description="scout", positions=(0, 5))
     message = str(refusal(tmp_path / "s"))
-    assert "'DESS', 3 files" in message
-    assert "'scout', 2 files" in message
+    assert "'DESS', 3 slices" in message
+    assert "'scout', 2 slices" in message
 
 
 def test_a_dicom_series_with_a_missing_slice(tmp_path: Path) -> None:

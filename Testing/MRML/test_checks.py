@@ -240,8 +240,9 @@ def test_masks(scene, pair):
 
     assert _found(dataclasses.replace(pair, fixedMask=labelMap("full", KNEE, 1))) == []
     assert "empty is empty" in _one(dataclasses.replace(pair, fixedMask=labelMap("empty", KNEE, 0))).text
-    other = labelMap("other", _moved(KNEE, (1.0, 0, 0)), 1)
-    assert "does not lie on the voxels of moving" in _one(dataclasses.replace(pair, movingMask=other)).text
+    assert _found(dataclasses.replace(pair, movingMask=labelMap("shifted", _moved(KNEE, (1.0, 0, 0)), 1))) == []
+    other = labelMap("other", _moved(KNEE, (1000.0, 0, 0)), 1)
+    assert "lies beside moving" in _one(dataclasses.replace(pair, movingMask=other)).text
 
 
 def test_segmentations_without_segments_or_voxels(scene, pair):

@@ -1,0 +1,36 @@
+"""Which files ITK may read in this process: those whose headers were checked. The others are read in a child."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import FileError
+from ..reading import check_input_file
+from .claims import Vetted
+from .header_meta import check_meta
+from .header_nifti import check_nifti
+from .header_nrrd import check_nrrd
+
+_CHECKS = {
+    (".nii", ".nii.gz"): check_nifti,
+    (".nrrd", ".nhdr"): check_nrrd,
+    (".mha", ".mhd"): check_meta,
+}
+
+
+def vet(path: Path) -> Vetted | None:
+    """What is known of an image file; None for what only a child process should read.
+
+    Raises:
+        FileError: if it is missing, no file, or damaged; GeometryError: for a frame that ITK would silently mend.
+        ResourceError: if there is not enough memory for it.
+    """
+    check_input_file(path)
+    name = path.name.lower()
+    try:
+        for suffixes, check in _CHECKS.items():
+            if name.endswith(suffixes):
+                return check(path)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror or error}); check the file") from error
+    return None
