@@ -23,7 +23,9 @@ def read_config(path: Path) -> AnyConfig:
         FileError: if it cannot be read; ConfigError: if it holds a wrong value.
     """
     text = read_text(path, "give a JSON file of settings")
-    return from_json(SegmentTrainingConfig if '"part"' in text else TrainingConfig, text)
+    if '"part"' in text:
+        return from_json(SegmentTrainingConfig, text)
+    return from_json(TrainingConfig, text)
 
 
 def asdict_json(config: Any) -> dict[str, Any]:

@@ -33,7 +33,6 @@ TORCH_FREE = (
     "geometry",
     "image",
     "intensity",
-    "interpreter",
     "knee_size",
     "memory",
     "metrics",
