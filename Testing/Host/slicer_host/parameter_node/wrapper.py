@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import typing
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import vtk
@@ -47,8 +49,12 @@ class _WrapperMethods:
         self._parameterGUIs: dict[int, dict[str, Connector]] = {}
         self._guiVtkObserverTags: dict[int, int] = {}
         self._nextParameterGUIsTag, self._updatingGui = 0, False
+        self._values: dict[str, Any] = {}
+        self._writing: set[str] = set()
         for name in self.allParameters:
             self._writeDefault(name)
+            self._readAnew(name)
+        self._valuesTag = observe(parameterNode, vtk.vtkCommand.ModifiedEvent, _withoutKeeping(self._onModified))
 
     def _writeDefault(self, name: str) -> None:
         """Where the node has no value: a new node, and one that closing the scene has emptied."""
@@ -56,16 +62,28 @@ class _WrapperMethods:
         if not parameter.stored.isIn(self.parameterNode, self._prefix + name):
             parameter.stored.write(self.parameterNode, self._prefix + name, parameter.default.value)
 
-    def _read(self, name: str) -> Any:
+    def _readAnew(self, name: str) -> None:
+        """Values are kept between the node's events: while it is being modified, only what was written here is new."""
         self._writeDefault(name)
-        return self.allParameters[name].stored.read(self.parameterNode, self._prefix + name)
+        self._values[name] = self.allParameters[name].stored.read(self.parameterNode, self._prefix + name)
+
+    def _onModified(self) -> None:
+        for name in self.allParameters:
+            if name not in self._writing:
+                self._readAnew(name)
+
+    def _read(self, name: str) -> Any:
+        return self._values[name]
 
     def _write(self, name: str, value: Any) -> None:
         changing = self.parameterNode.StartModify()
+        self._writing.add(name)
         try:
             self.allParameters[name].stored.write(self.parameterNode, self._prefix + name, value)
+            self._readAnew(name)
         finally:
             self.parameterNode.EndModify(changing)
+            self._writing.discard(name)
 
     def _split(self, name: str) -> tuple[str, str | None]:
         top, _, rest = name.partition(".")
@@ -77,7 +95,8 @@ class _WrapperMethods:
         return self.allParameters[self._split(name)[0]].default
 
     def isCached(self, name: str) -> bool:
-        return not hasattr(self.allParameters[self._split(name)[0]].stored, "members")
+        self._split(name)
+        return True
 
     def dataType(self, name: str) -> Any:
         top, rest = self._split(name)
@@ -157,6 +176,18 @@ class _WrapperMethods:
 
     def Modified(self) -> None:
         self.parameterNode.Modified()
+
+
+def _withoutKeeping(method: Callable[[], None]) -> Callable[..., None]:
+    """``method`` for an observer, as long as its object lives."""
+    reference = weakref.WeakMethod(method)
+
+    def call(*_: Any) -> None:
+        found = reference()
+        if found is not None:
+            found()
+
+    return call
 
 
 def _process(kind: type) -> type:
