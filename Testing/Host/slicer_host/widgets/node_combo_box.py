@@ -49,6 +49,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._baseName, self._noneDisplay = "", "None"
         self._labels: dict[str, str] = {}
         self._requested: str | None = None
+        self._names: dict[str, str] = {}
         self._combo = ElidedComboBox(self)
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -89,7 +90,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self.nodeAdded.emit(node)
 
     def _remove(self, row: int) -> None:
-        """Take a node's row out: Qt chooses the row above if it was the current one."""
+        """Take a node's row out: if it was the current one, Qt makes the row below it current."""
         self.nodeAboutToBeRemoved.emit(self._nodeAt(row))
         self._combo.model().removeRow(row)
         self._refreshIfCurrentNodeHidden()
@@ -156,7 +157,9 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self.setEnabled(scene is not None)
 
     def _watch(self) -> None:
-        self._observer.watchNodes(nodesOf(self._observer.scene, NodeFilter(self._filter.types, showHidden=True)))
+        watched = nodesOf(self._observer.scene, NodeFilter(self._filter.types, showHidden=True))
+        self._names = {node.GetID(): node.GetName() or "" for node in watched}
+        self._observer.watchNodes(watched)
 
     def _onAdded(self, node: Any) -> None:
         self._watch()
@@ -169,13 +172,18 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             self._remove(row)
 
     def _onNodeModified(self, node: Any) -> None:
+        """Only a new name makes the application ask its filter again: hiding a node alone leaves it in the list."""
+        name = node.GetName() or ""
+        if self._names.get(node.GetID()) == name:
+            return
+        self._names[node.GetID()] = name
         row, accepted = self._rowOf(node.GetID()), self._filter.accepts(node)
         if row < 0 and accepted:
             self._insertNode(node)
         elif row >= 0 and not accepted:
             self._remove(row)
-        elif row >= 0 and self._combo.itemText(row) != (node.GetName() or ""):
-            self._combo.setItemText(row, node.GetName() or "")
+        elif row >= 0:
+            self._combo.setItemText(row, name)
 
     def _onSceneRefilled(self) -> None:
         """Once a scene was closed or imported all rows are made anew, and nothing is chosen any more."""
