@@ -49,7 +49,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._baseName, self._noneDisplay = "", "None"
         self._labels: dict[str, str] = {}
         self._requested: str | None = None
-        self._names: dict[str, str] = {}
+        self._told: dict[str, tuple[Any, ...]] = {}
         self._combo = ElidedComboBox(self)
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -158,7 +158,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
 
     def _watch(self) -> None:
         watched = nodesOf(self._observer.scene, NodeFilter(self._filter.types, showHidden=True))
-        self._names = {node.GetID(): node.GetName() or "" for node in watched}
+        self._told = {node.GetID(): self._toldBy(node) for node in watched}
         self._observer.watchNodes(watched)
 
     def _onAdded(self, node: Any) -> None:
@@ -172,18 +172,21 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             self._remove(row)
 
     def _onNodeModified(self, node: Any) -> None:
-        """Only a new name makes the application ask its filter again: hiding a node alone leaves it in the list."""
-        name = node.GetName() or ""
-        if self._names.get(node.GetID()) == name:
+        """A new name or attribute makes the application ask its filter again: hiding a node leaves it in the list."""
+        told = self._toldBy(node)
+        if self._told.get(node.GetID()) == told:
             return
-        self._names[node.GetID()] = name
+        self._told[node.GetID()] = told
         row, accepted = self._rowOf(node.GetID()), self._filter.accepts(node)
         if row < 0 and accepted:
             self._insertNode(node)
         elif row >= 0 and not accepted:
             self._remove(row)
         elif row >= 0:
-            self._combo.setItemText(row, name)
+            self._combo.setItemText(row, node.GetName() or "")
+
+    def _toldBy(self, node: Any) -> tuple[Any, ...]:
+        return (node.GetName(), *(node.GetAttribute(name) for _, name in self._filter.attributes))
 
     def _onSceneRefilled(self) -> None:
         """Once a scene was closed or imported all rows are made anew, and nothing is chosen any more."""
