@@ -365,7 +365,6 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         bool, lambda self: self._selectUponCreation, lambda self, v: self._setOwn("_selectUponCreation", v)
     )
     baseName = QtCore.Property(str, lambda self: self._baseName, lambda self, v: self._setOwn("_baseName", v))
-    AdjustToMinimumContentsLengthWithIcon = QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon.value
     sizeAdjustPolicy = QtCore.Property(
         int,
         lambda self: self._combo.sizeAdjustPolicy.value,
