@@ -44,6 +44,7 @@ class qSlicerApplication(QtWidgets.QApplication):
         self._scene.SetRootDirectory(str(scenes))
         QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)
         QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, QtCore.QSettings.UserScope, str(folder))
+        QtCore.QSettings().setValue("Developer/SelfTestDisplayMessageDelay", 100)  # as at its first start
         self.setFont(QtGui.QFont(self.font().family(), 9))
 
     def mrmlScene(self) -> Any:

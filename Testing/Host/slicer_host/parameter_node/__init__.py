@@ -23,5 +23,7 @@ def makeModule() -> types.ModuleType:
             setattr(module, name, getattr(source, name))
     module.createGuiConnector = connectors.createConnector
     module.isNodeOrUnionOfNodes = lambda kind: bool(serializers.nodeClasses(annotations.unannotatedType(kind)))
-    module.getNodeTypes = lambda kind: [c.__name__ for c in serializers.nodeClasses(annotations.unannotatedType(kind))]
+    module.getNodeTypes = lambda kind: tuple(
+        c.__name__ for c in serializers.nodeClasses(annotations.unannotatedType(kind))
+    )
     return module

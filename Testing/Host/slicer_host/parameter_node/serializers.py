@@ -157,7 +157,7 @@ def createSerializer(kind: Any, validators: list[Validator]) -> Stored:
     """What keeps values of type ``kind``.
 
     Raises:
-        TypeError: the type cannot be kept; the host knows nodes, str, int, float, bool, enums, paths and packs.
+        Exception: the type cannot be kept; the host knows nodes, str, int, float, bool, enums, paths and packs.
     """
     stored = _stored(kind)
     stored.validators = stored.validators + validators
@@ -176,17 +176,19 @@ def _stored(kind: Any) -> Stored:
     plain = {
         bool: (False, lambda v: "True" if v else "False", lambda t: t == "True", bool),
         int: (0, str, int, int),
-        float: (0.0, str, float, (int, float)),
+        float: (0, str, float, (int, float)),
         str: ("", str, str, str),
     }
     if kind in plain:
         default, toText, fromText, accepted = plain[kind]
     elif isinstance(kind, type) and issubclass(kind, enum.Enum):
-        default, toText, fromText, accepted = next(iter(kind)), lambda v: v.name, lambda t: kind[t], kind
+        stored = Stored(next(iter(kind)), lambda v: v.name, lambda t: kind[t], kind)
+        stored.validators = [IsInstance(kind)]  # so that None fails as an attribute error
+        return stored
     elif kind in _PATHS:
         default, toText, fromText, accepted = kind(), str, kind, kind
     else:
-        raise TypeError(f"Unable to create serializer for type {kind}")
+        raise Exception(f"Unable to create serializer for type: {kind}")
     stored = Stored(default, toText, fromText, accepted)
     stored.validators = [NotNone(), IsInstance(accepted)]
     return stored

@@ -8,7 +8,7 @@ from typing import Any
 import vtk
 from PySide6 import QtWidgets
 
-from ..observers import observe
+from ..observers import observe, weakly
 from ..version import emulatedVersion
 from . import left_behind
 from .annotations import Default, Validator, findFirstAnnotation, splitAnnotations
@@ -47,8 +47,12 @@ class _WrapperMethods:
         self._parameterGUIs: dict[int, dict[str, Connector]] = {}
         self._guiVtkObserverTags: dict[int, int] = {}
         self._nextParameterGUIsTag, self._updatingGui = 0, False
+        self._values: dict[str, Any] = {}
+        self._writing: set[str] = set()
         for name in self.allParameters:
             self._writeDefault(name)
+            self._readAnew(name)
+        observe(parameterNode, vtk.vtkCommand.ModifiedEvent, weakly(self._onModified))
 
     def _writeDefault(self, name: str) -> None:
         """Where the node has no value: a new node, and one that closing the scene has emptied."""
@@ -56,16 +60,28 @@ class _WrapperMethods:
         if not parameter.stored.isIn(self.parameterNode, self._prefix + name):
             parameter.stored.write(self.parameterNode, self._prefix + name, parameter.default.value)
 
-    def _read(self, name: str) -> Any:
+    def _readAnew(self, name: str) -> None:
+        """Values are kept between the node's events: while it is being modified, only what was written here is new."""
         self._writeDefault(name)
-        return self.allParameters[name].stored.read(self.parameterNode, self._prefix + name)
+        self._values[name] = self.allParameters[name].stored.read(self.parameterNode, self._prefix + name)
+
+    def _onModified(self, *_: Any) -> None:
+        for name in self.allParameters:
+            if name not in self._writing:
+                self._readAnew(name)
+
+    def _read(self, name: str) -> Any:
+        return self._values[name]
 
     def _write(self, name: str, value: Any) -> None:
         changing = self.parameterNode.StartModify()
+        self._writing.add(name)
         try:
             self.allParameters[name].stored.write(self.parameterNode, self._prefix + name, value)
+            self._readAnew(name)
         finally:
             self.parameterNode.EndModify(changing)
+            self._writing.discard(name)
 
     def _split(self, name: str) -> tuple[str, str | None]:
         top, _, rest = name.partition(".")
@@ -77,7 +93,8 @@ class _WrapperMethods:
         return self.allParameters[self._split(name)[0]].default
 
     def isCached(self, name: str) -> bool:
-        return not hasattr(self.allParameters[self._split(name)[0]].stored, "members")
+        self._split(name)
+        return True
 
     def dataType(self, name: str) -> Any:
         top, rest = self._split(name)
