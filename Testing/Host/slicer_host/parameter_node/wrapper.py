@@ -112,7 +112,7 @@ class _WrapperMethods:
         for name, connector in connectors.items():
             connector.write(self.getValue(name))
             connector.onChanged(self._fromGui(name, connector))
-        observer = observe(self.parameterNode, vtk.vtkCommand.ModifiedEvent, left_behind.alive(self, self._toGui))
+        observer = observe(self.parameterNode, vtk.vtkCommand.ModifiedEvent, left_behind.alive(self._toGui))
         self._guiVtkObserverTags[tag] = observer
         return tag
 
