@@ -12,7 +12,7 @@ from typing import Any
 
 import slicer
 
-from .nodes import giveDisplay
+from .nodes import freeName, giveDisplay
 from .show import ViewRecord, refreshLegends, restoreSteps, slicesOf
 from .steps import finished
 
@@ -44,7 +44,7 @@ class OpenView:
         data of another node: the application empties a segmentation node that goes, or that a user deletes.
         """
         node.SetSaveWithScene(False)
-        node.SetName(self.scene.GenerateUniqueName(node.GetName()))
+        node.SetName(freeName(self.scene, node.GetName()))
         self.nodes[kind] = self.scene.AddNode(node)
         return node
 

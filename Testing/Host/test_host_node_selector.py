@@ -157,6 +157,11 @@ def test_hidden_nodes_are_left_out_and_come_back(selector: Any, scene: Any) -> N
     assert selector.nodeCount() == 1
 
 
+def test_types_are_given_as_a_list_or_a_tuple(selector: Any) -> None:
+    selector.nodeTypes = ("vtkMRMLTableNode", "vtkMRMLTextNode")
+    assert selector.nodeTypes == ("vtkMRMLTableNode", "vtkMRMLTextNode")
+
+
 def test_attributes_filter_what_is_offered(selector: Any, scene: Any) -> None:
     _volume(scene, "plain")
     marked = _volume(scene, "marked")

@@ -73,8 +73,8 @@ class Host:
         """Unload the modules, give Python back as it was, and report what went unnoticed.
 
         Raises:
-            AssertionError: a dialog came without an answer, an answer was not used, a slot raised, or the application would
-                have printed an error.
+            AssertionError: a dialog came without an answer, an answer was not used, a slot raised, or the application
+                would have printed an error.
         """
         self.moduleManager._unloadAll()
         self.processEvents()

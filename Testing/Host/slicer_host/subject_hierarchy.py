@@ -18,6 +18,7 @@ from .observers import observe
 _DATA = ("Volume", "Transform", "Markups", "Model", "Segmentation", "Table", "Text", "PlotChart", "PlotSeries")
 _SEGMENT_ID = "segmentID"
 _VIRTUAL_BRANCH = "VirtualBranch"
+_NO_DISPLAY = "qSlicerSubjectHierarchySegmentsPlugin::getDisplayVisibility: No display node for segmentation"
 
 
 class SubjectHierarchy:

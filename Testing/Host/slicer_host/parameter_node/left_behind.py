@@ -1,24 +1,24 @@
-"""Observers of connectGui that outlive the panel: up to Slicer 5.10 disconnectGui does not remove them.
+"""Observers of connectGui that outlive their wrapper.
 
-After *Reload* has replaced the module's Python files, the next change of the parameter node calls one, and Slicer 5.6.2
-ends by a segmentation fault. Here the call is an error, which fails the test.
+In the application they end the process: VTK lets Python's collector take the callback of a wrapper apart that nothing
+refers to any more, and the next change of the parameter node calls it. Up to 5.10 disconnectGui does not remove them,
+so that forgetting the wrapper after it is enough (seen in 5.6.2 after *Reload*). Here the call is an error.
 """
 
 from __future__ import annotations
 
-import sys
+import weakref
 from collections.abc import Callable
-from typing import Any
 
 
-def alive(wrapper: Any, callback: Callable[[], None]) -> Callable[..., None]:
-    """``callback`` for an observer; an error once the module that ``wrapper``'s class came from was replaced."""
-    name = type(wrapper).__module__
-    source = sys.modules.get(name)
+def alive(method: Callable[[], None]) -> Callable[..., None]:
+    """``method`` for an observer; an error once its object is gone."""
+    reference = weakref.WeakMethod(method)
 
     def call(*_: object) -> None:
-        if sys.modules.get(name) is not source:
-            raise RuntimeError(f"an observer that connectGui added before {name} was reloaded: Slicer 5.6.2 crashes")
-        callback()
+        found = reference()
+        if found is None:
+            raise RuntimeError("an observer of connectGui outlived its parameterNodeWrapper: Slicer crashes here")
+        found()
 
     return call

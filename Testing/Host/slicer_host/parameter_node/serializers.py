@@ -148,10 +148,7 @@ def isUnion(kind: Any) -> bool:
 
 def nodeClasses(kind: Any) -> tuple[type, ...]:
     """The node classes that a type stands for (a node class, or a union of such, or with None); else ()."""
-    if isUnion(kind):
-        parts = [part for part in typing.get_args(kind) if part is not type(None)]
-    else:
-        parts = [kind]
+    parts = [part for part in typing.get_args(kind) if part is not type(None)] if isUnion(kind) else [kind]
     isNode = all(isinstance(part, type) and issubclass(part, slicer.vtkMRMLNode) for part in parts)
     return tuple(parts) if isNode and parts else ()
 

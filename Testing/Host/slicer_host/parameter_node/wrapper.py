@@ -96,7 +96,7 @@ class _WrapperMethods:
             self._read(top).setValue(rest, value)
 
     def connectGui(self, gui: Any) -> int | None:
-        """Bind the widgets that carry the property SlicerParameterName; returns a tag for disconnectGui from 5.10 on."""
+        """Bind the widgets with the property SlicerParameterName; from 5.10 on returns a tag for disconnectGui."""
         widgets = gui.findChildren(QtWidgets.QWidget) if hasattr(gui, "findChildren") else vars(gui).values()
         named = {w.property(SlicerParameterNamePropertyName): w for w in widgets if hasattr(w, "property")}
         tag = self.connectParametersToGui({name: widget for name, widget in named.items() if name})
@@ -112,7 +112,7 @@ class _WrapperMethods:
         for name, connector in connectors.items():
             connector.write(self.getValue(name))
             connector.onChanged(self._fromGui(name, connector))
-        observer = observe(self.parameterNode, vtk.vtkCommand.ModifiedEvent, left_behind.alive(self, self._toGui))
+        observer = observe(self.parameterNode, vtk.vtkCommand.ModifiedEvent, left_behind.alive(self._toGui))
         self._guiVtkObserverTags[tag] = observer
         return tag
 

@@ -8,7 +8,7 @@ from PySide6 import QtCore, QtWidgets
 
 
 class ElidedComboBox(QtWidgets.QComboBox):
-    """As wide as its widest entry was when it was first asked; its least width is the same."""
+    """As wide as its widest entry was when it was first asked, and not narrower, unless its policy leaves them out."""
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
@@ -28,7 +28,8 @@ class ElidedComboBox(QtWidgets.QComboBox):
 
     def _measure(self, which: str) -> QtCore.QSize:
         letters, width = self.fontMetrics(), 0
-        if which == "natural" or self.minimumContentsLength == 0:
+        byContents = self.sizeAdjustPolicy != QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon
+        if byContents and (which == "natural" or self.minimumContentsLength == 0):
             texts = [self.itemText(row) for row in range(self.count)] or [self._defaultText or 7 * "x"]
             width = max(letters.boundingRect(text).width() for text in texts)
         width = max(width, self.minimumContentsLength * letters.horizontalAdvance("x"))

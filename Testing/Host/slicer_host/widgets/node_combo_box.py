@@ -354,6 +354,12 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         bool, lambda self: self._selectUponCreation, lambda self, v: self._setOwn("_selectUponCreation", v)
     )
     baseName = QtCore.Property(str, lambda self: self._baseName, lambda self, v: self._setOwn("_baseName", v))
+    AdjustToMinimumContentsLengthWithIcon = QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon.value
+    sizeAdjustPolicy = QtCore.Property(
+        int,
+        lambda self: self._combo.sizeAdjustPolicy.value,
+        lambda self, v: self._combo.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy(v)),
+    )
     noneDisplay = QtCore.Property(str, lambda self: self._noneDisplay, _setNoneDisplay)
     currentNodeID = QtCore.Property(
         str, lambda self: node.GetID() if (node := self.currentNode()) is not None else "", setCurrentNodeID
