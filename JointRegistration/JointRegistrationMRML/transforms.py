@@ -23,8 +23,8 @@ that is resampled. Only points beyond the image itself differ.
 
 Between lattice points a registration's transform is interpolated linearly: by the library, by ITK and in a scene.
 Slicer sets *cubic* interpolation and VTK's inverse tolerance on what it reads, so :func:`interpolateLinearly` is to be
-called once a scene was loaded: the module and :func:`.scene.loadScene` do. Cubic interpolation overshoots: where tissue is
-pressed together it folds earlier (docs/files.md), and it takes four times as long.
+called once a scene was loaded: the module and :func:`.scene.loadScene` do. Cubic interpolation overshoots: where tissue
+is pressed together it folds earlier (docs/files.md), and it takes four times as long.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import vtk
 from known_scene import FIXED_GRID, smoothField
 
 from JointRegistrationMRML.input_checks import landmarkProblems
+from JointRegistrationMRML.inspect_segments import FIXED_COLOR, WARPED_COLOR
 from JointRegistrationMRML.landmarks import landmarksFromMarkups
 from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.placing import isPlacing, modeNode, newLandmarks, startPlacing, stopPlacing
@@ -91,6 +92,17 @@ def test_points_have_the_same_numbers_in_both_lists_and_names_are_not_used_twice
         for x in range(3):
             node.AddControlPoint(vtk.vtkVector3d(x, 0, 0))
     assert landmarksFromMarkups(*lists).names == ("1", "2", "3")
+
+
+def test_the_points_of_either_image_are_told_apart(knee):
+    labels, colors = [], []
+    for which in ("fixed", "moving"):
+        node = newLandmarks(knee.scene, f"{which} points", which, None)
+        node.AddControlPoint(vtk.vtkVector3d(1, 2, 3))
+        labels.append(node.GetNthControlPointLabel(0))
+        colors.append(node.GetDisplayNode().GetSelectedColor())
+    assert labels == ["F1", "M1"]
+    assert colors == [pytest.approx(FIXED_COLOR), pytest.approx(WARPED_COLOR)]
 
 
 def test_points_placed_through_a_result_are_those_of_the_moving_image_itself(knee):

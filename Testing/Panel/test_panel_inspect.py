@@ -242,3 +242,29 @@ def test_many_movements_are_read_a_few_times_only(looking: Person, monkeypatch: 
         looking.host.app.processEvents()
     looking.host.wait(lambda: reads and reads[-1][0] == pytest.approx(19.9))
     assert len(reads) < 100
+
+
+def test_a_view_of_which_somebody_deletes_a_node_is_closed(looking: Person) -> None:
+    inspect = looking.panel.inspect
+    for name in ("contours", "agreement", "difference", "grid"):
+        before = sceneContent(looking.scene)
+        press(looking, name)
+        looking.scene.RemoveNode(next(reversed(inspect._inspection.view(name).nodes.values())))
+        looking.host.wait(lambda name=name: name not in inspect._inspection.names)
+        assert sceneContent(looking.scene) == before
+        assert not ui(looking).closeViewsButton.enabled
+
+
+def test_the_scene_can_be_closed_while_a_view_is_being_opened(looking: Person) -> None:
+    inspect, openSteps = looking.panel.inspect, looking.panel.inspect._inspection.openSteps
+
+    def interrupted(name: str) -> Iterator[None]:
+        steps = openSteps(name)
+        yield next(steps)
+        looking.scene.Clear(0)
+        return (yield from steps)
+
+    inspect._inspection.openSteps = interrupted
+    press(looking, "checkerboard")
+    assert inspect._inspection is None
+    assert looking.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0
