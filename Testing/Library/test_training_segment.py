@@ -253,7 +253,7 @@ def test_training_learns_to_find_the_slabs(tmp_path: Path) -> None:
     run.run()
     with (tmp_path / "log.csv").open(newline="") as stream:
         missing = [float(row["dice"]) for row in csv.DictReader(stream)]
-    assert np.mean(missing[-5:]) < 0.7 * np.mean(missing[:5])
+    assert np.mean(missing[-5:]) < 0.8 * np.mean(missing[:5])
 
 
 def test_presets_come_back_from_json_and_wrong_settings_are_refused(tmp_path: Path) -> None:
