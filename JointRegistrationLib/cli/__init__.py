@@ -19,11 +19,13 @@ from .make_sample import make_sample
 from .prepare import prepare
 from .register import register
 from .report import report
+from .segment import segment
 from .train import export_weights, prepare_knees, prepare_pool, train
 from .validate import validate
 
 COMMANDS: tuple[click.Command, ...] = (
     register,
+    segment,
     info,
     report,
     evaluate,

@@ -103,10 +103,13 @@ class FineLevel(nn.Module):
 
     def forward(self, image: Tensor, features: Tensor, coarse: Tensor) -> Tensor:
         """Logits (N, classes, D, H, W) from the image there, features and logits of the trunk."""
+        below = _interpolated(coarse, image.shape[2:])
+        if not torch.is_grad_enabled() and not bool(self.head.weight.any()):
+            return below  # not trained yet: it would add nothing
         size = coarse.shape[2:]
         from_trunk = torch.cat([_interpolated(features, size), coarse.softmax(dim=1)], dim=1)
         y = F.leaky_relu(self.image(fold(image)) + self.trunk(from_trunk), LEAK)
-        return _interpolated(coarse, image.shape[2:]) + unfold(self.head(self.layers(y)))
+        return below + unfold(self.head(self.layers(y)))
 
 
 class Segmenter(nn.Module):

@@ -91,7 +91,8 @@ def _dice(predict: Predict, sample: Sample) -> dict[str, float]:
 def _means(each: list[dict[str, float]]) -> dict[str, float]:
     if not each:
         return {}
-    means = {name: float(np.nanmean([row[name] for row in each])) for name in each[0]}
+    present = {name: [row[name] for row in each if not np.isnan(row[name])] for name in each[0]}
+    means = {name: float(np.mean(values)) if values else float("nan") for name, values in present.items()}
     return {
         "bones": float(np.mean([means[name] for name in _BONES])),
         "cartilage_mean": float(np.mean([value for name, value in means.items() if "cartilage" in name])),
