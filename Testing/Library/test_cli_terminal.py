@@ -33,7 +33,7 @@ def test_info_shows_what_a_run_holds_without_obeying_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="such names are not possible there")
-@pytest.mark.parametrize("arguments", [("info",), ("info", "x"), ("register", "x", "-o", "out")])
+@pytest.mark.parametrize("arguments", [("info",), ("info", "x"), ("register", "--device")])
 def test_errors_name_a_file_without_obeying_its_name(arguments: tuple[str, ...], tmp_path: Path) -> None:
     write_inputs(tmp_path)["fixed"].rename(tmp_path / f"{EVIL}.txt")
     done = run(*arguments, tmp_path / f"{EVIL}.txt")
