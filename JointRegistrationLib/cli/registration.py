@@ -42,6 +42,8 @@ from .failures import Interruption
 from .progress import shown_progress
 from .terminal import say
 
+_MOST_CONFIG_BYTES = 2**20
+
 _Config = TypeVar("_Config", RegistrationConfig, NetworkConfig, LandmarkConfig, VsvfConfig)
 
 
@@ -130,7 +132,13 @@ def read_config(path: Path | None) -> RegistrationConfig:
     if path is None:
         return RegistrationConfig()
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as stream:  # not all of it: it may be a device
+            data = stream.read(_MOST_CONFIG_BYTES + 1)
+        if len(data) > _MOST_CONFIG_BYTES:
+            raise FileError(
+                f"{path}: is too large for settings ({len(data)} bytes or more); give a JSON file of settings"
+            )
+        text = data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise FileError(f"{path}: cannot be read ({reason}); give a JSON file of settings") from error
