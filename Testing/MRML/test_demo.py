@@ -30,8 +30,8 @@ from JointRegistrationViews.run_report import writeRunReport
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = {
-    "scene.mrb", "report.html", "overview.png", "manifest.json", "metrics.json", "transform.h5", "inverse_transform.h5", "affine.tfm",
-    "warped.nrrd", "log2_jacobian.nrrd",
+    "scene.mrb", "report.html", "overview.png", "metrics.json", "transform.h5", "inverse_transform.h5", "affine.tfm",
+    "warped.nrrd", "log2_jacobian.nrrd", "manifest.json",
 }  # fmt: skip
 
 
