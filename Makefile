@@ -22,7 +22,7 @@ $(error Give both images: make demo FIXED=a.nii.gz MOVING=b.nii.gz)
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help app demo bench test slicer-test index lint format types check clean rendering display
+.PHONY: help app demo bench test slicer-test faults index lint format types check clean rendering display
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,10 @@ test: $(VENV)/.test rendering ## run every test (ARGS="-k name" to choose)
 
 index: $(VENV)/.created ## list what Slicer's Extensions Index would refuse today
 	$(BIN)/python Testing/Tools/extensions_index.py
+
+faults: $(VENV)/.test rendering ## kill runs and workers hundreds of times (ARGS="-k evaluation" to choose)
+	$(TEST_ENV) JOINTREG_FAULTS=10 $(BIN)/python -m pytest Testing/Library/test_faults.py \
+		Testing/Library/test_files_publishing.py Testing/Library/test_worker_exchange.py Testing/MRML/test_job.py $(ARGS)
 
 lint: $(VENV)/.test ## ruff: rules and formatting
 	$(BIN)/ruff check .

@@ -48,10 +48,11 @@ def make_held_folder(prefix: str, root: Path) -> Path:
 def remove_held_folder(folder: Path) -> None:
     """Remove a folder and what is in it, this process's or another's. What Windows holds open stays for a sweep."""
     lock = _held.pop(folder, None)
-    _remove_content(folder)
+    emptied = _emptied(folder)
     if lock is not None:
-        lock.release()
-    shutil.rmtree(folder, ignore_errors=True)
+        lock.release(remove=emptied)  # what is left is found by its lock
+    if emptied:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_left_folders(prefix: str, root: Path) -> list[Path]:
@@ -96,25 +97,24 @@ def _removed(folder: Path) -> bool:
             lock = try_lock(folder / LOCK_NAME, must_exist=True)
             if lock is None:
                 return False
-            if lock.sure:
-                _remove_content(folder)
-            lock.release(remove=lock.sure)
-            if lock.sure:
+            emptied = lock.sure and _emptied(folder)
+            lock.release(remove=emptied)
+            if emptied:
                 shutil.rmtree(folder, ignore_errors=True)
-            return lock.sure
+            return emptied
         folder.rmdir()  # if it is empty: its maker was killed before it could lock it
         return True
     return False
 
 
-def _remove_content(folder: Path) -> None:
-    """All but the lock file, so that nobody takes the folder for a leftover meanwhile."""
+def _emptied(folder: Path) -> bool:
+    """Remove all but the lock file, so that nobody takes the folder for a leftover meanwhile; whether that worked."""
     with contextlib.suppress(OSError):
         for entry in list(os.scandir(folder)):
-            if entry.name == LOCK_NAME:
-                continue
             if entry.is_dir(follow_symlinks=False):
                 shutil.rmtree(entry.path, ignore_errors=True)
-            else:
+            elif entry.name != LOCK_NAME:
                 with contextlib.suppress(OSError):
-                    os.unlink(entry.path)  # noqa: PTH108
+                    Path(entry.path).unlink()
+        return {entry.name for entry in os.scandir(folder)} <= {LOCK_NAME}
+    return False

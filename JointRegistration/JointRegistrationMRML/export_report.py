@@ -9,8 +9,6 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from JointRegistrationLib.files.output import atomic_file
-
 from .folds import foldsOf
 from .numbers import Figures, measureSteps
 from .report_numbers import ReportNumbers, reportNumberSteps
@@ -54,6 +52,8 @@ def exportSteps(
         InputError: if the fixed or moving volume holds no image any more.
         FileError, ResourceError: if the file cannot be written.
     """
+    from JointRegistrationLib.files.output import atomic_file
+
     share = 0.0
     if figures is None:
         share = _MEASURING

@@ -10,7 +10,6 @@ from typing import Any
 import vtk
 
 from JointRegistrationLib.csv_cells import cell
-from JointRegistrationLib.files.output import atomic_file
 
 from .nodes import newNode
 from .numbers import Figures
@@ -103,6 +102,8 @@ def writeCsv(tableNode: Any, path: Path) -> None:
     Raises:
         FileError, ResourceError: if it cannot be written.
     """
+    from JointRegistrationLib.files.output import atomic_file
+
     table = tableNode.GetTable()
     columns = [table.GetColumn(index) for index in range(table.GetNumberOfColumns())]
     rows = ([column.GetVariantValue(row).ToString() for column in columns] for row in range(table.GetNumberOfRows()))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..files import (
+    RESULT_NAMES,
     SpatialTransform,
     is_displacement_field,
     read_image,
@@ -130,7 +131,7 @@ def _run(folder: Path, metrics: dict[str, Any], changed: dict[str, str]) -> list
     lines.append(f"  inverse      off by {_figure(metrics.get('inverse_error_mean_mm'))} mm on average")
     lines.append(f"  time         {_figure(seconds)} s on {metrics.get('device', '?')}")
     lines += [f"  note         {note}" for note in metrics.get("notes", [])]
-    return lines + [f"  changed      {name} {what}" for name, what in changed.items()]
+    return lines + [f"  changed      {name} {what}" for name, what in changed.items() if name in RESULT_NAMES]
 
 
 def _figure(value: float | None) -> str:

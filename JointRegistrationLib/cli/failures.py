@@ -28,7 +28,7 @@ class CommandLine(click.Group):
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
-            error.message = plain(error.message)  # it quotes what was given
+            vars(error)["message"] = plain(error.message)  # it quotes what was given
             raise
         except (click.exceptions.Exit, click.Abort):
             raise

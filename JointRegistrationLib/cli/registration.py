@@ -43,6 +43,8 @@ from .failures import Interruption
 from .progress import shown_progress
 from .terminal import say
 
+_MOST_CONFIG_BYTES = 2**20
+
 _Config = TypeVar("_Config", RegistrationConfig, NetworkConfig, LandmarkConfig, VsvfConfig)
 
 

@@ -33,10 +33,18 @@ def test_info_shows_what_a_run_holds_without_obeying_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="such names are not possible there")
-@pytest.mark.parametrize("arguments", [("info",), ("info", "x"), ("register", "x", "-o", "out")])
+@pytest.mark.parametrize("arguments", [("info",), ("info", "x"), ("register", "--device")])
 def test_errors_name_a_file_without_obeying_its_name(arguments: tuple[str, ...], tmp_path: Path) -> None:
     write_inputs(tmp_path)["fixed"].rename(tmp_path / f"{EVIL}.txt")
     done = run(*arguments, tmp_path / f"{EVIL}.txt")
     assert done.exit_code == 2
     assert "\\x1b]0;owned" in done.output
     assert "\x1b" not in done.output and "\u202e" not in done.output
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs an endless device")
+def test_settings_from_a_device_without_end_are_refused(tmp_path: Path) -> None:
+    inputs = write_inputs(tmp_path)
+    done = run("register", inputs["fixed"], inputs["moving"], "-o", tmp_path / "out", "--config", "/dev/zero")
+    assert done.exit_code == 2
+    assert "/dev/zero: is too large for settings" in done.output

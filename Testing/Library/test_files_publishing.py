@@ -275,6 +275,28 @@ def test_what_looks_like_a_leftover_but_is_not_ours_stays(tmp_path: Path) -> Non
     assert names(tmp_path) == {users.name}
 
 
+def test_what_could_not_be_removed_at_once_is_found_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows, while another process has a file open."""
+
+    real = Path.unlink
+
+    def in_use(path: Path) -> None:
+        if path.name == "open":
+            raise PermissionError(13, "in use")
+        real(path)
+
+    folder = make_held_folder(UNFINISHED, tmp_path)
+    for name in ("open", "closed"):
+        (folder / name).write_text("x")
+    monkeypatch.setattr(Path, "unlink", in_use)
+    held_folders.remove_held_folder(folder)
+    assert names(folder) == {"open", LOCK_NAME}
+    assert remove_left_folders(UNFINISHED, tmp_path) == []
+    monkeypatch.undo()
+    assert remove_left_folders(UNFINISHED, tmp_path) == [folder]
+    assert names(tmp_path) == set()
+
+
 @posix
 def test_names_that_can_be_foreseen_are_not_written_to(tmp_path: Path) -> None:
     """A link that somebody planted under the temporary name must not be followed."""

@@ -32,7 +32,7 @@ from Testing.patience import patient
 ROOT = Path(__file__).resolve().parents[2]
 FILES = {
     "scene.mrb", "report.html", "overview.png", "metrics.json", "transform.h5", "inverse_transform.h5", "affine.tfm",
-    "warped.nrrd", "log2_jacobian.nrrd",
+    "warped.nrrd", "log2_jacobian.nrrd", "manifest.json",
 }  # fmt: skip
 
 

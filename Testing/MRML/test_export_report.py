@@ -224,10 +224,10 @@ def test_a_border_is_one_pixel_wide_and_none_at_the_edge_of_the_picture():
 
 
 def test_a_place_that_cannot_be_written_is_named_and_nothing_is_left(outputs, tmp_path):
-    with pytest.raises(FileError, match="choose another place"):
+    with pytest.raises(FileError, match="cannot be written"):
         exportReport(outputs, tmp_path / "nowhere" / "report.html")
     (tmp_path / "report.html").mkdir()  # cannot be replaced by a file
-    with pytest.raises(FileError, match="choose another place"):
+    with pytest.raises(FileError, match="cannot be written"):
         exportReport(outputs, tmp_path / "report.html")
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
 

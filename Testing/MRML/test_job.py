@@ -328,8 +328,10 @@ def test_whatever_fails_while_inputs_are_read_ends_the_job(bench, monkeypatch, e
         raise error
 
     monkeypatch.setattr(jobModule, "job_steps", failing)
+    job = bench.started()
     before = fullState(bench.scene)
-    job = bench.prepared()
+    while job.prepareStep():
+        pass
     assert (job.state, job.active) == (JobState.FAILED, False)
     assert type(bench.listener.error) is (kind or JointRegistrationError)
     assert words in str(bench.listener.error)
@@ -343,6 +345,7 @@ def test_20_kills_of_the_worker_leave_the_scene_and_the_folders_as_they_were(ben
         stage = STAGES[number % len(STAGES)]
         job = bench.prepared(f"wait in {stage}")
         before = fullState(bench.scene)
+        bench.until(lambda: bench.client.state is State.BUSY)
         bench.untilStage(stage)
         os.kill(bench.client.ready.pid, 9)
         bench.untilOver(job)

@@ -194,3 +194,10 @@ def test_closing_leaves_the_scene_as_it_was(hosted):
 def test_a_renderer_that_crashes_its_process_counts_as_no_opengl(monkeypatch):
     monkeypatch.setattr(slice_view, "_PROBE", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     assert not canRender()
+
+
+def test_nothing_of_the_current_folder_is_run_to_see_whether_slices_can_be_drawn(tmp_path, monkeypatch):
+    (tmp_path / "vtk.py").write_text(f"import pathlib; pathlib.Path({str(tmp_path)!r}, 'ran').touch()")
+    monkeypatch.chdir(tmp_path)
+    assert canRender() == HAS_OPENGL
+    assert not (tmp_path / "ran").exists()
