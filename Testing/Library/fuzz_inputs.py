@@ -2,8 +2,8 @@
 
     python Testing/Library/fuzz_inputs.py --count 5000 --minutes 30
 
-Each input is a sound file with a few bytes, numbers, lines or values changed, by a seed of its own. The readers run in a
-process that this one watches, with a bound on its memory; what ends it is found by its number.
+Each input is a sound file with a few bytes, numbers, lines or values changed, by a seed of its own. The readers run in
+a process that this one watches, with a bound on its memory; what ends it is found by its number.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,107 +28,6 @@ if __name__ == "__main__":
 MEMORY_BYTES, SECONDS = 2 << 30, 20
 _NUMBERS = (b"0", b"-1", b"1e400", b"nan", b"99999999999", b"4294967295", b"-2147483648", b"1e-300", b"1" * 400)
 _VALUES: tuple[Any, ...] = (None, True, -1, 0, 5, 1e308, 10**400, "", "x" * 3000, [], {}, [[]], [1], "NaN")
-
-
-@dataclass(frozen=True)
-class Seed:
-    """A sound file, how it is read, and what of its name the reader looks at. The folder holds what else is needed."""
-
-    path: Path
-    read: Callable[[Path], object]
-
-
-def make_seeds(folder: Path) -> list[Seed]:
-    """One file or more for each reader."""
-    import h5py
-    import SimpleITK as sitk
-    from dicom_cases import write_enhanced, write_series
-
-    from JointRegistrationLib.cli.description import describe
-    from JointRegistrationLib.cli.registration import read_config
-    from JointRegistrationLib.config import RegistrationConfig
-    from JointRegistrationLib.config_json import to_json
-    from JointRegistrationLib.evaluation.pairs import read_pairs
-    from JointRegistrationLib.evaluation.table import ResultTable
-    from JointRegistrationLib.files import (
-        read_image,
-        read_labels,
-        read_landmarks,
-        read_metrics,
-        read_result,
-        read_transform,
-        write_affine,
-        write_displacement_field,
-        write_image,
-        write_labels,
-        write_transform,
-    )
-    from JointRegistrationLib.geometry import Grid
-    from JointRegistrationLib.image import Image
-    from JointRegistrationLib.training.provenance import read_config as read_training_config
-    from JointRegistrationLib.training.scans import read_table
-
-    grid = Grid((12, 11, 10), (1.0, 2.0, 3.0), (5.0, -6.0, 7.0))
-    rng = np.random.default_rng(0)
-    image = Image(rng.normal(100, 20, grid.shape).astype(np.float32), grid)
-    labels = Image(rng.integers(0, 9, grid.shape).astype(np.int16), grid)
-    field = rng.normal(0, 1, (*grid.shape, 3)).astype(np.float32)
-    seeds: list[Seed] = []
-
-    def add(name: str, read: Callable[[Path], object], write: Callable[[Path], object]) -> None:
-        path = folder / f"{len(seeds):02d}" / name
-        path.parent.mkdir()
-        write(path)
-        seeds.append(Seed(path, read))
-
-    def text(content: str) -> Callable[[Path], object]:
-        return lambda path: path.write_text(content, encoding="utf-8")
-
-    for name in ("a.nii", "a.nii.gz", "a.nrrd", "a.mha"):
-        add(name, read_image, lambda path: write_image(image, path))
-    for name in ("l.nii.gz", "l.nrrd", "l.mha"):
-        add(name, read_labels, lambda path: write_labels(labels, path))
-    add("a.mhd", read_image, lambda path: sitk.WriteImage(sitk.GetImageFromArray(image.array), str(path)))
-    add("a.nhdr", read_image, lambda path: sitk.WriteImage(sitk.GetImageFromArray(image.array), str(path)))
-    add("a.vtk", read_image, lambda path: sitk.WriteImage(sitk.GetImageFromArray(image.array), str(path)))
-    for name in ("f.nrrd", "f.mha", "f.nii.gz"):
-        add(name, _read_field, lambda path: write_displacement_field(path, field, grid))
-    add("t.h5", _read_field, lambda path: write_transform(path, field, grid, np.eye(4)))
-    for name in ("t.tfm", "t.txt", "t.mat"):
-        add(name, read_transform, lambda path: write_affine(path, np.eye(4) + 0.01))
-    add("b.tfm", read_transform, _write_bspline)
-    add("c.h5", describe, lambda path: write_affine(path, np.eye(4) + 0.01))
-    add("002.dcm", lambda path: read_image(path.parent), lambda path: write_series(path.parent, 5))
-    add("e.dcm", read_image, lambda path: write_enhanced(path, (0, 2, 1, 3, 4), echo_times=(5,) * 5, slopes=(2,) * 5))
-    points = [{"label": str(n), "position": [1.5 * n, 2, 3], "positionStatus": "defined"} for n in range(3)]
-    markups = {"markups": [{"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": points}]}
-    add("p.mrk.json", read_landmarks, text(json.dumps(markups)))
-    add("p.fcsv", read_landmarks, text("# CoordinateSystem = LPS\n# columns = id,x,y,z\n1,1.5,2,3\n2,4,5,6\n"))
-    add("p.csv", read_landmarks, text("label,x,y,z\na,1.5,2,3\nb,4,5,6\n"))
-    add("config.json", read_config, text(to_json(RegistrationConfig())))
-    add("training.json", read_training_config, text('{"seed": 1}'))
-    metrics = _metrics(to_json(RegistrationConfig()))
-    add("metrics.json", lambda path: read_metrics(path.parent), text(metrics))
-    add("metrics.json", describe, text(metrics))
-    run = folder / "run"
-    run.mkdir()
-    write_image(image, run / "warped.nrrd")
-    write_image(image, run / "log2_jacobian.nrrd")
-    for name in ("transform.h5", "inverse_transform.h5"):
-        write_transform(run / name, field, grid, np.eye(4))
-    (run / "metrics.json").write_text(metrics)
-    seeds.append(Seed(run / "metrics.json", lambda path: read_result(path.parent, grid)))
-    table = "moving,fixed,moving_labels,fixed_labels,group\na.nii,b.nii,l.nii,m.nii,g\n"
-    for n in range(2):
-        add("pairs.csv", read_pairs, text(table))
-        for file in ("a.nii", "b.nii", "l.nii", "m.nii"):
-            (seeds[-1].path.parent / file).touch()
-    add("table.csv", lambda path: ResultTable(path, (1, 2)), _write_table)
-    add("scans.csv", lambda path: read_table(path, path.parent), text("file,subject,visit,side\nscans.csv,a,0,left\n"))
-    add("state.json", lambda path: _load_state(path.parent), lambda path: _write_state(path.parent))
-    add("weights.safetensors", _read_weights, _write_weights)
-    assert h5py.__version__
-    return seeds
 
 
 def damaged(content: bytes, rng: np.random.Generator) -> bytes:
@@ -193,78 +90,13 @@ def _with_other_value(content: bytes, rng: np.random.Generator) -> bytes:
     return json.dumps(values).encode()
 
 
-# -- what is read ---------------------------------------------------------------------------------------------
-
-
-def _read_field(path: Path) -> object:
-    from JointRegistrationLib.files import read_transform
-    from JointRegistrationLib.geometry import Grid
-
-    return read_transform(path).displacement_field(Grid((4, 5, 6)))
-
-
-def _write_bspline(path: Path) -> None:
-    import SimpleITK as sitk
-
-    transform = sitk.BSplineTransformInitializer(sitk.Image(8, 8, 8, sitk.sitkUInt8), [2, 2, 2])
-    sitk.WriteTransform(transform, str(path))
-
-
-def _metrics(config: str) -> str:
-    return json.dumps(
-        {
-            **{"affine_ras": np.eye(4).tolist(), "folds": 0, "folds_percent": 0.0, "folds_diagonal_only": 0},
-            **{"ncc_before": 0.1, "ncc_after": 0.5, "inverse_error_mean_mm": 0.0, "inverse_error_max_mm": None},
-            **{"timings_s": {"total": 1.5}, "config": json.loads(config), "device": "cpu", "notes": ["a"]},
-            "landmarks": {"names": ["1"], "tre_before_mm": [1.0], "tre_after_mm": [0.5]},
-            "inputs": {"fixed": "a"},
-        }
-    )
-
-
-def _write_table(path: Path) -> None:
-    from JointRegistrationLib.evaluation.table import ResultTable
-
-    table = ResultTable(path, (1, 2))
-    table.append({"group": "g", "pair": "a > b", "method": "avsm", "dice_1": 0.5, "notes": "x"})
-
-
-def _small_module() -> Any:
-    import torch
-
-    return torch.nn.Linear(2, 3)
-
-
-def _write_state(folder: Path) -> None:
-    from JointRegistrationLib.checkpoint import save_state
-
-    save_state(folder, dict(_small_module().state_dict()), {"step": 3})
-
-
-def _load_state(folder: Path) -> object:
-    from JointRegistrationLib.checkpoint import load_state
-
-    return load_state(folder)
-
-
-def _write_weights(path: Path) -> None:
-    from JointRegistrationLib.checkpoint import Header, save_weights
-
-    names = {field: "" for field in Header.__dataclass_fields__}
-    save_weights(path, _small_module(), Header(**{**names, "configuration": {}}))  # type: ignore[arg-type]
-
-
-def _read_weights(path: Path) -> object:
-    from JointRegistrationLib.checkpoint import read_header
-
-    return read_header(path)
-
-
 # -- running ------------------------------------------------------------------------------------------------------
 
 
 def work(start: int, stop: int, seed: int, seconds: float) -> None:
     """Read inputs ``start`` to ``stop``; a line of JSON for each on stdout, before and after."""
+    from fuzz_seeds import make_seeds
+
     from JointRegistrationLib.errors import JointRegistrationError
 
     begun = time.monotonic()
@@ -278,7 +110,7 @@ def work(start: int, stop: int, seed: int, seconds: float) -> None:
             chosen = seeds[number % len(seeds)]
             sound = chosen.path.read_bytes()
             kind = f"{chosen.path.parent.name}/{chosen.path.name}"
-            print(json.dumps({"number": number, "kind": kind}), flush=True)
+            _tell({"number": number, "kind": kind})
             chosen.path.write_bytes(damaged(sound, rng))
             used, outcome = time.process_time(), "read"
             try:
@@ -290,7 +122,12 @@ def work(start: int, stop: int, seed: int, seconds: float) -> None:
             if time.process_time() - used > SECONDS:
                 outcome = f"took {time.process_time() - used:.0f} s"
             chosen.path.write_bytes(sound)
-            print(json.dumps({"number": number, "kind": kind, "outcome": outcome}), flush=True)
+            _tell({"number": number, "kind": kind, "outcome": outcome})
+
+
+def _tell(values: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(values) + "\n")
+    sys.stdout.flush()
 
 
 def _bound_memory() -> None:
@@ -311,9 +148,22 @@ def fuzz(count: int, seed: int = 13, minutes: float = 30.0) -> tuple[Counter[str
     failures: list[str] = []
     while next_number < count and time.monotonic() - begun < 60 * minutes:
         left = 60 * minutes - (time.monotonic() - begun)
-        arguments = ["--work", str(next_number), "--count", str(count), "--seed", str(seed), "--minutes", str(left / 60)]
+        arguments = [
+            "--work",
+            str(next_number),
+            "--count",
+            str(count),
+            "--seed",
+            str(seed),
+            "--minutes",
+            str(left / 60),
+        ]
         done = subprocess.run(
-            [sys.executable, str(Path(__file__)), *arguments], check=False, capture_output=True, text=True, errors="replace"
+            [sys.executable, str(Path(__file__)), *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            errors="replace",
         )
         lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"number"')]
         for line in lines:
@@ -343,7 +193,8 @@ def main() -> int:
         work(options.work, options.count, options.seed, 60 * options.minutes)
         return 0
     counts, failures = fuzz(options.count, options.seed, options.minutes)
-    print("\n".join([*failures, f"{counts['read']} read, {counts['refused']} refused, {len(failures)} failed"]))
+    summary = f"{counts['read']} read, {counts['refused']} refused, {len(failures)} failed"
+    sys.stdout.write("\n".join([*failures, summary]) + "\n")
     return bool(failures)
 
 

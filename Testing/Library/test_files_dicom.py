@@ -102,7 +102,7 @@ def test_a_copy_of_a_slice_is_called_one(tmp_path: Path) -> None:
 
 def test_a_sheared_series_is_refused_with_how_far_it_would_be_off(tmp_path: Path) -> None:
     for number in range(4):
-        place = np.array([10.0, 20.0, 30.0]) + number * (STEP + [0, 0.6, 0])
+        place = np.array([10.0, 20.0, 30.0]) + number * np.array([STEP[0], 0.6, 0.0])
         write_slice(tmp_path / "s" / f"{number}.dcm", number, ImagePositionPatient=place.tolist())
     with pytest.raises(GeometryError, match=r"sheared: each lies 0\.6 mm aside .* 1\.8 mm in all"):
         read_image(tmp_path / "s")
