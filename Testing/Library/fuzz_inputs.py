@@ -63,7 +63,7 @@ def _changed(data: bytearray, rng: np.random.Generator) -> bytearray:
     else:
         lines = bytes(data).split(b"\n")
         one, other = (int(n) for n in rng.integers(len(lines), size=2))
-        lines[one], lines[other] = lines[other], lines[one] * int(rng.integers(1, 300))
+        lines[one], lines[other] = lines[other], lines[one][:5000] * int(rng.integers(1, 300))
         data = bytearray(b"\n".join(lines))
     return data
 
