@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from cli_cases import ALL_NAMES, FakeRegister, run, write_inputs
 from fuzz_inputs import fuzz
 
+from JointRegistrationLib import inference
 from JointRegistrationLib.errors import FileError, InputError, JointRegistrationError, ResourceError
 from JointRegistrationLib.files import (
     child,
@@ -209,6 +211,31 @@ def test_letters_that_the_locale_lacks_do_not_end_the_process(tmp_path: Path) ->
     )
     assert done.stdout.strip() == "(6, 7, 8)", done.stderr
     np.testing.assert_array_equal(read_image(tmp_path / "Kopie-ü.nrrd").array, VALUES)
+
+
+@POSIX
+def test_results_appear_in_a_folder_whose_name_is_no_utf8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = write_inputs(tmp_path)
+    monkeypatch.setattr(inference, "register", FakeRegister())
+    out = tmp_path / os.fsdecode(b"Ergebnis-\xfc")
+    labels = ("--moving-labels", inputs["moving_labels"])
+    done = run("register", inputs["fixed"], inputs["moving"], "-o", out, "-q", *labels)
+    assert done.exit_code == 0, done.output
+    assert {file.name for file in out.iterdir()} == ALL_NAMES
+
+
+@POSIX
+def test_info_names_a_file_whose_name_is_no_utf8(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"kn\xfee.nrrd")
+    write_image(Image(VALUES, GRID), path)
+    done = subprocess.run(
+        [sys.executable, "-m", "JointRegistrationLib", "info", str(path)],
+        check=False,
+        capture_output=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"8 x 7 x 6 voxels" in done.stdout
 
 
 # -- frames and units that a header leaves open ------------------------------------------------------------------------
