@@ -218,7 +218,7 @@ def test_settings_that_are_wrong(text: str, said: str, inputs: dict[str, Path], 
 
 
 def test_missing_settings(inputs: dict[str, Path], tmp_path: Path) -> None:
-    assert "none.json: cannot be read" in refusal(inputs, "--config", tmp_path / "none.json")
+    assert "none.json: there is no such file" in refusal(inputs, "--config", tmp_path / "none.json")
 
 
 @pytest.mark.parametrize(
