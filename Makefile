@@ -22,7 +22,7 @@ $(error Give both images: make demo FIXED=a.nii.gz MOVING=b.nii.gz)
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help app demo bench test slicer-test faults index lint format types check clean rendering display
+.PHONY: help app demo bench test slicer-test faults fuzz index lint format types check clean rendering display
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,9 @@ index: $(VENV)/.created ## list what Slicer's Extensions Index would refuse toda
 faults: $(VENV)/.test rendering ## kill runs and workers hundreds of times (ARGS="-k evaluation" to choose)
 	$(TEST_ENV) JOINTREG_FAULTS=10 $(BIN)/python -m pytest Testing/Library/test_faults.py \
 		Testing/Library/test_files_publishing.py Testing/Library/test_worker_exchange.py Testing/MRML/test_job.py $(ARGS)
+
+fuzz: $(VENV)/.test ## 5,000 damaged files over all readers, half an hour at most (ARGS="--count 500")
+	$(TEST_ENV) $(RUN_ENV) $(BIN)/python Testing/Library/fuzz_inputs.py $(ARGS)
 
 lint: $(VENV)/.test ## ruff: rules and formatting
 	$(BIN)/ruff check .

@@ -73,4 +73,4 @@ def _raise_malformed(error: Exception, path: Path | str, kind: str, advice: str)
         reason = f"{reason} is missing"
     elif isinstance(error, RecursionError):
         reason = "nested too deeply"
-    raise FileError(f"{path}: not {kind} that can be read ({reason or type(error).__name__}); {advice}") from error
+    raise FileError(f"{path}: not {kind} ({reason or type(error).__name__}); {advice}") from error

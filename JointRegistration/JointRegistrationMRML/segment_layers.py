@@ -27,7 +27,7 @@ BINARY_LABELMAP = "Binary labelmap"  # Slicer's name; its getter is not in every
 
 @dataclass(frozen=True)
 class SegmentLabel:
-    """One segment: id in the node, name (of :func:`segmentNames`), colour (RGB, 0..1), layer, value in that layer."""
+    """One segment: id in the node, name (:func:`segmentNames`), colour (RGB, 0..1), layer, and value in that layer."""
 
     segmentId: str
     name: str

@@ -6,6 +6,7 @@ that ``--help`` answers at once; the work is imported when the command runs.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -65,6 +66,8 @@ def main() -> None:
     # Threads that wait for work must sleep: by default they spin, and beside another busy program PyTorch's
     # many short steps then take six times as long (111 s for 18 s). Read when PyTorch is loaded, so before that.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may have letters that the terminal lacks
     if "--debug" not in sys.argv:
         _silence_native_messages()
     cli(prog_name="joint-registration")

@@ -121,6 +121,7 @@ def _decoded(dataset: Dataset, path: Path, shape: tuple[int, int, int]) -> npt.N
         del dataset[element.tag]
     dataset.SOPClassUID = _CAPTURE[bits]
     dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.NumberOfFrames = shape[0]
     dataset.file_meta.MediaStorageSOPClassUID = _CAPTURE[bits]
     with tempfile.TemporaryDirectory(prefix="joint-registration-") as folder:
         plain = Path(folder) / "pixels.dcm"

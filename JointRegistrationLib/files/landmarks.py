@@ -52,7 +52,7 @@ def _read(path: Path) -> tuple[FloatArray, list[str]]:
     if parse is None:
         raise FileError(f"{path}: landmarks of this kind cannot be read; give {_READABLE}")
     text = read_text(path, f"give {_READABLE}")
-    with malformed(path, "a landmark file", f"give {_READABLE}"):
+    with malformed(path, "a valid landmark file", f"give {_READABLE}"):
         points, names = parse(text, path)
     if not points:
         raise InputError(f"{path}: holds no landmarks; place at least one point")

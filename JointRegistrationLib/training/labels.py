@@ -14,6 +14,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from ..errors import InputError
+from ..files.images import read_labels, to_itk
 from ..geometry import Grid
 
 #: Structure and the label values it unites (bone lesions count as bone).
@@ -53,7 +54,8 @@ def read_canonical_labels(path: Path) -> tuple[npt.NDArray[np.uint8], tuple[floa
         Labels (D, H, W) and their spacing (k, j, i) in mm. The header's small rotation is dropped:
         training sees every knee in the frame of its own scanner slices.
     """
-    image = sitk.DICOMOrient(sitk.ReadImage(str(path)), "RAS")  # ITK's name of the side it starts from
+    labels = read_labels(path)
+    image = sitk.DICOMOrient(to_itk(labels.array, labels.grid), "RAS")  # ITK's name of the side it starts from
     array = sitk.GetArrayFromImage(image).astype(np.uint8)  # (S or I, A or P, R or L), see below
     spacing = image.GetSpacing()
     direction = np.asarray(image.GetDirection()).reshape(3, 3)

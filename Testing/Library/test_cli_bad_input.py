@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import re
@@ -19,7 +20,7 @@ from cli_cases import ALL_NAMES, FIXED_GRID, FakeRegister, blobs, run, write_inp
 
 from JointRegistrationLib import inference
 from JointRegistrationLib.errors import RegistrationCancelled, ResourceError
-from JointRegistrationLib.files import write_image, write_labels, write_transform
+from JointRegistrationLib.files import read_labels, write_image, write_labels, write_transform
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
 from JointRegistrationLib.networks import weights
@@ -136,17 +137,26 @@ def test_images_that_do_not_overlap(inputs: dict[str, Path]) -> None:
         ("--moving-labels", "fixed_labels"),
     ],
 )
-def test_a_mask_or_label_map_on_another_grid(option: str, image: str, inputs: dict[str, Path]) -> None:
+def test_a_mask_or_label_map_of_another_place(option: str, image: str, inputs: dict[str, Path]) -> None:
+    put_away(inputs[image])
     message = refusal(inputs, option, inputs[image])
-    assert f"{inputs[image].name}: must lie on the grid of" in message
-    assert "resample it" in message
+    assert f"{inputs[image].name}: 100 % of what it marks lie outside" in message
+    assert "give the one that was drawn on it" in message
 
 
-def test_fixed_labels_on_another_grid(inputs: dict[str, Path]) -> None:
+def put_away(path: Path) -> None:
+    """A label map 900 mm from where it was."""
+    labels = read_labels(path)
+    write_labels(Image(labels.array, dataclasses.replace(labels.grid, origin_ras=(900.0, 0.0, 0.0))), path)
+
+
+def test_fixed_labels_of_another_place(inputs: dict[str, Path]) -> None:
+    write_labels(read_labels(inputs["moving_labels"]), inputs["fixed_labels"].with_name("elsewhere.nrrd"))
+    put_away(inputs["fixed_labels"].with_name("elsewhere.nrrd"))
     message = refusal(
-        inputs, "--moving-labels", inputs["moving_labels"], "--fixed-labels", inputs["moving_labels"]
+        inputs, "--moving-labels", inputs["moving_labels"], "--fixed-labels", inputs["fixed"].parent / "elsewhere.nrrd"
     )  # fmt: skip
-    assert "moving_labels.nrrd: must lie on the grid of fixed.nii.gz" in message
+    assert "elsewhere.nrrd: 100 % of what it marks lie outside fixed.nii.gz" in message
 
 
 def test_an_empty_mask(inputs: dict[str, Path]) -> None:
@@ -208,7 +218,7 @@ def test_settings_that_are_wrong(text: str, said: str, inputs: dict[str, Path], 
 
 
 def test_missing_settings(inputs: dict[str, Path], tmp_path: Path) -> None:
-    assert "none.json: cannot be read" in refusal(inputs, "--config", tmp_path / "none.json")
+    assert "none.json: there is no such file" in refusal(inputs, "--config", tmp_path / "none.json")
 
 
 @pytest.mark.parametrize(

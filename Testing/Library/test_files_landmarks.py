@@ -87,7 +87,7 @@ def test_what_cannot_be_used_is_named(name: str, text: str, said: str, tmp_path:
 
 
 def test_a_missing_and_a_binary_file(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="No such file"):
+    with pytest.raises(FileError, match="no such file"):
         read_landmarks(tmp_path / "a.csv")
     (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x80\x81")
     with pytest.raises(FileError, match="not a text file"):
@@ -114,3 +114,33 @@ def test_unequal_numbers_of_points_are_refused(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("1,2,3\n")
     with pytest.raises(InputError, match=r"m\.csv: 1 landmarks, but .*f\.csv has 2"):
         read_landmark_pairs(tmp_path / "f.csv", tmp_path / "m.csv")
+
+
+def _markups(path: Path, points: dict[str, float]) -> Path:
+    listed = [{"label": label, "position": [x, 0.0, 0.0]} for label, x in points.items()]
+    path.write_text(json.dumps({"markups": [{"coordinateSystem": "RAS", "controlPoints": listed}]}))
+    return path
+
+
+def test_points_of_other_labels_are_paired_in_order(tmp_path: Path) -> None:
+    pairs = read_landmark_pairs(
+        _markups(tmp_path / "f.mrk.json", {"F-1": 1, "F-2": 2}),
+        _markups(tmp_path / "m.mrk.json", {"M-1": 10, "M-2": 20}),
+    )
+    assert pairs.moving_ras[:, 0].tolist() == [10, 20]
+
+
+def test_labels_that_contradict_the_order_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"m\.mrk\.json: its labels .* in another order \('a' beside 'b'\)"):
+        read_landmark_pairs(
+            _markups(tmp_path / "f.mrk.json", {"a": 1, "b": 2, "c": 3}),
+            _markups(tmp_path / "m.mrk.json", {"b": 20, "a": 10, "x": 30}),
+        )
+
+
+def test_coordinates_that_are_not_in_mm_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.mrk.json"
+    point = {"label": "a", "position": [1, 2, 3]}
+    path.write_text(json.dumps({"markups": [{"coordinateUnits": "cm", "controlPoints": [point]}]}))
+    with pytest.raises(InputError, match="its coordinates are in cm"):
+        read_landmarks(path)

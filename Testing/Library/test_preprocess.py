@@ -9,12 +9,13 @@ from JointRegistrationLib.config import PreprocessConfig
 from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
+from JointRegistrationLib.onto_grid import on_grid_of
 from JointRegistrationLib.preprocess import (
     check_image,
     check_mask,
     check_overlap,
-    check_same_grid,
     normalize,
+    remarks_on,
     resample,
     to_tensor,
 )
@@ -40,6 +41,101 @@ def test_a_nearly_empty_image_keeps_its_few_bright_voxels():
     values = np.zeros(10_000)
     values[3] = 7
     assert normalize(values)[3] == 1
+
+
+TISSUE = np.random.default_rng(3).gamma(2.0, 100.0, (20, 40, 40))
+
+
+def padded(value):
+    """Tissue with a third of the field of view filled up by a value."""
+    values = TISSUE.copy()
+    values[:, :, :13] = value
+    return values
+
+
+@pytest.mark.parametrize("value", [-2000, -500, -32768, -1e6])
+def test_padding_counts_as_dark_whatever_its_value(value):
+    dark = normalize(padded(0.0).astype(np.float32))
+    found = normalize(padded(value).astype(np.float32))
+    np.testing.assert_allclose(found, dark, atol=2e-3)
+
+
+def test_padding_that_an_interpolation_has_blended_counts_as_dark():
+    values = padded(-2000.0)
+    values[:, :, 13] = 0.5 * (values[:, :, 12] + values[:, :, 14])
+    np.testing.assert_allclose(normalize(values)[:, :, 14:], normalize(padded(0.0))[:, :, 14:], atol=1e-2)
+
+
+def test_metal_does_not_squeeze_the_tissue():
+    values = TISSUE.copy()
+    values[8:12, 10:14, 10:14] = 30_000
+    kept = np.ones(values.shape, bool)
+    kept[8:12, 10:14, 10:14] = False
+    assert np.ptp(np.percentile(normalize(values)[kept], [5, 95])) > 0.2
+    assert (normalize(values)[~kept] == 1).all()
+
+
+@pytest.mark.parametrize("offset", [1e6, -1e9, 1e12])
+def test_an_offset_that_single_precision_does_not_hold_is_taken_off_first(offset):
+    np.testing.assert_allclose(normalize(TISSUE + offset), normalize(TISSUE), atol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e28, 1e36, 1e300, 1e-40, 1e-300])
+def test_values_may_be_very_large_or_small(scale):
+    np.testing.assert_allclose(normalize(TISSUE * scale), normalize(TISSUE), atol=1e-5)
+
+
+def test_whole_numbers_of_32_bits_keep_their_differences():
+    values = TISSUE.astype(np.int32)
+    np.testing.assert_allclose(normalize(values + 2_000_000_000), normalize(values), atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.float64])
+def test_a_clean_image_is_scaled_bit_for_bit_by_the_published_rule(dtype):
+    values = TISSUE.clip(0, 255).astype(dtype)
+    expected = values.astype(np.float32)
+    low, high = np.percentile(expected, [0.1, 99.9])
+    expected = np.clip((expected - np.float32(low)) / np.float32(high - low), 0, 1)
+    np.testing.assert_array_equal(normalize(values), expected)
+
+
+def test_an_image_empty_but_for_a_bright_voxel_is_refused():
+    array = np.zeros((20, 20, 20), np.int16)
+    array[3, 4, 5] = 900
+    with pytest.raises(InputError, match=r"all but 1 of its 8000 voxels have the same value"):
+        check_image(image(array, Grid((20, 20, 20))))
+
+
+def test_an_image_half_of_which_is_missing_is_remarked():
+    grid = Grid((40, 40, 20), (3.0, 3.0, 5.0))
+    assert remarks_on(image(TISSUE, grid)) == ()
+    half = TISSUE.copy()
+    half[:, 20:] = 0
+    assert remarks_on(image(half, grid)) == (
+        "knee.nrrd: 20 of its 40 slices along one axis are empty: part of the knee is missing",
+    )
+
+
+def test_a_mask_of_48_voxels_is_remarked():
+    grid = Grid((40, 40, 20), (3.0, 3.0, 5.0))
+    mask = np.zeros(grid.shape, np.uint8)
+    mask[4:8, 4:8, 4:7] = 1
+    (remark,) = remarks_on(image(TISSUE, grid), image(mask, grid, "mask"))
+    assert "mask marks only 48 voxels (2.2 ml) of knee.nrrd" in remark
+
+
+@pytest.mark.parametrize(
+    ("spacing", "said"),
+    [
+        ((1000.0, 1000.0, 5000.0), "measures 39000 x 39000 x 95000 mm, which is unusual for a knee"),
+        ((0.08, 0.08, 0.1), "measures 3.1 x 3.1 x 1.9 mm, which is unusual for a knee"),
+        ((1.0, 1.0, 1.0), "voxels of exactly 1 x 1 x 1 mm"),
+        ((3.0, 3.0, 9.0), "between such slices little can be aligned"),
+    ],
+)
+def test_a_size_that_is_no_knees_is_remarked(spacing, said):
+    (remark,) = remarks_on(image(TISSUE, Grid((40, 40, 20), spacing)))
+    assert said in remark
 
 
 def test_working_grid_of_an_oai_knee_has_the_published_number_of_voxels_or_fewer():
@@ -117,10 +213,35 @@ def test_a_volume_of_three_slices_is_refused():
         check_image(image(grid=Grid((8, 8, 3))))
 
 
-def test_mask_on_another_grid_is_refused_naming_both():
+def test_a_mask_that_lies_elsewhere_is_refused_naming_both_grids():
     other = Grid((8, 9, 10), origin_ras=(5, 0, 0))
-    with pytest.raises(InputError, match=r"mask.nrrd: must lie on the grid of knee.nrrd"):
-        check_same_grid(image(grid=other, name="mask.nrrd"), image())
+    with pytest.raises(InputError, match=r"mask.nrrd: 62 % of what it marks lie outside knee.nrrd \(8 x 9 x 10 voxels"):
+        check_mask(image(grid=other, name="mask.nrrd"), image())
+
+
+def test_a_mask_on_finer_voxels_is_resampled_and_said():
+    fine = Grid((15, 17, 19), (0.5, 0.5, 0.5))
+    array = np.zeros(fine.shape, np.uint8)
+    array[4:13, 6:11, 2:9] = 7
+    placed = check_mask(image(array, fine, "mask.nrrd"), image())
+    expected = np.zeros(GRID.shape, np.uint8)
+    expected[2:7, 3:6, 1:5] = 7
+    np.testing.assert_array_equal(placed.array, expected)
+    assert placed.grid == GRID
+    assert "mask.nrrd lies on other voxels than knee.nrrd and was resampled" in placed.remarks[0]
+
+
+def test_labels_on_finer_voxels_are_resampled_label_by_label():
+    fine = Grid((15, 17, 19), (0.5, 0.5, 0.5))
+    array = np.zeros(fine.shape, np.int16)
+    array[:9], array[9:] = 1, 900
+    placed = on_grid_of(image(array, fine, "labels"), image())
+    assert np.unique(placed.array[1:-1, 1:-1, 1:-1]).tolist() == [1, 900], "no label in between"
+
+
+def test_a_mask_on_the_images_grid_is_left_as_it_is():
+    mask = image(np.ones(GRID.shape, np.uint8), name="mask")
+    assert on_grid_of(mask, image()) is mask
 
 
 def test_empty_mask_is_refused():

@@ -191,8 +191,9 @@ def test_images_apart_are_refused_unless_a_centre_start_is_asked_for(pair):
 
 
 def test_mask_of_another_image_is_refused(pair):
-    mask = Image(np.ones(MOVING_GRID.shape, dtype=np.uint8), MOVING_GRID, "mask")
-    with pytest.raises(InputError, match="mask: must lie on the grid of fixed"):
+    elsewhere = dataclasses.replace(MOVING_GRID, origin_ras=(900, 0, 0))
+    mask = Image(np.ones(MOVING_GRID.shape, dtype=np.uint8), elsewhere, "mask")
+    with pytest.raises(InputError, match="mask: 100 % of what it marks lie outside fixed"):
         register(*pair, QUICK, fixed_mask=mask)
 
 

@@ -231,7 +231,7 @@ def test_landmark_errors_are_the_distances_before_and_after(scene, rng):
     assert (mean["Of"], mean["TRE after (mm)"]) == ("All landmarks, mean", "3.000")
     outputs.inputs.movingLandmarks.RemoveNthControlPoint(0)
     broken = measure(outputs)
-    assert broken.landmarks == () and "4 fixed points but 3 moving points" in broken.notes[0]
+    assert broken.landmarks == () and "M: 3 landmarks, but F has 4" in broken.notes[0]
 
 
 def test_steps_say_how_far_they_are_and_what_they_do(scene):

@@ -150,3 +150,16 @@ def test_the_point_that_follows_the_mouse_does_not_count(knee):
     np.testing.assert_allclose(pairs.fixed_ras, [(1, 0, 0), (2, 0, 0)])
     assert pairs.names == ("1", "2")
     assert list(landmarkProblems(InputNodes(None, None, fixedLandmarks=fixed, movingLandmarks=lists[1]))) == []
+
+
+def test_points_of_the_same_labels_are_paired_by_label_as_on_the_command_line(scene):
+    places = {"fixed": [("a", 1.0), ("b", 2.0), ("c", 3.0)], "moving": [("c", 30.0), ("a", 10.0), ("b", 20.0)]}
+    lists = []
+    for name, points in places.items():
+        node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
+        for label, x in points:
+            node.AddControlPoint([x, 0.0, 0.0], label)
+        lists.append(node)
+    pairs = landmarksFromMarkups(*lists)
+    assert pairs.names == ("a", "b", "c")
+    assert pairs.moving_ras[:, 0].tolist() == [10, 20, 30]

@@ -10,7 +10,10 @@ from conftest import FIXED_GRID, GRIDS, MOVING_GRID, latticePoints
 
 from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.geometry import Grid
+from JointRegistrationMRML.figures import segmentOverlaps
 from JointRegistrationMRML.nodes import vtkMatrix
+from JointRegistrationMRML.run_segments import RunSegments
+from JointRegistrationMRML.segment_masks import segmentMasks
 from JointRegistrationMRML.segmentations import (
     BINARY_LABELMAP,
     LabelLayers,
@@ -181,3 +184,22 @@ def test_what_is_no_segmentation_or_has_no_segments_is_refused(scene):
         labelsFromSegmentation(empty, FINE)
     with pytest.raises(InputError, match="a segmentation is needed"):
         labelsFromSegmentation(None, FINE)
+
+
+def test_segments_of_one_name_stay_apart_in_tables_and_masks(scene):
+    node, labels = _node(scene)
+    for segmentId in "bc":
+        node.GetSegmentation().GetSegment(segmentId).SetName("Cartilage")
+    masks = segmentMasks(node, FINE)
+    assert list(masks) == ["Cartilage", "Cartilage (2)", "Lesion"]
+    assert [mask.segmentId for mask in masks.values()] == ["b", "c", "l"]
+    np.testing.assert_array_equal(
+        masks["Cartilage (2)"].over(tuple(slice(0, n) for n in FINE.shape)), _mask(labels, "c")
+    )
+    read = labelsFromSegmentation(node, FINE)
+    overlaps = segmentOverlaps(RunSegments(read, read, read))
+    assert [(overlap.name, overlap.after) for overlap in overlaps] == [
+        ("Cartilage", 1.0),
+        ("Cartilage (2)", 1.0),
+        ("Lesion", 1.0),
+    ]
