@@ -51,7 +51,7 @@ class May:
 
     def allows(self, change: Change) -> bool:
         """Whether a pattern covers it, or it is the window's own."""
-        if change.nodeClass in WINDOW:
+        if change.nodeClass in WINDOW or change.node.endswith(" Volume Slice"):  # a slice in 3D is a model
             return True
         patterns = {"added": self.add, "removed": self.remove, "changed": self.change}[change.kind]
         return any(fnmatchcase(change.key, pattern) for pattern in patterns)

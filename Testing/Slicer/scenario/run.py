@@ -9,15 +9,16 @@ DISPLAY, Xvfb is started, with a window manager. The mouse and the keyboard are 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -77,7 +78,7 @@ def _missing() -> list[str]:
     return [name for name in needed if shutil.which(name) is None]
 
 
-@contextmanager
+@contextlib.contextmanager
 def _display(output: Path) -> Iterator[str]:
     """The display to use: the one that is set, or a new one."""
     if os.environ.get("DISPLAY"):
@@ -132,15 +133,16 @@ def _run(slicer: Path, part: str, folder: Path, display: str, stub: bool) -> lis
 
 
 def _endGroup(process: subprocess.Popen[bytes]) -> bool:
-    """End what the application left of its process group; whether there was something after a moment."""
+    """End what the application left of its process group; whether there still was something after a while."""
     end = time.monotonic() + 30
-    while time.monotonic() < end and process.poll() is not None:
-        if not subprocess.run(["pgrep", "-g", str(process.pid)], capture_output=True, check=False).stdout:
-            return False
-        time.sleep(0.5)
-    subprocess.run(["pkill", "-KILL", "-g", str(process.pid)], check=False)
-    process.wait()
-    return True
+    with contextlib.suppress(ProcessLookupError):
+        while process.poll() is not None and time.monotonic() < end:
+            os.killpg(process.pid, 0)
+            time.sleep(0.5)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return True
+    return False
 
 
 def _record(folder: Path) -> dict[str, object]:

@@ -58,6 +58,8 @@ def _text(node: Any) -> Iterator[tuple[str, str]]:
     for line in str(node).splitlines():
         if not any(word in line for word in _PASSING):
             name, _, value = line.strip().partition(":")
+            if name.endswith(("NodeID", "Ref]")):
+                continue  # a reference, which has a field of its own
             seen[name] = seen.get(name, 0) + 1
             yield (name if seen[name] == 1 else f"{name} {seen[name]}"), value.strip()
 
