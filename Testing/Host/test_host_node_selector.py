@@ -32,14 +32,101 @@ def test_it_follows_nodes_added_renamed_and_removed(selector: Any, scene: Any, h
     first, second = _volume(scene, "first"), _volume(scene, "second")
     scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "other kind")
     assert selector.nodeCount() == 2
-    renamed = []
-    selector.connect("currentNodeRenamed(QString)", renamed.append)
     host.choose(selector, second)
     second.SetName("renamed")
-    assert renamed == ["renamed"]
+    host.choose(selector, "renamed")
+    scene.RemoveNode(second)
+    assert selector.nodeCount() == 1
+    assert selector.nodeFromIndex(0) is first
+
+
+def test_the_node_above_is_chosen_when_the_current_one_goes(selector: Any, scene: Any) -> None:
+    nodes = [_volume(scene, name) for name in ("first", "second", "third")]
+    seen = []
+    selector.setCurrentNode(nodes[2])
+    selector.connect("currentNodeChanged(vtkMRMLNode*)", seen.append)
+    scene.RemoveNode(nodes[2])
+    assert selector.currentNode() is nodes[1]
+    assert seen == [nodes[1]]
+    scene.RemoveNode(nodes[1])
+    scene.RemoveNode(nodes[0])
+    assert seen[1:] == [nodes[0], None]
+
+
+def test_the_node_above_is_chosen_when_the_current_one_is_hidden(selector: Any, scene: Any) -> None:
+    first, second = _volume(scene, "first"), _volume(scene, "second")
+    selector.setCurrentNode(second)
+    second.SetHideFromEditors(True)
+    assert selector.currentNode() is first
+
+
+def test_other_observers_of_the_scene_hear_first_that_a_node_goes(selector: Any, scene: Any) -> None:
+    """So that parameters can become None before the selector chooses another node."""
+    first, second = _volume(scene, "first"), _volume(scene, "second")
+    selector.setCurrentNode(second)
+    scene.AddObserver(scene.NodeAboutToBeRemovedEvent, lambda *_: selector.setCurrentNode(None))
     scene.RemoveNode(second)
     assert selector.currentNode() is None
     assert selector.nodeFromIndex(0) is first
+
+
+def test_bound_parameters_take_the_node_that_the_selector_chooses_instead(selector: Any, scene: Any) -> None:
+    import slicer
+    from slicer.parameterNodeWrapper import parameterNodeWrapper
+
+    class Chosen:
+        volume: slicer.vtkMRMLScalarVolumeNode
+
+    Chosen.__annotations__ = {"volume": slicer.vtkMRMLScalarVolumeNode}  # not postponed
+    parameters = parameterNodeWrapper(Chosen)(scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "Chosen"))
+    users, output = _volume(scene, "the user's own"), _volume(scene, "output")
+    parameters.connectParametersToGui({"volume": selector})
+    parameters.volume = output
+    scene.RemoveNode(output)
+    assert parameters.volume is users
+
+
+def test_choosing_by_a_script_counts_as_activated_like_a_persons_choice(selector: Any, scene: Any) -> None:
+    node, seen = _volume(scene, "knee"), []
+    selector.connect("nodeActivated(vtkMRMLNode*)", seen.append)
+    selector.setCurrentNode(node)
+    assert seen == [node]
+
+
+def test_importing_a_scene_forgets_the_choice_and_offers_its_nodes_at_the_end(selector: Any, scene: Any) -> None:
+    selector.setCurrentNode(_volume(scene, "knee"))
+    scene.StartState(scene.ImportState)
+    _volume(scene, "imported")
+    assert selector.nodeCount() == 1
+    scene.EndState(scene.ImportState)
+    assert selector.nodeCount() == 2
+    assert selector.currentNode() is None
+
+
+def test_it_cannot_be_used_without_a_scene_and_takes_the_choice_made_before(scene: Any) -> None:
+    import slicer
+
+    combo = slicer.qMRMLNodeComboBox()
+    combo.nodeTypes = ["vtkMRMLScalarVolumeNode"]
+    _, second = _volume(scene, "first"), _volume(scene, "second")
+    combo.setCurrentNode(second)
+    assert not combo.enabled
+    combo.setMRMLScene(scene)
+    assert combo.enabled
+    assert combo.currentNode() is second
+
+
+def test_it_stays_as_wide_as_its_widest_entry_was_when_first_shown(scene: Any) -> None:
+    import slicer
+
+    _volume(scene, "a volume whose name is longer than any panel should have to be wide")
+    combo = slicer.qMRMLNodeComboBox()
+    combo.nodeTypes = ["vtkMRMLScalarVolumeNode"]
+    combo.setMRMLScene(scene)
+    before = combo.minimumSizeHint.width()
+    assert before > combo.fontMetrics().horizontalAdvance(combo.currentNode().GetName())
+    _volume(scene, 3 * combo.currentNode().GetName())
+    assert combo.minimumSizeHint.width() == before
 
 
 def test_signals_carry_the_node_a_flag_and_the_id(selector: Any, scene: Any) -> None:
@@ -70,6 +157,11 @@ def test_hidden_nodes_are_left_out_and_come_back(selector: Any, scene: Any) -> N
     assert selector.nodeCount() == 1
 
 
+def test_types_are_given_as_a_list_or_a_tuple(selector: Any) -> None:
+    selector.nodeTypes = ("vtkMRMLTableNode", "vtkMRMLTextNode")
+    assert selector.nodeTypes == ("vtkMRMLTableNode", "vtkMRMLTextNode")
+
+
 def test_attributes_filter_what_is_offered(selector: Any, scene: Any) -> None:
     _volume(scene, "plain")
     marked = _volume(scene, "marked")
@@ -79,10 +171,20 @@ def test_attributes_filter_what_is_offered(selector: Any, scene: Any) -> None:
     assert selector.nodeFromIndex(0) is marked
 
 
-def test_without_none_the_first_node_is_chosen_as_soon_as_there_is_one(selector: Any, scene: Any) -> None:
-    selector.noneEnabled = False
+def test_without_none_and_actions_the_first_node_is_chosen_as_soon_as_there_is_one(selector: Any, scene: Any) -> None:
+    selector.noneEnabled = selector.addEnabled = selector.removeEnabled = False
     node = _volume(scene, "knee")
     assert selector.currentNode() is node
+
+
+def test_without_none_a_scene_with_nodes_gives_its_first(scene: Any) -> None:
+    import slicer
+
+    node = _volume(scene, "knee")
+    combo = slicer.qMRMLNodeComboBox()
+    combo.nodeTypes = ["vtkMRMLScalarVolumeNode"]
+    combo.setMRMLScene(scene)
+    assert combo.currentNode() is node
 
 
 def test_a_new_node_gets_the_base_name_and_is_chosen(selector: Any, scene: Any, host: Any) -> None:
@@ -101,6 +203,14 @@ def test_adding_and_removing_are_offered_only_where_enabled(selector: Any, scene
     host.choose(selector, "Delete current Volume")
     assert scene.GetNodeByID(node.GetID() or "") is None
     assert selector.currentNode() is None
+
+
+def test_actions_are_offered_whatever_is_chosen(selector: Any, scene: Any, host: Any) -> None:
+    host.choose(selector, "Delete current Volume")
+    selector.renameEnabled = True
+    host.answers.append("left knee")
+    host.choose(selector, "Create new Volume as...")
+    assert selector.currentNode().GetName() == "left knee"
 
 
 def test_renaming_asks_for_the_name(selector: Any, scene: Any, host: Any) -> None:

@@ -6,9 +6,13 @@ Annotations are evaluated here, not postponed: the wrapped class is local, its t
 import enum
 import gc
 import pathlib
-from typing import Annotated, Any
+import subprocess
+import sys
+from typing import Annotated, Any, Optional, Union
 
 import pytest
+from slicer_host.application_python import source
+from slicer_host.version import emulatedVersion
 
 
 class Quality(enum.Enum):
@@ -40,7 +44,7 @@ def parameters(host: Any) -> Any:
     @parameterNodeWrapper
     class Parameters:
         volume: slicer.vtkMRMLScalarVolumeNode
-        transform: slicer.vtkMRMLTransformNode | None
+        transform: Optional[slicer.vtkMRMLTransformNode]  # noqa: UP045 (the only way before 5.10)
         sigma: Annotated[float, WithinRange(0.5, 20), Decimals(2), SingleStep(0.25)] = 2.0
         iterations: Annotated[int, Minimum(0), Maximum(50)] = 5
         invert: bool = False
@@ -77,6 +81,7 @@ def test_defaults_are_written_into_the_node_at_once(parameters: Any) -> None:
         ("iterations", 1.5, TypeError),
         ("device", "cuda", ValueError),
         ("quality", "GOOD", TypeError),
+        ("quality", None, AttributeError),
         ("invert", 1, TypeError),
     ],
 )
@@ -108,6 +113,14 @@ def test_a_change_is_one_modified_event(parameters: Any) -> None:
     assert len(events) == 1
 
 
+def test_what_the_node_lost_is_its_default_again(parameters: Any) -> None:
+    parameters.sigma = 7.5
+    parameters.parameterNode.UnsetAllParameters()
+    assert parameters.sigma == 2.0
+    assert parameters.window.high == 100.0
+    assert parameters.parameterNode.GetParameter("sigma") == "2.0"
+
+
 def test_members_of_a_pack_are_written_through(parameters: Any) -> None:
     parameters.window.low = 12.5
     assert parameters.parameterNode.GetParameter("window.low") == "12.5"
@@ -115,6 +128,29 @@ def test_members_of_a_pack_are_written_through(parameters: Any) -> None:
     assert parameters.getValue("window.high") == 200.0
     with pytest.raises(ValueError, match="501"):
         parameters.window.high = 501.0
+
+
+def test_a_bool_is_taken_for_a_number_that_cannot_be_read_back(parameters: Any) -> None:
+    with pytest.raises(ValueError, match="True"):
+        parameters.iterations = True
+    assert parameters.parameterNode.GetParameter("iterations") == "True"
+
+
+def test_while_the_node_is_modified_only_what_was_written_here_is_new(parameters: Any) -> None:
+    node = parameters.parameterNode
+    modifying = node.StartModify()
+    node.SetParameter("note", "by another")
+    parameters.sigma = 7.5
+    assert (parameters.note, parameters.sigma) == ("none", 7.5)
+    node.EndModify(modifying)
+    assert parameters.note == "by another"
+
+
+def test_nothing_can_be_added_to_a_pack(parameters: Any) -> None:
+    with pytest.raises(AttributeError):
+        parameters.window.hihg = 3.0
+    with pytest.raises(ValueError, match="hihg"):
+        parameters.window.setValue("hihg", 3.0)
 
 
 def test_unknown_parameters_are_refused(parameters: Any) -> None:
@@ -175,16 +211,140 @@ def test_a_widget_that_slicer_has_no_connector_for_is_refused(parameters: Any) -
         parameters.connectParametersToGui({"note": qt.QComboBox()})
 
 
-def test_a_forgotten_wrapper_does_not_end_the_process(parameters: Any, host: Any) -> None:
-    """VTK lets Python's collector take apart the callbacks of nodes that only the scene refers to."""
+def test_a_slider_needs_bounds_and_a_spin_box_without_them_has_none(host: Any) -> None:
+    import ctk
+    import qt
+    import slicer
 
-    def bindAndForget() -> str:
-        node = host.scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "second")
-        type(parameters)(node).connectParametersToGui({})
-        return node.GetID()
+    unbounded = _wrapped(host, float)
+    for slider in (ctk.ctkSliderWidget(), slicer.qMRMLSliderWidget()):
+        with pytest.raises(RuntimeError):
+            unbounded.connectParametersToGui({"value": slider})
+    box = qt.QDoubleSpinBox()
+    unbounded.connectParametersToGui({"value": box})
+    assert (box.minimum, box.maximum) == (float("-inf"), float("inf"))
 
-    identifier = bindAndForget()
+
+@pytest.mark.skipif(emulatedVersion() > (5, 6), reason="Slicer 5.8 has connectors for these")
+def test_5_6_has_no_connector_for_labels_and_ctks_combo_box(parameters: Any) -> None:
+    import ctk
+    import qt
+
+    for name, widget in (("note", qt.QLabel()), ("device", ctk.ctkComboBox())):
+        with pytest.raises(RuntimeError, match="Unable to create GUI connector"):
+            parameters.connectParametersToGui({name: widget})
+
+
+_FORGET = """
+import gc, sys
+sys.path[:0] = {path!r}
+import slicer_host
+host = slicer_host.install()
+import slicer
+from slicer.parameterNodeWrapper import parameterNodeWrapper
+
+@parameterNodeWrapper
+class Parameters:
+    note: str = ""
+
+def bindAndForget():
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "one")
+    Parameters(node).connectParametersToGui({{}})
+    return node.GetID()
+
+identifier = bindAndForget()
+gc.collect()
+slicer.mrmlScene.GetNodeByID(identifier).SetParameter("note", "changed")
+print(host.errors)
+"""
+
+
+def test_a_bound_wrapper_that_is_forgotten_ends_the_process() -> None:
+    """In the application; the stand-in reports an error instead."""
+    script = _FORGET.format(path=sys.path)
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=600, check=False)
+    if source() is None:
+        assert "Slicer crashes here" in run.stdout
+    else:
+        assert run.returncode != 0
+        assert run.stdout == ""
+
+
+def _wrapped(host: Any, kind: Any) -> Any:
+    """A wrapper of one parameter, ``value``, of type ``kind``."""
+    from slicer.parameterNodeWrapper import parameterNodeWrapper
+
+    owner = type("Parameters", (), {"__annotations__": {"value": kind}})
+    return parameterNodeWrapper(owner)(host.scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "one"))
+
+
+def test_a_union_without_none_refuses_none_and_so_cannot_begin(host: Any) -> None:
+    import slicer
+
+    with pytest.raises(TypeError, match="Unable to write value 'None'"):
+        _wrapped(host, Union[slicer.vtkMRMLLabelMapVolumeNode, slicer.vtkMRMLSegmentationNode])  # noqa: UP007
+
+
+def test_a_union_with_none_keeps_each_type_in_its_place(host: Any) -> None:
+    import slicer
+
+    kind = Union[slicer.vtkMRMLLabelMapVolumeNode, slicer.vtkMRMLSegmentationNode, None]  # noqa: UP007
+    parameters = _wrapped(host, kind)
+    segmentation = host.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mask")
+    parameters.value = segmentation
+    assert parameters.parameterNode.GetNodeReference("value.1") is segmentation
+    assert not parameters.parameterNode.HasParameter("value.0")
+    parameters.value = None
+    assert parameters.value is None
+    with pytest.raises(TypeError):
+        parameters.value = host.scene.AddNewNodeByClass("vtkMRMLTableNode", "no mask")
+
+
+@pytest.fixture
+def version(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Sets which Slicer the stand-ins behave like."""
+    if source() is not None:
+        pytest.skip("SLICER_SOURCE has one version")
+    return lambda text: monkeypatch.setenv("SLICER_HOST_VERSION", text)
+
+
+def test_unions_written_with_a_bar_are_known_from_5_10_on(host: Any, version: Any) -> None:
+    version("5.8")
+    with pytest.raises(Exception, match="Unable to create serializer"):
+        _wrapped(host, pathlib.Path | None)
+    version("5.10")
+    assert _wrapped(host, pathlib.Path | None).value is None
+
+
+def test_connect_gui_tells_its_tag_from_5_10_on(parameters: Any, version: Any) -> None:
+    import qt
+
+    version("5.8")
+    assert parameters.connectGui(qt.QWidget()) is None
+    version("5.10")
+    assert parameters.connectGui(qt.QWidget()) == 1
+
+
+def test_disconnecting_leaves_the_observer_of_the_node_up_to_5_10(parameters: Any, version: Any) -> None:
+    node = parameters.parameterNode
+    version("5.10")
+    tag = parameters.connectParametersToGui({})
+    observer = node.AddObserver("ModifiedEvent", lambda *_: None) - 1
+    parameters.disconnectGui(tag)
+    assert node.GetCommand(observer) is not None
+    version("5.12")
+    tag = parameters.connectParametersToGui({})
+    observer = node.AddObserver("ModifiedEvent", lambda *_: None) - 1
+    parameters.disconnectGui(tag)
+    assert node.GetCommand(observer) is None
+
+
+def test_an_observer_left_behind_is_an_error_once_the_wrapper_is_gone(parameters: Any, host: Any, version: Any) -> None:
+    version("5.6")
+    node, kind = parameters.parameterNode, type(parameters)
+    other = kind(node)
+    other.disconnectGui(other.connectParametersToGui({}))
+    del other
     gc.collect()
-    node = host.scene.GetNodeByID(identifier)
     node.SetParameter("note", "changed")
-    assert type(parameters)(node).note == "changed"
+    assert "Slicer crashes here" in host.errors.pop()

@@ -191,3 +191,18 @@ def test_tool_tips_come_back_as_rich_text(qt: Any) -> None:
     button.toolTip = "a < b"
     assert button.toolTip != "a < b"
     assert "a &lt; b" in button.toolTip
+
+
+def test_a_collapsible_button_is_as_wide_as_the_widest_of_its_contents(qt: Any) -> None:
+    import ctk
+
+    button, column = ctk.ctkCollapsibleButton(), qt.QWidget()
+    qt.QVBoxLayout(button)
+    qt.QVBoxLayout(column).addWidget(button)
+    label = qt.QLabel("a sentence that is a good deal wider than what the section is called")
+    label.setWordWrap(True)
+    button.layout().addWidget(label)
+    assert button.sizePolicy.horizontalPolicy() == qt.QSizePolicy.Minimum
+    assert column.minimumSizeHint.width() >= label.sizeHint.width() > label.minimumSizeHint.width()
+    button.collapsed = True
+    assert column.minimumSizeHint.width() < label.sizeHint.width()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import qt
 import slicer
@@ -42,7 +42,7 @@ class Window:
 @parameterNodeWrapper
 class HostExampleParameterNode:
     inputVolume: slicer.vtkMRMLScalarVolumeNode
-    outputVolume: slicer.vtkMRMLScalarVolumeNode | None
+    outputVolume: Optional[slicer.vtkMRMLScalarVolumeNode]  # noqa: UP045 (Slicer before 5.10 does not know the bar)
     threshold: Annotated[float, WithinRange(-100, 500)] = 100.0
     iterations: Annotated[int, WithinRange(0, 50)] = 5
     invert: bool = False

@@ -10,6 +10,9 @@ from typing import Any
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
+from .core_io import qSlicerCoreIOManager
+from .version import emulatedVersion
+
 
 class qSlicerApplication(QtWidgets.QApplication):
     """One a process, as Qt wants it; each install() gives it another scene and settings folder."""
@@ -35,8 +38,13 @@ class qSlicerApplication(QtWidgets.QApplication):
         self._scene, self._applicationLogic = headless.scene, headless.applicationLogic
         self._layoutManager, self._moduleManager, self._folder = layoutManager, moduleManager, folder
         self._rendersPaused = 0
+        self._coreIOManager = qSlicerCoreIOManager(self._scene)
+        scenes = folder / "scenes"
+        scenes.mkdir(exist_ok=True)
+        self._scene.SetRootDirectory(str(scenes))
         QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)
         QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, QtCore.QSettings.UserScope, str(folder))
+        QtCore.QSettings().setValue("Developer/SelfTestDisplayMessageDelay", 100)  # as at its first start
         self.setFont(QtGui.QFont(self.font().family(), 9))
 
     def mrmlScene(self) -> Any:
@@ -50,6 +58,9 @@ class qSlicerApplication(QtWidgets.QApplication):
 
     def moduleManager(self) -> Any:
         return self._moduleManager
+
+    def coreIOManager(self) -> qSlicerCoreIOManager:
+        return self._coreIOManager
 
     def moduleLogic(self, name: str) -> Any:
         return self._applicationLogic.GetModuleLogic(name)
@@ -78,8 +89,8 @@ class qSlicerApplication(QtWidgets.QApplication):
     def resumeRender(self) -> None:
         self._rendersPaused = max(0, self._rendersPaused - 1)
 
-    majorVersion = property(lambda self: 5)
-    minorVersion = property(lambda self: 12)
+    majorVersion = property(lambda self: emulatedVersion()[0])
+    minorVersion = property(lambda self: emulatedVersion()[1])
     temporaryPath = property(lambda self: str(self._folder))
     cachePath = property(lambda self: str(self._folder / "cache"))
     slicerHome = property(lambda self: str(self._folder / "home"))

@@ -7,6 +7,7 @@ from typing import Any
 
 from PySide6 import QtWidgets
 
+from . import absent
 from .widgets.buttons import ctkCollapsibleButton, ctkMenuButton
 from .widgets.combos import ctkCheckableComboBox, ctkComboBox, ctkPathLineEdit
 from .widgets.sliders import ctkDoubleSpinBox, ctkRangeWidget, ctkSliderWidget
@@ -34,6 +35,6 @@ WIDGETS = (
 def makeCtkModule() -> types.ModuleType:
     """The module, with the widgets that the host has."""
     module = types.ModuleType("ctk")
-    for kind in (*WIDGETS, ctkMessageBox):
+    for kind in (*WIDGETS, ctkMessageBox, *absent.CTK_WIDGETS):
         setattr(module, kind.__name__, kind)
     return module

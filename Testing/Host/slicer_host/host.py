@@ -23,6 +23,7 @@ from .gap_monitor import GapMonitor
 from .layout import qSlicerLayoutManager
 from .main_window import qSlicerMainWindow
 from .modules import qSlicerModuleManager
+from .subject_hierarchy import SubjectHierarchy
 
 ROOT = Path(__file__).resolve().parents[3]
 MODULES = ROOT / "JointRegistration"
@@ -42,6 +43,8 @@ class Host:
         self.dialogs = dialogs.Dialogs()
         #: Packages that pip_install was asked for; nothing is installed.
         self.installed: list[str] = []
+        #: Lines that the application would print as errors: its console has to stay empty.
+        self.console: list[str] = []
         #: Exceptions raised in slots and observers: printed in the application, failures in a test.
         self.errors: list[str] = []
         self.app = application()
@@ -53,6 +56,7 @@ class Host:
         connections.refused.clear()
         self._excepthook, sys.excepthook = sys.excepthook, self._onException
         self._undo = slicer_additions.install(self)
+        self._hierarchy = SubjectHierarchy(self.scene, self.console.append)
 
     @property
     def answers(self) -> Any:
@@ -71,10 +75,12 @@ class Host:
         """Unload the modules, give Python back as it was, and report what went unnoticed.
 
         Raises:
-            AssertionError: a dialog came without an answer, an answer was not used, or a slot raised.
+            AssertionError: a dialog came without an answer, an answer was not used, a slot raised, or the application
+                would have printed an error.
         """
         self.moduleManager._unloadAll()
         self.processEvents()
+        self._hierarchy.close()
         if self.layoutManager is not None and self.mainWindow is not None:
             self.layoutManager._tearDown()
             self.mainWindow.close()
@@ -89,6 +95,7 @@ class Host:
             assert not self.dialogs.unexpected, f"dialogs that nobody answered: {self.dialogs.unexpected}"
             assert not self.dialogs.answers, f"answers to dialogs that never came: {list(self.dialogs.answers)}"
             assert not connections.refused, f"connections that do not exist: {connections.refused}"
+            assert not self.console, "errors in the application's console:\n" + "\n".join(self.console)
             assert not self.errors, "errors in slots:\n" + "\n".join(self.errors)
 
     # -- modules -----------------------------------------------------------------------------------
@@ -149,8 +156,13 @@ class Host:
         if row < 0:
             offered = [box.itemText(i) for i in range(box.count)]
             raise AssertionError(f"{combo.objectName} offers no {choice!r}, only {offered}")
-        box.setCurrentIndex(row)
-        box.activated.emit(row)
+        index = box.model().index(row, box.modelColumn)
+        if index.flags() & QtCore.Qt.ItemIsSelectable:
+            box.view().setCurrentIndex(index)
+            box.setCurrentIndex(row)
+            box.activated.emit(row)
+        else:  # "Create new ..." and the like
+            box.view().clicked.emit(index)
         self.processEvents()
 
     def _usable(self, widget: Any) -> None:
@@ -176,6 +188,10 @@ class Host:
     def gaps(self) -> GapMonitor:
         """Measures how long the event loop is held up: ``with host.gaps() as gaps: ...; gaps.largest``."""
         return GapMonitor()
+
+    def legendsShown(self, view: str = "Red") -> list[Any]:
+        """Display nodes of the colour legends that are seen in a slice view."""
+        return list(self.layoutManager.sliceWidget(view)._legendsShown())
 
     def screenshot(self, widget: Any, path: str | Path) -> Path:
         """Write what ``widget`` (a widget, or a module's Python widget) shows as PNG."""

@@ -8,15 +8,42 @@ import slicer
 import vtk
 from PySide6 import QtCore, QtWidgets
 
+_LEGEND = "vtkMRMLColorLegendDisplayNode"
 _VIEWS = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
 
 
 class qMRMLSliceWidget(QtWidgets.QWidget):
-    """One slice view: its logic and nodes."""
+    """One slice view: its logic and nodes, and the colour legends that it would show."""
 
     def __init__(self, logic: Any) -> None:
         super().__init__()
         self._logic = logic
+        self._renderer, self._window = vtk.vtkRenderer(), vtk.vtkGenericOpenGLRenderWindow()  # never drawn
+        self._window.AddRenderer(self._renderer)
+        self._interactor = vtk.vtkGenericRenderWindowInteractor()  # asked for sizes
+        self._interactor.SetRenderWindow(self._window)
+        self._legends = slicer.vtkMRMLColorLegendDisplayableManager()
+        self._managers = slicer.vtkMRMLDisplayableManagerGroup()
+        self._legends.SetMRMLApplicationLogic(logic.GetMRMLApplicationLogic())
+        self._managers.SetRenderer(self._renderer)
+        self._managers.AddDisplayableManager(self._legends)
+        self._managers.SetMRMLDisplayableNode(logic.GetSliceNode())
+
+    def _legendsShown(self) -> list[Any]:
+        """Display nodes of the legends that are seen: Slicer's own manager of them decides, as in the application."""
+        scene = self._logic.GetMRMLScene()
+        nodes = [scene.GetNthNodeByClass(n, _LEGEND) for n in range(scene.GetNumberOfNodesByClass(_LEGEND))]
+        actors = ((node, self._legends.GetColorLegendActor(node)) for node in nodes)
+        return [node for node, actor in actors if actor is not None and self._seen(actor)]
+
+    def _seen(self, actor: Any) -> bool:
+        layers = self._window.GetRenderers()
+        renderers = [layers.GetItemAsObject(n) for n in range(layers.GetNumberOfItems())]
+        return bool(actor.GetVisibility()) and any(renderer.HasViewProp(actor) for renderer in renderers)
+
+    def _tearDown(self) -> None:
+        self._managers.SetMRMLDisplayableNode(None)
+        self._managers.SetRenderer(None)
 
     def sliceLogic(self) -> Any:
         return self._logic
@@ -44,7 +71,6 @@ class qSlicerLayoutManager(QtCore.QObject):
         self._widgets: dict[str, qMRMLSliceWidget] = {}
         for name, orientation in _VIEWS.items():
             self._addView(name, orientation)
-        applicationLogic.SetSliceLogics(self._logics)
 
     def _addView(self, name: str, orientation: str) -> None:
         logic = slicer.vtkMRMLSliceLogic()
@@ -53,9 +79,12 @@ class qSlicerLayoutManager(QtCore.QObject):
         node = logic.AddSliceNode(name)
         node.SetOrientation(orientation)
         self._logics.AddItem(logic)
+        self._applicationLogic.SetSliceLogics(self._logics)
         self._widgets[name] = qMRMLSliceWidget(logic)
 
     def _tearDown(self) -> None:
+        for widget in self._widgets.values():
+            widget._tearDown()
         self._applicationLogic.SetSliceLogics(None)
         for index in range(self._logics.GetNumberOfItems()):
             self._logics.GetItemAsObject(index).SetMRMLScene(None)

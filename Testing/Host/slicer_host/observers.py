@@ -15,15 +15,15 @@ import vtk
 _kept: dict[str, list[Any]] = {}
 
 
-def observe(owner: Any, event: Any, callback: Callable[..., None]) -> int:
-    """``owner.AddObserver(event, callback)`` with the callback kept as long as ``owner``; returns the tag."""
+def observe(owner: Any, event: Any, callback: Callable[..., None], priority: float = 0.0) -> int:
+    """``owner.AddObserver(event, callback, priority)`` with the callback kept as long as ``owner``; returns the tag."""
     address = owner.__this__
     if address not in _kept:
         forget = _forgetter(address)
         _kept[address] = [forget]
         owner.AddObserver(vtk.vtkCommand.DeleteEvent, forget)
     _kept[address].append(callback)
-    return int(owner.AddObserver(event, callback))
+    return int(owner.AddObserver(event, callback, priority))
 
 
 def _forgetter(address: str) -> Callable[..., None]:

@@ -79,7 +79,7 @@ def _setAttribute(self: Any, name: str, value: Any) -> None:
     kind = type(self)
     declared = next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
     if isinstance(declared, QtCore.Property):
-        if not self.setProperty(name, value):
+        if not self.setProperty(name, list(value) if isinstance(value, tuple) else value):
             raise TypeError(f"{kind.__name__}.{name} cannot be set to {value!r}")
     elif hasattr(type(declared), "__set__"):
         type(declared).__set__(declared, self, value)

@@ -11,7 +11,7 @@ from typing import Any
 import slicer
 import slicer.util
 
-from . import ctk_module, parameter_node, sample_data, scripted_module
+from . import absent, application_python, ctk_module, parameter_node, sample_data, scripted_module
 from .modules import qSlicerScriptedLoadableModule, qSlicerScriptedLoadableModuleWidget
 from .qt_module import makeQtModule
 from .widgets.checkable_node_combo_box import qMRMLCheckableNodeComboBox
@@ -27,9 +27,13 @@ _MISSING = object()
 def _modules() -> dict[str, types.ModuleType]:
     """Made once, so that what an imported file has got from them stays good for the next host."""
     custom = {kind.__name__: kind for kind in (*ctk_module.WIDGETS, *WIDGETS)}
+    return {"qt": makeQtModule(custom), "ctk": ctk_module.makeCtkModule()}
+
+
+@functools.cache
+def _standIns() -> dict[str, types.ModuleType]:
+    """For the application's own Python, where no checkout of its sources is named."""
     return {
-        "qt": makeQtModule(custom),
-        "ctk": ctk_module.makeCtkModule(),
         "SampleData": sample_data.makeModule(),
         "slicer.i18n": _makeTranslation(),
         "slicer.ScriptedLoadableModule": scripted_module.makeModule(),
@@ -45,10 +49,9 @@ def additions(host: Any) -> dict[str, Any]:
         "modules": types.SimpleNamespace(sampleDataSources={}),
         "moduleNames": types.SimpleNamespace(),
         "selfTests": {},
-        **{name.partition(".")[2]: module for name, module in _modules().items() if "." in name},
         "qSlicerScriptedLoadableModule": qSlicerScriptedLoadableModule,
         "qSlicerScriptedLoadableModuleWidget": qSlicerScriptedLoadableModuleWidget,
-        **{kind.__name__: kind for kind in WIDGETS},
+        **{kind.__name__: kind for kind in (*WIDGETS, *absent.QMRML_WIDGETS)},
     }
 
 
@@ -56,15 +59,27 @@ def install(host: Any) -> Callable[[], None]:
     """Add everything; returns what takes it away again."""
     undo = [_replaceItem(sys.modules, name, module) for name, module in _modules().items()]
     undo += [_replaceAttribute(slicer, name, value) for name, value in additions(host).items()]
-    undo.append(_replaceAttribute(slicer.util, "pip_install", _recorder(host)))
     path = list(sys.path)
     undo.append(lambda: sys.path.__setitem__(slice(None), path))
+    undo += _addPython()
+    installers = [slicer.util, *([slicer.packaging] if hasattr(slicer, "packaging") else [])]
+    undo += [_replaceAttribute(module, "pip_install", _recorder(host)) for module in installers]
 
     def uninstall() -> None:
         for step in reversed(undo):
             step()
 
     return uninstall
+
+
+def _addPython() -> list[Callable[[], None]]:
+    """The Python part of the application: its own, or our stand-ins."""
+    checkout = application_python.source()
+    if checkout is not None:
+        return [application_python.install(checkout)]
+    undo = [_replaceItem(sys.modules, name, module) for name, module in _standIns().items()]
+    named = {name.partition(".")[2]: module for name, module in _standIns().items() if "." in name}
+    return undo + [_replaceAttribute(slicer, name, module) for name, module in named.items()]
 
 
 def _recorder(host: Any) -> Callable[..., None]:

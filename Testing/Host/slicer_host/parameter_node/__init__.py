@@ -7,7 +7,7 @@ import types
 
 def makeModule() -> types.ModuleType:
     """The module as scripted modules import it."""
-    from . import annotations, packs, serializers, wrapper
+    from . import annotations, connectors, packs, serializers, wrapper
 
     module = types.ModuleType("slicer.parameterNodeWrapper")
     offered = {
@@ -21,6 +21,9 @@ def makeModule() -> types.ModuleType:
     for source, names in offered.items():
         for name in names.split():
             setattr(module, name, getattr(source, name))
+    module.createGuiConnector = connectors.createConnector
     module.isNodeOrUnionOfNodes = lambda kind: bool(serializers.nodeClasses(annotations.unannotatedType(kind)))
-    module.getNodeTypes = lambda kind: [c.__name__ for c in serializers.nodeClasses(annotations.unannotatedType(kind))]
+    module.getNodeTypes = lambda kind: tuple(
+        c.__name__ for c in serializers.nodeClasses(annotations.unannotatedType(kind))
+    )
     return module

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from PySide6 import QtCore, QtWidgets
 
 from ..widgets.combos import ctkPathLineEdit
 from ..widgets.node_combo_box import qMRMLNodeComboBox
-from ..widgets.sliders import ctkSliderWidget
+from ..widgets.sliders import ctkSliderWidget, qMRMLSliderWidget
 from .annotations import (
     Choice,
     Decimals,
@@ -152,7 +151,10 @@ _BY_TYPE: dict[type, Callable[[Any, list[Any]], Connector | None]] = {
     bool: _bool,
     int: _number((QtWidgets.QSlider, QtWidgets.QSpinBox), (QtWidgets.QSlider,), -(2**31), 2**31 - 1),
     float: _number(
-        (QtWidgets.QDoubleSpinBox, ctkSliderWidget), (ctkSliderWidget,), -sys.float_info.max, sys.float_info.max
+        (QtWidgets.QDoubleSpinBox, ctkSliderWidget, qMRMLSliderWidget),
+        (ctkSliderWidget, qMRMLSliderWidget),
+        float("-inf"),
+        float("inf"),
     ),
     str: _text,
 }

@@ -25,7 +25,7 @@ def _processPack(kind: type) -> type:
         setattr(kind, name, _member(name, splitAnnotations(hint)[1]))
 
     def initialise(self: Any, *arguments: Any, **named: Any) -> None:
-        self._values, self._changed = dict(defaults), None
+        vars(self).update(_values=dict(defaults), _changed=None)
         for name, value in {**dict(zip(hints, arguments, strict=False)), **named}.items():
             self.setValue(name, value)
 
@@ -35,11 +35,18 @@ def _processPack(kind: type) -> type:
     kind.__init__ = initialise
     kind.__eq__ = lambda self, other: isinstance(other, kind) and self._values == other._values
     kind.__hash__ = None
+    kind.__setattr__ = _setAttribute
     kind.getValue = _getValue
     kind.setValue = _setValue
     kind.onChanged = _onChanged
     kind.dataType = staticmethod(lambda name: hints[name])
     return kind
+
+
+def _setAttribute(self: Any, name: str, value: Any) -> None:
+    if name not in self.memberTypes:
+        raise AttributeError(f"{type(self).__name__} has no attribute '{name}' and attributes cannot be added")
+    object.__setattr__(self, name, value)
 
 
 def _getValue(self: Any, name: str) -> Any:
@@ -53,7 +60,7 @@ def _setValue(self: Any, name: str, value: Any) -> None:
 
 
 def _onChanged(self: Any, report: Callable[[Any], None]) -> None:
-    self._changed = report
+    vars(self)["_changed"] = report
 
 
 def _default(kind: type, name: str, hint: Any) -> Any:

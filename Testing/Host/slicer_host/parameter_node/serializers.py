@@ -11,6 +11,7 @@ from typing import Any
 
 import slicer
 
+from ..version import emulatedVersion
 from .annotations import IsInstance, NotNone, Validator
 from .packs import isParameterPack
 
@@ -20,8 +21,11 @@ _PATHS = (pathlib.Path, pathlib.PurePath, type(pathlib.Path()), type(pathlib.Pur
 class Stored:
     """One parameter as text under its name."""
 
-    def __init__(self, default: Any, toText: Callable[[Any], str], fromText: Callable[[str], Any]) -> None:
+    def __init__(
+        self, default: Any, toText: Callable[[Any], str], fromText: Callable[[str], Any], accepted: Any
+    ) -> None:
         self.defaultValue, self._toText, self._fromText = default, toText, fromText
+        self.accepted = accepted  # what a union tries to write here
         self.validators: list[Validator] = []
 
     def isIn(self, node: Any, name: str) -> bool:
@@ -30,10 +34,16 @@ class Stored:
     def read(self, node: Any, name: str) -> Any:
         return self._fromText(node.GetParameter(name))
 
-    def write(self, node: Any, name: str, value: Any) -> None:
+    def validate(self, value: Any) -> None:
         for validator in self.validators:
             validator.validate(value)
+
+    def write(self, node: Any, name: str, value: Any) -> None:
+        self.validate(value)
         self._put(node, name, value)
+
+    def remove(self, node: Any, name: str) -> None:
+        node.UnsetParameter(name)
 
     def _put(self, node: Any, name: str, value: Any) -> None:
         node.SetParameter(name, self._toText(value))
@@ -42,9 +52,9 @@ class Stored:
 class StoredNode(Stored):
     """A node as a node reference; its empty parameter tells a chosen None from a missing value."""
 
-    def __init__(self, classes: tuple[type, ...]) -> None:
-        super().__init__(None, str, str)
-        self.validators = [IsInstance(classes)]
+    def __init__(self, kind: type) -> None:
+        super().__init__(None, str, str, slicer.vtkMRMLNode)
+        self.validators = [IsInstance(kind)]
 
     def read(self, node: Any, name: str) -> Any:
         return node.GetNodeReference(name)
@@ -53,12 +63,62 @@ class StoredNode(Stored):
         node.SetParameter(name, "")
         node.SetNodeReferenceID(name, None if value is None else value.GetID())
 
+    def remove(self, node: Any, name: str) -> None:
+        super().remove(node, name)
+        node.RemoveNodeReferenceIDs(name)
+
+
+class StoredNone(Stored):
+    """The None of a union; nothing else has room for it there."""
+
+    def __init__(self) -> None:
+        super().__init__(None, lambda _: "True", lambda _: None, type(None))
+
+
+class StoredUnion(Stored):
+    """One of several types, as ``name.0``, ``name.1`` and so on by the type's place; None only where it is named."""
+
+    def __init__(self, members: list[Stored]) -> None:
+        optional = len(members) == 2 and isinstance(members[1], StoredNone)
+        super().__init__(None if optional else members[0].defaultValue, str, str, object)
+        self.members = dict(enumerate(members))
+
+    def isIn(self, node: Any, name: str) -> bool:
+        return any(member.isIn(node, f"{name}.{key}") for key, member in self.members.items())
+
+    def read(self, node: Any, name: str) -> Any:
+        held = (key for key, member in self.members.items() if member.isIn(node, f"{name}.{key}"))
+        key = next(held)
+        return self.members[key].read(node, f"{name}.{key}")
+
+    def _put(self, node: Any, name: str, value: Any) -> None:
+        key = self._place(value)
+        changing = node.StartModify()
+        self.remove(node, name)
+        self.members[key].write(node, f"{name}.{key}", value)
+        node.EndModify(changing)
+
+    def _place(self, value: Any) -> int:
+        refused: Exception = TypeError(f"Unable to write value '{value}' of type '{type(value)}'")
+        for key, member in self.members.items():
+            if isinstance(value, member.accepted):
+                try:
+                    member.validate(value)
+                    return key
+                except (TypeError, ValueError) as error:
+                    refused = error
+        raise refused
+
+    def remove(self, node: Any, name: str) -> None:
+        for key, member in self.members.items():
+            member.remove(node, f"{name}.{key}")
+
 
 class StoredPack(Stored):
     """A parameter pack as one parameter for each of its members, ``pack.member``."""
 
     def __init__(self, kind: type) -> None:
-        super().__init__(kind(), str, str)
+        super().__init__(kind(), str, str, kind)
         self.kind = kind
         self.members = {name: createSerializer(m, []) for name, m in kind.memberTypes.items()}
         self.validators = [NotNone(), IsInstance(kind)]
@@ -80,12 +140,15 @@ class StoredPack(Stored):
         node.EndModify(changing)
 
 
+def isUnion(kind: Any) -> bool:
+    """Whether a type is a union; before Slicer 5.10 only one that is written ``typing.Union[...]``."""
+    written = typing.get_origin(kind)
+    return written is typing.Union or (written is types.UnionType and emulatedVersion() >= (5, 10))
+
+
 def nodeClasses(kind: Any) -> tuple[type, ...]:
     """The node classes that a type stands for (a node class, or a union of such, or with None); else ()."""
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        parts = [part for part in typing.get_args(kind) if part is not type(None)]
-    else:
-        parts = [kind]
+    parts = [part for part in typing.get_args(kind) if part is not type(None)] if isUnion(kind) else [kind]
     isNode = all(isinstance(part, type) and issubclass(part, slicer.vtkMRMLNode) for part in parts)
     return tuple(parts) if isNode and parts else ()
 
@@ -94,7 +157,7 @@ def createSerializer(kind: Any, validators: list[Validator]) -> Stored:
     """What keeps values of type ``kind``.
 
     Raises:
-        TypeError: the type cannot be kept; the host knows nodes, str, int, float, bool, enums, paths and packs.
+        Exception: the type cannot be kept; the host knows nodes, str, int, float, bool, enums, paths and packs.
     """
     stored = _stored(kind)
     stored.validators = stored.validators + validators
@@ -102,24 +165,30 @@ def createSerializer(kind: Any, validators: list[Validator]) -> Stored:
 
 
 def _stored(kind: Any) -> Stored:
+    if isUnion(kind):
+        return StoredUnion([_stored(part) for part in typing.get_args(kind)])
+    if kind is type(None):
+        return StoredNone()
     if nodeClasses(kind):
-        return StoredNode(nodeClasses(kind))
+        return StoredNode(kind)
     if isParameterPack(kind):
         return StoredPack(kind)
     plain = {
         bool: (False, lambda v: "True" if v else "False", lambda t: t == "True", bool),
         int: (0, str, int, int),
-        float: (0.0, str, float, (int, float)),
+        float: (0, str, float, (int, float)),
         str: ("", str, str, str),
     }
     if kind in plain:
         default, toText, fromText, accepted = plain[kind]
     elif isinstance(kind, type) and issubclass(kind, enum.Enum):
-        default, toText, fromText, accepted = next(iter(kind)), lambda v: v.name, lambda t: kind[t], kind
+        stored = Stored(next(iter(kind)), lambda v: v.name, lambda t: kind[t], kind)
+        stored.validators = [IsInstance(kind)]  # so that None fails as an attribute error
+        return stored
     elif kind in _PATHS:
         default, toText, fromText, accepted = kind(), str, kind, kind
     else:
-        raise TypeError(f"Unable to create serializer for type {kind}")
-    stored = Stored(default, toText, fromText)
+        raise Exception(f"Unable to create serializer for type: {kind}")
+    stored = Stored(default, toText, fromText, accepted)
     stored.validators = [NotNone(), IsInstance(accepted)]
     return stored

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import typing
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import vtk
 from PySide6 import QtWidgets
 
 from ..observers import observe
+from ..version import emulatedVersion
+from . import left_behind
 from .annotations import Default, Validator, findFirstAnnotation, splitAnnotations
 from .connectors import Connector, createConnector
 from .serializers import Stored, createSerializer
@@ -42,21 +46,44 @@ class _WrapperMethods:
     def _start(self, parameterNode: Any, prefix: str | None = None) -> None:
         self.parameterNode = parameterNode
         self._prefix = prefix or ""
-        self._guis: dict[int, dict[str, Connector]] = {}
-        self._nextTag, self._updatingGui = 0, False
-        for parameter in self.allParameters.values():
-            if not parameter.stored.isIn(parameterNode, self._prefix + parameter.name):
-                parameter.stored.write(parameterNode, self._prefix + parameter.name, parameter.default.value)
+        self._parameterGUIs: dict[int, dict[str, Connector]] = {}
+        self._guiVtkObserverTags: dict[int, int] = {}
+        self._nextParameterGUIsTag, self._updatingGui = 0, False
+        self._values: dict[str, Any] = {}
+        self._writing: set[str] = set()
+        for name in self.allParameters:
+            self._writeDefault(name)
+            self._readAnew(name)
+        self._valuesTag = observe(parameterNode, vtk.vtkCommand.ModifiedEvent, _withoutKeeping(self._onModified))
+
+    def _writeDefault(self, name: str) -> None:
+        """Where the node has no value: a new node, and one that closing the scene has emptied."""
+        parameter = self.allParameters[name]
+        if not parameter.stored.isIn(self.parameterNode, self._prefix + name):
+            parameter.stored.write(self.parameterNode, self._prefix + name, parameter.default.value)
+
+    def _readAnew(self, name: str) -> None:
+        """Values are kept between the node's events: while it is being modified, only what was written here is new."""
+        self._writeDefault(name)
+        self._values[name] = self.allParameters[name].stored.read(self.parameterNode, self._prefix + name)
+
+    def _onModified(self) -> None:
+        for name in self.allParameters:
+            if name not in self._writing:
+                self._readAnew(name)
 
     def _read(self, name: str) -> Any:
-        return self.allParameters[name].stored.read(self.parameterNode, self._prefix + name)
+        return self._values[name]
 
     def _write(self, name: str, value: Any) -> None:
         changing = self.parameterNode.StartModify()
+        self._writing.add(name)
         try:
             self.allParameters[name].stored.write(self.parameterNode, self._prefix + name, value)
+            self._readAnew(name)
         finally:
             self.parameterNode.EndModify(changing)
+            self._writing.discard(name)
 
     def _split(self, name: str) -> tuple[str, str | None]:
         top, _, rest = name.partition(".")
@@ -68,7 +95,8 @@ class _WrapperMethods:
         return self.allParameters[self._split(name)[0]].default
 
     def isCached(self, name: str) -> bool:
-        return not hasattr(self.allParameters[self._split(name)[0]].stored, "members")
+        self._split(name)
+        return True
 
     def dataType(self, name: str) -> Any:
         top, rest = self._split(name)
@@ -86,28 +114,33 @@ class _WrapperMethods:
         else:
             self._read(top).setValue(rest, value)
 
-    def connectGui(self, gui: Any) -> int:
-        """Bind the widgets that carry the property SlicerParameterName; returns a tag for disconnectGui."""
+    def connectGui(self, gui: Any) -> int | None:
+        """Bind the widgets with the property SlicerParameterName; from 5.10 on returns a tag for disconnectGui."""
         widgets = gui.findChildren(QtWidgets.QWidget) if hasattr(gui, "findChildren") else vars(gui).values()
         named = {w.property(SlicerParameterNamePropertyName): w for w in widgets if hasattr(w, "property")}
-        return self.connectParametersToGui({name: widget for name, widget in named.items() if name})
+        tag = self.connectParametersToGui({name: widget for name, widget in named.items() if name})
+        return tag if emulatedVersion() >= (5, 10) else None
 
     def connectParametersToGui(self, mapping: dict[str, Any]) -> int:
         connectors = {
             name: target if isinstance(target, Connector) else createConnector(target, self.dataType(name))
             for name, target in mapping.items()
         }
-        tag, self._nextTag = self._nextTag, self._nextTag + 1
-        self._guis[tag] = connectors
+        tag, self._nextParameterGUIsTag = self._nextParameterGUIsTag, self._nextParameterGUIsTag + 1
+        self._parameterGUIs[tag] = connectors
         for name, connector in connectors.items():
             connector.write(self.getValue(name))
             connector.onChanged(self._fromGui(name, connector))
-        observe(self.parameterNode, vtk.vtkCommand.ModifiedEvent, lambda *_: self._toGui())
+        observer = observe(self.parameterNode, vtk.vtkCommand.ModifiedEvent, left_behind.alive(self._toGui))
+        self._guiVtkObserverTags[tag] = observer
         return tag
 
     def disconnectGui(self, tag: int) -> None:
-        for connector in self._guis.pop(tag, {}).values():
+        for connector in self._parameterGUIs.pop(tag, {}).values():
             connector.onChanged(None)
+        observer = self._guiVtkObserverTags.pop(tag, None)
+        if observer is not None and emulatedVersion() >= (5, 12):  # before, it stayed
+            self.parameterNode.RemoveObserver(observer)
 
     def _fromGui(self, name: str, connector: Connector) -> Any:
         def changed() -> None:
@@ -122,7 +155,7 @@ class _WrapperMethods:
         self._updatingGui = True
         changing = self.parameterNode.StartModify()
         try:
-            for connectors in self._guis.values():
+            for connectors in self._parameterGUIs.values():
                 for name, connector in connectors.items():
                     connector.write(self.getValue(name))
         finally:
@@ -143,6 +176,18 @@ class _WrapperMethods:
 
     def Modified(self) -> None:
         self.parameterNode.Modified()
+
+
+def _withoutKeeping(method: Callable[[], None]) -> Callable[..., None]:
+    """``method`` for an observer, as long as its object lives."""
+    reference = weakref.WeakMethod(method)
+
+    def call(*_: Any) -> None:
+        found = reference()
+        if found is not None:
+            found()
+
+    return call
 
 
 def _process(kind: type) -> type:

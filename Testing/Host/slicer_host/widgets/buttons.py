@@ -30,6 +30,7 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
         self._header.setFocusPolicy(QtCore.Qt.StrongFocus)
         self._header.clicked.connect(self._onHeaderClicked)
         self._header.setText(text)
+        self.setSizePolicy(QtWidgets.QSizePolicy.Minimum, QtWidgets.QSizePolicy.Preferred)
         self._refresh()
 
     def _headerHeight(self) -> int:
@@ -86,6 +87,11 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
     def _onHeaderClicked(self) -> None:
         self._setCollapsed(not self._collapsed)
         self.clicked.emit(not self._collapsed)
+
+    def sizeHint(self) -> QtCore.QSize:
+        """With the policy Minimum this is the least size as well: the widest content is the panel's least width."""
+        least = self.minimumSizeHint()
+        return least if self._collapsed else QtWidgets.QWidget.sizeHint(self).expandedTo(least)
 
     def minimumSizeHint(self) -> QtCore.QSize:
         hint = self.layout().minimumSize() if self.layout() and not self._collapsed else QtCore.QSize(0, 0)

@@ -17,39 +17,50 @@ class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
     def __init__(self, parent: Any = None) -> None:
         self._checked: set[str] = set()
         super().__init__(parent)
-        self._setNone(True)
+        for name in ("_addEnabled", "_removeEnabled"):
+            self._setAction(name, False)
 
-    def _fill(self) -> None:
-        super()._fill()
-        blocked = self._combo.blockSignals(True)
-        for node in self._nodes:
-            row = self._combo.findData(node.GetID())
-            ticked = QtCore.Qt.Checked if node.GetID() in self._checked else QtCore.Qt.Unchecked
-            self._combo.setItemData(row, ticked, QtCore.Qt.CheckStateRole)
-        self._combo.blockSignals(blocked)
+    def _insertNode(self, node: Any) -> None:
+        super()._insertNode(node)
+        self._showTick(node.GetID())
 
-    def _refresh(self) -> None:
-        super()._refresh()
-        self._setChecked(self._checked & {node.GetID() for node in self._nodes})
+    def _remove(self, row: int) -> None:
+        leaving = self._combo.itemData(row)
+        super()._remove(row)
+        self._setChecked(self._checked - {leaving})
 
-    def _onActivated(self, index: int) -> None:
-        data = self._combo.itemData(index)
-        if isinstance(data, str):
-            self._setChecked(self._checked ^ {data})
-        else:
-            super()._onActivated(index)
+    def _onSceneRefilled(self) -> None:
+        super()._onSceneRefilled()
+        self._setChecked({identifier for identifier in self._checked if self._rowOf(identifier) >= 0})
+
+    def _emitNodeActivated(self, row: int) -> None:
+        super()._emitNodeActivated(row)
+        node = self._nodeAt(row)
+        if node is not None:
+            self._setChecked(self._checked ^ {node.GetID()})
 
     def _setChecked(self, checked: set[str]) -> None:
-        if checked != self._checked:
-            self._checked = checked
-            self._fill()
+        changed = checked ^ self._checked
+        self._checked = checked
+        for identifier in changed:
+            self._showTick(identifier)
+        if changed:
             self.checkedNodesChanged.emit()
 
+    def _showTick(self, identifier: str) -> None:
+        row = self._rowOf(identifier)
+        ticked = QtCore.Qt.Checked if identifier in self._checked else QtCore.Qt.Unchecked
+        if row >= 0:
+            self._combo.setItemData(row, ticked, QtCore.Qt.CheckStateRole)
+
+    def _offered(self) -> list[Any]:
+        return [self.nodeFromIndex(index) for index in range(self.nodeCount())]
+
     def checkedNodes(self) -> list[Any]:
-        return [node for node in self._nodes if node.GetID() in self._checked]
+        return [node for node in self._offered() if node.GetID() in self._checked]
 
     def uncheckedNodes(self) -> list[Any]:
-        return [node for node in self._nodes if node.GetID() not in self._checked]
+        return [node for node in self._offered() if node.GetID() not in self._checked]
 
     def checkState(self, node: Any) -> int:
         return int(QtCore.Qt.Checked if node.GetID() in self._checked else QtCore.Qt.Unchecked)

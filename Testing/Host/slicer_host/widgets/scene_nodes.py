@@ -37,10 +37,24 @@ class NodeFilter:
 
 
 class SceneObserver:
-    """Calls ``changed`` after nodes came, went or were modified; during a batch only at its end."""
+    """Tells of nodes that come, go or are modified, when the application's scene model hears of it.
 
-    def __init__(self, changed: Callable[[], None], modified: Callable[[Any], None]) -> None:
-        self._changed, self._modified = _weak(changed), _weak(modified)
+    Args:
+        added: called with a new node. While a scene is imported nothing is told, and ``refilled`` at its end.
+        leaving: called with a node that is about to be removed, after the scene's other observers; not while it closes.
+        modified: called with a node that ``watchNodes`` names.
+        refilled: called once a scene was closed or imported.
+    """
+
+    def __init__(
+        self,
+        added: Callable[[Any], None],
+        leaving: Callable[[Any], None],
+        modified: Callable[[Any], None],
+        refilled: Callable[[], None],
+    ) -> None:
+        self._added, self._leaving = _weak(added), _weak(leaving)
+        self._modified, self._refilled = _weak(modified), _weak(refilled)
         self._tags: list[tuple[Any, int]] = []
         self._nodeTags: dict[str, tuple[Any, int]] = {}
         self.scene: Any = None
@@ -54,12 +68,24 @@ class SceneObserver:
         self.scene = scene
         if scene is None:
             return
-        for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndBatchProcessEvent, scene.EndCloseEvent):
-            self._tags.append((scene, observe(scene, event, self._onSceneEvent)))
+        followed = (
+            (scene.NodeAddedEvent, self._onAdded, 10.0),
+            (scene.NodeAboutToBeRemovedEvent, self._onLeaving, -10.0),
+            (scene.EndCloseEvent, lambda *_: self._refilled(), 0.0),
+            (scene.EndImportEvent, lambda *_: self._refilled(), 0.0),
+        )
+        for event, slot, priority in followed:
+            self._tags.append((scene, observe(scene, event, slot, priority)))
 
-    def _onSceneEvent(self, scene: Any, _event: str) -> None:
-        if not scene.IsBatchProcessing():
-            self._changed()
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onAdded(self, scene: Any, _event: str, node: Any) -> None:
+        if not scene.IsImporting():
+            self._added(node)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onLeaving(self, scene: Any, _event: str, node: Any) -> None:
+        if not scene.IsClosing():
+            self._leaving(node)
 
     def watchNodes(self, nodes: list[Any]) -> None:
         """Report when one of ``nodes`` is modified (renamed, hidden, given attributes)."""
@@ -69,10 +95,13 @@ class SceneObserver:
             node.RemoveObserver(tag)
         for identifier in set(wanted) - set(self._nodeTags):
             node = wanted[identifier]
-            self._nodeTags[identifier] = (
-                node,
-                observe(node, vtk.vtkCommand.ModifiedEvent, lambda n, _e: self._modified(n)),
-            )
+            tag = observe(node, vtk.vtkCommand.ModifiedEvent, self._onModified)
+            self._nodeTags[identifier] = (node, tag)
+
+    def _onModified(self, node: Any, _event: str) -> None:
+        scene = self.scene
+        if scene is not None and not (scene.IsClosing() or scene.IsImporting()) and node.GetScene() is not None:
+            self._modified(node)
 
 
 def _weak(method: Callable[..., None]) -> Callable[..., None]:
