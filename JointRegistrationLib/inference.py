@@ -15,6 +15,7 @@ from .devices import choose_device
 from .energy import ImagePair
 from .errors import OutOfMemory
 from .estimate import estimate, refined_further
+from .extremes import find_extremes
 from .finish import finish, slabs
 from .geometry import FloatArray, Grid
 from .image import Image, LandmarkPairs
@@ -112,6 +113,7 @@ def _run(
     affine, local = found.affine_ras, found.local
     fields = finish(fixed.grid, moving, affine, local, reporter.stage_named("finishing", 0.85, 1.0))
     before, after = similarities(pair, affine, local)
+    extremes = find_extremes(fields.jacobian_determinant, fields.inverse_error_max_mm)
     clock.lap("finishing")
     return RegistrationResult(
         fixed_grid=fixed.grid,
@@ -129,7 +131,7 @@ def _run(
         timings_s=clock.timings(),
         config=config,
         device=str(device),
-        notes=(*found.notes, *notes),
+        notes=(*found.notes, *notes, *extremes.notes),
         landmark_errors_mm=landmark_errors(landmarks, fields.displacement_mm, fixed.grid) if landmarks else None,
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import vtk
 
+from JointRegistrationLib.extremes import Extremes, find_extremes
 from JointRegistrationLib.result import RegistrationResult
 
 from .nodes import newNode
@@ -25,6 +26,22 @@ class Overlap:
     name: str
     before: float
     after: float
+
+
+def extremesOf(result: RegistrationResult) -> Extremes:
+    """What of a run's map is beyond what a joint explains."""
+    return find_extremes(result.jacobian_determinant, result.inverse_error_max_mm)
+
+
+def extremeReasons(result: RegistrationResult) -> list[str]:
+    """The same as parts of a sentence that warns of the result."""
+    found, reasons = extremesOf(result), []
+    if found.volume_times is not None:
+        low, high = (f"{value:.2g}" for value in found.volume_times)
+        reasons.append(_("volumes change {low} to {high} times").format(low=low, high=high))
+    if found.inverse_error_mm is not None:
+        reasons.append(_("the inverse is up to {error} mm off").format(error=f"{found.inverse_error_mm:.2g}"))
+    return reasons
 
 
 def segmentOverlaps(segments: RunSegments) -> tuple[Overlap, ...]:

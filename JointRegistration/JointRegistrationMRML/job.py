@@ -32,7 +32,7 @@ from JointRegistrationLib.worker.folders import new_folder, remove_folder
 from JointRegistrationLib.worker.messages import Progress
 
 from .logic import checkInputs, inputSteps
-from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, checkOutputs, publishResult
+from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, checkOutputs, leftOut, publishResult
 from .run_segments import SegmentsForWorker, workerSteps
 from .steps import saying
 from .translation import _
@@ -202,7 +202,8 @@ class RegistrationJob:
         """Read the nodes and write them for the worker, with a pause every few milliseconds; yields the share done."""
         inputs = yield from saying(_NOTHING, inputSteps(self._nodes, self._reuse))
         job = inputs.job(self._config)
-        self._segments = yield from saying(_NOTHING, workerSteps(self._nodes, self._options, self._reuse.transform))
+        below = leftOut(self._nodes, self._reuse)
+        self._segments = yield from saying(_NOTHING, workerSteps(self._nodes, self._options, below))
         if self._segments is not None:
             job = replace(job, segments=self._segments.segments)
         self._folder = new_folder(job.exchange_bytes)

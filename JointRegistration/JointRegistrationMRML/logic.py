@@ -22,7 +22,7 @@ from JointRegistrationLib.image import Image
 
 from .landmarks import landmarksFromMarkups
 from .nodes import numpyMatrix
-from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, checkOutputs, publishResult
+from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, checkOutputs, leftOut, publishResult
 from .runner import CancelCheck, Progress, RegistrationInputs, Runner, runInProcess
 from .segment_layers import checkSegmentation
 from .segment_masks import maskSteps, segmentIdOf
@@ -81,8 +81,7 @@ def readInputs(nodes: InputNodes, reuse: OutputNodes | None = None) -> Registrat
 
     Args:
         nodes: the run's nodes.
-        reuse: nodes that will be given results. Where its ``transform`` stands above an input, it is
-            left out: it will be overwritten.
+        reuse: nodes that will be given results; what stands above the inputs is counted up to :func:`.publish.leftOut`.
 
     Raises:
         InputError: if a node cannot be used; the message names it.
@@ -92,7 +91,7 @@ def readInputs(nodes: InputNodes, reuse: OutputNodes | None = None) -> Registrat
 
 def inputSteps(nodes: InputNodes, reuse: OutputNodes | None = None) -> Generator[None, None, RegistrationInputs]:
     """:func:`readInputs` with pauses in which a window stays alive: after each input, and within long ones."""
-    below = None if reuse is None else reuse.transform
+    below = leftOut(nodes, reuse or OutputNodes())
     checkInputs(nodes)
     fixed = yield from imageSteps(nodes.fixed, below)
     yield

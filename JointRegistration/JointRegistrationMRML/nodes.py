@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import sys
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +20,34 @@ from JointRegistrationLib.geometry import Grid
 
 from .parallel import inParallel, slabs
 
+#: A node that a run made or wrote to says with this attribute which of the run's results it is.
+RESULT_ATTRIBUTE = "JointRegistration.Result"
+#: Under these roles a run's transform refers to what else went into it, so that it can be inspected later.
+INPUT_ROLES = {
+    name: f"jointRegistration.{name}"
+    for name in ("fixedSegmentation", "movingSegmentation", "fixedLandmarks", "movingLandmarks")
+}
+_MOVED_ROLES = (
+    slicer.vtkMRMLTransformNode.GetMovingNodeReferenceRole(),
+    INPUT_ROLES["movingSegmentation"],
+    INPUT_ROLES["movingLandmarks"],
+)
+
 
 def newNode(className: str, name: str) -> Any:
     """A new node that is in no scene. The class is looked up now: modules may load after this file."""
     node = getattr(slicer, className)()
     node.SetName(name)
     return node
+
+
+def freeName(scene: Any, name: str) -> str:
+    """``name``, numbered if a node has it. (The scene's own unique names count on after nodes were removed.)"""
+    free, number = name, 0
+    while scene.GetFirstNodeByName(free) is not None:
+        number += 1
+        free = f"{name}_{number}"
+    return free
 
 
 def vtkMatrix(matrix: npt.ArrayLike) -> Any:
@@ -126,20 +149,39 @@ class WorldTransform:
     matrix: npt.NDArray[np.float64] | None
 
 
+def movedBy(node: Any) -> Any:
+    """The transform of an earlier run under which ``node``, which that run moved, is shown; None if there is none."""
+    return next((above for above in _transformsAbove(node) if _hasMoved(above, node)), None)
+
+
+def _transformsAbove(node: Any) -> Iterator[Any]:
+    above = node.GetParentTransformNode()
+    while above is not None:
+        yield above
+        above = above.GetParentTransformNode()
+
+
+def _hasMoved(transform: Any, node: Any) -> bool:
+    made = transform.GetAttribute(RESULT_ATTRIBUTE) is not None  # other registrations use the same roles
+    return made and any(transform.GetNodeReferenceID(role) == node.GetID() for role in _MOVED_ROLES)
+
+
 def worldTransform(node: Any, below: Any = None) -> WorldTransform | None:
     """All transforms above ``node`` as one; None if there are none.
 
+    A result under which the node is shown, because a run moved it, does not count, nor does what stands above that:
+    the next run starts from where the first did, and does not depend on which result is shown.
+
     Args:
         node: any transformable node.
-        below: a transform node to leave out, with all above it, where it stands above ``node``. A
-            second run that writes its result into the node that already moves its input must not
-            count the first result.
+        below: a transform node to leave out likewise, where it stands above ``node``.
     """
     parent = node.GetParentTransformNode()
-    if parent is None or parent is below:
+    if parent is None:
         return None
-    if below is not None and not parent.IsTransformNodeMyParent(below):
-        below = None
+    below = next((above for above in _transformsAbove(node) if above is below or _hasMoved(above, node)), None)
+    if parent is below:
+        return None
     toWorld = vtk.vtkGeneralTransform()
     parent.GetTransformToNode(below, toWorld)
     fromWorld = vtk.vtkGeneralTransform()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from .nodes import freeName
 from .show import ViewRecord, restoreViews, slicesOf
 
 _ALPHA_BLENDING = 0
@@ -30,7 +31,7 @@ class OpenView:
     def add(self, kind: str, node: Any) -> Any:
         """Bring a node made outside the scene into it, for as long as the view is open."""
         node.SetSaveWithScene(False)
-        node.SetName(self.scene.GenerateUniqueName(node.GetName()))
+        node.SetName(freeName(self.scene, node.GetName()))
         self.nodes[kind] = self.scene.AddNode(node)
         return node
 

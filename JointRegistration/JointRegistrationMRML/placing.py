@@ -14,13 +14,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import slicer
+import vtk
 
 from JointRegistrationLib.geometry import transform_points
 
 from .landmarks import pointIndices
-from .nodes import ownedList
+from .nodes import freeName, ownedList, transformPoints
 from .show import ViewRecord, restoreViews, slicesOf
-from .world import fromWorld, ownGrid, toWorld
+from .world import ownGrid
 
 _LABEL_FORMAT = "%d"  # the same number on both points of a pair
 
@@ -33,7 +35,7 @@ def newLandmarks(scene: Any, name: str, volume: Any) -> Any:
         name: of the node; numbered if the scene has it already.
         volume: the image in which points will be placed; None if it is not known yet.
     """
-    node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", scene.GenerateUniqueName(name))
+    node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", freeName(scene, name))
     node.CreateDefaultDisplayNodes()
     attachLandmarks(node, volume)
     return node
@@ -110,9 +112,12 @@ def _modeNodes(scene: Any) -> tuple[Any, Any]:
 def _bringIntoView(scene: Any, volume: Any) -> None:
     """Go to the middle of the volume with slice views that look past it."""
     grid = ownGrid(volume)
-    middle = toWorld(volume, grid.center_ras[None], None)[0]
+    shown, above = vtk.vtkGeneralTransform(), volume.GetParentTransformNode()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(above, None, shown)
+    middle = transformPoints(shown, grid.center_ras[None])[0]
+    shown.Inverse()
     for node in ownedList(scene.GetNodesByClass("vtkMRMLSliceNode")):
-        seen = fromWorld(volume, np.array([[node.GetSliceToRAS().GetElement(row, 3) for row in range(3)]]), None)
+        seen = transformPoints(shown, np.array([[node.GetSliceToRAS().GetElement(row, 3) for row in range(3)]]))
         index = transform_points(grid.ras_to_ijk, seen)[0]
         if np.any(index < 0) or np.any(index > np.asarray(grid.size_ijk) - 1):
             node.JumpSliceByCentering(*middle)

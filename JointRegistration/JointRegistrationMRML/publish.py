@@ -12,7 +12,6 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import slicer
-import vtk
 
 from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.image import Image
@@ -20,12 +19,13 @@ from JointRegistrationLib.result import RegistrationResult
 
 from .figures import Overlap, resultsTableNode, segmentOverlaps
 from .jacobian import foldsSegmentation, jacobianVolume
-from .nodes import newNode, vtkMatrix, worldTransform
+from .nodes import INPUT_ROLES, RESULT_ATTRIBUTE, movedBy
 from .result_display import displayResults
 from .run_segments import RunSegments, carriedHere
 from .segment_layers import LabelLayers
 from .segmentations import segmentationFromLabels
-from .transaction import SceneTransaction, checkTarget
+from .shown_through import showPair
+from .transaction import SceneTransaction, checkTarget, isEmpty
 from .transforms import FIXED_ROLE, MOVING_ROLE, affineTransformNode, gridTransformNode
 from .translation import _
 from .undo import RunRecord
@@ -113,12 +113,6 @@ class RegistrationOutputs:
     overlaps: tuple[Overlap, ...] = ()
 
 
-#: Under these roles a run's transform refers to what else went into it, so that it can be inspected later.
-INPUT_ROLES = {
-    name: f"jointRegistration.{name}"
-    for name in ("fixedSegmentation", "movingSegmentation", "fixedLandmarks", "movingLandmarks")
-}
-
 _CLASSES = {
     "transform": "vtkMRMLTransformNode",
     "inverseTransform": "vtkMRMLTransformNode",
@@ -130,26 +124,49 @@ _CLASSES = {
     "resultsTable": "vtkMRMLTableNode",
 }
 _KINDS = tuple(field.name for field in fields(OutputNodes))
+_WORDS = {
+    "transform": _("transform"),
+    "inverseTransform": _("inverse transform"),
+    "affine": _("affine part"),
+    "warpedVolume": _("warped volume"),
+    "warpedSegmentation": _("warped segments"),
+    "jacobian": _("volume change"),
+    "folds": _("folds"),
+    "resultsTable": _("results table"),
+}
+
+
+def leftOut(inputs: InputNodes, reuse: OutputNodes) -> Any:
+    """The transform that does not count as standing above the inputs; None if there is none.
+
+    It is the result of an earlier run that shows the moving volume, or else the node that will be given the result.
+    """
+    shown = None if inputs.moving is None else movedBy(inputs.moving)
+    return reuse.transform if shown is None else shown
 
 
 def checkOutputs(scene: Any, inputs: InputNodes, reuse: OutputNodes) -> None:
     """Make sure that the nodes to be reused can take the results.
 
     Raises:
-        InputError: if one is of the wrong kind, in another scene, an input, or given twice.
+        InputError: if one is of the wrong kind, in another scene, an input, or given twice, or holds something that
+            no run made.
     """
     given = [(kind, getattr(reuse, kind)) for kind in _KINDS if getattr(reuse, kind) is not None]
     sources = [getattr(inputs, field.name) for field in fields(InputNodes) if field.name != "startTransform"]
     seen: list[Any] = []
     for kind, node in given:
-        checkTarget(node, _CLASSES[kind], scene, kind)
+        checkTarget(node, _CLASSES[kind], scene, _WORDS[kind])
         if any(node is source for source in sources):
             text = _("{kind}: {name} is an input of this run; choose another node for the result")
-            raise InputError(text.format(kind=kind, name=node.GetName()))
-        if any(node is other for other in seen):
+        elif any(node is other for other in seen):
             text = _("{kind}: {name} is chosen for two results; choose another node for one")
-            raise InputError(text.format(kind=kind, name=node.GetName()))
-        seen.append(node)
+        elif node.GetAttribute(RESULT_ATTRIBUTE) is None and not isEmpty(node):
+            text = _("{kind}: {name} holds what no registration made, and would be overwritten; choose another node")
+        else:
+            seen.append(node)
+            continue
+        raise InputError(text.format(kind=_WORDS[kind], name=node.GetName()))
 
 
 def publishResult(
@@ -175,7 +192,8 @@ def publishResult(
     """
     options, reuse = options or OutputOptions(), reuse or OutputNodes()
     checkOutputs(scene, inputs, reuse)
-    segments = segments or carriedHere(inputs, options, result, below=reuse.transform)
+    below = leftOut(inputs, reuse)
+    segments = segments or carriedHere(inputs, options, result, below)
     overlaps = segmentOverlaps(segments)
     built = _build(inputs, result, options, segments.warped, overlaps)
     with SceneTransaction(scene) as transaction:
@@ -184,9 +202,7 @@ def publishResult(
         displayResults(transaction, scene, nodes, inputs)
         members = [node for node in _present(nodes) if transaction.isNew(node)]
         if options.showMovingTransformed:
-            shown = (inputs.moving, inputs.movingSegmentation, inputs.movingLandmarks)
-            starts = [_showTransformed(transaction, scene, one, nodes.transform) for one in shown if one is not None]
-            members += [start for start in starts if start is not None]
+            members += showPair(transaction, scene, inputs, nodes.transform, below)
         folderItem = _intoFolder(transaction, scene, members, _runName(inputs))
     return RegistrationOutputs(nodes, folderItem, result, inputs, RunRecord(transaction), overlaps)
 
@@ -238,8 +254,12 @@ def _warpedSegmentation(moving: Any, warped: LabelLayers | None) -> Any:
 
 
 def _setRoles(transaction: SceneTransaction, nodes: OutputNodes, inputs: InputNodes) -> None:
-    """Every output refers to the two volumes; for the inverse transform their parts are exchanged."""
-    for node in _present(nodes):
+    """Every output says what it is and refers to the two volumes; for the inverse their parts are exchanged."""
+    for kind in _KINDS:
+        node = getattr(nodes, kind)
+        if node is None:
+            continue
+        transaction.setAttribute(node, RESULT_ATTRIBUTE, kind)
         inverse = node is nodes.inverseTransform
         fixed, moving = (inputs.moving, inputs.fixed) if inverse else (inputs.fixed, inputs.moving)
         transaction.setReference(node, FIXED_ROLE, fixed)
@@ -247,32 +267,6 @@ def _setRoles(transaction: SceneTransaction, nodes: OutputNodes, inputs: InputNo
     for name, role in INPUT_ROLES.items():
         if nodes.transform is not None and getattr(inputs, name) is not None:
             transaction.setReference(nodes.transform, role, getattr(inputs, name))
-
-
-def _showTransformed(transaction: SceneTransaction, scene: Any, moving: Any, transform: Any) -> Any:
-    """Put a moving node under the result; what stood above it already is kept, as a node between.
-
-    The result starts from the moving image's place in the *world*. Its old transforms may carry other
-    nodes too, so they are copied rather than put under the result themselves.
-
-    Returns:
-        The node between, or None if nothing stood above.
-    """
-    above = worldTransform(moving, below=transform)
-    if above is None:
-        transaction.setParentTransform(moving, transform)
-        return None
-    start = newNode("vtkMRMLTransformNode", f"{moving.GetName()} before registration")
-    if above.matrix is not None:
-        start.SetMatrixTransformToParent(vtkMatrix(above.matrix))
-    else:
-        copy = vtk.vtkGeneralTransform()
-        copy.DeepCopy(above.toWorld)
-        start.SetAndObserveTransformToParent(copy)
-    scene.AddNode(start)
-    transaction.setParentTransform(start, transform)
-    transaction.setParentTransform(moving, start)
-    return start
 
 
 def _intoFolder(transaction: SceneTransaction, scene: Any, nodes: list[Any], name: str) -> int:

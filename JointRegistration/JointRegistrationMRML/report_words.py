@@ -10,6 +10,7 @@ from JointRegistrationLib.change import DisplacementStatistics
 from JointRegistrationLib.config import METHOD_DESCRIPTIONS, RegistrationConfig
 from JointRegistrationLib.result import LandmarkErrors, RegistrationResult
 
+from .figures import extremeReasons
 from .report_page import KeyFigure, Measure, MeasureGroup
 from .translation import _
 
@@ -29,7 +30,9 @@ def verdict(result: RegistrationResult, gains: Sequence[str] = ()) -> str:
         gains = [*gains, _("similarity rose from {change} (NCC)").format(change=betweenText(similarity, 2))]
     gained = _listed(gains)
     sentences = [f"{gained[:1].upper()}{gained[1:]}."] if gained else []
-    return " ".join([*sentences, _mapSentence(result)])
+    against = extremeReasons(result)
+    warning = [_("Look closely: {reasons}.").format(reasons="; ".join(against))] if against else []
+    return " ".join([*sentences, _mapSentence(result), *warning])
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ Example::
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from JointRegistrationLib.worker.process import worker_command
 
 from .segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from .transaction import SceneTransaction
+from .translation import _
 from .volumes import volumeFromImage
 
 #: Raised when the pair changes, so that an older one in the cache is not taken for it.
@@ -139,8 +141,14 @@ def _segmentation(path: Path, name: str) -> Any:
 
 def _reason(folder: Path, errors: str) -> str:
     last = errors.strip().splitlines()[-1] if errors.strip() else "the process was ended"
-    if "No module named 'torch'" in errors:
-        return "PyTorch is needed to compute the sample knees; install it in the Joint Registration module first"
-    return (
-        f"{folder}: the sample knees could not be made ({last}); check the free space there, or choose another folder"
-    )
+    missing = re.search(r"No module named '(\w+)", errors)
+    if missing is not None and missing.group(1) == "torch":
+        return _("PyTorch is needed to compute the sample knees; install it in the Joint Registration module first")
+    if missing is not None:
+        text = _(
+            "{package} is needed to compute the sample knees; install it into the Python that runs the registration "
+            "(in Slicer's console: slicer.util.pip_install('{package}')), and try again"
+        )
+        return text.format(package=missing.group(1))
+    text = _("{folder}: the sample knees could not be made ({last}); check the free space there")
+    return text.format(folder=folder, last=last)

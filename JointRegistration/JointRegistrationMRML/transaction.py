@@ -12,7 +12,7 @@ import vtk
 
 from JointRegistrationLib.errors import InputError
 
-from .nodes import contentState, newNode, ownedList
+from .nodes import contentState, freeName, newNode, ownedList
 
 #: Nodes that only serve another node: they go when nothing that stays needs them.
 _COLORS = "vtkMRMLColorNode"
@@ -77,7 +77,7 @@ class SceneTransaction:
                 None to add ``built`` itself.
         """
         if target is None:
-            built.SetName(self._scene.GenerateUniqueName(built.GetName()))
+            built.SetName(freeName(self._scene, built.GetName()))
             return self._scene.AddNode(built)
         backup = newNode(target.GetClassName(), "backup")
         backup.CopyContent(target, False)  # shares the old voxels or transform: they are replaced, not changed
@@ -96,6 +96,12 @@ class SceneTransaction:
             _Step(node, lambda: node.SetNodeReferenceID(role, before), lambda: node.GetNodeReferenceID(role))
         )
         node.SetNodeReferenceID(role, referenced.GetID())
+
+    def setAttribute(self, node: Any, name: str, value: str) -> None:
+        """Note something on ``node``."""
+        before = node.GetAttribute(name)
+        self._steps.append(_Step(node, lambda: node.SetAttribute(name, before), lambda: node.GetAttribute(name)))
+        node.SetAttribute(name, value)
 
     def setParentTransform(self, node: Any, transform: Any) -> None:
         """Put ``node`` under ``transform`` (None: under nothing)."""
@@ -222,6 +228,18 @@ def _referenced(scene: Any, node: Any) -> set[Any]:
 def _isEmptyFolder(hierarchy: Any, item: int) -> bool:
     there = item in _children(hierarchy, hierarchy.GetSceneItemID(), recursive=True)
     return there and not _children(hierarchy, item)
+
+
+def isEmpty(node: Any) -> bool:
+    """Whether a node that a result could go to holds nothing: no voxels, segments or rows, or the identity."""
+    if node.IsA("vtkMRMLVolumeNode"):
+        return node.GetImageData() is None or node.GetImageData().GetNumberOfPoints() == 0
+    if node.IsA("vtkMRMLSegmentationNode"):
+        return bool(node.GetSegmentation().GetNumberOfSegments() == 0)
+    if node.IsA("vtkMRMLTableNode"):
+        return bool(node.GetNumberOfRows() == 0)
+    matrix = vtk.vtkMatrix4x4()
+    return bool(node.IsLinear()) and node.GetMatrixTransformToParent(matrix) and matrix.IsIdentity()
 
 
 def checkTarget(target: Any, className: str, scene: Any, what: str) -> None:

@@ -72,6 +72,8 @@ class Controls:
         ui.deviceFound.setText(state.device)
         ui.estimateLabel.setText(state.judgement.estimate)
         ui.sampleRow.setVisible(not state.hasVolumes)
+        if state.hasVolumes:
+            ui.sampleProblemFrame.setVisible(False)
         ui.introductionLabel.setVisible(parameters.fixedVolume is None or parameters.movingVolume is None)
         showWhatIsWanted(ui, parameters)
         notices = [] if state.notice is None else [state.notice]

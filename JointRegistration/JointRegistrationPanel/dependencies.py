@@ -11,6 +11,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,12 @@ class Package:
         return f"{self.name}>={self.minimum}"
 
 
+#: What an installation may raise; the last two come from another PyTorchUtils than the one that we know.
+_FAILURES = (
+    subprocess.CalledProcessError, ImportError, OSError, RuntimeError, ValueError, TypeError, AttributeError,
+)  # fmt: skip
+_POLL_S = 0.01
+
 TORCH = Package("torch", "PyTorch", "2.4", _("200 MB, or up to 3 GB with support of an NVIDIA GPU"))
 SAFETENSORS = Package("safetensors", "safetensors", "0.4", _("0.5 MB"))
 PACKAGES = (TORCH, SAFETENSORS)
@@ -55,7 +62,8 @@ def missingPackages(packages: Sequence[Package]) -> tuple[Package, ...]:
 
 def _isInstalled(package: Package) -> bool:
     try:
-        if importlib.util.find_spec(package.name) is None:
+        spec = importlib.util.find_spec(package.name)
+        if spec is None or spec.origin is None:  # a folder without __init__: an installation broke off
             return False
         version = importlib.import_module("importlib.metadata").version(package.name)
     except (ImportError, ValueError):  # PackageNotFoundError is an ImportError
@@ -108,7 +116,11 @@ def ensure(
     missing = missingPackages(packages)
     if not missing:
         return Outcome(True)
-    if TORCH in missing and _torchLogic() is None:
+    try:
+        noExtension = TORCH in missing and _torchLogic() is None
+    except _FAILURES as error:
+        return Outcome(False, _failure(TORCH, error))
+    if noExtension:
         return Outcome(False, _EXTENSION_MISSING)
     if not confirm(question(missing)):
         return Outcome(False, _("Nothing was installed. ") + missingText(missing))
@@ -117,7 +129,7 @@ def ensure(
         installing(package)
         try:
             _install(package)
-        except (subprocess.CalledProcessError, ImportError, OSError, RuntimeError, ValueError) as error:
+        except _FAILURES as error:
             return Outcome(False, _failure(package, error))
     importlib.invalidate_caches()
     return _installed(missing, inUse)
@@ -128,6 +140,10 @@ def _installed(wanted: Sequence[Package], inUse: set[Package]) -> Outcome:
     if inUse:
         return Outcome(False, _("Restart Slicer now: an older {name} is in use.").format(name=_names(inUse)))
     left = missingPackages(wanted)
+    broken = [package for package in left if _isBroken(package)]
+    if broken:
+        text = _("{name} was installed only in part.{advice} Restart Slicer and install it again.")
+        return Outcome(False, text.format(name=_names(broken), advice=_pathAdvice()))
     if left:
         text = _("Restart Slicer, then register: {name} takes effect after that.")
         return Outcome(False, text.format(name=_names(left)))
@@ -147,8 +163,26 @@ def _names(packages: Sequence[Package] | set[Package]) -> str:
 def _failure(package: Package, error: Exception) -> str:
     return _(
         "{name} could not be installed ({error}). Check that this computer is online and has disk space, and try "
-        "again; the Python console shows what pip said."
-    ).format(name=package.title, error=error)
+        "again; the Python console shows what pip said.{advice}"
+    ).format(name=package.title, error=error, advice=_pathAdvice())
+
+
+def _pathAdvice() -> str:
+    """On Windows, what ends most installations of PyTorch that break off."""
+    if sys.platform != "win32":
+        return ""
+    return " " + _(
+        "Windows may refuse its long paths: switch LongPathsEnabled on, or install Slicer into a short folder such as "
+        "C:\\Slicer."
+    )
+
+
+def _isBroken(package: Package) -> bool:
+    try:
+        spec = importlib.util.find_spec(package.name)
+    except (ImportError, ValueError):
+        return False
+    return spec is not None and spec.origin is None
 
 
 def _install(package: Package) -> None:
@@ -160,9 +194,20 @@ def _install(package: Package) -> None:
     except ImportError:
         slicer.util.pip_install(f"--no-deps {package.requirement}")
     else:
-        packaging.pip_ensure(
-            [package.requirement], prompt_install=False, prompt_restart=False, requester="Joint Registration"
-        )
+        _installAlive(packaging, package.requirement)
+
+
+def _installAlive(packaging: Any, requirement: str) -> None:
+    """Install by ``slicer.packaging`` with the window alive; ``CalledProcessError`` if pip fails."""
+    codes: list[int] = []
+    packaging.pip_install(
+        [requirement], blocking=False, requester=_("Joint Registration"), completedCallback=codes.append
+    )
+    while packaging.isPipInstallInProgress():  # the callback alone would not do: it is not called in Slicer's tests
+        slicer.app.processEvents()
+        time.sleep(_POLL_S)
+    if codes and codes[-1] != 0:
+        raise subprocess.CalledProcessError(codes[-1], "pip install")
 
 
 def _torchLogic() -> Any:

@@ -20,6 +20,7 @@ class InstallView:
         self._frame, self._text, self._button = ui.installFrame, ui.installText, ui.installButton
         self._confirm = confirm
         self._missing: tuple[dependencies.Package, ...] = ()
+        self._installing = False
         tint(self._frame, "info")
 
     @property
@@ -36,8 +37,16 @@ class InstallView:
             self._text.setText(text or dependencies.missingText(self._missing))
 
     def install(self) -> bool:
-        """Ask, then install; whether all is there now."""
-        outcome = dependencies.ensure(self._packages, self._confirm, self._onInstalling)
+        """Ask, then install; whether all is there now. The window may be alive meanwhile, and ask again: not then."""
+        if self._installing:
+            return False
+        self._installing = True
+        self._button.setEnabled(False)
+        try:
+            outcome = dependencies.ensure(self._packages, self._confirm, self._onInstalling)
+        finally:
+            self._installing = False
+            self._button.setEnabled(True)
         self.look(outcome.text)
         return outcome.ready
 

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from JointRegistrationLib.errors import JointRegistrationError
+from JointRegistrationLib.errors import InputError, JointRegistrationError
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.plan import Plan, estimate_plan
 from JointRegistrationLib.worker.messages import Ready
 from JointRegistrationMRML.checks import findProblems
 from JointRegistrationMRML.nodes import gridOf
 from JointRegistrationMRML.problems import Problem
+from JointRegistrationMRML.publish import OutputNodes, checkOutputs, leftOut
 from JointRegistrationMRML.volumes import ijkToRasOf
 
 from .machine import Speed, availableMemoryBytes
 from .messages import Message
 from .outputs import anyWanted
 from .parameters import configFrom, inputNodes, nodesToReuse
-from .text import _, duration, memory
+from .text import _, duration, memory, sentence
 
 
 @dataclass(frozen=True)
@@ -122,10 +124,26 @@ def judge(parameters: Any, ready: Ready | None, speed: Speed, solve: Callable[[P
         inputNodes(parameters),
         configFrom(parameters),
         availableMemoryBytes() if device == "cpu" else None,
-        below=nodesToReuse(parameters).transform,
+        below=leftOut(inputNodes(parameters), nodesToReuse(parameters)),
         device=device,
     )
-    return Judgement(tuple(_message(problem, solve) for problem in problems), estimate)
+    messages = [*_outputMessages(parameters), *(_message(problem, solve) for problem in problems)]
+    return Judgement(tuple(messages), estimate)
+
+
+def _outputMessages(parameters: Any) -> Iterator[Message]:
+    """What speaks against the nodes chosen for results, each with a way out."""
+    scene, inputs = parameters.fixedVolume.GetScene(), inputNodes(parameters)
+    good = OutputNodes()
+    for kind, node in vars(nodesToReuse(parameters)).items():
+        more = replace(good, **{kind: node})
+        try:
+            checkOutputs(scene, inputs, more)
+        except InputError as error:
+            free = partial(setattr, parameters, f"{kind}Node", None)
+            yield Message("error", sentence(str(error)), _("Make a new node instead"), free)
+        else:
+            good = more
 
 
 def _message(problem: Problem, solve: Callable[[Problem], None]) -> Message:

@@ -6,13 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import qt
+
 from .text import breakable
 
 #: Rows in the .ui file. More problems than that are shown as the first ones are solved.
 NUM_ROWS = 3
 
-# Tints that leave the text in the palette's own colour, so that they suit light and dark.
-_TINTS = {"error": "rgba(214, 48, 49, 70)", "warning": "rgba(240, 170, 0, 70)", "info": "rgba(60, 130, 220, 60)"}
+# Background and text, on light panels and on dark ones. The text is given a colour too: a frame with a style
+# sheet does not always follow the palette.
+_LIGHT = {"error": ("#f6d0d0", "#4a0d0d"), "warning": ("#fbe7b8", "#3f2f00"), "info": ("#d3e3f8", "#0c2748")}
+_DARK = {"error": ("#6b2424", "#ffffff"), "warning": ("#5c4708", "#ffffff"), "info": ("#24446b", "#ffffff")}
+_MIDDLE = 128
 
 _OPEN = (
     "background-color: palette(highlight); color: palette(highlighted-text); "
@@ -45,7 +50,7 @@ class MessageRows:
 
     def show(self, messages: Sequence[Message]) -> None:
         """Show ``messages``, errors first."""
-        order = list(_TINTS)
+        order = list(_LIGHT)
         self._messages = sorted(messages, key=lambda message: order.index(message.severity))[:NUM_ROWS]
         for index, (frame, text, button) in enumerate(self._rows):
             message = self._messages[index] if index < len(self._messages) else None
@@ -66,7 +71,11 @@ class MessageRows:
 def tint(frame: Any, severity: str) -> None:
     """Colour a row by what it says; ``severity`` is "error", "warning" or "info"."""
     name = frame.objectName
-    frame.setStyleSheet(f"#{name} {{ background-color: {_TINTS[severity]}; border-radius: 4px; }}")
+    isDark = frame.parentWidget().palette.color(qt.QPalette.Window).lightness() < _MIDDLE
+    background, text = (_DARK if isDark else _LIGHT)[severity]
+    frame.setStyleSheet(
+        f"#{name} {{ background-color: {background}; border-radius: 4px; }} #{name} QLabel {{ color: {text}; }}"
+    )
 
 
 def markOpen(button: Any, isOpen: bool) -> None:

@@ -28,13 +28,6 @@ def anyWanted(parameters: Any) -> bool:
     return any(wants(parameters, kind) for kind in possible)
 
 
-def remember(parameters: Any, made: dict[str, Any]) -> None:
-    """Choose the nodes of a run, so that a run with other settings renews them."""
-    for kind, node in made.items():
-        if node is not None:
-            setattr(parameters, f"{kind}Node", node)
-
-
 def forgetOtherPairs(parameters: Any) -> None:
     """Let go of nodes that hold the results of another pair: the next run makes new ones instead.
 

@@ -5,7 +5,7 @@ The controls are tied to them in the .ui file (property ``SlicerParameterName``)
 """
 
 import dataclasses
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, Union, get_type_hints
 
 import slicer
 from slicer import (
@@ -16,7 +16,7 @@ from slicer import (
     vtkMRMLTableNode,
     vtkMRMLTransformNode,
 )
-from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+from slicer.parameterNodeWrapper import WithinRange, isNodeOrUnionOfNodes, parameterNodeWrapper
 
 from JointRegistrationLib.config import RegistrationConfig, detail_of, with_detail
 from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions
@@ -28,8 +28,9 @@ DEFAULT_MILLIONS = round(DEFAULTS.preprocess.max_working_voxels / 1e6, 2)
 OUTPUT_KINDS = tuple(field.name for field in dataclasses.fields(OutputNodes))
 
 
-# The wrapper of Slicer 5.6 knows typing.Union, not the | of types.
-Mask = Union[vtkMRMLLabelMapVolumeNode, vtkMRMLSegmentationNode]  # noqa: UP007
+# The wrapper of Slicer 5.6 knows typing.Union, not the | of types. Unlike a single class, a union takes no None, which
+# is what stands there at first, unless it names it.
+Mask = Union[vtkMRMLLabelMapVolumeNode, vtkMRMLSegmentationNode, None]  # noqa: UP007
 
 
 @parameterNodeWrapper
@@ -81,11 +82,17 @@ class PanelParameters:
     resultsTableNode: vtkMRMLTableNode
 
 
-def disconnectGui(parameters: Any, tag: int | None) -> None:
-    """Untie the controls. ``connectGui`` of older Slicers returns no tag: theirs is the last that was given."""
-    if tag is None:
-        tag = getattr(parameters, "_nextParameterGUIsTag", 1) - 1
-    parameters.disconnectGui(tag)
+#: The parameters that hold nodes.
+NODE_PARAMETERS = tuple(name for name, kind in get_type_hints(PanelParameters).items() if isNodeOrUnionOfNodes(kind))
+
+
+def letGo(parameters: Any, node: Any) -> None:
+    """Choose nothing where ``node`` is chosen: a selector whose node is removed would choose another one."""
+    holding = [name for name in NODE_PARAMETERS if getattr(parameters, name) is node]
+    if holding:
+        with slicer.util.NodeModify(parameters):
+            for name in holding:
+                setattr(parameters, name, None)
 
 
 #: Which parameters "Restore defaults" resets.

@@ -10,6 +10,7 @@ import slicer
 
 from JointRegistrationLib.errors import JointRegistrationError
 from JointRegistrationLib.worker.client import Client, State
+from JointRegistrationLib.worker.priority import NICENESS, wanted_niceness
 from JointRegistrationLib.worker.process import WorkerCommand, worker_command
 
 from .dependencies import PACKAGES, Package
@@ -41,7 +42,10 @@ class QtTransport:
         """Start a fresh process. That it cannot be started is told later, by ``client.ended``."""
         command = self._command or worker_command()
         process = qt.QProcess()
-        process.setEnvironment([f"{name}={value}" for name, value in command.environment.items()])
+        environment, niceness = dict(command.environment), wanted_niceness()
+        if niceness is not None:
+            environment[NICENESS] = str(niceness)
+        process.setEnvironment([f"{name}={value}" for name, value in environment.items()])
         process.connect("readyReadStandardOutput()", lambda: self._onOutput(process))
         process.connect("readyReadStandardError()", lambda: self._onErrorOutput(process))
         process.connect("finished(int,QProcess::ExitStatus)", lambda code, status: self._onFinished(process, code))
@@ -173,6 +177,7 @@ def closeSharedWorker() -> None:
     """End the shared worker, if there is one."""
     worker, _Shared.worker = _Shared.worker, None
     if worker is not None:
+        slicer.app.disconnect("aboutToQuit()", closeSharedWorker)
         worker.close()
 
 

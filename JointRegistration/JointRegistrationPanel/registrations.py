@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import slicer
-
 from JointRegistrationLib.errors import JointRegistrationError
 from JointRegistrationMRML import refine
 from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
@@ -16,7 +14,7 @@ from . import outputs
 from .inspect_section import InspectSection
 from .judgement import planFor
 from .machine import Speed
-from .parameters import OUTPUT_KINDS, configFrom, inputNodes, nodesToReuse, outputOptions
+from .parameters import configFrom, inputNodes, nodesToReuse, outputOptions
 from .process import Worker
 from .progress_view import ProgressView
 from .remedies import Remedies
@@ -143,8 +141,6 @@ class Registrations:
         if parameters is not None:
             device = made.result.device.partition(":")[0]
             self._speed.learn(device, made.result.timings_s.get("total", 0.0), planFor(parameters, device))
-            with slicer.util.NodeModify(parameters):
-                outputs.remember(parameters, {kind: getattr(made.nodes, kind) for kind in OUTPUT_KINDS})
         sections.results.show(self._scene, made, self._goesFurther)
         sections.inspect.runFinished(made)
         self._refresh()

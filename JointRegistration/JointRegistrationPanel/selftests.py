@@ -93,8 +93,7 @@ def registersAndDiscards(test: Any, stub: bool) -> None:
     uiPath = Path(module).parent / "Resources" / "UI" / "JointRegistration.ui"
     logic = __import__("JointRegistration").JointRegistrationLogic()
     worker = stubWorker() if stub else Worker()
-    panel = Panel(str(uiPath), logic.getParameterNode, slicer.mrmlScene, worker)
-    panel._speed = Speed(_Nothing())
+    panel = Panel(str(uiPath), logic.getParameterNode, slicer.mrmlScene, worker, speed=Speed(_Nothing()))
     try:
         chooseEllipsoids(panel)
         parameters = logic.getParameterNode()

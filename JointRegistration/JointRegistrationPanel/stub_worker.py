@@ -19,6 +19,7 @@ from JointRegistrationLib.errors import OutOfMemory, RegistrationCancelled
 from JointRegistrationLib.result import FoldCount, RegistrationResult
 from JointRegistrationLib.worker.exchange import Job
 from JointRegistrationLib.worker.messages import Ready
+from JointRegistrationLib.worker.priority import take_niceness
 from JointRegistrationLib.worker.server import serve
 
 STAGES = ("starting", "preparing", "affine", "deformable", "finishing")
@@ -63,6 +64,7 @@ def main() -> int:
                 time.sleep(0.005)
         return identity(job)
 
+    take_niceness()
     return serve(makeReady, run, lambda: None)
 
 

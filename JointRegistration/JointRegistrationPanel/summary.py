@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from JointRegistrationLib.result import LandmarkErrors, RegistrationResult
-from JointRegistrationMRML.figures import Overlap
+from JointRegistrationMRML.figures import Overlap, extremesOf
 
 from .choices import METHOD_CHOICES
 from .text import _, breakable, duration, escaped, sentence
@@ -115,14 +115,15 @@ def summaryHtml(
     """
     method = METHOD_CHOICES.get(result.config.method, result.config.method)
     lines = [
-        f"<b>{escaped(breakable(runName))}</b><br>{escaped(method)}",
-        f"<p style='margin-top:4px;margin-bottom:4px'>{escaped(breakable(verdict(result, overlaps)))}</p>",
+        f"<p style='margin-bottom:4px'><b>{escaped(breakable(verdict(result, overlaps)))}</b></p>",
+        f"<p style='margin-top:4px;margin-bottom:4px'>{escaped(breakable(runName))}<br>{escaped(method)}</p>",
     ]
     cells = "".join(
         f"<tr><td style='padding-right:12px'>{escaped(breakable(row.name))}</td><td>{escaped(row.value)}</td></tr>"
         for row in resultRows(result, overlaps)
     )
     lines.append(f"<table cellspacing='0' cellpadding='2'>{cells}</table>")
-    notes = [sentence(note) for note in (*result.notes, *remarks)]
+    said = extremesOf(result).notes  # in the first sentence
+    notes = [sentence(note) for note in (*result.notes, *remarks) if note not in said]
     lines += [f"<p style='margin-top:6px'>{escaped(breakable(note))}</p>" for note in notes]
     return "".join(lines)

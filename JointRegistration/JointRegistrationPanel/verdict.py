@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from JointRegistrationLib.result import RegistrationResult
-from JointRegistrationMRML.figures import Overlap
+from JointRegistrationMRML.figures import Overlap, extremeReasons
 
 from .text import _
 
@@ -41,4 +41,4 @@ def _against(result: RegistrationResult, overlaps: Sequence[Overlap]) -> list[st
         reasons.append(_("less overlap than before: {segments}").format(segments=", ".join(worse)))
     if result.folds.count > 0:
         reasons.append(_("the map is folded in places (Inspect, Folds)"))
-    return reasons
+    return reasons + extremeReasons(result)

@@ -20,13 +20,15 @@ from .inspect_section import InspectSection
 from .install_view import InstallView
 from .judgement import Judgement, deviceText, judge, missingInputs
 from .machine import Speed
-from .parameters import choosePair, disconnectGui, inputNodes, restoreDefaults, swapInputs
+from .messages import tint
+from .parameters import choosePair, inputNodes, letGo, restoreDefaults, swapInputs
 from .process import Worker, sharedWorker
 from .progress_view import ProgressView
 from .registrations import Registrations, Sections
 from .remedies import Remedies
 from .results_view import ResultsView
-from .text import _, sentence
+from .text import _, breakable, sentence
+from .ties import Ties
 
 #: How long a person has to be still before the inputs are judged, in ms.
 _JUDGE_DELAY_MS = 200
@@ -41,6 +43,7 @@ class Panel(VTKObservationMixin):
         scene: the application's scene.
         worker: runs the registrations; None for the one that the application shares.
         confirm: asks a person a question; only before something is installed.
+        speed: how fast this computer is, learnt from runs; None for what the application's settings hold.
     """
 
     def __init__(
@@ -50,14 +53,15 @@ class Panel(VTKObservationMixin):
         scene: Any,
         worker: Worker | None = None,
         confirm: Callable[[str], bool] = dependencies.askInWindow,
+        speed: Speed | None = None,
     ) -> None:
         VTKObservationMixin.__init__(self)
         self._getParameters, self._scene = getParameters, scene
         self._worker = worker or sharedWorker()
         self._shown = True
         self._parameters: Any = None
-        self._guiTag: Any = None
-        self._judgement, self._speed = Judgement(), Speed()
+        self._ties: Ties | None = None
+        self._judgement, self._speed = Judgement(), speed or Speed()
         self.widget = slicer.util.loadUI(uiPath)
         self.widget.setMRMLScene(scene)
         self.ui = slicer.util.childWidgetVariables(self.widget)
@@ -73,6 +77,7 @@ class Panel(VTKObservationMixin):
         self._controls = Controls(self.ui, scene, self._set, self._onParametersModified)
         self._refreshTimer = self._makeTimer(0, self._refresh)
         self._judgeTimer = self._makeTimer(_JUDGE_DELAY_MS, self._judge)
+        self._sampleProblem()
         self._connect()
         self._worker.addListener(self)
         self._install.look()
@@ -102,6 +107,8 @@ class Panel(VTKObservationMixin):
         self._worker.removeListener(self)
         self._useParameters(None)
         self.removeObservers()
+        self.widget.setParent(None)  # after a reload it would stay beside the new one, hidden
+        self.widget.deleteLater()
 
     # -- setting up ---------------------------------------------------------------------------------------
 
@@ -134,15 +141,18 @@ class Panel(VTKObservationMixin):
         self.addObserver(self._scene, scene.EndImportEvent, self._onSceneChanged)
         self.addObserver(self._scene, scene.NodeAddedEvent, self._onNodesChanged)
         self.addObserver(self._scene, scene.NodeRemovedEvent, self._onNodesChanged)
+        # Before the selectors, which follow the same event, choose another node.
+        self.addObserver(self._scene, scene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved, priority=100.0)
 
     def _useParameters(self, parameters: Any) -> None:
         if self._parameters is not None:
-            disconnectGui(self._parameters, self._guiTag)
+            self._ties.untie()
+            self._ties = None
             self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
             self._controls.letGo()
         self._parameters = parameters
         if parameters is not None:
-            self._guiTag = parameters.connectGui(self.ui)
+            self._ties = Ties(parameters, self.ui)
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
             self._onParametersModified()
 
@@ -159,6 +169,11 @@ class Panel(VTKObservationMixin):
 
     def _onNodesChanged(self, caller: Any = None, event: Any = None) -> None:
         self._refreshTimer.start()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onNodeAboutToBeRemoved(self, caller: Any, event: Any, node: Any) -> None:
+        if self._parameters is not None:
+            letGo(self._parameters, node)
 
     def _onSceneStartsClosing(self, caller: Any = None, event: Any = None) -> None:
         self._useParameters(None)
@@ -196,16 +211,24 @@ class Panel(VTKObservationMixin):
         from JointRegistrationMRML import samples
 
         self.ui.sampleButton.setEnabled(False)
+        self._sampleProblem()
         self._progress.show("sample")
         try:
             pair = samples.addSamplePair(self._scene, waiting=slicer.app.processEvents)
             if self._parameters is not None:  # the module may have been left meanwhile
                 choosePair(self._parameters, pair)
         except JointRegistrationError as error:
-            self._remedies.failure(error)
+            self._sampleProblem(sentence(str(error)))
         self._progress.idle()
         self.ui.sampleButton.setEnabled(True)
         self._refresh()
+
+    def _sampleProblem(self, text: str = "") -> None:
+        """Say below the button why there is no sample pair."""
+        if text:
+            tint(self.ui.sampleProblemFrame, "error")
+        self.ui.sampleProblemText.setText(breakable(text))
+        self.ui.sampleProblemFrame.setVisible(bool(text))
 
     def onDefaults(self) -> None:
         """Give the settings their first values."""

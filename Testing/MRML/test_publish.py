@@ -157,6 +157,38 @@ def test_runs_have_their_own_folders_and_share_the_colours(knee):
     assert first.nodes.transform.GetName() != second.nodes.transform.GetName()
 
 
+def test_a_second_run_starts_where_the_first_did_though_its_inputs_are_shown_through_the_first(knee):
+    """That goes for points placed since on the image shown so; another program's transform counts as before."""
+    shown = OutputOptions(showMovingTransformed=True)
+    first = registerVolumes(knee.scene, knee.nodes, options=shown, runner=knee.run)
+    points = knee.scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "placed since")
+    points.SetAndObserveTransformNodeID(knee.nodes.moving.GetTransformNodeID())
+    points.AddControlPoint(1.0, 2.0, 3.0)
+    fixedPoints = knee.scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "in the fixed image")
+    fixedPoints.AddControlPoint(1.0, 2.0, 3.0)
+    nodes = replace(knee.nodes, movingLandmarks=points, fixedLandmarks=fixedPoints)
+    inputs = readInputs(nodes)
+    assert inputs.moving.grid.is_close(MOVING_GRID)
+    np.testing.assert_allclose(inputs.landmarks.moving_ras, [[1.0, 2.0, 3.0]])
+    second = registerVolumes(knee.scene, nodes, options=shown, runner=knee.run)
+    for node in (nodes.moving, nodes.movingSegmentation, points):
+        assert node.GetParentTransformNode() is second.nodes.transform
+    assert readInputs(nodes).moving.grid.is_close(MOVING_GRID)
+    first.nodes.transform.RemoveAttribute("JointRegistration.Result")
+    nodes.moving.SetAndObserveTransformNodeID(first.nodes.transform.GetID())
+    assert not readInputs(nodes).moving.grid.is_close(MOVING_GRID)
+
+
+def test_a_node_with_data_that_no_run_made_is_not_overwritten(knee):
+    mine = addVolume(knee.scene, np.ones(FIXED_GRID.shape), FIXED_GRID, "mine")
+    with pytest.raises(InputError, match="warped volume: mine holds what no registration made"):
+        registerVolumes(knee.scene, knee.nodes, reuse=OutputNodes(warpedVolume=mine), runner=knee.run)
+    linear = affineTransformNode(np.diag([1.0, 1.0, -1.0, 1.0]), "flip")
+    knee.scene.AddNode(linear)
+    with pytest.raises(InputError, match="transform: flip holds"):
+        registerVolumes(knee.scene, knee.nodes, reuse=OutputNodes(transform=linear), runner=knee.run)
+
+
 # -- failures -------------------------------------------------------------------------------------------
 
 STEPS = [
@@ -173,7 +205,7 @@ STEPS = [
     "_setRoles",
     "_displayLike",
     "_displaySegmentsLike",
-    "_showTransformed",
+    "showPair",
     "_intoFolder",
     "_freeName",
 ]

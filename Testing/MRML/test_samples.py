@@ -87,6 +87,9 @@ def test_a_process_that_fails_is_reported_in_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(samples, "worker_command", lambda: blocked)
     with pytest.raises(ResourceError, match="PyTorch is needed"):
         sampleFiles(tmp_path / "pair", None, TINY)
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'SimpleITK'\")", encoding="utf-8")
+    with pytest.raises(ResourceError, match=r"SimpleITK is needed .* install it .*pip_install"):
+        sampleFiles(tmp_path / "pair", None, TINY)
 
 
 def test_the_folder_is_in_the_users_cache(monkeypatch, tmp_path):

@@ -26,6 +26,9 @@ import JointRegistrationInSlicerTest as inSlicer
 load = unittest.defaultTestLoader.loadTestsFromTestCase
 suite = unittest.TestSuite([load(module.JointRegistrationTest), load(inSlicer.JointRegistrationInSlicerTest)])
 result = unittest.TextTestRunner().run(suite)
+import qt
+learnt = qt.QSettings().value("JointRegistration/secondsPerWork/cpu")
+assert learnt is None, f"a stub's speed was kept: {learnt}"
 host.uninstall()
 assert result.wasSuccessful()
 assert "torch" not in sys.modules

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Union, get_args, get_origin, get_type_hints
 
 import pytest
 import slicer
@@ -22,6 +23,18 @@ def test_the_first_sentence_says_what_to_do_and_the_tooltip_what_is_missing(pers
     assert not person.ui.reasonLabel.visible
     assert person.ui.estimateLabel.text == "given once both volumes are chosen"
     person.picture("empty")
+
+
+def test_every_choice_of_a_node_may_be_empty(person: Person) -> None:
+    """Slicer's wrapper writes None first, which a union of node classes takes only if it names it."""
+    person.open()
+    from JointRegistrationPanel import parameters
+
+    hints = get_type_hints(parameters.PanelParameters)
+    unions = {name: get_args(kind) for name, kind in hints.items() if get_origin(kind) is Union}
+    assert {"fixedMask", "movingMask"} <= set(unions) <= set(parameters.NODE_PARAMETERS)
+    assert [name for name, kinds in unions.items() if type(None) not in kinds] == []
+    assert len(parameters.NODE_PARAMETERS) == 18
 
 
 def test_two_volumes_enable_register_and_show_an_estimate(person: Person) -> None:
@@ -139,6 +152,26 @@ def test_sample_button_adds_the_pair_and_chooses_it(person: Person, monkeypatch:
     assert person.parameters.fixedVolume.GetName() == "Fixed knee"
     assert person.parameters.movingSegmentation.GetName() == "b"
     assert not person.ui.sampleRow.visible
+
+
+def test_why_there_is_no_sample_pair_is_said_below_its_button(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    from JointRegistrationLib.errors import ResourceError
+    from JointRegistrationMRML import samples
+
+    def fail(scene: object, waiting: object) -> None:
+        raise ResourceError("SimpleITK is needed to compute the sample knees; install it")
+
+    person.open()
+    monkeypatch.setattr(samples, "addSamplePair", fail)
+    person.fit()
+    person.host.click(person.ui.sampleButton)
+    assert person.problems() == []
+    assert person.ui.sampleProblemFrame.visible
+    assert person.ui.sampleProblemText.text == "SimpleITK is needed to compute the sample knees; install it."
+    person.picture("no-sample")
+    person.addVolumes()
+    person.host.processEvents()
+    assert not person.ui.sampleProblemFrame.visible
 
 
 def test_method_shows_its_explanation_and_only_the_networks_are_refined(person: Person) -> None:

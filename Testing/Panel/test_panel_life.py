@@ -8,6 +8,7 @@ from typing import Any
 
 import slicer
 from panel_cases import Person
+from PySide6 import QtCore, QtWidgets
 from slicer.util import VTKObservationMixin
 
 
@@ -84,3 +85,29 @@ def test_nothing_is_observed_once_the_panel_has_gone(person: Person) -> None:
     assert ourObservations() == []
     person.scene.RemoveNode(fixed)  # nobody is there to be told
     person.host.processEvents()
+
+
+def test_after_a_reload_nothing_of_the_panel_before_is_left(person: Person) -> None:
+    """In Slicer 5.6 a function that the wrapper left on the parameter node ended the process at its next change."""
+    panel = person.open()
+    person.chooseVolumes()
+    node, window = panel._parameters.parameterNode, panel.widget
+    gone: list[Any] = []
+    window.destroyed.connect(lambda *_: gone.append(True))
+    del panel
+    person.panel = None
+    slicer.modules.JointRegistrationWidget.onReload()
+    QtCore.QCoreApplication.sendPostedEvents(None, QtCore.QEvent.DeferredDelete.value)  # as an event loop does
+    gc.collect()
+    assert gone
+    person.panel = slicer.modules.JointRegistrationWidget.panel
+    assert len(page().findChildren(QtWidgets.QWidget, "inputsButton")) == 1
+    node.SetParameter("note", "changed")
+    person.host.processEvents()
+    from JointRegistrationPanel import process
+
+    assert process._Shared.worker is person.panel._worker
+    slicer.modules.JointRegistrationWidget.cleanup()
+    assert process._Shared.worker is None
+    gc.collect()
+    assert not node.HasObserver("ModifiedEvent")

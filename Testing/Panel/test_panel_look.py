@@ -62,6 +62,21 @@ def test_nothing_is_cut_off_at_400_pixels(unfolded: Person) -> None:
     unfolded.picture("unfolded")
 
 
+@pytest.mark.parametrize("form", [FORM, FORM.with_name("JointRegistrationInspect.ui")], ids=lambda form: form.stem)
+def test_sections_and_selectors_may_be_narrower_than_what_they_hold(form: Path) -> None:
+    """A section's own policy makes the widest of its texts the least width of the panel, a selector's its names."""
+    wanted = {"ctkCollapsibleButton": "Preferred", "qMRMLNodeComboBox": "IconOnly", "QComboBox": "IconOnly"}
+    seen = []
+    for widget in ElementTree.parse(form).getroot().iter("widget"):
+        if widget.get("class") in wanted:
+            policy = widget.find("property[@name='sizePolicy']/sizepolicy")
+            adjust = widget.findtext("property[@name='sizeAdjustPolicy']/enum") or ""
+            found = "IconOnly" if adjust.endswith("AdjustToMinimumContentsLengthWithIcon") else policy.get("hsizetype")
+            seen.append((widget.get("name"), found, wanted[widget.get("class", "")]))
+    assert len(seen) >= 4
+    assert [entry for entry in seen if entry[1] != entry[2]] == []
+
+
 def test_names_without_spaces_do_not_widen_the_panel(person: Person) -> None:
     person.open()
     fixed, moving = person.chooseVolumes()
@@ -112,12 +127,9 @@ def test_the_forms_tab_order_leaves_no_control_out() -> None:
     assert {entry.text for entry in root.iter("tabstop")} == controls
 
 
-@pytest.fixture
-def dark(host: Any) -> Iterator[None]:
+def _darkPalette() -> QtGui.QPalette:
     """The application's dark style."""
-    before = host.app.palette()
-    colors = QtGui.QPalette()
-    roles = QtGui.QPalette
+    colors, roles = QtGui.QPalette(), QtGui.QPalette
     for role, color in (
         (roles.Window, "#353535"),
         (roles.Base, "#2a2a2a"),
@@ -129,25 +141,30 @@ def dark(host: Any) -> Iterator[None]:
     for role in (roles.WindowText, roles.Text, roles.ButtonText, roles.ToolTipText):
         colors.setColor(role, QtGui.QColor("#f0f0f0"))
         colors.setColor(roles.Disabled, role, QtGui.QColor("#808080"))
-    host.app.setPalette(colors)
-    yield
-    host.app.setPalette(before)
+    return colors
 
 
-@pytest.mark.usefixtures("dark")
-def test_messages_can_be_read_in_the_dark(person: Person) -> None:
-    person.open("--fail-at", "affine")
-    person.chooseVolumes()
-    person.host.click(person.ui.registerButton)
-    person.host.wait(lambda: not person.panel._run.running)
-    page = person.fit()
-    image = page.grab().toImage()
-    frame = person.ui.problem1Frame
-    corner = frame.mapTo(page, QtCore.QPoint(3, frame.height // 2))
-    background = image.pixelColor(corner)
-    text = frame.palette.color(QtGui.QPalette.WindowText)
-    assert _contrast(background, text) > 4.5
-    person.picture("dark")
+@pytest.mark.parametrize("style", ["light", "dark", "dark since"])
+def test_messages_can_be_read_in_every_style(person: Person, style: str) -> None:
+    """Also where the style changed while a message stood there."""
+    before = person.host.app.palette()
+    try:
+        if style == "dark":
+            person.host.app.setPalette(_darkPalette())
+        person.open("--fail-at", "affine")
+        person.chooseVolumes()
+        person.host.click(person.ui.registerButton)
+        person.host.wait(lambda: not person.panel._run.running)
+        if style == "dark since":
+            person.host.app.setPalette(_darkPalette())
+        page = person.fit()
+        corner = person.ui.problem1Frame.mapTo(page, QtCore.QPoint(3, person.ui.problem1Frame.height // 2))
+        background = page.grab().toImage().pixelColor(corner)
+        text = person.ui.problem1Text.palette.color(QtGui.QPalette.WindowText)
+        assert _contrast(background, text) > 4.5
+        person.picture(style.replace(" ", "-"))
+    finally:
+        person.host.app.setPalette(before)
 
 
 def _contrast(first: QtGui.QColor, second: QtGui.QColor) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 import types
@@ -139,15 +140,74 @@ def test_accepting_installs_torch_by_its_extension_the_rest_by_pip_and_goes_on(
 
 def test_newer_slicers_install_by_slicer_packaging(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     installer = open_with(person, monkeypatch, {"torch"})
-    packaging = types.ModuleType("slicer.packaging")
-    packaging.pip_ensure = lambda requirements, **options: installer.pip((requirements, options))
+    import qt
+
+    packaging, turns = types.ModuleType("slicer.packaging"), []
+
+    def install(requirements: list[str], completedCallback: Any, **options: Any) -> None:
+        installer.pip((requirements, options))
+        qt.QTimer.singleShot(0, lambda: turns.append(person.panel.onInstall()))  # the window is alive
+        completedCallback(0)
+
+    packaging.pip_install = install
+    packaging.isPipInstallInProgress = lambda: not turns
     monkeypatch.setitem(sys.modules, "slicer.packaging", packaging)
     person.host.answers.append("OK")
     person.fit()
     person.host.click(person.ui.installButton)
+    assert turns == [False], "one at a time"
     ((_, (requirements, options)),) = installer.asked
     assert requirements == ["safetensors>=0.4"]
-    assert options == {"prompt_install": False, "prompt_restart": False, "requester": "Joint Registration"}
+    assert options == {"blocking": False, "requester": "Joint Registration"}
+    assert not person.ui.installFrame.visible
+
+
+def test_a_pip_that_fails_without_holding_the_window_up_is_told_of(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_with(person, monkeypatch, {"torch"})
+    packaging = types.ModuleType("slicer.packaging")
+    packaging.pip_install = lambda requirements, completedCallback, **options: completedCallback(1)
+    packaging.isPipInstallInProgress = lambda: False
+    monkeypatch.setitem(sys.modules, "slicer.packaging", packaging)
+    person.host.answers.append("OK")
+    person.fit()
+    person.host.click(person.ui.installButton)
+    assert "safetensors could not be installed" in person.ui.installText.text
+
+
+@pytest.mark.parametrize("logic", [types.SimpleNamespace, lambda: types.SimpleNamespace(installTorch=max)])
+def test_another_pytorchutils_than_the_known_one_is_a_sentence(
+    person: Person, monkeypatch: pytest.MonkeyPatch, logic: Any
+) -> None:
+    """One without the method, and one whose method takes other arguments."""
+    open_with(person, monkeypatch, {"safetensors"})
+    monkeypatch.setattr(sys.modules["PyTorchUtils"], "PyTorchUtilsLogic", logic)
+    person.host.answers.append("OK")
+    person.fit()
+    person.host.click(person.ui.installButton)
+    assert "PyTorch could not be installed" in person.ui.installText.text
+
+
+def test_an_installation_that_broke_off_counts_as_missing_and_windows_paths_are_named(
+    person: Person, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Windows' limit of paths leaves a folder of that name without the file that makes it a package."""
+    person.host.loadModule("JointRegistration")
+    from JointRegistrationPanel import dependencies
+
+    (tmp_path / "torch_in_part" / "lib").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    package = dependencies.Package("torch_in_part", "PyTorch", "2.4", "")
+    monkeypatch.setattr(importlib.import_module("importlib.metadata"), "version", lambda name: "2.5")
+    assert dependencies.missingPackages([package]) == (package,)
+    monkeypatch.setattr(dependencies, "_install", lambda package: None)
+    outcome = dependencies.ensure([package], lambda text: True, lambda package: None)
+    assert not outcome.ready
+    assert outcome.text == "PyTorch was installed only in part. Restart Slicer and install it again."
+    monkeypatch.setattr(dependencies.sys, "platform", "win32")
+    outcome = dependencies.ensure([package], lambda text: True, lambda package: None)
+    assert "LongPathsEnabled" in outcome.text
 
 
 def test_a_missing_pytorch_extension_is_named_and_nothing_is_asked(

@@ -88,14 +88,98 @@ def test_nothing_ticked_cannot_be_registered_and_the_tooltip_says_why(person: Pe
     assert "Tick at least one result" in person.ui.registerButton.toolTip
 
 
-def test_a_second_run_renews_the_nodes_of_the_first(person: Person) -> None:
+def test_a_second_run_makes_new_nodes_from_the_same_start_and_keeps_the_first(person: Person) -> None:
+    """Only nodes that a person chose are overwritten; a volume shown through the first does not count twice."""
+    from JointRegistrationMRML.publish import leftOut
+    from JointRegistrationMRML.volumes import imageFromVolume
+
+    person.open()
+    _fixed, moving = person.chooseVolumes()
+    place = imageFromVolume(moving).grid
+    first = person.register()
+    assert moving.GetParentTransformNode() is first.nodes.transform
+    assert leftOut(first.inputs, type(first.nodes)()) is first.nodes.transform
+    assert imageFromVolume(moving).grid.is_close(place)
+    second = person.register()
+    assert all(getattr(person.parameters, f"{kind}Node") is None for kind in vars(second.nodes))
+    for kind, node in vars(second.nodes).items():
+        assert node is None or node is not getattr(first.nodes, kind)
+    assert moving.GetParentTransformNode() is second.nodes.transform
+    assert second.nodes.transform.GetParentTransformNode() is None
+    assert person.scene.IsNodePresent(first.nodes.transform)
+
+
+def test_register_and_discard_three_times_leave_the_selectors_and_the_scene_as_they_were(person: Person) -> None:
+    """With other nodes of every kind around, which a selector could turn to when its own node is removed."""
+    person.open()
+    fixed, moving = person.chooseVolumes()
+    for kind in ("Transform", "LinearTransform", "Segmentation", "Table", "ScalarVolume"):
+        person.scene.AddNewNodeByClass(f"vtkMRML{kind}Node", f"my {kind}")
+    before = sceneContent(person.scene)
+    for _ in range(3):
+        outputs = person.register()
+        assert outputs.nodes.warpedVolume.GetName() == "Moving knee warped"
+        person.fit()
+        person.host.click(person.ui.discardButton)
+        assert sceneContent(person.scene) == before
+        chosen = [person.ui.fixedVolumeSelector.currentNode(), person.ui.movingVolumeSelector.currentNode()]
+        assert chosen == [fixed, moving]
+        for kind in vars(outputs.nodes):
+            assert getattr(person.ui, f"{kind}Selector").currentNode() is None, kind
+            assert getattr(person.parameters, f"{kind}Node") is None, kind
+        person.waitUntilReady()
+
+
+def test_a_chosen_node_that_is_removed_leaves_its_selector_empty(person: Person) -> None:
+    person.open()
+    fixed, moving = person.chooseVolumes()
+    mine = person.scene.AddNewNodeByClass("vtkMRMLTransformNode", "mine")
+    person.scene.AddNewNodeByClass("vtkMRMLTransformNode", "another")
+    person.openSection("outputs")
+    person.fit()
+    person.host.choose(person.ui.transformSelector, mine)
+    for node in (mine, moving):
+        person.scene.RemoveNode(node)
+    person.host.processEvents()
+    assert person.parameters.transformNode is None
+    assert person.ui.transformSelector.currentNode() is None
+    assert person.parameters.movingVolume is None
+    assert person.ui.movingVolumeSelector.currentNode() is None
+    assert person.parameters.fixedVolume is fixed
+
+
+def test_a_chosen_node_with_data_of_the_users_own_is_refused_and_a_new_one_offered(person: Person) -> None:
     person.open()
     person.chooseVolumes()
+    (mine, _moving), tip = person.addVolumes(), "would be overwritten"
+    mine.SetName("mine")
+    person.openSection("outputs")
+    person.fit()
+    person.host.choose(person.ui.warpedVolumeSelector, mine)
+    person.host.wait(lambda: any(tip in text for text in person.problems()))
+    assert "Warped volume: mine holds" in person.problems()[0].replace("\u200b", "")
+    assert not person.ui.registerButton.enabled
+    person.picture("foreign-output")
+    person.host.click(person.ui.remedy1Button)
+    person.waitUntilReady()
+    assert person.problems() == []
+    assert person.register().nodes.warpedVolume is not mine
+
+
+def test_after_a_swap_both_volumes_start_from_their_own_places(person: Person) -> None:
+    """The fixed volume, which the first run shows through its result, goes back to where it is registered."""
+    person.open()
+    fixed, moving = person.chooseVolumes()
     first = person.register()
-    before = sceneContent(person.scene)
+    person.host.click(person.ui.swapButton)
+    person.waitUntilReady()
     second = person.register()
-    assert second.nodes.transform is first.nodes.transform
-    assert set(sceneContent(person.scene)) == set(before)
+    assert moving.GetParentTransformNode() is None
+    assert fixed.GetParentTransformNode() is second.nodes.transform
+    person.fit()
+    person.host.click(person.ui.discardButton)
+    assert moving.GetParentTransformNode() is first.nodes.transform
+    assert fixed.GetParentTransformNode() is None
 
 
 def test_a_run_whose_transform_was_removed_is_not_refined_further_but_discarded(person: Person) -> None:

@@ -7,6 +7,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from panel_cases import Person
 
@@ -74,9 +75,15 @@ def test_the_first_sentence_of_the_results_says_what_speaks_against_them(person:
     from JointRegistrationMRML.figures import Overlap
     from JointRegistrationPanel.verdict import verdict
 
-    def said(before: float, after: float, folds: int = 0, dice: float = 0.9) -> str:
+    def said(
+        before: float, after: float, folds: int = 0, dice: float = 0.9, times: Any = (0.5, 2.0), inverse: float = 0.01
+    ) -> str:
         result = types.SimpleNamespace(
-            similarity_before=before, similarity_after=after, folds=FoldCount(folds, 0.1, folds)
+            similarity_before=before,
+            similarity_after=after,
+            folds=FoldCount(folds, 0.1, folds),
+            jacobian_determinant=np.array(times),
+            inverse_error_max_mm=inverse,
         )
         return verdict(result, [Overlap("Femur", 0.8, dice), Overlap("Patella", 0.5, 0.6)])
 
@@ -86,5 +93,7 @@ def test_the_first_sentence_of_the_results_says_what_speaks_against_them(person:
     assert said(0.5, 0.9, folds=3) == "Look closely: the map is folded in places (Inspect, Folds)."
     assert said(0.5, 0.9, dice=0.7) == "Look closely: less overlap than before: Femur."
     assert "alike than before; less overlap" in said(0.5, 0.4, dice=0.7)
+    assert said(0.5, 0.9, times=(0.02, 16.3)) == "Look closely: volumes change 0.02 to 16 times."
+    assert said(0.5, 0.9, inverse=1.9) == "Look closely: the inverse is up to 1.9 mm off."
     nan = float("nan")
-    assert said(nan, nan).startswith("Nothing")
+    assert said(nan, nan, inverse=nan).startswith("Nothing")

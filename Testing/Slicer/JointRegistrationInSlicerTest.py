@@ -21,19 +21,17 @@ class JointRegistrationInSlicerTest(unittest.TestCase):
         slicer.mrmlScene.Clear()
 
     def openedPanel(self):
-        """The module's own panel, with the stub as its worker."""
-        from JointRegistrationPanel import process, selftests
-
-        process.closeSharedWorker()
-        process._Shared.worker = selftests.stubWorker()
+        """A second panel with the stub as its worker; the module's own and the worker of that stay as they are."""
         from JointRegistration import JointRegistrationLogic
+        from JointRegistrationPanel import selftests
         from JointRegistrationPanel.widget import Panel
 
         path = slicer.modules.jointregistration.path.replace(
             "JointRegistration.py", "Resources/UI/JointRegistration.ui"
         )
-        panel = Panel(path, JointRegistrationLogic().getParameterNode, slicer.mrmlScene)
-        self.addCleanup(process.closeSharedWorker)
+        worker = selftests.stubWorker()
+        panel = Panel(path, JointRegistrationLogic().getParameterNode, slicer.mrmlScene, worker)
+        self.addCleanup(worker.close)
         self.addCleanup(panel.cleanup)
         return panel
 
