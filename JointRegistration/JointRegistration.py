@@ -66,6 +66,7 @@ class JointRegistration(ScriptedLoadableModule):
         )
         if hasattr(slicer, "app"):
             slicer.app.connect("startupCompleted()", registerSampleData)
+            slicer.app.connect("startupCompleted()", followScenes)
 
 
 def registerSampleData() -> None:
@@ -74,6 +75,17 @@ def registerSampleData() -> None:
     from JointRegistrationPanel.sample_data import registerSource
 
     registerSource(str(Path(__file__).parent / "Resources" / "Icons" / "SampleKnees.png"))
+
+
+def followScenes() -> None:
+    """Let registrations of scenes that are opened from now on be what they were when they were saved."""
+    slicer.mrmlScene.AddObserver(slicer.vtkMRMLScene.EndImportEvent, _onSceneRead)
+
+
+def _onSceneRead(caller: Any, event: str) -> None:
+    from JointRegistrationMRML.transforms import interpolateLinearly
+
+    interpolateLinearly(slicer.mrmlScene)
 
 
 class JointRegistrationWidget(ScriptedLoadableModuleWidget):

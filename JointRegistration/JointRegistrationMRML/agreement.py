@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Generator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from JointRegistrationLib.geometry import Grid
 from .inspect_segments import FIXED_COLOR, WARPED_COLOR
 from .nodes import newNode
 from .open_view import OpenView, opening
-from .segment_masks import SegmentMask, segmentMasks
+from .segment_masks import SegmentMask, segmentMaskSteps
 from .segmentations import BINARY_LABELMAP, orientedImage, setReferenceGeometry
 from .translation import _
 
@@ -34,7 +34,9 @@ PARTS = {"both": (0.62, 0.62, 0.62), "only fixed": FIXED_COLOR, "only warped": W
 _FILL = {"both": 0.35, "only fixed": 0.9, "only warped": 0.9}
 
 
-def agreementSegmentation(fixed: dict[str, SegmentMask], warped: dict[str, SegmentMask], grid: Grid, name: str) -> Any:
+def _agreementSegmentationSteps(
+    fixed: dict[str, SegmentMask], warped: dict[str, SegmentMask], grid: Grid, name: str
+) -> Generator[None, None, Any]:
     """A new segmentation node, in no scene yet, with three segments for each structure that both sides have.
 
     The segment of structure "Femur" that only the fixed side has is called "Femur: only fixed", and so on
@@ -60,6 +62,7 @@ def agreementSegmentation(fixed: dict[str, SegmentMask], warped: dict[str, Segme
             segment.SetLabelValue(value)
             segment.AddRepresentation(BINARY_LABELMAP, image)
             segmentation.AddSegment(segment, segment.GetName())
+        yield
     setReferenceGeometry(node, grid)
     return node
 
@@ -77,7 +80,9 @@ def _labels(fixed: SegmentMask, warped: SegmentMask, grid: Grid) -> Any:
     return orientedImage(labels.astype(np.uint8), grid.cropped(start, size))
 
 
-def openAgreement(scene: Any, outputs: RegistrationOutputs, *, segments: Collection[str] | None = None) -> OpenView:
+def agreementSteps(
+    scene: Any, outputs: RegistrationOutputs, *, segments: Collection[str] | None = None
+) -> Generator[None, None, OpenView]:
     """Show where fixed and warped structures of the same name agree; ``nodes["agreement"]`` of the view.
 
     Args:
@@ -94,7 +99,8 @@ def openAgreement(scene: Any, outputs: RegistrationOutputs, *, segments: Collect
             raise InputError(missing)
     grid = outputs.result.fixed_grid
     with opening(scene, "agreement", TEXT) as view:
-        there, here = (segmentMasks(node, grid, outputs.nodes.transform) for node in (inputs.fixedSegmentation, warped))
+        there = yield from segmentMaskSteps(inputs.fixedSegmentation, grid, outputs.nodes.transform)
+        here = yield from segmentMaskSteps(warped, grid, outputs.nodes.transform)
         names = [name for name in there if name in here and (segments is None or name in segments)]
         if not names:
             text = _(
@@ -104,16 +110,19 @@ def openAgreement(scene: Any, outputs: RegistrationOutputs, *, segments: Collect
             raise InputError(text.format(fixed=", ".join(there), warped=", ".join(here)))
         chosen = {name: there[name] for name in names}
         title = f"{inputs.moving.GetName()} to {inputs.fixed.GetName()} (agreement)"
-        node = view.add("agreement", agreementSegmentation(chosen, here, grid, title))
-        display = view.addDisplay(node, "vtkMRMLSegmentationDisplayNode")
+        node = yield from _agreementSegmentationSteps(chosen, here, grid, title)
+        display = view.giveDisplay(node, "vtkMRMLSegmentationDisplayNode")
         display.SetVisibility2DOutline(False)
         display.SetOpacity2DFill(1.0)
         display.SetVisibility3D(False)
+        view.add("agreement", node)
         for segmentId in node.GetSegmentation().GetSegmentIDs():
             display.SetSegmentOpacity2DFill(segmentId, _FILL[segmentId.rpartition(": ")[2]])
+        yield
         for other in (inputs.fixedSegmentation, inputs.movingSegmentation, warped):
             if other is not None and other.GetScene() is scene:
                 view.setVisible(other, False)
+                yield
     return view
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from JointRegistrationLib.geometry import Grid, transform_points
 from .jacobian import foldsSegmentation
 from .nodes import newNode
 from .open_view import OpenView, opening
+from .steps import inThread
 from .translation import _
 
 if TYPE_CHECKING:
@@ -90,15 +91,18 @@ def foldsTableNode(folds: Sequence[Fold], name: str) -> Any:
     return node
 
 
-def openFolds(scene: Any, outputs: RegistrationOutputs) -> OpenView:
+def foldSteps(scene: Any, outputs: RegistrationOutputs) -> Generator[None, None, OpenView]:
     """Show the folds as opaque areas, and list them in a table: ``nodes["table"]`` of the view."""
     result, made = outputs.result, outputs.nodes.folds
     with opening(scene, "folds", TEXT) as view:
         name = f"{outputs.inputs.moving.GetName()} to {outputs.inputs.fixed.GetName()} (folds)"
-        view.add("table", foldsTableNode(foldsOf(result.jacobian_determinant, result.fixed_grid), name))
+        found = yield from inThread(lambda: foldsOf(result.jacobian_determinant, result.fixed_grid))
+        view.add("table", foldsTableNode(found, name))
+        yield
         if made is None or made.GetScene() is not scene:
-            made = view.add("folds", foldsSegmentation(result.jacobian_determinant, result.fixed_grid, name))
-            view.addDisplay(made, "vtkMRMLSegmentationDisplayNode")
+            made = foldsSegmentation(result.jacobian_determinant, result.fixed_grid, name)
+            view.giveDisplay(made, "vtkMRMLSegmentationDisplayNode")
+            view.add("folds", made)
         display = made.GetDisplayNode()
         for get, setter, value in (
             (display.GetVisibility, display.SetVisibility, 1),

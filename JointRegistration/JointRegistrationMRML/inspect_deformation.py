@@ -7,6 +7,7 @@ so each uses a hidden transform node of its own; the results' nodes are left alo
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,13 +47,13 @@ _FAR_MM = 12.0
 _ATTRIBUTE = "JointRegistration.withoutAffine"
 
 
-def openGrid(
+def gridSteps(
     scene: Any,
     outputs: RegistrationOutputs,
     *,
     spacingMm: float = SPACING_MM["grid"],
     withoutAffine: bool | None = None,
-) -> OpenView:
+) -> Generator[None, None, OpenView]:
     """Draw the warped grid in every slice view, with a legend.
 
     Args:
@@ -69,32 +70,36 @@ def openGrid(
         affine = affineToLeaveOut(outputs.result, withoutAffine)
         toFixed = _movingToFixed(view, outputs)
         toParent = toFixed if affine is None else inTurn(vtkMatrix(affine), toFixed)
-        display = _shown(view, outputs, "grid", toParent, affine)
+        yield
+        display = _newDisplay(view, outputs, "grid", toParent, affine)
         display.SetVisualizationMode(display.VIS_MODE_GRID)
         display.SetGridScalePercent(100)
         setSpacing(view, spacingMm)
+        yield from _showSteps(view, affine)
     return view
 
 
-def openArrows(
+def arrowSteps(
     scene: Any,
     outputs: RegistrationOutputs,
     *,
     spacingMm: float = SPACING_MM["arrows"],
     withoutAffine: bool | None = None,
-) -> OpenView:
-    """Draw displacement arrows, fixed to moving, in every slice view, with a legend; see :func:`openGrid`."""
+) -> Generator[None, None, OpenView]:
+    """Draw displacement arrows, fixed to moving, in every slice view, with a legend; see :func:`gridSteps`."""
     with opening(scene, "arrows", ARROWS_TEXT) as view:
         affine = affineToLeaveOut(outputs.result, withoutAffine)
         toMoving = _fixedToMoving(view, outputs)
         toParent = toMoving if affine is None else inTurn(toMoving, vtkMatrix(np.linalg.inv(affine)))
-        display = _shown(view, outputs, "arrows", toParent, affine)
+        yield
+        display = _newDisplay(view, outputs, "arrows", toParent, affine)
         display.SetVisualizationMode(display.VIS_MODE_GLYPH)
         display.SetGlyphType(display.GLYPH_TYPE_ARROW)
         display.SetGlyphScalePercent(100)
         display.SetGlyphDisplayRangeMinMm(0.1)
         display.SetGlyphDisplayRangeMaxMm(1000.0)
         setSpacing(view, spacingMm)
+        yield from _showSteps(view, affine)
     return view
 
 
@@ -115,7 +120,7 @@ def leavesAffineOut(view: OpenView) -> bool:
 
 
 def affineToLeaveOut(result: RegistrationResult, wanted: bool | None = None) -> Any:
-    """4x4, fixed RAS points to moving ones, if it is to be left out; else None. ``wanted``: see :func:`openGrid`."""
+    """4x4, fixed RAS points to moving ones, if it is to be left out; else None. ``wanted``: see :func:`gridSteps`."""
     known = bool(np.isfinite(result.affine_ras).all())
     if wanted and not known:
         raise InputError(
@@ -144,25 +149,35 @@ def inTurn(first: Any, then: Any) -> Any:
     return chain
 
 
-def _shown(view: OpenView, outputs: RegistrationOutputs, kind: str, toParent: Any, affine: Any) -> Any:
-    """A transform node of the view's own with this to-parent side; returns its display node."""
+def _newDisplay(view: OpenView, outputs: RegistrationOutputs, kind: str, toParent: Any, affine: Any) -> Any:
+    """A transform node of the view's own with this to-parent side, not yet drawn; returns its display node.
+
+    It has its colours before it is in the scene: without any, Slicer makes it a node of default ones, which stays.
+    """
     fixed = fixedVolume(view, outputs)
+    if affine is not None:
+        view.text += " " + leftOutText(outputs.result)
+    colors = addScale(view, "Displacement (mm)", MAGNITUDE_COLORS, longestMm(outputs.result, affine))
     node = newNode("vtkMRMLTransformNode", f"{outputs.inputs.moving.GetName()} to {fixed.GetName()} ({kind})")
-    node.SetAndObserveTransformToParent(toParent)
-    view.add(kind, node)
-    display = view.addDisplay(node, "vtkMRMLTransformDisplayNode")
+    own = vtk.vtkGeneralTransform()  # follows the result's transform, which stays the result's own
+    own.Concatenate(toParent)
+    node.SetAndObserveTransformToParent(own)
     if affine is not None:
         node.SetAttribute(_ATTRIBUTE, "affine part left out")
-        view.text += " " + leftOutText(outputs.result)
-    longest = longestMm(outputs.result, affine)
-    display.SetAndObserveColorNodeID(addScale(view, "Displacement (mm)", MAGNITUDE_COLORS, longest).GetID())
+    display = view.subject = view.giveDisplay(node, "vtkMRMLTransformDisplayNode")
+    display.SetAndObserveColorNodeID(colors.GetID())
     display.SetAndObserveRegionNode(fixed)
-    display.SetVisibility(True)
-    display.SetVisibility2D(True)
     display.SetVisibility3D(False)
-    addViewLegend(view, node, LEGEND if affine is None else LEGEND_WITHOUT_AFFINE, "%.1f")
-    view.subject = display
+    view.add(kind, node)
     return display
+
+
+def _showSteps(view: OpenView, affine: Any) -> Generator[None, None, None]:
+    """Draw what is set up, with its legend."""
+    view.subject.SetVisibility(True)
+    view.subject.SetVisibility2D(True)
+    yield
+    addViewLegend(view, view.nodes[view.name], LEGEND if affine is None else LEGEND_WITHOUT_AFFINE, "%.1f")
 
 
 def longestMm(result: RegistrationResult, affine: Any = None) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import slicer
@@ -14,11 +15,12 @@ from .inspect_segments import WARPED_COLOR
 from .nodes import numpyView
 from .open_view import OpenView, opening
 from .run_nodes import addVolume, fixedVolume, warpedVolume
-from .show import slicesOf
-from .slice_geometry import followSlice
+from .show import refreshLegends, slicesOf
+from .slice_geometry import showWhole
+from .steps import inThread
 from .translation import _
 from .view_legend import addViewLegend
-from .volumes import imageFromVolume, volumeFromImage
+from .volumes import imageSteps, volumeFromImage
 
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs
@@ -42,56 +44,60 @@ DIFFERENCE_LEGEND = _("Fixed - warped\n(% of range)")
 _LEFT, _RIGHT = "Red", "Yellow"
 
 
-def openCheckerboard(scene: Any, outputs: RegistrationOutputs, *, squareMm: float = SQUARE_MM) -> OpenView:
+def checkerboardSteps(
+    scene: Any, outputs: RegistrationOutputs, *, squareMm: float = SQUARE_MM
+) -> Generator[None, None, OpenView]:
     """Show fixed and warped image in squares of about ``squareMm``.
 
     Raises:
         InputError: if the fixed volume is gone; so do all functions here.
     """
     with opening(scene, "checkerboard", CHECKERBOARD_TEXT) as view:
-        fixed, warped, movingRange = _images(view, outputs)
-        board = checkerboard(fixed, warped, movingRange, squareMm)
-        node = addVolume(view, "checkerboard", volumeFromImage(board, f"Checkerboard {board.name}"))
+        fixed, warped, movingRange = yield from _imageSteps(view, outputs)
+        board = yield from inThread(lambda: checkerboard(fixed, warped, movingRange, squareMm))
+        node = addVolume(view, "checkerboard", volumeFromImage(board, f"Checkerboard {board.name}", share=True))
         node.GetDisplayNode().SetWindowLevel(1.0, 0.5)
-        view.setLayers(node)
+        yield
+        yield from view.layerSteps(node)
     return view
 
 
-def openDifference(scene: Any, outputs: RegistrationOutputs) -> OpenView:
+def differenceSteps(scene: Any, outputs: RegistrationOutputs) -> Generator[None, None, OpenView]:
     """Show fixed minus warped in signed colours, with a legend."""
     with opening(scene, "difference", DIFFERENCE_TEXT) as view:
-        fixed, warped, movingRange = _images(view, outputs)
-        difference = differencePercent(fixed, warped, movingRange)
+        fixed, warped, movingRange = yield from _imageSteps(view, outputs)
+        difference = yield from inThread(lambda: differencePercent(fixed, warped, movingRange))
         colors = addColors(view, "Fixed brighter / warped brighter", DIFFERENCE_COLORS)
-        node = addVolume(
-            view, "difference", volumeFromImage(difference, f"Difference {difference.name}"), colors.GetID()
-        )
+        built = volumeFromImage(difference, f"Difference {difference.name}", share=True)
+        node = addVolume(view, "difference", built, colors.GetID())
         node.GetDisplayNode().SetWindowLevel(2 * DIFFERENCE_LIMIT_PERCENT, 0.0)
         addViewLegend(view, node, DIFFERENCE_LEGEND, "%+.0f")
-        view.setLayers(node)
+        yield
+        yield from view.layerSteps(node)
     return view
 
 
-def openEdges(scene: Any, outputs: RegistrationOutputs) -> OpenView:
+def edgeSteps(scene: Any, outputs: RegistrationOutputs) -> Generator[None, None, OpenView]:
     """Draw the warped image's edges over the fixed image."""
     with opening(scene, "edges", EDGES_TEXT) as view:
         fixed = fixedVolume(view, outputs)
-        _, warped, _ = _images(view, outputs)
-        found = edges(warped)
+        _, warped, _ = yield from _imageSteps(view, outputs)
+        found = yield from inThread(lambda: edges(warped))
         colors = addColors(view, "Edges", ((0.0, 0.0, 0.0), WARPED_COLOR), count=2, transparentFirst=True)
-        node = view.add("edges", volumeFromImage(found, found.name, labels=True))
-        display = view.addDisplay(node, "vtkMRMLLabelMapVolumeDisplayNode")
-        display.SetAndObserveColorNodeID(colors.GetID())
-        view.setLayers(fixed, label=node)
+        node = volumeFromImage(found, found.name, labels=True, share=True)
+        view.giveDisplay(node, "vtkMRMLLabelMapVolumeDisplayNode").SetAndObserveColorNodeID(colors.GetID())
+        view.add("edges", node)
+        yield
+        yield from view.layerSteps(fixed, label=node)
     return view
 
 
-def openFlicker(scene: Any, outputs: RegistrationOutputs) -> OpenView:
+def flickerSteps(scene: Any, outputs: RegistrationOutputs) -> Generator[None, None, OpenView]:
     """Lay the warped image over the fixed one, hidden at first; see :func:`flick`."""
     with opening(scene, "flicker", FLICKER_TEXT) as view:
         fixed, warped = fixedVolume(view, outputs), warpedVolume(view, outputs)
-        _matchWindow(view, outputs, fixed, warped)
-        view.setLayers(fixed, warped, 0.0)
+        yield from _windowSteps(view, outputs, fixed, warped)
+        yield from view.layerSteps(fixed, warped, 0.0)
     return view
 
 
@@ -103,32 +109,36 @@ def flick(view: OpenView) -> str:
     return "warped" if showWarped else "fixed"
 
 
-def openSideBySide(scene: Any, outputs: RegistrationOutputs) -> OpenView:
+def sideBySideSteps(scene: Any, outputs: RegistrationOutputs) -> Generator[None, None, OpenView]:
     """Show fixed and warped image next to each other in two views that move together.
 
-    The layout becomes Slicer's *Side by side*; the right view takes the left one's place and zoom.
+    The layout becomes Slicer's *Side by side*; both views show the whole image, the right one where the left one is.
     """
     with opening(scene, "sideBySide", SIDE_BY_SIDE_TEXT) as view:
         fixed, warped = fixedVolume(view, outputs), warpedVolume(view, outputs)
-        _matchWindow(view, outputs, fixed, warped)
+        yield from _windowSteps(view, outputs, fixed, warped)
         layout = scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
         if layout is not None:
             wanted = slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView
             view.record.change(layout, layout.GetViewArrangement, layout.SetViewArrangement, wanted)
+        yield  # the window gives the views their new size meanwhile
         for composite in slicesOf(scene):
             name = composite.GetLayoutName()
             if name in (_LEFT, _RIGHT):
                 view.setLayersOf(composite, fixed if name == _LEFT else warped)
                 view.record.change(composite, composite.GetLinkedControl, composite.SetLinkedControl, 1)
                 view.record.change(composite, composite.GetHotLinkedControl, composite.SetHotLinkedControl, 1)
-        followSlice(view, _LEFT, _RIGHT)
+                yield
+        showWhole(view, fixed, _LEFT, _RIGHT)
+        refreshLegends(scene)
     return view
 
 
-def _images(view: OpenView, outputs: RegistrationOutputs) -> tuple[Image, Image, tuple[float, float]]:
+def _imageSteps(
+    view: OpenView, outputs: RegistrationOutputs
+) -> Generator[None, None, tuple[Image, Image, tuple[float, float]]]:
     """Fixed and warped on the fixed lattice, and the moving image's brightness range."""
-    below = outputs.nodes.transform
-    fixed = imageFromVolume(fixedVolume(view, outputs), below)
+    fixed = yield from imageSteps(fixedVolume(view, outputs), outputs.nodes.transform)
     warped = Image(outputs.result.warped, outputs.result.fixed_grid, f"{outputs.inputs.moving.GetName()} warped")
     return fixed, warped, _movingRange(view, outputs)
 
@@ -140,12 +150,13 @@ def _movingRange(view: OpenView, outputs: RegistrationOutputs) -> tuple[float, f
     return brightnessRange(Image(outputs.result.warped, outputs.result.fixed_grid, "warped"))
 
 
-def _matchWindow(view: OpenView, outputs: RegistrationOutputs, fixed: Any, warped: Any) -> None:
+def _windowSteps(view: OpenView, outputs: RegistrationOutputs, fixed: Any, warped: Any) -> Generator[None, None, None]:
     """Show the warped volume as bright as the fixed one: the same part of its own range."""
-    image, _, (low, high) = _images(view, outputs)
+    image, _, (low, high) = yield from _imageSteps(view, outputs)
     darkest, brightest = brightnessRange(image)
     display = fixed.GetDisplayNode()
     if display is None or brightest <= darkest or high <= low:
         return
     scale = (high - low) / (brightest - darkest)
     view.setWindow(warped.GetDisplayNode(), display.GetWindow() * scale, low + (display.GetLevel() - darkest) * scale)
+    yield

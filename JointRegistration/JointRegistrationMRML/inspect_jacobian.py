@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,14 +32,14 @@ HALF_RANGE_LIMITS = (0.05, 3.0)
 _HIDDEN = -1000.0
 
 
-def openJacobian(
+def jacobianSteps(
     scene: Any,
     outputs: RegistrationOutputs,
     *,
     halfRange: float | None = None,
     opacity: float = 0.5,
     inside: tuple[Any, str] | None = None,
-) -> OpenView:
+) -> Generator[None, None, OpenView]:
     """Lay log2 J over the fixed volume in every slice view, with its legend.
 
     Args:
@@ -55,13 +56,15 @@ def openJacobian(
     with opening(scene, "jacobian", TEXT) as view:
         fixed = fixedVolume(view, outputs)
         volume = log2JacobianVolume(view, outputs) if inside is None else _insideSegment(view, outputs, *inside)
+        yield
         if volume in view.nodes.values():
             addViewLegend(view, volume, LEGEND_TITLE, "%+.1f")
         view.subject = volume
         if halfRange is None and volume is outputs.nodes.jacobian:
             halfRange = volume.GetDisplayNode().GetWindow() / 2
         setHalfRange(view, halfRange or halfWindow(log2_jacobian(outputs.result.jacobian_determinant)))
-        view.setLayers(fixed, volume, opacity)
+        yield
+        yield from view.layerSteps(fixed, volume, opacity)
     return view
 
 
@@ -93,9 +96,9 @@ def _insideSegment(view: OpenView, outputs: RegistrationOutputs, segmentation: A
     values = log2_jacobian(outputs.result.jacobian_determinant[mask.slices])
     values[~mask.voxels] = _HIDDEN
     name = f"log2 Jacobian inside {mask.name}"
-    node = addVolume(view, "inside", volumeFromImage(Image(values, mask.gridIn(grid), name), name))
+    colors = view.add("colors", divergingColors())
+    node = addVolume(view, "inside", volumeFromImage(Image(values, mask.gridIn(grid), name), name), colors.GetID())
     display = node.GetDisplayNode()
-    display.SetAndObserveColorNodeID(view.add("colors", divergingColors()).GetID())
     display.SetInterpolate(False)  # between a shown and a hidden voxel there is nothing to interpolate
     display.SetThreshold(LOG2_JACOBIAN_FLOOR - 1, -2 * LOG2_JACOBIAN_FLOOR)
     display.SetApplyThreshold(True)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Generator
 from typing import TYPE_CHECKING, Any
 
+import slicer
 import vtk
 
 from JointRegistrationLib.errors import InputError
 
+from .navigation import keepCameras
 from .nodes import newNode, vtkMatrix, worldTransform
 from .open_view import OpenView, opening
-from .segment_masks import segmentMasks
-from .surfaces import surfaceOf
+from .segment_masks import segmentMaskSteps
+from .segmentations import copiedSegments
+from .surfaces import surfaceSteps
 from .translation import _
 
 if TYPE_CHECKING:
@@ -33,18 +36,18 @@ _LINE_PX = {"fixed": 2, "warped": 1}  # where they meet, the blue line runs insi
 _OPACITY_3D = {"fixed": 0.5, "warped": 1.0}
 
 
-def openContours(
+def contourSteps(
     scene: Any,
     outputs: RegistrationOutputs,
     *,
     live: bool = False,
     segments: Collection[str] | None = None,
     surfaces: bool = False,
-) -> OpenView:
+) -> Generator[None, None, OpenView]:
     """Outline fixed and warped structures in all slice views, and draw their surfaces in 3D views.
 
-    The segmentations' own displays are hidden meanwhile. The view's nodes share the segments of the given
-    ones, so that an edit is seen at once.
+    The segmentations' own displays are hidden meanwhile. The view's nodes hold copies of the segments, which follow
+    the given ones, so that an edit is seen at once; what happens to the copies happens to nothing else.
 
     Args:
         scene: the outputs' scene.
@@ -72,9 +75,11 @@ def openContours(
         for node in (inputs.fixedSegmentation, inputs.movingSegmentation, nodes.warpedSegmentation):
             if _isIn(scene, node):
                 view.setVisible(node, False)
+                yield
         if _isIn(scene, inputs.fixedSegmentation):
             _outline(view, "fixed", inputs.fixedSegmentation, FIXED_COLOR, segments)
             view.nodes["fixed"].SetAndObserveTransformNodeID(inputs.fixedSegmentation.GetTransformNodeID())
+            yield
         else:
             view.text = ONLY_WARPED_TEXT
         _outline(view, "warped", warped, WARPED_COLOR, segments)
@@ -82,8 +87,10 @@ def openContours(
             _putUnder(view, warped, nodes.transform)
         else:
             view.nodes["warped"].SetAndObserveTransformNodeID(warped.GetTransformNodeID())
+        yield
         if surfaces:
-            _addSurfaces(view, outputs, live, segments)
+            keepCameras(view)
+            yield from _surfaceSteps(view, outputs, live, segments)
     return view
 
 
@@ -91,12 +98,12 @@ def setShown(view: OpenView, kind: str, shown: bool) -> None:
     """Show or hide one part of an open contour view.
 
     Args:
-        view: of :func:`openContours`.
+        view: of :func:`contourSteps`.
         kind: ``"fixed"``, ``"warped"``, ``"fixed surfaces"`` or ``"warped surfaces"``; nothing happens if
             the view has no such part.
         shown: whether to show it.
     """
-    if kind in view.nodes:
+    if view.isWhole and kind in view.nodes:
         view.nodes[kind].GetDisplayNode().SetVisibility(shown)
 
 
@@ -109,17 +116,48 @@ def _outline(
 ) -> None:
     """A node that shows the segments of ``source`` as lines of one colour."""
     node = newNode("vtkMRMLSegmentationNode", f"{source.GetName()} ({kind} contours)")
-    node.SetAndObserveSegmentation(source.GetSegmentation())
-    view.add(kind, node)
-    display = view.addDisplay(node, "vtkMRMLSegmentationDisplayNode")
+    node.SetAndObserveSegmentation(copiedSegments(source.GetSegmentation()))
+    display = view.giveDisplay(node, "vtkMRMLSegmentationDisplayNode")
     display.SetVisibility2DFill(False)
     display.SetVisibility2DOutline(True)
     display.SetVisibility3D(False)  # surfaces have models of their own
+    view.add(kind, node)
     display.SetSliceIntersectionThickness(_LINE_PX[kind] if "fixed" in view.nodes else _LINE_PX["fixed"])
-    for segmentId in source.GetSegmentation().GetSegmentIDs():
-        name = source.GetSegmentation().GetSegment(segmentId).GetName()
+    _colour(node, color, segments)
+    copied = _state(source.GetSegmentation())
+
+    def update() -> None:
+        nonlocal copied
+        now = _state(source.GetSegmentation())  # one edit of a shared label map is told once for each of its segments
+        if now != copied and _isIn(view.scene, node):
+            copied = now
+            node.SetAndObserveSegmentation(copiedSegments(source.GetSegmentation()))
+            _colour(node, color, segments)
+
+    kinds = slicer.vtkSegmentation
+    events = (kinds.SourceRepresentationModified, kinds.SegmentAdded, kinds.SegmentRemoved, kinds.SegmentModified)
+    view.follow(source.GetSegmentation(), events, update)
+
+
+def _colour(node: Any, color: tuple[float, float, float], segments: Collection[str] | None) -> None:
+    """All segments in one colour; only those of these names are shown."""
+    display, segmentation = node.GetDisplayNode(), node.GetSegmentation()
+    wasModifying = display.StartModify()
+    for segmentId in segmentation.GetSegmentIDs():
         display.SetSegmentOverrideColor(segmentId, *color)
-        display.SetSegmentVisibility(segmentId, segments is None or name in segments)
+        shown = segments is None or segmentation.GetSegment(segmentId).GetName() in segments
+        display.SetSegmentVisibility(segmentId, shown)
+    display.EndModify(wasModifying)
+
+
+def _state(segmentation: Any) -> list[tuple[Any, ...]]:
+    """Something that differs after an edit."""
+    kind, state = segmentation.GetSourceRepresentationName(), []
+    for segmentId in segmentation.GetSegmentIDs():
+        segment = segmentation.GetSegment(segmentId)
+        data = segment.GetRepresentation(kind)
+        state.append((segmentId, segment.GetName(), segment.GetLabelValue(), data and (data, data.GetMTime())))
+    return state
 
 
 def _putUnder(view: OpenView, source: Any, transform: Any) -> None:
@@ -145,7 +183,9 @@ def _putUnder(view: OpenView, source: Any, transform: Any) -> None:
     node.SetAndObserveTransformNodeID(start.GetID())
 
 
-def _addSurfaces(view: OpenView, outputs: RegistrationOutputs, live: bool, segments: Collection[str] | None) -> None:
+def _surfaceSteps(
+    view: OpenView, outputs: RegistrationOutputs, live: bool, segments: Collection[str] | None
+) -> Generator[None, None, None]:
     """One model for each side; the warped one's vertices are on the fixed side already."""
     grid, below = outputs.result.fixed_grid, outputs.nodes.transform
     for kind, color in (("fixed", FIXED_COLOR), ("warped", WARPED_COLOR)):
@@ -154,14 +194,16 @@ def _addSurfaces(view: OpenView, outputs: RegistrationOutputs, live: bool, segme
         moved = live and kind == "warped"
         lattice = outputs.result.moving_grid if moved else grid
         source = outputs.inputs.movingSegmentation if moved else view.nodes[kind]
-        masks = segmentMasks(source, lattice, below if moved else None)
+        masks = yield from segmentMaskSteps(source, lattice, below if moved else None)
         chosen = [mask for name, mask in masks.items() if segments is None or name in segments]
         model = newNode("vtkMRMLModelNode", f"{source.GetName()} ({kind} surfaces)")
-        model.SetAndObservePolyData(surfaceOf(chosen, lattice))
-        view.add(f"{kind} surfaces", model)
-        display = view.addDisplay(model, "vtkMRMLModelDisplayNode")
+        surface = yield from surfaceSteps(chosen, lattice)
+        model.SetAndObservePolyData(surface)
+        display = view.giveDisplay(model, "vtkMRMLModelDisplayNode")
         display.SetColor(*color)
         display.SetOpacity(_OPACITY_3D[kind])
         display.SetVisibility2D(False)
+        view.add(f"{kind} surfaces", model)
         if moved:
             model.SetAndObserveTransformNodeID(outputs.nodes.transform.GetID())
+        yield

@@ -11,22 +11,23 @@ Example::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from JointRegistrationLib.errors import InputError
 
-from .agreement import openAgreement
-from .folds import Fold, foldsOf, openFolds
-from .inspect_deformation import openArrows, openGrid
-from .inspect_images import openCheckerboard, openDifference, openEdges, openFlicker, openSideBySide
-from .inspect_jacobian import openJacobian
-from .inspect_segments import openContours
+from .agreement import agreementSteps
+from .folds import Fold, foldsOf, foldSteps
+from .inspect_deformation import arrowSteps, gridSteps
+from .inspect_images import checkerboardSteps, differenceSteps, edgeSteps, flickerSteps, sideBySideSteps
+from .inspect_jacobian import jacobianSteps
+from .inspect_segments import contourSteps
 from .navigation import centreViews
-from .open_view import OpenView, closeView
+from .open_view import OpenView, closeSteps
 from .read_out import ReadOut, readOut
-from .show import ViewRecord, restoreViews
+from .show import ViewRecord, restoreSteps, restoreViews
+from .steps import finished
 from .translation import _
 
 if TYPE_CHECKING:
@@ -35,25 +36,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ViewKind:
-    """A view that can be opened. Of one group only one is open: views of a group change the same things."""
+    """A view that can be opened. Of one group only one is open: views of a group change the same things.
+
+    ``steps`` opens it, with pauses in which a window stays alive.
+    """
 
     title: str
     group: str
-    open: Callable[..., OpenView]
+    steps: Callable[..., Generator[None, None, OpenView]]
 
 
 VIEWS = {
-    "jacobian": ViewKind(_("Volume change"), "layers", openJacobian),
-    "checkerboard": ViewKind(_("Checkerboard"), "layers", openCheckerboard),
-    "difference": ViewKind(_("Difference"), "layers", openDifference),
-    "edges": ViewKind(_("Edges"), "layers", openEdges),
-    "flicker": ViewKind(_("Flicker"), "layers", openFlicker),
-    "sideBySide": ViewKind(_("Side by side"), "layers", openSideBySide),
-    "contours": ViewKind(_("Outlines"), "segments", openContours),
-    "agreement": ViewKind(_("Agreement"), "segments", openAgreement),
-    "folds": ViewKind(_("Folds"), "folds", openFolds),
-    "grid": ViewKind(_("Grid lines"), "deformation", openGrid),
-    "arrows": ViewKind(_("Arrows"), "deformation", openArrows),
+    "jacobian": ViewKind(_("Volume change"), "layers", jacobianSteps),
+    "checkerboard": ViewKind(_("Checkerboard"), "layers", checkerboardSteps),
+    "difference": ViewKind(_("Difference"), "layers", differenceSteps),
+    "edges": ViewKind(_("Edges"), "layers", edgeSteps),
+    "flicker": ViewKind(_("Flicker"), "layers", flickerSteps),
+    "sideBySide": ViewKind(_("Side by side"), "layers", sideBySideSteps),
+    "contours": ViewKind(_("Outlines"), "segments", contourSteps),
+    "agreement": ViewKind(_("Agreement"), "segments", agreementSteps),
+    "folds": ViewKind(_("Folds"), "folds", foldSteps),
+    "grid": ViewKind(_("Grid lines"), "deformation", gridSteps),
+    "arrows": ViewKind(_("Arrows"), "deformation", arrowSteps),
 }
 
 
@@ -68,6 +72,7 @@ class Inspection:
     def __init__(self, scene: Any, outputs: RegistrationOutputs) -> None:
         self._scene, self._outputs = scene, outputs
         self._open: dict[str, OpenView] = {}
+        self._opening: Generator[None, None, OpenView] | None = None
         self._folds: list[Fold] | None = None
         self._fold = -1
         self._covers = ViewRecord()
@@ -78,13 +83,28 @@ class Inspection:
         Raises:
             InputError: if there is no such view, or the run has not what it shows; its group is closed then.
         """
+        view = finished(self.openSteps(name, **options))
+        assert view is not None  # nothing can close it meanwhile
+        return view
+
+    def openSteps(self, name: str, **options: Any) -> Generator[None, None, OpenView | None]:
+        """:meth:`open` with pauses in which a window stays alive; None if all views were closed meanwhile."""
         if name not in VIEWS:
             raise InputError(f"view {name!r} is unknown; choose one of {', '.join(VIEWS)}")
         for other in [other for other in self._open if VIEWS[other].group == VIEWS[name].group]:
-            self.close(other)
-        self._open[name] = VIEWS[name].open(self._scene, self._outputs, **options)
-        self._uncover()
-        return self._open[name]
+            yield from self._closeSteps(other)
+        self._opening, view = VIEWS[name].steps(self._scene, self._outputs, **options), None
+        try:
+            view = yield from self._opening  # None if it is closed
+        finally:
+            self._opening = None
+            if view is None and not self._open:
+                restoreViews(self._scene, self._covers)
+        if view is None:
+            return None
+        self._open[name] = view
+        yield from self._uncover()
+        return self._open.get(name)
 
     def view(self, name: str) -> OpenView | None:
         """The view of that name while it is open."""
@@ -97,24 +117,39 @@ class Inspection:
 
     def close(self, name: str) -> None:
         """Close a view; harmless if it is not open."""
+        finished(self.closeSteps(name))
+
+    def closeSteps(self, *names: str) -> Generator[None, None, None]:
+        """:meth:`close` views one by one, with pauses in which a window stays alive."""
+        for name in names:
+            yield from self._closeSteps(name)
+        if not self._open:
+            yield from restoreSteps(self._scene, self._covers)
+
+    def _closeSteps(self, name: str) -> Generator[None, None, None]:
         view = self._open.pop(name, None)
         if view is not None:
-            closeView(view)
-        if not self._open:
-            restoreViews(self._scene, self._covers)
+            yield from closeSteps(view)
 
-    def _uncover(self) -> None:
+    def _uncover(self) -> Generator[None, None, None]:
         """While a view is open, the run's own segmentations are not drawn in the slices: they would cover it."""
         inputs, nodes = self._outputs.inputs, self._outputs.nodes
         for node in (inputs.fixedSegmentation, inputs.movingSegmentation, nodes.warpedSegmentation):
             display = None if node is None or node.GetScene() is not self._scene else node.GetDisplayNode()
-            if display is not None:
+            if display is not None and display.GetVisibility2D():
                 self._covers.change(display, display.GetVisibility2D, display.SetVisibility2D, 0)
+                yield
 
     def closeAll(self) -> None:
-        """Close every view."""
-        for name in reversed(self.names):
-            self.close(name)
+        """Close every view, also one that is being opened."""
+        if self._opening is not None:
+            self._opening.close()
+        finished(self.closeSteps(*reversed(self.names)))
+
+    @property
+    def broken(self) -> list[str]:
+        """Views that are open and of which somebody deleted a part, as in the Data module."""
+        return [name for name, view in self._open.items() if not view.isWhole]
 
     @property
     def folds(self) -> Sequence[Fold]:

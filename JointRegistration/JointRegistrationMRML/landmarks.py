@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,13 @@ def landmarksFromMarkups(fixedNode: Any, movingNode: Any, below: Any = None) -> 
         InputError: if a point is not placed, the counts differ, or there is none.
     """
     fixed, moving = _worldPoints(fixedNode, below), _worldPoints(movingNode, below)
-    names = tuple(fixedNode.GetNthControlPointLabel(index) for index in pointIndices(fixedNode))
+    names = tuple(_numberOf(fixedNode.GetNthControlPointLabel(index)) for index in pointIndices(fixedNode))
     return LandmarkPairs(fixed, moving, names)
+
+
+def _numberOf(label: str) -> str:
+    """The name of a pair: of points that were placed by the panel, F1 and M1, the number."""
+    return label[1:] if re.fullmatch(r"F\d+", label) else label
 
 
 def pointIndices(node: Any) -> list[int]:

@@ -41,6 +41,17 @@ def newNode(className: str, name: str) -> Any:
     return node
 
 
+def giveDisplay(scene: Any, node: Any, className: str = "vtkMRMLSegmentationDisplayNode") -> Any:
+    """A new display node in ``scene`` for a node that is about to be added to it.
+
+    The application asks a segmentation for its display node as soon as it is in the scene, and reports an error for
+    each of its segments if there is none.
+    """
+    display = scene.AddNewNodeByClass(className)
+    node.SetAndObserveDisplayNodeID(display.GetID())
+    return display
+
+
 def freeName(scene: Any, name: str) -> str:
     """``name``, numbered if a node has it. (The scene's own unique names count on after nodes were removed.)"""
     free, number = name, 0

@@ -2,7 +2,7 @@
 
 Example::
 
-    points = newLandmarks(scene, "Fixed landmarks", fixedVolume)
+    points = newLandmarks(scene, "Fixed landmarks", "fixed", fixedVolume)
     record = startPlacing(scene, points, fixedVolume)
     ...  # a person clicks in the views
     stopPlacing(scene, record)
@@ -19,37 +19,45 @@ import vtk
 
 from JointRegistrationLib.geometry import transform_points
 
+from .inspect_segments import FIXED_COLOR, WARPED_COLOR
 from .landmarks import pointIndices
 from .nodes import freeName, ownedList, transformPoints
-from .show import ViewRecord, restoreViews, slicesOf
+from .show import ViewRecord, refreshLegends, restoreViews, slicesOf
 from .world import ownGrid
 
-_LABEL_FORMAT = "%d"  # the same number on both points of a pair
+#: By the image that points belong to: what stands before their number, which is the same on both points of a pair,
+#: and their colour, which is that of the image's outlines.
+_PREFIXES = {"fixed": "F", "moving": "M"}
+_COLORS = {"fixed": FIXED_COLOR, "moving": WARPED_COLOR}
 
 
-def newLandmarks(scene: Any, name: str, volume: Any) -> Any:
+def newLandmarks(scene: Any, name: str, which: str, volume: Any) -> Any:
     """A new, empty point list in ``scene`` that belongs to ``volume``.
 
     Args:
         scene: MRML scene.
         name: of the node; numbered if the scene has it already.
+        which: ``"fixed"`` or ``"moving"``.
         volume: the image in which points will be placed; None if it is not known yet.
     """
     node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", freeName(scene, name))
     node.CreateDefaultDisplayNodes()
-    attachLandmarks(node, volume)
+    attachLandmarks(node, which, volume)
     return node
 
 
-def attachLandmarks(node: Any, volume: Any) -> None:
-    """Make a list that has no point yet belong to ``volume``.
+def attachLandmarks(node: Any, which: str, volume: Any) -> None:
+    """Make a list that has no point yet belong to ``volume``; see :func:`newLandmarks`.
 
     It stands under the same transform: then a point stays on the anatomy where it was placed, also when the moving
     volume is shown through a result, and later without it. Its points are numbered as those of the other list.
     """
     if pointIndices(node):
         return
-    node.SetControlPointLabelFormat(_LABEL_FORMAT)
+    node.SetControlPointLabelFormat(f"{_PREFIXES[which]}%d")
+    display = node.GetDisplayNode()
+    if display is not None:
+        display.SetSelectedColor(*_COLORS[which])  # that of points that were not deselected
     if volume is not None:
         node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
 
@@ -70,6 +78,7 @@ def startPlacing(scene: Any, node: Any, volume: Any, hidden: Sequence[Any] = ())
     for composite in slicesOf(scene) if volume is not None else ():
         record.change(composite, composite.GetBackgroundVolumeID, composite.SetBackgroundVolumeID, volume.GetID())
         record.change(composite, composite.GetForegroundOpacity, composite.SetForegroundOpacity, 0.0)
+    refreshLegends(scene)
     for other in hidden:
         display = None if other is None else other.GetDisplayNode()
         if display is not None:

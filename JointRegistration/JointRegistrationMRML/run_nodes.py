@@ -36,7 +36,7 @@ def warpedVolume(view: OpenView, outputs: RegistrationOutputs) -> Any:
     if isThere(view, node):
         return node
     name = f"{outputs.inputs.moving.GetName()} warped"
-    built = volumeFromImage(Image(outputs.result.warped, outputs.result.fixed_grid, name), name)
+    built = volumeFromImage(Image(outputs.result.warped, outputs.result.fixed_grid, name), name)  # a copy
     return addVolume(view, "warped", built)
 
 
@@ -46,20 +46,19 @@ def log2JacobianVolume(view: OpenView, outputs: RegistrationOutputs) -> Any:
     if isThere(view, node):
         return node
     name = f"{outputs.inputs.moving.GetName()} to {outputs.inputs.fixed.GetName()} (log2 Jacobian)"
-    node = addVolume(
-        view, "jacobian", jacobianVolume(outputs.result.jacobian_determinant, outputs.result.fixed_grid, name)
-    )
-    showJacobian(node, view.add("colors", divergingColors()), numpyView(node.GetImageData()))
+    colors = view.add("colors", divergingColors())
+    built = jacobianVolume(outputs.result.jacobian_determinant, outputs.result.fixed_grid, name)
+    node = addVolume(view, "jacobian", built, colors.GetID())
+    showJacobian(node, colors, numpyView(node.GetImageData()))
     return node
 
 
 def addVolume(view: OpenView, kind: str, built: Any, colorID: str = "vtkMRMLColorTableNodeGrey") -> Any:
     """Bring a scalar volume into the scene for as long as the view is open, with a display node."""
-    node = view.add(kind, built)
-    display = view.addDisplay(node, "vtkMRMLScalarVolumeDisplayNode")
+    display = view.giveDisplay(built, "vtkMRMLScalarVolumeDisplayNode")
     display.AutoWindowLevelOff()  # looking for a window takes a while on a knee; whoever adds it sets one
     display.SetAndObserveColorNodeID(colorID)
-    return node
+    return view.add(kind, built)
 
 
 def isThere(view: OpenView, node: Any) -> bool:

@@ -101,7 +101,7 @@ def sampleFiles(
 
 
 def loadSample(scene: Any, folder: Path) -> SamplePair:
-    """Add the sample in ``folder`` to the scene, all or nothing, with display nodes.
+    """Add the sample in ``folder`` to the scene, all or nothing, with display nodes: segmentations as outlines.
 
     Raises:
         FileError: if a file is missing or damaged.
@@ -116,11 +116,12 @@ def loadSample(scene: Any, folder: Path) -> SamplePair:
     ]
     with SceneTransaction(scene) as transaction:
         fixed, moving, *segmentations = [transaction.put(node, None) for node in built]
-        for node in (fixed, moving, *segmentations):
-            node.CreateDefaultDisplayNodes()
+        for volume in (fixed, moving):
+            volume.CreateDefaultDisplayNodes()
         for segmentation, volume in zip(segmentations, (fixed, moving), strict=True):
             role = segmentation.GetReferenceImageGeometryReferenceRole()
             transaction.setReference(segmentation, role, volume)
+            segmentation.GetDisplayNode().SetVisibility2DFill(False)  # the image is to be seen
     return SamplePair(fixed, moving, *segmentations)
 
 

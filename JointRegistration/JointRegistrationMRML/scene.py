@@ -15,6 +15,8 @@ import slicer
 
 from JointRegistrationLib.errors import FileError
 
+from .transforms import interpolateLinearly
+
 #: Module logics that register node types, segment conversions and subject hierarchy handling. The core
 #: colour logic, because the module's wants colour files that only the desktop application has.
 _LOGICS = {
@@ -128,3 +130,4 @@ def loadScene(scene: Any, path: str | Path) -> None:
         scene.SetURL(str(scenes[0]))
         if not scene.Connect():
             raise FileError(f"{source}: its scene could not be read in full; see the error log for the file")
+    interpolateLinearly(scene)

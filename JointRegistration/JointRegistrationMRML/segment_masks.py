@@ -20,7 +20,7 @@ from JointRegistrationLib.geometry import Grid
 from .nodes import numpyMatrix, numpyView, worldTransform
 from .segment_layers import BINARY_LABELMAP, checkSegmentation
 from .segmentations import labelsFromSegmentation, labelSteps
-from .steps import inSteps
+from .steps import finished, inSteps
 from .translation import _
 
 _SAME_LATTICE_VOXELS = 1e-3
@@ -130,10 +130,18 @@ def segmentMask(node: Any, grid: Grid, segmentId: str, below: Any = None) -> Seg
 
 def segmentMasks(node: Any, grid: Grid, below: Any = None) -> dict[str, SegmentMask]:
     """All segments by name; see :func:`segmentMask`."""
+    return finished(segmentMaskSteps(node, grid, below))
+
+
+def segmentMaskSteps(node: Any, grid: Grid, below: Any = None) -> Generator[None, None, dict[str, SegmentMask]]:
+    """:func:`segmentMasks` with a pause after each segment."""
     checkSegmentation(node)
-    ids = list(node.GetSegmentation().GetSegmentIDs())
-    masks = [segmentMask(node, grid, segmentId, below) for segmentId in ids]
-    return {mask.name: mask for mask in masks}
+    masks = {}
+    for segmentId in list(node.GetSegmentation().GetSegmentIDs()):
+        mask = segmentMask(node, grid, segmentId, below)
+        masks[mask.name] = mask
+        yield
+    return masks
 
 
 def _startIn(grid: Grid, stored: Any) -> tuple[int, int, int] | None:

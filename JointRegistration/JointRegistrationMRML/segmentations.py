@@ -121,6 +121,25 @@ def maskSegmentation(mask: npt.NDArray[np.bool_], grid: Grid, name: str, color: 
     return segmentationFromLabels(LabelLayers(grid, (mask.astype(np.uint8),), (label,)), name)
 
 
+def copiedSegments(segmentation: Any) -> Any:
+    """A ``vtkSegmentation`` of its own with the same segments, in their source representation."""
+    kind, copies = segmentation.GetSourceRepresentationName(), {}
+    copy = slicer.vtkSegmentation()
+    copy.SetSourceRepresentationName(kind)
+    for segmentId in segmentation.GetSegmentIDs():
+        segment, original = slicer.vtkSegment(), segmentation.GetSegment(segmentId)
+        segment.DeepCopyMetadata(original)
+        segment.SetLabelValue(original.GetLabelValue())
+        data = original.GetRepresentation(kind)
+        if data is not None:
+            if data not in copies:  # segments may share a label map
+                copies[data] = data.NewInstance()
+                copies[data].DeepCopy(data)
+            segment.AddRepresentation(kind, copies[data])
+        copy.AddSegment(segment, segmentId)
+    return copy
+
+
 def setReferenceGeometry(node: Any, grid: Grid) -> None:
     """Make ``grid`` the lattice on which Slicer edits and exports the segmentation."""
     empty = slicer.vtkOrientedImageData()

@@ -6,7 +6,7 @@ fits them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from JointRegistrationLib.errors import InputError
 
 from .nodes import numpyView, ownedList
+from .steps import finished
 from .translation import _
 
 if TYPE_CHECKING:
@@ -60,20 +61,39 @@ class ViewRecord:
             setter(value)
             self.changes.append(_Change(node, get, setter, before, get(), always))
 
+    def keep(self, node: Any, get: Callable[[], Any], setter: Callable[[Any], None]) -> None:
+        """Note a value of ``node`` that somebody else is going to change: it is to be restored in any case."""
+        self.changes.append(_Change(node, get, setter, get(), None, always=True))
+
 
 def showComparison(
     scene: Any, outputs: RegistrationOutputs, mode: str = "warped", earlier: ViewRecord | None = None
 ) -> ViewRecord:
+    """All of :func:`comparisonSteps` at once; returns what was changed."""
+    record = ViewRecord()
+    finished(comparisonSteps(scene, outputs, record, mode, earlier))
+    return record
+
+
+def comparisonSteps(
+    scene: Any,
+    outputs: RegistrationOutputs,
+    record: ViewRecord,
+    mode: str = "warped",
+    earlier: ViewRecord | None = None,
+) -> Generator[None, None, None]:
     """Lay a result over the fixed volume in every slice view.
 
     The fixed volume is the background and the result the foreground at half opacity. Where both have
     intensities of the same range, the warped volume gets the fixed one's window and level. Of the moving
     segmentation's two forms one is shown: the warped one if there is one, else the moving one through the
-    transform; one that is not transformed is hidden, because it does not belong to what is shown.
+    transform; one that is not transformed is hidden, because it does not belong to what is shown. Segments are
+    outlined, not filled: the images' edges are to be seen. Pauses after each slice view.
 
     Args:
         scene: the outputs' scene.
         outputs: of one run.
+        record: takes note of what is changed.
         mode: one of :data:`MODES`.
         earlier: the record of an earlier call, which is restored first, so that the new record leads back
             to before both.
@@ -88,23 +108,49 @@ def showComparison(
             raise InputError(text.format(what=what, name=node.GetName()))
     if earlier is not None:
         restoreViews(scene, earlier)
-    record = ViewRecord()
     if mode == "warped":
         _shareWindow(record, fixed, foreground)
     _showOneSegmentation(record, outputs, mode)
+    inputs = outputs.inputs
+    _outline(record, scene, inputs.fixedSegmentation, inputs.movingSegmentation, outputs.nodes.warpedSegmentation)
+    yield
+    yield from _layerSteps(scene, record, fixed, foreground)
+
+
+def pairSteps(scene: Any, fixed: Any, moving: Any) -> Generator[None, None, None]:
+    """Lay a moving volume, as it lies, over a fixed one in every slice view. Pauses after each."""
+    yield from _layerSteps(scene, ViewRecord(), fixed, moving)
+
+
+def _layerSteps(scene: Any, record: ViewRecord, background: Any, foreground: Any) -> Generator[None, None, None]:
     for composite in slicesOf(scene):
-        _setLayers(record, composite, fixed.GetID(), foreground.GetID())
-    return record
+        _setLayers(record, composite, background.GetID(), foreground.GetID())
+        yield
+    refreshLegends(scene)
 
 
 def restoreViews(scene: Any, record: ViewRecord) -> None:
     """Set back what :func:`showComparison` set, except where it was changed or deleted since."""
-    for change in reversed(record.changes):
-        if change.node.GetScene() is not scene or (change.get() != change.after and not change.always):
-            continue
-        gone = isinstance(change.before, str) and scene.GetNodeByID(change.before) is None
-        change.set(None if gone else change.before)
-    record.changes.clear()
+    finished(restoreSteps(scene, record))
+
+
+def restoreSteps(scene: Any, record: ViewRecord) -> Generator[None, None, None]:
+    """:func:`restoreViews` with a pause after each node."""
+    changes, record.changes = record.changes[::-1], []
+    for index, change in enumerate(changes):
+        if change.node.GetScene() is scene and (change.get() == change.after or change.always):
+            gone = isinstance(change.before, str) and scene.GetNodeByID(change.before) is None
+            change.set(None if gone else change.before)
+            if index + 1 < len(changes) and changes[index + 1].node is not change.node:
+                yield
+    if changes:
+        refreshLegends(scene)
+
+
+def refreshLegends(scene: Any) -> None:
+    """Let colour legends look which layers the slice views show; by themselves they do so only after a click."""
+    for legend in ownedList(scene.GetNodesByClass("vtkMRMLColorLegendDisplayNode")):
+        legend.Modified()
 
 
 def slicesOf(scene: Any) -> list[Any]:
@@ -175,6 +221,13 @@ def _showOneSegmentation(record: ViewRecord, outputs: RegistrationOutputs, mode:
         display = None if node is None else node.GetDisplayNode()
         if display is not None:
             record.change(display, display.GetVisibility, display.SetVisibility, int(visible))
+
+
+def _outline(record: ViewRecord, scene: Any, *segmentations: Any) -> None:
+    for node in segmentations:
+        display = None if node is None or node.GetScene() is not scene else node.GetDisplayNode()
+        if display is not None:
+            record.change(display, display.GetVisibility2DFill, display.SetVisibility2DFill, False)
 
 
 def _standsUnder(node: Any, transform: Any) -> bool:

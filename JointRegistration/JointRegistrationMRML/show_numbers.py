@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import slicer
 
+from .navigation import keepCameras
 from .nodes import ownedList
 from .open_view import OpenView, opening
 from .translation import _
@@ -60,6 +61,7 @@ def _openInLayout(
 def openThickness(scene: Any, outputs: RegistrationOutputs, models: Sequence[Any]) -> OpenView:
     """Show thickness models with their legend in 3D views, without the run's segmentations, which would hide them."""
     with opening(scene, "thickness", THICKNESS_TEXT) as view:
+        keepCameras(view)
         kinds = slicer.vtkMRMLLayoutNode
         layout = scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
         if layout is not None and layout.GetViewArrangement() not in [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from JointRegistrationLib.geometry import Grid
 
 from .nodes import vtkImage, vtkMatrix
 from .segment_masks import SegmentMask
+from .steps import finished
 
 #: Finer voxels than this are joined first: a surface's triangles grow with the square of their number.
 _COARSEST_MM = 0.8
@@ -20,7 +21,12 @@ _PASS_BAND = 0.05
 
 
 def surfaceOf(masks: Iterable[SegmentMask], grid: Grid) -> Any:
-    """The smoothed boundaries of masks as one ``vtkPolyData``, RAS mm.
+    """All of :func:`surfaceSteps` at once."""
+    return finished(surfaceSteps(masks, grid))
+
+
+def surfaceSteps(masks: Iterable[SegmentMask], grid: Grid) -> Generator[None, None, Any]:
+    """The smoothed boundaries of masks as one ``vtkPolyData``, RAS mm, with pauses in which a window stays alive.
 
     Args:
         masks: on ``grid``; empty ones are left out.
@@ -30,12 +36,12 @@ def surfaceOf(masks: Iterable[SegmentMask], grid: Grid) -> Any:
     append.AddInputData(vtk.vtkPolyData())
     for mask in masks:
         if not mask.isEmpty:
-            append.AddInputData(_surface(mask, grid))
+            append.AddInputData((yield from _surfaceSteps(mask, grid)))
     append.Update()
     return append.GetOutput()
 
 
-def _surface(mask: SegmentMask, grid: Grid) -> Any:
+def _surfaceSteps(mask: SegmentMask, grid: Grid) -> Generator[None, None, Any]:
     steps = [max(1, int(_COARSEST_MM / spacing)) for spacing in grid.spacing_mm[::-1]]
     voxels = np.pad(mask.voxels, [(1, step) for step in steps])
     size = [n - n % step for n, step in zip(voxels.shape, steps, strict=True)]
@@ -43,6 +49,7 @@ def _surface(mask: SegmentMask, grid: Grid) -> Any:
         size[0] // steps[0], steps[0], size[1] // steps[1], steps[1], size[2] // steps[2], steps[2]
     )
     share = np.pad(blocks.mean(axis=(1, 3, 5), dtype=np.float32), 1)
+    yield
     contour = vtk.vtkFlyingEdges3D()
     contour.SetInputData(vtkImage(share))
     contour.SetValue(0, 0.5)
@@ -50,19 +57,23 @@ def _surface(mask: SegmentMask, grid: Grid) -> Any:
     contour.ComputeGradientsOff()
     contour.ComputeScalarsOff()
     smooth = vtk.vtkWindowedSincPolyDataFilter()
-    smooth.SetInputConnection(contour.GetOutputPort())
     smooth.SetNumberOfIterations(_SMOOTHING_STEPS)
     smooth.SetPassBand(_PASS_BAND)
     smooth.NormalizeCoordinatesOn()
     place = vtk.vtkTransformPolyDataFilter()
-    place.SetInputConnection(smooth.GetOutputPort())
     place.SetTransform(_toRas(mask, grid, np.array(steps[::-1])))
     normals = vtk.vtkPolyDataNormals()
-    normals.SetInputConnection(place.GetOutputPort())
     normals.SplittingOff()
     normals.AutoOrientNormalsOn()  # left-handed lattices turn triangles over
-    normals.Update()
-    return normals.GetOutput()
+    contour.Update()
+    surface = contour.GetOutput()
+    for step in (smooth, place, normals):
+        yield
+        step.SetInputData(surface)
+        step.Update()
+        surface = step.GetOutput()
+    yield
+    return surface
 
 
 def _toRas(mask: SegmentMask, grid: Grid, steps: Any) -> Any:

@@ -12,10 +12,11 @@ import vtk
 
 from JointRegistrationLib.errors import InputError
 
-from .nodes import contentState, freeName, newNode, ownedList
+from .nodes import contentState, freeName, giveDisplay, newNode, ownedList
 
 #: Nodes that only serve another node: they go when nothing that stays needs them.
 _COLORS = "vtkMRMLColorNode"
+_SEGMENTATION = "vtkMRMLSegmentationNode"
 _HELPERS = ("vtkMRMLDisplayNode", "vtkMRMLStorageNode", _COLORS)
 
 
@@ -77,6 +78,8 @@ class SceneTransaction:
                 None to add ``built`` itself.
         """
         if target is None:
+            if built.IsA(_SEGMENTATION):
+                giveDisplay(self._scene, built)
             built.SetName(freeName(self._scene, built.GetName()))
             return self._scene.AddNode(built)
         backup = newNode(target.GetClassName(), "backup")
@@ -195,6 +198,8 @@ def _removeNodes(scene: Any, nodes: list[Any]) -> None:
         item = hierarchy.GetItemByDataNode(node)
         if item != hierarchy.GetInvalidItemID():
             _freeChildren(hierarchy, item, nodes)
+            if node.IsA(_SEGMENTATION):  # else the application takes its segments out one by one, voxel by voxel
+                node.SetAndObserveSegmentation(slicer.vtkSegmentation())
             hierarchy.RemoveItem(item, False, True)
         if node.GetScene() is scene:  # not gone with another one
             scene.RemoveNode(node)

@@ -21,9 +21,10 @@ Outside its lattice a VTK grid keeps the displacement of its border; ITK's displ
 identity there. Both agree on the lattice and up to half a voxel around it, which holds every voxel
 that is resampled. Only points beyond the image itself differ.
 
-Between lattice points the nodes made here interpolate linearly, like the library and ITK. Slicer's
-file reader sets *cubic* interpolation and VTK's inverse tolerance on what it loads: the field is then
-the same, but on a lattice of 2 to 4 mm points between may move by some thousandths of a millimetre.
+Between lattice points a registration's transform is interpolated linearly: by the library, by ITK and in a scene.
+Slicer sets *cubic* interpolation and VTK's inverse tolerance on what it reads, so :func:`interpolateLinearly` is to be
+called once a scene was loaded: the module and :func:`.scene.loadScene` do. Cubic interpolation overshoots: where tissue
+is pressed together it folds earlier (docs/files.md), and it takes four times as long.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from slicer import vtkMRMLTransformNode, vtkOrientedGridTransform
 from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.geometry import Grid
 
-from .nodes import gridOf, newNode, numpyMatrix, numpyView, vtkImage, vtkMatrix
+from .nodes import gridOf, newNode, numpyMatrix, numpyView, ownedList, vtkImage, vtkMatrix
 from .parallel import inParallel, slabs
 from .translation import _
 
@@ -77,10 +78,22 @@ def gridTransform(displacementMm: npt.NDArray[Any], grid: Grid, *, share: bool =
     transform = vtkOrientedGridTransform()
     transform.SetDisplacementGridData(image)
     transform.SetGridDirectionMatrix(vtkMatrix(direction))
+    _setLinear(transform)
+    return transform
+
+
+def interpolateLinearly(scene: Any) -> None:
+    """Let the displacement grids of the registrations in a scene that was read be what they were when it was saved."""
+    for node in ownedList(scene.GetNodesByClass("vtkMRMLTransformNode")):
+        stored = storedGrid(node)
+        if stored is not None and node.GetNodeReference(FIXED_ROLE) and node.GetNodeReference(MOVING_ROLE):
+            _setLinear(stored[0])
+
+
+def _setLinear(transform: Any) -> None:
     transform.SetInterpolationModeToLinear()
     transform.SetInverseTolerance(INVERSE_TOLERANCE_MM)
     transform.SetInverseIterations(_INVERSE_ITERATIONS)
-    return transform
 
 
 def _isFinite(values: npt.NDArray[Any]) -> bool:

@@ -16,6 +16,7 @@ from JointRegistrationMRML.undo import discard
 
 from .messages import markOpen
 from .text import _, breakable, escaped
+from .window import showAll3D
 
 if TYPE_CHECKING:  # what measures imports SimpleITK, which would hold up the opening of the panel
     from JointRegistrationMRML.number_nodes import NumberNodes
@@ -196,6 +197,7 @@ class NumbersView:
                 self._open = openTable(self._scene, nodes.table)
             elif name == "thickness":
                 self._open = openThickness(self._scene, self._outputs, nodes.models)
+                showAll3D()
             else:
                 self._open = openPlot(self._scene, charts[name])
             self._opened = name

@@ -21,6 +21,7 @@ from .inspect_runs import Run, RunList, isSame
 from .inspect_views import ViewButtons
 from .messages import tint
 from .text import _, sentence
+from .window import alive, showAll3D
 
 #: Inputs of the panel that belong to a run if its two volumes are the panel's.
 _FURTHER_INPUTS = ("movingSegmentation", "fixedSegmentation", "movingLandmarks", "fixedLandmarks")
@@ -101,6 +102,8 @@ class InspectSection:
                 self.end()
             self._chosen = next(iter(self._runs.runs), None)
         self._runs.show(self._chosen)
+        if self._inspection is not None and self._inspection.broken:
+            self._close(*self._inspection.broken)
         self._refreshControls()
         if not self._runs.runs:
             self.ui.inspectButton.collapsed = True  # nothing in it could be used
@@ -158,28 +161,32 @@ class InspectSection:
         if name == "sideBySide":
             self.numbers.close()  # both change the layout
         with self._waiting(_("Opening the view")):
-            if self._inspection is None:  # the scene was closed while the cursor changed
+            inspection = self._inspection
+            if inspection is None:  # the scene was closed while the cursor changed
                 return None
-            self._inspection.open(name, **options)
+            alive(inspection.openSteps(name, **options))
         self._refreshControls()
-        view = self._inspection.view(name)
+        view = None if self._inspection is None else self._inspection.view(name)
         if view is not None and name == "contours" and options.get("surfaces"):
-            _centre3D()
+            showAll3D()
         return view
 
     def closeView(self, name: str) -> None:
         """Close a view of the run."""
-        if self._inspection is not None:
-            self._inspection.close(name)
-        self._problem()
-        self._refreshControls()
+        self._close(name)
 
     def closeViews(self) -> None:
         """Close every view."""
-        self.numbers.close()
-        if self._inspection is not None:
-            self._inspection.closeAll()
-        self._problem()
+        if not self._busy:
+            self.numbers.close()
+            self._close(*([] if self._inspection is None else reversed(self._inspection.names)))
+
+    def _close(self, *names: str) -> None:
+        if self._busy:
+            return
+        with self._waiting(""):
+            if self._inspection is not None:
+                alive(self._inspection.closeSteps(*names))
         self._refreshControls()
 
     # -- numbers: told by their view -----------------------------------------------------------------------
@@ -260,10 +267,3 @@ class InspectSection:
         finally:
             self._busy = False
             self._status()
-
-
-def _centre3D() -> None:
-    """Look at what is shown in the 3D views."""
-    layoutManager = slicer.app.layoutManager()
-    for index in range(0 if layoutManager is None else layoutManager.threeDViewCount):
-        layoutManager.threeDWidget(index).threeDView().resetFocalPoint()

@@ -74,7 +74,7 @@ class LandmarkLists(VTKObservationMixin):
     def _start(self, which: str) -> None:
         volume = self._volume(which)
         if self._list(which) is None:
-            self._choose(f"{which}Landmarks", placing.newLandmarks(self._scene, NAMES[which], volume))
+            self._choose(f"{which}Landmarks", placing.newLandmarks(self._scene, NAMES[which], which, volume))
         over = [getattr(self._parameters, name) for name in _OVER_THE_IMAGES]
         self._views = placing.startPlacing(self._scene, self._list(which), volume, over)
         self._placing = which
@@ -86,7 +86,7 @@ class LandmarkLists(VTKObservationMixin):
 
     def _onAdded(self, which: str, node: Any) -> None:
         """A person made a list by the selector's own menu."""
-        placing.attachLandmarks(node, self._volume(which))
+        placing.attachLandmarks(node, which, self._volume(which))
 
     # -- what changes meanwhile -------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from .remedies import Remedies
 from .results_view import ResultsView
 from .run_control import RunControl
 from .text import _
+from .window import Turns
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,15 @@ class Registrations:
         self._speed, self._getParameters, self._refresh = speed, getParameters, refresh
         self._run = RunControl(worker, self)
         self._goesFurther = False
+        self._showing: Turns | None = None
         ui.cancelButton.clicked.connect(self.onCancel)
         ui.furtherButton.clicked.connect(self.onFurther)
         ui.discardButton.clicked.connect(self.onDiscard)
 
     @property
     def running(self) -> bool:
-        """Whether a run is under way."""
-        return self._run.running
+        """Whether a run is under way, or its results are being shown."""
+        return self._run.running or (self._showing is not None and self._showing.active)
 
     # -- what the buttons do ------------------------------------------------------------------------------
 
@@ -115,7 +117,13 @@ class Registrations:
 
     def cleanup(self) -> None:
         """The panel goes: a run under way ends."""
+        self.sceneCloses()
         self._run.cancel()
+
+    def sceneCloses(self) -> None:
+        """The scene is about to be emptied: there is nothing more to show."""
+        if self._showing is not None:
+            self._showing.stop()
 
     def _start(self, nodes: InputNodes, options: OutputOptions, reuse: OutputNodes) -> None:
         self._sections.inspect.end()
@@ -141,8 +149,11 @@ class Registrations:
         if parameters is not None:
             device = made.result.device.partition(":")[0]
             self._speed.learn(device, made.result.timings_s.get("total", 0.0), planFor(parameters, device))
-        sections.results.show(self._scene, made, self._goesFurther)
-        sections.inspect.runFinished(made)
+        steps = sections.results.showSteps(self._scene, made, self._goesFurther)
+        self._showing = Turns(steps, lambda: self._onShown(made))
+
+    def _onShown(self, made: RegistrationOutputs) -> None:
+        self._sections.inspect.runFinished(made)
         self._refresh()
 
     def onRunFailed(self, error: JointRegistrationError) -> None:

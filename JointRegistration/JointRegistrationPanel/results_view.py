@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
-
-import slicer
 
 from JointRegistrationLib.errors import InputError
 from JointRegistrationMRML.publish import RegistrationOutputs
-from JointRegistrationMRML.show import ViewRecord, showComparison, slicesOf
+from JointRegistrationMRML.show import ViewRecord, comparisonSteps, slicesOf
 from JointRegistrationMRML.undo import discard
 
 from .summary import meaningsHtml, summaryHtml
 from .text import _
+from .window import fitSteps
 
 
 class ResultsView:
@@ -20,7 +20,7 @@ class ResultsView:
 
     def __init__(self, ui: Any) -> None:
         self._section, self._summary = ui.resultsButton, ui.summaryLabel
-        self._runs: list[tuple[RegistrationOutputs, ViewRecord | None]] = []  # each one refines the one before
+        self._runs: list[tuple[RegistrationOutputs, ViewRecord]] = []  # each one refines the one before
         self.clear()
 
     @property
@@ -28,8 +28,8 @@ class ResultsView:
         """The latest run's, while it can be discarded."""
         return self._runs[-1][0] if self._runs else None
 
-    def show(self, scene: Any, outputs: RegistrationOutputs, further: bool = False) -> None:
-        """Show a run's figures, and its result over the fixed volume in the slice views.
+    def showSteps(self, scene: Any, outputs: RegistrationOutputs, further: bool = False) -> Generator[None, None, None]:
+        """Show a run's figures, and its result over the fixed volume in the slice views, one after the other.
 
         Args:
             scene: the run's.
@@ -41,10 +41,18 @@ class ResultsView:
         self._describe(outputs)
         self._section.collapsed = False
         wasEmpty = all(composite.GetBackgroundVolumeID() is None for composite in slicesOf(scene))
-        views = _laidOver(scene, outputs)
+        views = ViewRecord()
         self._runs.append((outputs, views))
-        if wasEmpty and views is not None and slicer.app.layoutManager() is not None:
-            slicer.util.resetSliceViews()
+        yield
+        mode = _modeOf(outputs)
+        if mode is None:
+            return
+        try:
+            yield from comparisonSteps(scene, outputs, views, mode)
+        except InputError:  # a volume was removed while the results were added: there is nothing to show
+            return
+        if wasEmpty:
+            yield from fitSteps()
 
     def discard(self, scene: Any) -> list[str]:
         """Take away what the run added, and bring back what it changed; names of edited results that stay.
@@ -76,15 +84,8 @@ class ResultsView:
         self._section.setVisible(True)
 
 
-def _laidOver(scene: Any, outputs: RegistrationOutputs) -> ViewRecord | None:
-    """Show the warped volume over the fixed one, else the moving volume if it is under the transform."""
+def _modeOf(outputs: RegistrationOutputs) -> str | None:
+    """The warped volume is laid over the fixed one, else the moving volume if it is under the transform."""
     if outputs.nodes.warpedVolume is not None:
-        mode = "warped"
-    elif outputs.nodes.transform is not None:
-        mode = "moving"
-    else:
-        return None
-    try:
-        return showComparison(scene, outputs, mode)
-    except InputError:  # a volume was removed while the results were added: there is nothing to show
-        return None
+        return "warped"
+    return None if outputs.nodes.transform is None else "moving"

@@ -6,6 +6,8 @@ from typing import Any
 
 import slicer
 
+from .window import showVolumes
+
 CATEGORY = "Joint Registration"
 #: Name and, since the registration takes no description, what stands below the picture.
 SAMPLE = "Pair of knees (computed)"
@@ -33,8 +35,9 @@ def registerSource(thumbnail: str) -> None:
 
 
 def addPair(source: Any = None) -> list[Any]:
-    """Add the pair to Slicer's scene; what Sample Data calls. Returns the nodes."""
+    """Add the pair to Slicer's scene and show it; what Sample Data calls. Returns the nodes."""
     from JointRegistrationMRML.samples import addSamplePair
 
     pair = addSamplePair(slicer.mrmlScene, waiting=slicer.app.processEvents)
+    showVolumes(pair.fixed, pair.moving)
     return [pair.fixed, pair.moving]

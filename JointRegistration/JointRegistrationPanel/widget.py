@@ -29,6 +29,7 @@ from .remedies import Remedies
 from .results_view import ResultsView
 from .text import _, breakable, sentence
 from .ties import Ties
+from .window import showVolumes
 
 #: How long a person has to be still before the inputs are judged, in ms.
 _JUDGE_DELAY_MS = 200
@@ -177,6 +178,7 @@ class Panel(VTKObservationMixin):
 
     def _onSceneStartsClosing(self, caller: Any = None, event: Any = None) -> None:
         self._useParameters(None)
+        self._run.sceneCloses()
         self.inspect.sceneCloses()
         self.results.clear()
 
@@ -217,6 +219,7 @@ class Panel(VTKObservationMixin):
             pair = samples.addSamplePair(self._scene, waiting=slicer.app.processEvents)
             if self._parameters is not None:  # the module may have been left meanwhile
                 choosePair(self._parameters, pair)
+            showVolumes(pair.fixed, pair.moving)
         except JointRegistrationError as error:
             self._sampleProblem(sentence(str(error)))
         self._progress.idle()

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import slicer
 import vtk
 from conftest import FIXED_GRID, GRIDS, MOVING_GRID, latticePoints
 
@@ -15,6 +16,7 @@ from JointRegistrationMRML.agreement import setPartShown
 from JointRegistrationMRML.inspect_segments import FIXED_COLOR, WARPED_COLOR, setShown
 from JointRegistrationMRML.inspection import Inspection
 from JointRegistrationMRML.logic import registerVolumes
+from JointRegistrationMRML.nodes import numpyView
 from JointRegistrationMRML.publish import OutputOptions
 from JointRegistrationMRML.segment_masks import SegmentMask, segmentMask
 from JointRegistrationMRML.segmentations import (
@@ -109,11 +111,85 @@ def test_contours_have_one_colour_a_side_and_lie_where_they_belong(knee, fixedLa
     assert view.nodes["fixed"].GetTransformNodeID() is None
     transform = outputs.nodes.transform.GetID() if live else None
     assert view.nodes["warped"].GetTransformNodeID() == transform
-    source = knee.nodes.movingSegmentation if live else outputs.nodes.warpedSegmentation
-    assert view.nodes["warped"].GetSegmentation() is source.GetSegmentation()  # an edit is seen at once
     assert knee.nodes.movingSegmentation.GetTransformNodeID() is None  # nothing is hardened or moved
     for node in (fixedLabels, knee.nodes.movingSegmentation, outputs.nodes.warpedSegmentation):
         assert not node.GetDisplayNode().GetVisibility()
+
+
+def _content(segmentation):
+    """Segments by id: name and voxels."""
+    found = {}
+    for segmentId in segmentation.GetSegmentIDs():
+        segment = segmentation.GetSegment(segmentId)
+        image = segment.GetRepresentation("Binary labelmap")
+        found[segmentId] = (
+            segment.GetName(),
+            image.GetExtent(),
+            (numpyView(image) == segment.GetLabelValue()).tobytes(),
+        )
+    return found
+
+
+@pytest.fixture
+def emptied(knee):
+    """As in the application: the subject hierarchy takes the segments of a segmentation node that goes out of it."""
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def empty(scene, event, node):
+        if node.IsA("vtkMRMLSegmentationNode") and not scene.IsClosing():
+            for segmentId in list(node.GetSegmentation().GetSegmentIDs()):
+                node.GetSegmentation().RemoveSegment(segmentId)
+
+    knee.scene.AddObserver(knee.scene.NodeAboutToBeRemovedEvent, empty)
+
+
+WAYS = ("closed", "deleted in the Data module", "scene closed")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name, options", [("contours", {}), ("contours", {"live": True}), ("agreement", {})])
+def test_however_a_view_ends_the_segments_stay(knee, fixedLabels, emptied, name, options, way):
+    outputs = _run(knee)
+    nodes = (fixedLabels, knee.nodes.movingSegmentation, outputs.nodes.warpedSegmentation)
+    segmentations = [node.GetSegmentation() for node in nodes]
+    before = [_content(segmentation) for segmentation in segmentations]
+    inspection = Inspection(knee.scene, outputs)
+    view = inspection.open(name, **options)
+    if way == "scene closed":
+        knee.scene.Clear(False)
+    elif way == "deleted in the Data module":
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(knee.scene)
+        for node in list(view.nodes.values()):
+            item = hierarchy.GetItemByDataNode(node)
+            assert hierarchy.RemoveItem(item, True, True) if item else knee.scene.RemoveNode(node) is None
+        assert inspection.broken == [name]
+    inspection.closeAll()
+    assert [_content(segmentation) for segmentation in segmentations] == before
+    displays = [node.GetDisplayNode() for node in nodes if way != "scene closed"]
+    assert all(display.GetVisibility() and display.GetVisibility2D() for display in displays)
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_outlines_follow_an_edit_until_they_are_closed(knee, fixedLabels, live):
+    outputs = _run(knee)
+    inspection = Inspection(knee.scene, outputs)
+    source = knee.nodes.movingSegmentation if live else outputs.nodes.warpedSegmentation
+    view = inspection.open("contours", live=live, segments=["Femur", "New"])
+    node = view.nodes["warped"]
+    assert _content(node.GetSegmentation()) == _content(source.GetSegmentation())
+    image = source.GetSegmentation().GetNthSegment(0).GetRepresentation("Binary labelmap")
+    numpyView(image)[:3] = 1
+    image.Modified()
+    assert _content(node.GetSegmentation()) == _content(source.GetSegmentation())
+    segment = slicer.vtkSegment()
+    segment.SetName("New")
+    source.GetSegmentation().AddSegment(segment, "new")
+    assert list(node.GetSegmentation().GetSegmentIDs()) == list(source.GetSegmentation().GetSegmentIDs())
+    assert node.GetDisplayNode().GetSegmentColor("new") == pytest.approx(WARPED_COLOR)
+    assert node.GetDisplayNode().GetSegmentVisibility("new")
+    assert not node.GetDisplayNode().GetSegmentVisibility("lesion")
+    inspection.closeAll()
+    source.GetSegmentation().RemoveSegment("new")  # nobody follows any more
 
 
 @pytest.mark.parametrize("linear", [True, False])

@@ -17,6 +17,7 @@ from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.nodes import numpyView
 from JointRegistrationMRML.publish import OutputOptions
 from JointRegistrationMRML.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
+from JointRegistrationMRML.show import restoreViews, showComparison
 from JointRegistrationMRML.transaction import nodesOf
 
 LIVE = OutputOptions(showMovingTransformed=True)
@@ -144,3 +145,32 @@ def test_flicker_begins_with_the_fixed_image_and_says_which_one_is_shown(knee, v
         opacities.append(views[0].GetForegroundOpacity())
     assert names == ["warped", "fixed", "warped"]
     assert opacities == [0.0, 1.0, 0.0, 1.0], "the warped image lies over the fixed one"
+
+
+def test_side_by_side_shows_the_whole_image_in_both_views_whatever_their_shape(knee, views):
+    nodes = [node for node in nodesOf(knee.scene) if node.IsA("vtkMRMLSliceNode") and node.GetLayoutName() != "Green"]
+    for node, size in zip(nodes, ((300, 500), (280, 500)), strict=True):
+        node.SetDimensions(*size, 1)
+        node.SetFieldOfView(10, 10, 1)
+    Inspection(knee.scene, _run(knee)).open("sideBySide")
+    corners = np.asarray(FIXED_GRID.corners_ras)
+    for node in nodes:
+        toView = node.GetXYToRAS()
+        toView.Invert()
+        pixels = np.array([toView.MultiplyPoint((*corner, 1))[:2] for corner in corners])
+        toView.Invert()
+        size = np.array(node.GetDimensions()[:2])
+        assert (pixels > -2).all() and (pixels < size + 2).all()
+        assert (np.ptp(pixels, axis=0) / size).max() > 0.85, "as large as it can be"
+
+
+def test_results_are_outlined_not_filled_until_the_views_are_given_back(knee, views):
+    outputs = _run(knee)
+    displays = [n.GetDisplayNode() for n in (knee.nodes.fixedSegmentation, outputs.nodes.warpedSegmentation)]
+    assert all(display.GetVisibility2DFill() for display in displays)
+    record = showComparison(knee.scene, outputs, "warped")
+    assert [(d.GetVisibility2DFill(), d.GetVisibility2DOutline(), d.GetVisibility()) for d in displays] == [
+        (0, 1, 1)
+    ] * 2
+    restoreViews(knee.scene, record)
+    assert all(display.GetVisibility2DFill() for display in displays)

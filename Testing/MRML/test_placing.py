@@ -11,6 +11,7 @@ import vtk
 from known_scene import FIXED_GRID, smoothField
 
 from JointRegistrationMRML.input_checks import landmarkProblems
+from JointRegistrationMRML.inspect_segments import FIXED_COLOR, WARPED_COLOR
 from JointRegistrationMRML.landmarks import landmarksFromMarkups
 from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.placing import isPlacing, modeNode, newLandmarks, startPlacing, stopPlacing
@@ -46,8 +47,8 @@ def _position(view):
 
 def test_placing_shows_the_image_alone_and_gives_the_views_back(knee, slices):
     before = _state(slices)
-    other = newLandmarks(knee.scene, "Moving landmarks", knee.nodes.moving)
-    points = newLandmarks(knee.scene, "Fixed landmarks", knee.nodes.fixed)
+    other = newLandmarks(knee.scene, "Moving landmarks", "moving", knee.nodes.moving)
+    points = newLandmarks(knee.scene, "Fixed landmarks", "fixed", knee.nodes.fixed)
     display = knee.nodes.movingSegmentation.GetDisplayNode()
     record = startPlacing(knee.scene, points, knee.nodes.fixed, [knee.nodes.movingSegmentation, None])
     assert not display.GetVisibility()
@@ -61,7 +62,7 @@ def test_placing_shows_the_image_alone_and_gives_the_views_back(knee, slices):
 
 
 def test_layers_that_a_person_changed_meanwhile_stay(knee, slices):
-    points = newLandmarks(knee.scene, "Fixed landmarks", knee.nodes.fixed)
+    points = newLandmarks(knee.scene, "Fixed landmarks", "fixed", knee.nodes.fixed)
     record = startPlacing(knee.scene, points, knee.nodes.fixed)
     slices[0][1].SetForegroundOpacity(0.9)
     stopPlacing(knee.scene, record)
@@ -70,14 +71,14 @@ def test_layers_that_a_person_changed_meanwhile_stay(knee, slices):
 
 def test_views_that_look_past_the_image_go_to_its_middle_and_others_stay(knee, slices):
     near = _position(slices[0][0])
-    record = startPlacing(knee.scene, newLandmarks(knee.scene, "points", knee.nodes.fixed), knee.nodes.fixed)
+    record = startPlacing(knee.scene, newLandmarks(knee.scene, "points", "fixed", knee.nodes.fixed), knee.nodes.fixed)
     np.testing.assert_allclose(_position(slices[0][0]), near)
     np.testing.assert_allclose(_position(slices[1][0]), FIXED_GRID.center_ras, atol=1e-6)
     stopPlacing(knee.scene, record)
 
 
 def test_another_mouse_mode_is_left_alone_when_placing_ends(knee):
-    record = startPlacing(knee.scene, newLandmarks(knee.scene, "points", None), None)
+    record = startPlacing(knee.scene, newLandmarks(knee.scene, "points", "fixed", None), None)
     mode = modeNode(knee.scene)
     mode.SetCurrentInteractionMode(mode.Select)
     stopPlacing(knee.scene, record)
@@ -85,7 +86,7 @@ def test_another_mouse_mode_is_left_alone_when_placing_ends(knee):
 
 
 def test_points_have_the_same_numbers_in_both_lists_and_names_are_not_used_twice(knee):
-    lists = [newLandmarks(knee.scene, "Fixed landmarks", knee.nodes.fixed) for _ in range(2)]
+    lists = [newLandmarks(knee.scene, "Fixed landmarks", "fixed", knee.nodes.fixed) for _ in range(2)]
     assert [node.GetName() for node in lists] == ["Fixed landmarks", "Fixed landmarks_1"]
     for node in lists:
         for x in range(3):
@@ -93,12 +94,23 @@ def test_points_have_the_same_numbers_in_both_lists_and_names_are_not_used_twice
     assert landmarksFromMarkups(*lists).names == ("1", "2", "3")
 
 
+def test_the_points_of_either_image_are_told_apart(knee):
+    labels, colors = [], []
+    for which in ("fixed", "moving"):
+        node = newLandmarks(knee.scene, f"{which} points", which, None)
+        node.AddControlPoint(vtk.vtkVector3d(1, 2, 3))
+        labels.append(node.GetNthControlPointLabel(0))
+        colors.append(node.GetDisplayNode().GetSelectedColor())
+    assert labels == ["F1", "M1"]
+    assert colors == [pytest.approx(FIXED_COLOR), pytest.approx(WARPED_COLOR)]
+
+
 def test_points_placed_through_a_result_are_those_of_the_moving_image_itself(knee):
     outputs = registerVolumes(
         knee.scene, knee.nodes, options=OutputOptions(showMovingTransformed=True), runner=knee.run
     )
-    fixed = newLandmarks(knee.scene, "Fixed landmarks", knee.nodes.fixed)
-    moving = newLandmarks(knee.scene, "Moving landmarks", knee.nodes.moving)
+    fixed = newLandmarks(knee.scene, "Fixed landmarks", "fixed", knee.nodes.fixed)
+    moving = newLandmarks(knee.scene, "Moving landmarks", "moving", knee.nodes.moving)
     index = (12, 14, 11)
     seen = FIXED_GRID.ijk_to_ras @ np.array([index[2], index[1], index[0], 1.0])
     for node in (fixed, moving):
@@ -113,8 +125,8 @@ def test_points_placed_through_a_result_are_those_of_the_moving_image_itself(kne
 
 
 def test_landmarks_of_a_run_are_shown_through_its_result_and_come_back_with_discard(knee):
-    fixed = newLandmarks(knee.scene, "Fixed landmarks", knee.nodes.fixed)
-    moving = newLandmarks(knee.scene, "Moving landmarks", knee.nodes.moving)
+    fixed = newLandmarks(knee.scene, "Fixed landmarks", "fixed", knee.nodes.fixed)
+    moving = newLandmarks(knee.scene, "Moving landmarks", "moving", knee.nodes.moving)
     for node in (fixed, moving):
         node.AddControlPoint(vtk.vtkVector3d(*FIXED_GRID.center_ras))
     nodes = dataclasses.replace(knee.nodes, fixedLandmarks=fixed, movingLandmarks=moving)
@@ -128,7 +140,7 @@ def test_landmarks_of_a_run_are_shown_through_its_result_and_come_back_with_disc
 
 
 def test_the_point_that_follows_the_mouse_does_not_count(knee):
-    lists = [newLandmarks(knee.scene, f"{which} landmarks", None) for which in ("Fixed", "Moving")]
+    lists = [newLandmarks(knee.scene, f"{which} landmarks", which.lower(), None) for which in ("Fixed", "Moving")]
     for node in lists:
         for x in (1.0, 2.0):
             node.AddControlPoint(vtk.vtkVector3d(x, 0, 0))

@@ -39,6 +39,15 @@ def reloaded(saved):
     return knee, outputs, headless, find
 
 
+def test_transforms_are_the_same_between_lattice_points_too_and_both_ways(reloaded, rng):
+    _, outputs, _, find = reloaded
+    for node, grid in ((outputs.nodes.transform, FIXED_GRID), (outputs.nodes.inverseTransform, MOVING_GRID)):
+        points, found = pointsInside(grid, rng), find(node)
+        for side in ("GetTransformFromParent", "GetTransformToParent"):
+            shown, read = (transformPoints(getattr(one, side)(), points) for one in (node, found))
+            np.testing.assert_allclose(read, shown, atol=1e-6, err_msg=side)
+
+
 def test_file_holds_the_scene_and_one_file_per_result(saved):
     _, _, path = saved
     with zipfile.ZipFile(path) as archive:

@@ -159,7 +159,7 @@ def test_pairs_are_placed_from_scratch_each_in_its_own_image(ready: Person) -> N
     assert interaction(person).GetCurrentInteractionMode() == slicer.vtkMRMLInteractionNode.ViewTransform
     assert layers(person) == before
     labels = [person.parameters.movingLandmarks.GetNthControlPointLabel(index) for index in range(3)]
-    assert labels == ["1", "2", "3"]
+    assert labels == ["M1", "M2", "M3"]
 
 
 def test_another_mouse_mode_ends_the_placing(ready: Person) -> None:

@@ -8,9 +8,11 @@ from typing import Union, get_args, get_origin, get_type_hints
 
 import pytest
 import slicer
+from inspect_cases import publishKnown
 from panel_cases import Person
 
 from JointRegistrationLib.config import DETAIL_WEIGHTS, DEVICES, METHODS, SIDES, SIMILARITIES, RegistrationConfig
+from JointRegistrationMRML.show import slicesOf
 
 
 def test_the_first_sentence_says_what_to_do_and_the_tooltip_what_is_missing(person: Person) -> None:
@@ -286,6 +288,21 @@ def test_the_module_is_listed_and_offers_the_sample_data(person: Person, monkeyp
     pair = samples.SamplePair(fixed, moving, None, None)
     monkeypatch.setattr(samples, "addSamplePair", lambda scene, waiting: pair)
     assert source.customDownloader(source) == [fixed, moving]
+    shown = {(view.GetBackgroundVolumeID(), view.GetForegroundVolumeID()) for view in slicesOf(person.scene)}
+    assert shown == {(fixed.GetID(), moving.GetID())}
+
+
+def test_a_registration_of_a_scene_that_is_opened_is_interpolated_as_it_was(person: Person, tmp_path: Path) -> None:
+    person.host.loadModule("JointRegistration")
+    person.host.finishStartup()
+    made = publishKnown(person.scene).nodes
+    person.saveAndClose(tmp_path, made.transform, made.inverseTransform)
+    person.scene.SetURL(str(tmp_path / "scene.mrml"))
+    person.scene.Connect()
+    for name in ("Moving knee to Fixed knee", "Fixed knee to Moving knee"):
+        grid = person.scene.GetFirstNodeByName(name).GetTransformFromParentAs("vtkOrientedGridTransform")
+        assert grid.GetInterpolationModeAsString() == "Linear"
+        assert grid.GetInverseTolerance() < 0.001
 
 
 def test_a_panel_that_goes_while_the_pair_is_made_is_left_alone(
