@@ -43,7 +43,7 @@ bench: $(VENV)/.bench $(PEERS)/.installed ## speed limits, and our methods besid
 test: $(VENV)/.test rendering ## run every test (ARGS="-k name" to choose)
 	$(TEST_ENV) $(BIN)/python -m pytest Testing -n $(WORKERS) --durations=10 $(ARGS)
 
-slicer-test: $(VENV)/.created ## run self-tests and a scenario by real clicks in a Slicer (SLICER=/path/to/Slicer ARGS="--images")
+slicer-test: $(VENV)/.demo ## run self-tests and a scenario by real clicks in a Slicer (SLICER=/path/to/Slicer ARGS="--images")
 	@test -n "$(SLICER)" || { echo "Which Slicer? make slicer-test SLICER=/path/to/Slicer" >&2; exit 2; }
 	$(BIN)/python Testing/Slicer/scenario/run.py "$(SLICER)" $(ARGS)
 

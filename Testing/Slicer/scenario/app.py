@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import qt
 import slicer
 
 from .hands import Hands, pause
 from .pump import Doing
 
 MODULE = "JointRegistration"
-SLICE_VIEWS = ("Red", "Yellow", "Green")
+#: Pixels within which the panel's controls fit.
+NARROW = 400
 
 
 class App:
@@ -27,6 +31,9 @@ class App:
         self.hands = Hands()
         #: What a step wants to have recorded.
         self.facts: dict[str, Any] = {}
+        self._widest = 0
+        #: By the name of a picture: its file, and the boxes (left, top, right, bottom) of panel and views in it.
+        self.regions: dict[str, dict[str, Any]] = {}
 
     # -- the panel ----------------------------------------------------------------------------------------
 
@@ -103,20 +110,60 @@ class App:
         yield lambda: self.ui.registerButton.enabled and not self.panel._judgeTimer.active
         yield from pause(200)
 
+    def watchWidth(self) -> None:
+        """Record what makes the panel wider than it was, while it does so."""
+        module = getattr(slicer.modules, "JointRegistrationWidget", None)
+        if module is None or module.panel is None or module.panel.widget.width <= self._widest:
+            return
+        self._widest = module.panel.widget.width
+        page = slicer.modules.jointregistration.widgetRepresentation()
+        self.facts[f"needs {self._widest} pixels"] = {
+            child.objectName or child.className(): child.minimumSizeHint.width()
+            for child in slicer.util.findChildren(page)
+            if child.inherits("QWidget") and child.visible and child.minimumSizeHint.width() > NARROW
+        }
+
     # -- the views ----------------------------------------------------------------------------------------
 
     def sliceView(self, name: str) -> Any:
         """The widget in which a slice is drawn."""
         return slicer.app.layoutManager().sliceWidget(name).sliceView()
 
-    def picture(self, path: Path) -> None:
-        """Keep what the screen shows."""
-        slicer.app.primaryScreen.grabWindow(0).save(str(path))
+    def picture(self, name: str) -> Doing:
+        """Keep what the screen shows, and where panel and views are in it; without ImageMagick the main window alone."""
+        path = self.folder / f"{len(self.regions) + 1:02d}-{name.replace(' ', '-')}.png"
+        self.regions[name] = {"picture": path.name}
+        if shutil.which("import"):
+            yield from self.hands.run("import", "-window", "root", path)
+            for part, widget in (("panel", modulePage()), ("views", viewport())):
+                self.regions[name][part] = boxOnScreen(widget)
+        else:
+            mainWindow().grab().save(str(path))
+        (self.folder / "regions.json").write_text(json.dumps(self.regions, indent=1), encoding="utf-8")
 
 
 def mainWindow() -> Any:
     """The application's main window."""
     return slicer.util.mainWindow()
+
+
+def viewport() -> Any:
+    """What holds all views."""
+    return slicer.app.layoutManager().viewport()
+
+
+def modulePage() -> Any:
+    """The part of the panel that can be seen."""
+    page = slicer.modules.jointregistration.widgetRepresentation()
+    while not page.inherits("QAbstractScrollArea"):
+        page = page.parentWidget()
+    return page.viewport()
+
+
+def boxOnScreen(widget: Any) -> list[int]:
+    """Left, top, right and bottom, in pixels of the screen."""
+    corner = widget.mapToGlobal(qt.QPoint(0, 0))
+    return [corner.x(), corner.y(), corner.x() + widget.width, corner.y() + widget.height]
 
 
 def use(condition: Any, text: str) -> None:

@@ -53,7 +53,6 @@ def openModule(app: App) -> Doing:
         useStub()
     yield from app.openModule()
     yield lambda: app.panel is not None
-    app.facts["width of the panel"] = app.panel.widget.width
 
 
 def saysWhatIsMissing(app: App) -> Doing:
@@ -104,7 +103,6 @@ def register(app: App) -> Doing:
     yield lambda: app.panel._run.running
     yield lambda: not app.panel._run.running
     use(app.panel.results.outputs is not None, f"no result: {app.ui.stageLabel.text} {app.ui.problem1Text.text}")
-    app.facts["width of the panel"] = app.panel.widget.width
 
 
 def cancel(app: App) -> Doing:
@@ -112,6 +110,7 @@ def cancel(app: App) -> Doing:
     yield from app.hands.click(app.ui.registerButton)
     yield lambda: app.panel._run.running
     yield lambda: app.panel._worker.client.state.value == "busy"
+    yield from app.picture("running")
     yield from app.hands.click(app.ui.cancelButton)
     yield lambda: not app.panel._run.running
     use("cancelled" in app.ui.stageLabel.text.lower(), f"the panel says {app.ui.stageLabel.text!r}")
@@ -138,38 +137,55 @@ def refine(app: App) -> Doing:
 
 
 def press(control: str) -> Any:
-    """A step that clicks a control of the section Inspect."""
+    """A step that clicks a control of the section Inspect, and waits until the panel has done what follows."""
 
     def doing(app: App) -> Doing:
         yield from app.unfold(app.inspect.inspectButton)
         yield from app.hands.click(getattr(app.inspect, control))
-        yield from pause(600)
+        yield from pause(300)
+        yield lambda: not app.panel.inspect._busy
+        yield from pause(300)
 
     return doing
 
 
 def openAndClose(view: str) -> list[Step]:
     """A view is opened, and closed by the same button: the scene is then as it was."""
-    button = f"{view}Button"
+
+    def toggled(open_: bool) -> Any:
+        def doing(app: App) -> Doing:
+            button = getattr(app.inspect, f"{view}Button")
+            yield from press(f"{view}Button")(app)
+            use(bool(button.checked) == open_, f"{view} is {'open' if button.checked else 'closed'}")
+
+        return doing
+
     return [
-        Step(f"open {view}", press(button), SHOWING),
-        Step(f"close {view}", press(button), back=2),
+        Step(f"open {view}", toggled(True), SHOWING),
+        Step(f"close {view}", toggled(False), back=2),
     ]
 
 
-def outlinesInTheThirdDimension(app: App) -> Doing:
-    yield from press("contoursButton")(app)
-    yield from app.hands.click(app.inspect.surfacesCheckBox)
-    yield from pause(500)
-    yield from app.hands.click(app.inspect.liveCheckBox)
-    yield from pause(500)
+def switchOn(*controls: str) -> Any:
+    """A step that clicks controls of the section Inspect that are then on."""
+
+    def doing(app: App) -> Doing:
+        for control in controls:
+            yield from press(control)(app)
+            use(getattr(app.inspect, control).checked, f"{control} was not switched on")
+
+    return doing
+
+
+def lookAtOutputs(app: App) -> Doing:
+    yield from app.unfold(app.ui.outputsButton)
+    yield from app.picture("outputs")
+    yield from app.unfold(app.ui.outputsButton, False)
 
 
 def closeAllViews(app: App) -> Doing:
-    yield from app.hands.click(app.inspect.closeViewsButton)
-    yield from pause(500)
-    if app.inspect.liveCheckBox.checked:
-        app.facts["note"] = "the options of the outlines stay as they were set"
+    yield from press("closeViewsButton")(app)
+    use(not app.inspect.closeViewsButton.enabled, "a view is still open")
 
 
 def measure(app: App) -> Doing:
@@ -302,12 +318,14 @@ PARTS: dict[str, list[Step]] = {
         Step("sample pair", samplePair, May(
             add=("vtkMRMLScalarVolume*", "vtkMRMLVolumeArchetype*", "vtkMRMLSegmentation*", "vtkMRMLSubjectHierarchy*"),
             change=(HIERARCHY, LAYERS))),
+        Step("look at the outputs", lookAtOutputs),
         Step("quick settings", quickSettings),
         Step("cancel", cancel),
         Step("register", register, RUN),
         *(step for view in IMAGE_VIEWS + OTHER_VIEWS for step in openAndClose(view)),
-        Step("outlines in 3D and live", outlinesInTheThirdDimension, SHOWING),
-        Step("close all views", closeAllViews, back=2),
+        Step("outlines in 3D", switchOn("contoursButton", "surfacesCheckBox"), SHOWING),
+        Step("outlines live", switchOn("liveCheckBox"), May(("*",), ("*",), SHOWING.change)),
+        Step("close all views", closeAllViews, back=3),
         Step("measure", measure, May(
             add=("vtkMRMLTable*", "vtkMRMLPlot*", "vtkMRMLModel*", "vtkMRML*ColorNode*", "vtkMRMLColor*"),
             change=(HIERARCHY, LAYERS))),

@@ -119,6 +119,7 @@ def _run(slicer: Path, part: str, folder: Path, display: str, stub: bool) -> lis
         (folder / "stderr").open("w") as err,
     ):
         environment = {**os.environ, "DISPLAY": display, "HOME": home, "XDG_CONFIG_HOME": home}
+        environment["XDG_CACHE_HOME"] = str(folder.parent / "cache")  # the sample pair is computed once
         process = subprocess.Popen(command, stdout=out, stderr=err, env=environment, start_new_session=True)
         try:
             code = process.wait(timeout=_HANGS_S)

@@ -21,7 +21,7 @@ from .pump import Doing, Pauses, Pump
 from .snapshot import snapshot
 
 #: How often the event loop is to come round, and how long it may be held up unrecorded.
-TICK_MS, PAUSE_S = 20, 0.1
+TICK_MS, PAUSE_S = 20, 0.2
 #: How long a step waits for what should come, a guard against hanging.
 PATIENCE_S = 900.0
 #: How long the application is left alone after a step, before it is looked at.
@@ -54,7 +54,7 @@ class Record:
     name: str
     seconds: float = 0.0
     changes: list[str] = dataclasses.field(default_factory=list)
-    pauses: list[float] = dataclasses.field(default_factory=list)
+    pauses: list[float] = dataclasses.field(default_factory=list)  # the longest of the event loop, s
     failure: str = ""
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -99,9 +99,11 @@ class Session:
     def _doing(self, step: Step) -> Doing:
         yield from step.do(self._app)
         yield from pause(SETTLE_MS)
+        yield from self._app.picture(step.name)
 
     def _tick(self) -> None:
         self._pauses.tick()
+        self._app.watchWidth()
         self._pump.tick()
         if self._pump.busy or self._finishing:
             return
@@ -115,9 +117,9 @@ class Session:
     def _finish(self) -> None:
         step, record = self._steps[len(self._records) - 1], self._records[-1]
         record.seconds = round(time.monotonic() - self._began, 2)
-        record.pauses = [round(s, 2) for name, s in self._pauses.found if name == step.name]
+        pauses = sorted((s for name, s in self._pauses.found if name == step.name), reverse=True)
+        record.pauses = [round(s, 2) for s in pauses[:5]]
         record.failure = self._pump.failure or ""
-        self._app.picture(self._folder / f"{len(self._records):02d}-{step.name.replace(' ', '-')}.png")
         self._scenes.append(snapshot(slicer.mrmlScene))
         record.changes = unexpected(self._scenes[max(0, len(self._scenes) - 1 - step.back)], self._scenes[-1], step.may)
         if record.failure or len(self._records) == len(self._steps):
