@@ -12,6 +12,7 @@ OUTPUT   ?= demo-output
 WORKERS  ?= 2
 FIXED    ?=
 MOVING   ?=
+SLICER   ?=
 
 # One computing thread a process: the tests run side by side.
 TEST_ENV := OMP_NUM_THREADS=1
@@ -41,6 +42,10 @@ bench: $(VENV)/.bench $(PEERS)/.installed ## speed limits, and our methods besid
 
 test: $(VENV)/.test rendering ## run every test (ARGS="-k name" to choose)
 	$(TEST_ENV) $(BIN)/python -m pytest Testing -n $(WORKERS) --durations=10 $(ARGS)
+
+slicer-test: $(VENV)/.demo ## run self-tests and a scenario by real clicks in a Slicer (SLICER=/path/to/Slicer ARGS="--images")
+	@test -n "$(SLICER)" || { echo "Which Slicer? make slicer-test SLICER=/path/to/Slicer" >&2; exit 2; }
+	$(BIN)/python Testing/Slicer/scenario/run.py "$(SLICER)" $(ARGS)
 
 index: $(VENV)/.created ## list what Slicer's Extensions Index would refuse today
 	$(BIN)/python Testing/Tools/extensions_index.py

@@ -19,6 +19,10 @@ WINDOW = (
 )  # fmt: skip
 
 
+#: Fields that the application fills when somebody first asks, whoever that is.
+LAZY = ("vtkMRML*Color*:*:Names array initialised",)
+
+
 @dataclasses.dataclass(frozen=True)
 class Change:
     """One difference: a node that came, one that went, or a field with another value."""
@@ -51,9 +55,9 @@ class May:
 
     def allows(self, change: Change) -> bool:
         """Whether a pattern covers it, or it is the window's own."""
-        if change.nodeClass in WINDOW:
+        if change.nodeClass in WINDOW or change.node.endswith(" Volume Slice"):  # a slice in 3D is a model
             return True
-        patterns = {"added": self.add, "removed": self.remove, "changed": self.change}[change.kind]
+        patterns = {"added": self.add, "removed": self.remove, "changed": (*self.change, *LAZY)}[change.kind]
         return any(fnmatchcase(change.key, pattern) for pattern in patterns)
 
 

@@ -28,6 +28,7 @@ KNOWN: tuple[tuple[str, str], ...] = (
     (r"^Switch to module: ", "the application tells of every module that is shown"),
     (r"^Loading Slicer RC file", "the application tells where its start-up file is"),
     (r"MESA|libGL|glx|GLX|swrast|DRI", "the graphics driver on a machine without a graphics card"),
+    (r"QXcbConnection: XCB error: 3 \(BadWindow\)", "Qt asks the X server about a menu or dialog that has just closed"),
     (r"XDG_RUNTIME_DIR", "Qt, where no desktop session is running"),
 )
 

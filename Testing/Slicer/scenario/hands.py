@@ -71,11 +71,15 @@ class Hands:
         point = qt.QPoint(*(at or _spot(widget)))
         return widget.mapToGlobal(point)
 
-    def _do(self, *words: Any) -> Doing:
-        process = subprocess.Popen(["xdotool", *map(str, words)], env=self._environment, stderr=subprocess.PIPE)
+    def run(self, *words: Any) -> Doing:
+        """Run a program of the system, and wait for it."""
+        process = subprocess.Popen([*map(str, words)], env=self._environment, stderr=subprocess.PIPE)
         yield lambda: process.poll() is not None
         if process.returncode:
-            raise RuntimeError(f"xdotool {' '.join(map(str, words))}: {process.stderr.read().decode()}")
+            raise RuntimeError(f"{' '.join(map(str, words))}: {process.stderr.read().decode()}")
+
+    def _do(self, *words: Any) -> Doing:
+        yield from self.run("xdotool", *words)
 
 
 def pause(milliseconds: int) -> Doing:

@@ -19,7 +19,7 @@ NodeState = dict[str, Any]
 #: Lines of an object's text that say how it is used, not what it is.
 _PASSING = (
     "0x", "Time", "Reference Count", "Registered Events", "Registered Observers", "Event:", "EventName:", "Command:",
-    "Priority:", "Tag:", "Debug:", "MTime", "StoredTime", "(none)",
+    "Priority:", "Tag:", "Debug:", "Node references", "MTime", "StoredTime", "(none)",
 )  # fmt: skip
 #: What these print of themselves is too much or too volatile; their content is read here instead.
 _OWN_CONTENT = (
@@ -44,7 +44,8 @@ def _fields(node: Any) -> Iterator[tuple[str, Any]]:
     node.GetNodeReferenceRoles(roles)
     for role in roles:
         count = node.GetNumberOfNodeReferences(role)
-        yield f"reference {role}", tuple(node.GetNthNodeReferenceID(role, n) for n in range(count))
+        if count:  # a role that was only asked for is listed too
+            yield f"reference {role}", tuple(node.GetNthNodeReferenceID(role, n) for n in range(count))
     if not any(node.IsA(kind) for kind in _OWN_CONTENT):
         yield from _text(node)
     for kind, read in _READERS.items():
@@ -58,6 +59,8 @@ def _text(node: Any) -> Iterator[tuple[str, str]]:
     for line in str(node).splitlines():
         if not any(word in line for word in _PASSING):
             name, _, value = line.strip().partition(":")
+            if name.endswith(("NodeID", "Ref]")):
+                continue  # a reference, which has a field of its own
             seen[name] = seen.get(name, 0) + 1
             yield (name if seen[name] == 1 else f"{name} {seen[name]}"), value.strip()
 
