@@ -136,5 +136,6 @@ def _cut(image: Tensor, config: DisturbanceConfig, g: torch.Generator) -> tuple[
     for n in image.shape[2:]:
         start, end = (round(between(0.0, config.cut_most, g) * n) if _chance(0.4, g) else 0 for _ in range(2))
         box.append(slice(start, n - end))
-    result[(..., *box)] = image[(..., *box)]
-    return result, (box[0], box[1], box[2])
+    z, y, x = box
+    result[:, :, z, y, x] = image[:, :, z, y, x]
+    return result, (z, y, x)

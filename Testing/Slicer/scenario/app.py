@@ -130,7 +130,7 @@ class App:
         return slicer.app.layoutManager().sliceWidget(name).sliceView()
 
     def picture(self, name: str) -> Doing:
-        """Keep what the screen shows, and where panel and views are in it; without ImageMagick the main window alone."""
+        """Keep what the screen shows, and where panel and views are in it; without ImageMagick only the main window."""
         path = self.folder / f"{len(self.regions) + 1:02d}-{name.replace(' ', '-')}.png"
         self.regions[name] = {"picture": path.name}
         if shutil.which("import"):
