@@ -25,7 +25,11 @@ def toWorld(node: Any, points: npt.NDArray[np.float64], below: Any) -> npt.NDArr
 
 
 def fromWorld(node: Any, points: npt.NDArray[np.float64], below: Any, itself: bool = False) -> npt.NDArray[np.float64]:
-    """World points in the coordinates of ``node``, or of what stands under the transform node ``itself``."""
+    """World points in the coordinates of ``node``, or of what stands under the transform node ``itself``.
+
+    A transform node that was only just made holds no transform yet: it changes nothing.
+    """
     above = worldTransform(node, below)
     points = points if above is None else transformPoints(above.fromWorld, points)
-    return transformPoints(node.GetTransformFromParent(), points) if itself else points
+    own = node.GetTransformFromParent() if itself else None
+    return points if own is None else transformPoints(own, points)

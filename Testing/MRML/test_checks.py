@@ -193,6 +193,12 @@ def test_transforms_above_and_initial_transforms_count_for_the_overlap(scene, pa
     assert (problem.severity, "only" in problem.text) == (WARNING, True)
 
 
+def test_an_initial_transform_that_was_only_just_made_changes_nothing(scene, pair):
+    empty = scene.AddNewNodeByClass("vtkMRMLTransformNode", "new")
+    assert empty.GetTransformFromParent() is None
+    assert _found(dataclasses.replace(pair, initialTransform=empty)) == _found(pair)
+
+
 def test_landmarks_or_a_chosen_start_make_overlap_unnecessary(scene, pair):
     nodes = dataclasses.replace(pair, moving=_knee(scene, "far", _moved(KNEE, (500.0, 0, 0))))
     centred = dataclasses.replace(CONFIG, affine=dataclasses.replace(CONFIG.affine, initialization="center"))

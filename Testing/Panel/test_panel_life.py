@@ -9,7 +9,6 @@ from typing import Any
 import slicer
 from panel_cases import Person
 from PySide6 import QtCore, QtWidgets
-from slicer.util import VTKObservationMixin
 
 
 def page() -> Any:
@@ -63,7 +62,7 @@ def test_a_scene_closed_while_another_module_is_shown_is_taken_up_when_the_panel
 
 def ourObservations() -> list[Any]:
     """What objects of the panel observe in VTK."""
-    ours = (each for each in gc.get_objects() if issubclass(type(each), VTKObservationMixin))
+    ours = (each for each in gc.get_objects() if issubclass(type(each), slicer.util.VTKObservationMixin))
     return [seen for each in ours if type(each).__module__.startswith("Joint") for seen in each.Observations]
 
 
