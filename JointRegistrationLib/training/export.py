@@ -7,9 +7,11 @@ from typing import Any
 
 from .. import checkpoint
 from ..config_json import from_dict
+from ..networks import segmenter
 from ..networks.model import AVSM, ModelConfig
-from ..networks.weights import ARCHITECTURE, checksum_file
-from .parts import load_initial_weights
+from ..networks.segmenter import Segmenter, SegmenterConfig
+from ..networks.weights import checksum_file
+from .parts import PARTS, SEGMENTER_PARTS, load_initial_weights
 from .provenance import asdict_json, current_commit
 
 
@@ -32,14 +34,21 @@ def export(
         CheckpointError: if a part cannot be read or does not fit.
     """
     headers = [checkpoint.read_header(part) for part in parts]
-    config = from_dict(ModelConfig, headers[-1].configuration)
-    model = AVSM(config)
+    architecture = headers[-1].architecture
+    model, everything = _network(headers[-1])
     for part in parts:
-        load_initial_weights(model, part)
+        load_initial_weights(model, part, architecture, everything)
     history = [{name: h.figures.get(name) for name in ("run", "step", "trained")} for h in headers]
     header = checkpoint.Header(
-        ARCHITECTURE, asdict_json(config), data, current_commit(), {"history": history, **(figures or {})}
+        architecture, asdict_json(model.config), data, current_commit(), {"history": history, **(figures or {})}
     )
     digest = checkpoint.save_weights(output, model, header, half=half)
     checksum_file(output).write_text(f"{digest}  {output.name}\n")
     return digest
+
+
+def _network(header: checkpoint.Header) -> tuple[AVSM | Segmenter, tuple[str, ...]]:
+    """An untrained network as the header describes it, and the beginnings of its parts' names."""
+    if header.architecture == segmenter.ARCHITECTURE:
+        return Segmenter(from_dict(SegmenterConfig, header.configuration)), SEGMENTER_PARTS["all"]
+    return AVSM(from_dict(ModelConfig, header.configuration)), PARTS["joint"]
