@@ -63,11 +63,11 @@ class Trainer(Run[TrainingConfig]):
         self.train_pool = usable_part(train or configured_pool(config, "train"), config).to(self.device)
         self.validation_pool = usable_part(validation or configured_pool(config, "validation"), config).to(self.device)
         self.model = AVSM(config.model).to(self.device)
-        self._train(_Objective(self.model, config), trained_parameters(self.model, config.stage))
+        self._train(_Objective(self.model, config), trained_parameters(self.model, PARTS[config.stage]))
 
     def load_initial_weights(self, path: Path) -> None:
         """See :func:`~.parts.load_initial_weights`."""
-        load_initial_weights(self.model, path)
+        load_initial_weights(self.model, path, ARCHITECTURE, PARTS["joint"])
 
     def header(self, figures: dict[str, Any]) -> checkpoint.Header:
         """The header of this run's weights."""

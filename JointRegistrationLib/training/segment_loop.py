@@ -9,20 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from .. import checkpoint
-from ..errors import CheckpointError
 from ..networks.segmenter import ARCHITECTURE, CLASSES, Box, Segmenter
 from .augment import generator
 from .distributed import Ranks
 from .knee_codes import Knee, load_knees
 from .objectives import Moment
+from .parts import SEGMENTER_PARTS, load_initial_weights, trained_parameters
 from .provenance import asdict_json, current_commit
 from .run import OnUpdate, Report, Run
 from .segment_config import SegmentLossConfig, SegmentTrainingConfig
 from .segment_validation import validate_segmenter
 from .synthesis import Sample, draw_sample
-
-#: Beginnings of the names of the parameters that each part trains.
-_TRAINED = {"trunk": ("trunk.",), "fine": ("fine.",), "all": ("trunk.", "fine.")}
 
 
 class _Objective(nn.Module):
@@ -70,37 +67,24 @@ class SegmentTrainer(Run[SegmentTrainingConfig]):
         self.train_knees = train or load_knees(pool / "train")
         self.validation_knees = validation or load_knees(pool / "validation")
         self.model = Segmenter(config.model).to(self.device)
-        chosen = {}
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(name.startswith(_TRAINED[config.part]))
-            if parameter.requires_grad:
-                chosen[name] = parameter
+        chosen = trained_parameters(self.model, SEGMENTER_PARTS[config.part])
         self._train(_Objective(self.model, config), chosen)
 
     def load_initial_weights(self, path: Path) -> None:
         """Take over the parts that another run of a segmenter of this shape trained."""
-        header, tensors = checkpoint.read_tensors(path)
-        if header.architecture != ARCHITECTURE:
-            raise CheckpointError(
-                f"{path}: these weights are for {header.architecture!r}, but {ARCHITECTURE!r} is needed"
-            )
-        parts = tuple(header.figures.get("trained", _TRAINED["all"]))
-        wanted = {name: value for name, value in tensors.items() if name.startswith(parts)}
-        checkpoint.fit_tensors(self.model, {**self.model.state_dict(), **wanted}, path)
+        load_initial_weights(self.model, path, ARCHITECTURE, SEGMENTER_PARTS["all"])
 
     def header(self, figures: dict[str, Any]) -> checkpoint.Header:
         """The header of this run's weights."""
-        trained = list(dict.fromkeys((*self._begun_with(), *_TRAINED[self.config.part])))
+        onto_trunk = self.config.part == "fine" and self.config.initial_weights
+        trained = SEGMENTER_PARTS["all" if onto_trunk else self.config.part]
         return checkpoint.Header(
             ARCHITECTURE,
             asdict_json(self.config.model),
             f"renderings of {len(self.train_knees)} label maps",
             current_commit(),
-            {"step": self.progress.step, "run": self.config.name, "trained": trained, **figures},
+            {"step": self.progress.step, "run": self.config.name, "trained": list(trained), **figures},
         )
-
-    def _begun_with(self) -> tuple[str, ...]:
-        return _TRAINED["all"] if self.config.initial_weights else ()
 
     def terms(self, part: int, moment: Moment) -> dict[str, Tensor]:
         """The loss, averaged over a batch of images each drawn by itself."""
