@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from .errors import FileError, JointRegistrationError
+from .errors import FileError, JointRegistrationError, ResourceError
 
 _LARGEST_TEXT = 64 << 20
 
@@ -26,8 +26,10 @@ def malformed(path: Path | str, kind: str, advice: str) -> Iterator[None]:
     """
     try:
         yield
-    except (JointRegistrationError, MemoryError):
+    except JointRegistrationError:
         raise
+    except MemoryError as error:
+        raise ResourceError(f"{path}: there is not enough memory to read it; close other programs") from error
     except Exception as error:  # noqa: BLE001 what a parser raises on bytes of strangers has no end
         _raise_malformed(error, path, kind, advice)
 

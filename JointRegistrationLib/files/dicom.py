@@ -44,7 +44,7 @@ def read_dicom(path: Path, choice: str = "") -> Image:
     files = _files(path)
     volume = _chosen(path, _volumes(path, files), choice)
     frames, grid = _laid_out(path, volume.frames)
-    array = read_pixels(path, frames, {file.path: file.header for file in files})
+    array = read_pixels(path, frames, {file.path: file.stored_type for file in files})
     return Image(array, grid, path.name if not choice else f"{path.name} ({volume.name})")
 
 
@@ -56,9 +56,8 @@ def series_tags(folder: Path) -> dict[str, str] | None:
     for file in sorted(folder.iterdir()):
         found = read_frames(file) if file.is_file() else None
         if found is not None:
-            values = {name: str(found.header.get(name) or "").strip() for name in _TAGS}
-            values["Laterality"] = values["Laterality"] or str(found.header.get("ImageLaterality") or "").strip()
-            return values
+            side = found.tags["Laterality"] or found.tags["ImageLaterality"]
+            return {**{name: found.tags[name] for name in _TAGS}, "Laterality": side}
     return None
 
 
@@ -77,10 +76,11 @@ def _files(path: Path) -> list[DicomFile]:
 def _volumes(path: Path, files: Sequence[DicomFile]) -> list[_Volume]:
     by_series: dict[str, list[DicomFile]] = {}
     for file in files:
-        by_series.setdefault(file.series, []).append(file)
+        by_series.setdefault(file.tags["SeriesInstanceUID"], []).append(file)
     volumes = []
     for number, members in enumerate(by_series.values(), start=1):
-        name = members[0].description or f"series {members[0].header.get('SeriesNumber') or number}"
+        tags = members[0].tags
+        name = tags["SeriesDescription"] or f"series {tags['SeriesNumber'] or number}"
         parts = _split([frame for file in members for frame in file.frames], path)
         for part, frames in parts.items():
             volumes.append(_Volume(f"{name}, {part}" if part and len(by_series) > 1 else part or name, tuple(frames)))

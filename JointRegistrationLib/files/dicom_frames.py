@@ -6,6 +6,7 @@ file has them. So the place of every frame is read here.
 
 from __future__ import annotations
 
+import io
 import math
 import warnings
 import zlib
@@ -72,13 +73,36 @@ class Frame:
 
 @dataclass(frozen=True)
 class DicomFile:
-    """One file: its header without the pixels, and its frames."""
+    """One file: what is needed of its header, and its frames. ``tags`` are texts by keyword, "" for a missing one."""
 
     path: Path
-    series: str
-    description: str
-    header: Dataset
+    tags: dict[str, str]
+    stored_type: np.dtype[Any]
     frames: tuple[Frame, ...]
+
+
+#: What is kept of a header, beside the frames.
+_TAGS = (
+    "SeriesInstanceUID",
+    "SeriesDescription",
+    "SeriesNumber",
+    "PatientID",
+    "StudyDate",
+    "Laterality",
+    "ImageLaterality",
+)
+
+
+class _BoundedFile(io.BufferedReader):
+    """A file that makes no room for more than it has, whatever length an element claims."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = path.stat().st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = max(0, self._size - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left))
 
 
 def read_dataset(path: Path, *, pixels: bool) -> Dataset | None:
@@ -95,7 +119,8 @@ def read_dataset(path: Path, *, pixels: bool) -> Dataset | None:
             _check_deflated(path)
         elif not _may_be_bare(path):
             return None
-        dataset = pydicom.dcmread(path, stop_before_pixels=not pixels, force=not marked)
+        with _BoundedFile(path) as file:
+            dataset = pydicom.dcmread(file, stop_before_pixels=not pixels, force=not marked)
         is_image = "Rows" in dataset and "Columns" in dataset and "SOPClassUID" in dataset
         return dataset if is_image else None
 
@@ -123,13 +148,20 @@ def read_frames(path: Path) -> DicomFile | None:
         else:
             places = groups or [None]
         frames = tuple(_frame(dataset, shared, group, path, number) for number, group in enumerate(places))
-        return DicomFile(
-            path,
-            str(dataset.get("SeriesInstanceUID") or ""),
-            str(dataset.get("SeriesDescription") or "").strip(),
-            dataset,
-            frames,
-        )
+        tags = {name: str(dataset.get(name) or "").strip() for name in _TAGS}
+        return DicomFile(path, tags, stored_type(dataset, path), frames)
+
+
+def stored_type(dataset: Dataset, path: Path) -> np.dtype[Any]:
+    """NumPy's type of the stored values.
+
+    Raises:
+        InputError: if they are no integers of 8, 16 or 32 bits.
+    """
+    bits = int(dataset.get("BitsAllocated") or 0)
+    if bits not in (8, 16, 32):
+        raise InputError(f"{path}: pixels of {bits} bits cannot be used; export the series as 16 bit integers")
+    return np.dtype(f"{'i' if dataset.get('PixelRepresentation') else 'u'}{bits // 8}")
 
 
 def _frame(dataset: Dataset, shared: Dataset | None, group: Dataset | None, path: Path, number: int) -> Frame:

@@ -16,7 +16,7 @@ from ..errors import FileError, InputError
 from ..reading import malformed
 from .child import ask_child
 from .claims import check_claim, check_memory
-from .dicom_frames import Frame, read_dataset
+from .dicom_frames import Frame, read_dataset, stored_type
 
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", _BIG_ENDIAN)
@@ -37,7 +37,7 @@ _KEPT = (
 _ADVICE = "export the series again"
 
 
-def read_pixels(path: Path, frames: Sequence[Frame], headers: Mapping[Path, Dataset]) -> npt.NDArray[Any]:
+def read_pixels(path: Path, frames: Sequence[Frame], types: Mapping[Path, np.dtype[Any]]) -> npt.NDArray[Any]:
     """The frames one upon another, (k, j, i), with each one's own scale.
 
     Whole numbers stay whole: of the stored type where nothing is scaled, else single precision.
@@ -45,13 +45,13 @@ def read_pixels(path: Path, frames: Sequence[Frame], headers: Mapping[Path, Data
     Args:
         path: for messages.
         frames: in their order.
-        headers: of their files.
+        types: of the stored values, by file.
 
     Raises:
         FileError: if a frame is cut short or damaged.
         InputError: for pixels that are no integers; ResourceError: if there is not enough memory.
     """
-    kind = np.result_type(*{_stored_type(header, file) for file, header in headers.items() if _is_of(file, frames)})
+    kind = np.result_type(*{types[frame.file] for frame in frames})
     scaled = any(frame.slope != 1 or frame.intercept != 0 for frame in frames)
     if scaled:
         kind = np.dtype(np.float64 if kind.itemsize > 2 else np.float32)
@@ -72,17 +72,6 @@ def read_pixels(path: Path, frames: Sequence[Frame], headers: Mapping[Path, Data
     return result
 
 
-def _is_of(file: Path, frames: Sequence[Frame]) -> bool:
-    return any(frame.file == file for frame in frames)
-
-
-def _stored_type(header: Dataset, path: Path) -> np.dtype[Any]:
-    bits = int(header.get("BitsAllocated") or 0)
-    if bits not in (8, 16, 32):
-        raise InputError(f"{path}: pixels of {bits} bits cannot be used; export the series as 16 bit integers")
-    return np.dtype(f"{'i' if header.get('PixelRepresentation') else 'u'}{bits // 8}")
-
-
 def _stored(path: Path) -> npt.NDArray[Any]:
     """All frames of a file as they are stored: (frame, row, column)."""
     dataset = read_dataset(path, pixels=True)
@@ -90,7 +79,7 @@ def _stored(path: Path) -> npt.NDArray[Any]:
         raise FileError(f"{path}: holds no pixels of integers; {_ADVICE}")
     with malformed(path, "a DICOM image", _ADVICE), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        kind = _stored_type(dataset, path)
+        kind = stored_type(dataset, path)
         shape = (int(dataset.get("NumberOfFrames") or 1), int(dataset.Rows), int(dataset.Columns))
         syntax = str(getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID") or _UNCOMPRESSED[0])
         data = dataset.PixelData
