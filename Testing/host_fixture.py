@@ -46,4 +46,5 @@ def reportHeader(folder: str) -> str:
     """One line above the report."""
     if MISSING:
         return f"Testing/{folder} left out: {' and '.join(MISSING)} not installed"
-    return f"Testing/{folder} on slicer-core and PySide6"
+    checkout = os.environ.get("SLICER_SOURCE")
+    return f"Testing/{folder} on slicer-core and PySide6" + (f", with the Python of {checkout}" if checkout else "")

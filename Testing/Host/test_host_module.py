@@ -194,3 +194,17 @@ def test_uninstalling_gives_python_back_as_it_was() -> None:
     assert set(vars(slicer)) == attributes
     for name in ("qt", "ctk", "HostExample", "slicer.ScriptedLoadableModule", "slicer.parameterNodeWrapper"):
         assert (name in sys.modules) == (name in before)
+
+
+def test_a_form_sets_enumerations_of_qt_that_a_widget_hands_on(host: Any, tmp_path: Path) -> None:
+    import qt
+    import slicer
+
+    form = tmp_path / "form.ui"
+    form.write_text(
+        '<ui version="4.0"><class>F</class><widget class="qMRMLNodeComboBox" name="w">'
+        '<property name="sizeAdjustPolicy"><enum>QComboBox::AdjustToMinimumContentsLengthWithIcon</enum></property>'
+        "</widget></ui>"
+    )
+    policy = slicer.util.loadUI(str(form)).sizeAdjustPolicy
+    assert policy == qt.QComboBox.AdjustToMinimumContentsLengthWithIcon

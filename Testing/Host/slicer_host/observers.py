@@ -7,6 +7,7 @@ scene, and its next event ends the process. So each callback here is kept until 
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,18 @@ def observe(owner: Any, event: Any, callback: Callable[..., None], priority: flo
         owner.AddObserver(vtk.vtkCommand.DeleteEvent, forget)
     _kept[address].append(callback)
     return int(owner.AddObserver(event, callback, priority))
+
+
+def weakly(method: Callable[..., None]) -> Callable[..., None]:
+    """A bound method for an observer or a signal, that does not keep its object alive."""
+    reference = weakref.WeakMethod(method)
+
+    def call(*arguments: Any) -> None:
+        alive = reference()
+        if alive is not None:
+            alive(*arguments)
+
+    return call
 
 
 def _forgetter(address: str) -> Callable[..., None]:

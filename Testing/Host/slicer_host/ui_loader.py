@@ -77,14 +77,22 @@ def _takeEnums(form: ET.Element, customWidgets: dict[str, type]) -> list[tuple[s
         kind = customWidgets.get(element.get("class", ""))
         for prop in element.findall("property") if kind is not None else ():
             value = prop.find("set") if prop.find("set") is not None else prop.find("enum")
-            if value is None or not hasattr(kind, (value.text or "").split("|")[0].split("::")[-1]):
-                continue
-            number = 0
-            for part in (value.text or "").split("|"):
-                number |= int(getattr(kind, part.split("::")[-1], 0))
-            taken.append((element.get("name", ""), prop.get("name", ""), number))
-            element.remove(prop)
+            number = None if value is None else _number(kind, value.text or "")
+            if number is not None:
+                taken.append((element.get("name", ""), prop.get("name", ""), number))
+                element.remove(prop)
     return taken
+
+
+def _number(kind: type | None, text: str) -> int | None:
+    """The value of ``Class::Name|Class::Other`` of a widget class made in Python, or of one of Qt's that it hands on;
+    None if Qt's loader knows it itself."""
+    parts = [part.split("::") for part in text.split("|")]
+    owners = [kind if hasattr(kind, names[-1]) else getattr(QtWidgets, names[0], None) for names in parts]
+    if any(owner is None or not hasattr(owner, names[-1]) for owner, names in zip(owners, parts, strict=True)):
+        return None
+    values = [getattr(owner, names[-1]) for owner, names in zip(owners, parts, strict=True)]
+    return sum({int(getattr(value, "value", value)) for value in values})
 
 
 def _takeConnections(form: ET.Element) -> list[tuple[str, str, str, str]]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import typing
-import weakref
-from collections.abc import Callable
 from typing import Any
 
 import vtk
 from PySide6 import QtWidgets
 
-from ..observers import observe
+from ..observers import observe, weakly
 from ..version import emulatedVersion
 from . import left_behind
 from .annotations import Default, Validator, findFirstAnnotation, splitAnnotations
@@ -54,7 +52,7 @@ class _WrapperMethods:
         for name in self.allParameters:
             self._writeDefault(name)
             self._readAnew(name)
-        self._valuesTag = observe(parameterNode, vtk.vtkCommand.ModifiedEvent, _withoutKeeping(self._onModified))
+        observe(parameterNode, vtk.vtkCommand.ModifiedEvent, weakly(self._onModified))
 
     def _writeDefault(self, name: str) -> None:
         """Where the node has no value: a new node, and one that closing the scene has emptied."""
@@ -67,7 +65,7 @@ class _WrapperMethods:
         self._writeDefault(name)
         self._values[name] = self.allParameters[name].stored.read(self.parameterNode, self._prefix + name)
 
-    def _onModified(self) -> None:
+    def _onModified(self, *_: Any) -> None:
         for name in self.allParameters:
             if name not in self._writing:
                 self._readAnew(name)
@@ -176,18 +174,6 @@ class _WrapperMethods:
 
     def Modified(self) -> None:
         self.parameterNode.Modified()
-
-
-def _withoutKeeping(method: Callable[[], None]) -> Callable[..., None]:
-    """``method`` for an observer, as long as its object lives."""
-    reference = weakref.WeakMethod(method)
-
-    def call(*_: Any) -> None:
-        found = reference()
-        if found is not None:
-            found()
-
-    return call
 
 
 def _process(kind: type) -> type:

@@ -27,11 +27,11 @@ class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
     def _remove(self, row: int) -> None:
         leaving = self._combo.itemData(row)
         super()._remove(row)
-        self._setChecked(self._checked - {leaving})
+        self._checked.discard(leaving)  # the application says nothing of it
 
     def _onSceneRefilled(self) -> None:
         super()._onSceneRefilled()
-        self._setChecked({identifier for identifier in self._checked if self._rowOf(identifier) >= 0})
+        self._checked = {identifier for identifier in self._checked if self._rowOf(identifier) >= 0}
 
     def _emitNodeActivated(self, row: int) -> None:
         super()._emitNodeActivated(row)

@@ -49,6 +49,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._baseName, self._noneDisplay = "", "None"
         self._labels: dict[str, str] = {}
         self._requested: str | None = None
+        self._told: dict[str, tuple[Any, ...]] = {}
         self._combo = ElidedComboBox(self)
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -89,7 +90,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self.nodeAdded.emit(node)
 
     def _remove(self, row: int) -> None:
-        """Take a node's row out: Qt chooses the row above if it was the current one."""
+        """Take a node's row out: if it was the current one, Qt makes the row below it current."""
         self.nodeAboutToBeRemoved.emit(self._nodeAt(row))
         self._combo.model().removeRow(row)
         self._refreshIfCurrentNodeHidden()
@@ -156,7 +157,9 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self.setEnabled(scene is not None)
 
     def _watch(self) -> None:
-        self._observer.watchNodes(nodesOf(self._observer.scene, NodeFilter(self._filter.types, showHidden=True)))
+        watched = nodesOf(self._observer.scene, NodeFilter(self._filter.types, showHidden=True))
+        self._told = {node.GetID(): self._toldBy(node) for node in watched}
+        self._observer.watchNodes(watched)
 
     def _onAdded(self, node: Any) -> None:
         self._watch()
@@ -169,13 +172,21 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             self._remove(row)
 
     def _onNodeModified(self, node: Any) -> None:
+        """A new name or attribute makes the application ask its filter again: hiding a node leaves it in the list."""
+        told = self._toldBy(node)
+        if self._told.get(node.GetID()) == told:
+            return
+        self._told[node.GetID()] = told
         row, accepted = self._rowOf(node.GetID()), self._filter.accepts(node)
         if row < 0 and accepted:
             self._insertNode(node)
         elif row >= 0 and not accepted:
             self._remove(row)
-        elif row >= 0 and self._combo.itemText(row) != (node.GetName() or ""):
+        elif row >= 0:
             self._combo.setItemText(row, node.GetName() or "")
+
+    def _toldBy(self, node: Any) -> tuple[Any, ...]:
+        return (node.GetName(), *(node.GetAttribute(name) for _, name in self._filter.attributes))
 
     def _onSceneRefilled(self) -> None:
         """Once a scene was closed or imported all rows are made anew, and nothing is chosen any more."""
@@ -354,7 +365,6 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         bool, lambda self: self._selectUponCreation, lambda self, v: self._setOwn("_selectUponCreation", v)
     )
     baseName = QtCore.Property(str, lambda self: self._baseName, lambda self, v: self._setOwn("_baseName", v))
-    AdjustToMinimumContentsLengthWithIcon = QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon.value
     sizeAdjustPolicy = QtCore.Property(
         int,
         lambda self: self._combo.sizeAdjustPolicy.value,

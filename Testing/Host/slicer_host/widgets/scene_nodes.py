@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import vtk
 
-from ..observers import observe
+from ..observers import observe, weakly
 
 
 @dataclass
@@ -53,8 +52,8 @@ class SceneObserver:
         modified: Callable[[Any], None],
         refilled: Callable[[], None],
     ) -> None:
-        self._added, self._leaving = _weak(added), _weak(leaving)
-        self._modified, self._refilled = _weak(modified), _weak(refilled)
+        self._added, self._leaving = weakly(added), weakly(leaving)
+        self._modified, self._refilled = weakly(modified), weakly(refilled)
         self._tags: list[tuple[Any, int]] = []
         self._nodeTags: dict[str, tuple[Any, int]] = {}
         self.scene: Any = None
@@ -102,18 +101,6 @@ class SceneObserver:
         scene = self.scene
         if scene is not None and not (scene.IsClosing() or scene.IsImporting()) and node.GetScene() is not None:
             self._modified(node)
-
-
-def _weak(method: Callable[..., None]) -> Callable[..., None]:
-    """A bound method that does not keep its widget alive."""
-    reference = weakref.WeakMethod(method)
-
-    def call(*arguments: Any) -> None:
-        alive = reference()
-        if alive is not None:
-            alive(*arguments)
-
-    return call
 
 
 def nodesOf(scene: Any, accepted: NodeFilter) -> list[Any]:
