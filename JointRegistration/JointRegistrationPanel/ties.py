@@ -27,10 +27,21 @@ class Ties(VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self._parameters, self._showing = parameters, False
         self._connectors = dict(_connectors(parameters, ui))
+
+    @property
+    def showing(self) -> bool:
+        """Whether the controls are being given the parameters: what they report then, no person has chosen.
+
+        A node selector reports an activation whenever it is given another node.
+        """
+        return self._showing
+
+    def tie(self) -> None:
+        """Show the parameters, and let either follow the other from now on."""
         self._show()
         for name, connector in self._connectors.items():
             connector.onChanged(partial(self._onChanged, name))
-        self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._show)
+        self.addObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._show)
 
     def untie(self) -> None:
         """Neither follows the other any more."""

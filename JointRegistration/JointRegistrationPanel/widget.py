@@ -154,11 +154,12 @@ class Panel(VTKObservationMixin):
         self._parameters = parameters
         if parameters is not None:
             self._ties = Ties(parameters, self.ui)
+            self._ties.tie()
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
             self._onParametersModified()
 
     def _set(self, name: str, value: Any) -> None:
-        if self._parameters is not None:
+        if self._ties is not None and not self._ties.showing:
             setattr(self._parameters, name, value)
 
     # -- what changes around the panel ----------------------------------------------------------------------

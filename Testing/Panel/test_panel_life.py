@@ -74,6 +74,7 @@ def test_nothing_is_observed_once_the_panel_has_gone(person: Person) -> None:
     panel.inspect.ui.inspectButton.collapsed = False
     person.host.click(panel.inspect.ui.checkerboardButton)
     mask = person.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mask")
+    mask.CreateDefaultDisplayNodes()
     mask.GetSegmentation().AddEmptySegment("a")
     person.parameters.fixedMask = mask
     person.openSection("moreInputs")

@@ -63,18 +63,23 @@ def test_nothing_is_cut_off_at_400_pixels(unfolded: Person) -> None:
 
 
 @pytest.mark.parametrize("form", [FORM, FORM.with_name("JointRegistrationInspect.ui")], ids=lambda form: form.stem)
-def test_sections_and_selectors_may_be_narrower_than_what_they_hold(form: Path) -> None:
-    """A section's own policy makes the widest of its texts the least width of the panel, a selector's its names."""
-    wanted = {"ctkCollapsibleButton": "Preferred", "qMRMLNodeComboBox": "IconOnly", "QComboBox": "IconOnly"}
-    seen = []
+def test_sections_selectors_and_texts_do_not_ask_for_the_width_of_what_they_hold(form: Path) -> None:
+    """The application gives a module the width that it would like to have: that of its longest text or name.
+
+    A section's own policy makes that the least width, too, and a selector's least width is that of its longest name.
+    """
+    wanted = {"ctkCollapsibleButton": "Preferred", "qMRMLNodeComboBox": "Ignored", "QLabel": "Ignored"}
+    seen, boxes = [], []
     for widget in ElementTree.parse(form).getroot().iter("widget"):
-        if widget.get("class") in wanted:
+        kind, name = widget.get("class", ""), widget.get("name")
+        if kind == "QComboBox":
+            boxes.append((name, widget.findtext("property[@name='sizeAdjustPolicy']/enum")))
+        if kind in wanted and (kind != "QLabel" or widget.findtext("property[@name='wordWrap']/bool") == "true"):
             policy = widget.find("property[@name='sizePolicy']/sizepolicy")
-            adjust = widget.findtext("property[@name='sizeAdjustPolicy']/enum") or ""
-            found = "IconOnly" if adjust.endswith("AdjustToMinimumContentsLengthWithIcon") else policy.get("hsizetype")
-            seen.append((widget.get("name"), found, wanted[widget.get("class", "")]))
-    assert len(seen) >= 4
+            seen.append((name, None if policy is None else policy.get("hsizetype"), wanted[kind]))
+    assert len(seen) >= 8
     assert [entry for entry in seen if entry[1] != entry[2]] == []
+    assert {policy for _, policy in boxes} == {"QComboBox::AdjustToMinimumContentsLengthWithIcon"}
 
 
 def test_names_without_spaces_do_not_widen_the_panel(person: Person) -> None:
@@ -83,6 +88,7 @@ def test_names_without_spaces_do_not_widen_the_panel(person: Person) -> None:
     for node, name in ((fixed, "7: t2_de3d_we_sag_iso_PATIENT_0001_baseline_right_knee"), (moving, "x" * 90)):
         node.SetName(name)
     person.register()
+    assert person.panel.widget.sizeHint.width() <= 400, "what the application gives it"
     assert person.fit(400).minimumSizeHint.width() <= 400
     far = vtk.vtkMatrix4x4()
     far.SetElement(0, 3, 900.0)
