@@ -11,6 +11,7 @@ import slicer
 from JointRegistrationLib.config import RegistrationConfig
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.result import FoldCount, RegistrationResult
+from JointRegistrationMRML.nodes import giveDisplay
 from JointRegistrationMRML.publish import InputNodes, OutputOptions, RegistrationOutputs, publishResult
 from JointRegistrationMRML.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.stored_result import jacobianOf
@@ -68,8 +69,9 @@ def addSegmentation(grid: Grid, name: str, volume: Any, centerR: float) -> Any:
             SegmentLabel("cartilage", "Femoral cartilage", (0.2, 0.6, 0.9), 0, 1),
         ),
     )
-    node = slicer.mrmlScene.AddNode(segmentationFromLabels(labels, name))
-    node.CreateDefaultDisplayNodes()
+    node = segmentationFromLabels(labels, name)
+    giveDisplay(slicer.mrmlScene, node)
+    slicer.mrmlScene.AddNode(node)
     node.SetNodeReferenceID(node.GetReferenceImageGeometryReferenceRole(), volume.GetID())
     return node
 

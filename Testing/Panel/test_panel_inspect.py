@@ -256,19 +256,15 @@ def test_a_view_of_which_somebody_deletes_a_node_is_closed(looking: Person) -> N
 
 
 def test_the_scene_can_be_closed_while_a_view_is_being_opened(looking: Person) -> None:
-    inspect, closed = looking.panel.inspect, []
-    original = slicer.app.processEvents
+    inspect, openSteps = looking.panel.inspect, looking.panel.inspect._inspection.openSteps
 
-    def close() -> None:
-        if not closed:
-            closed.append(True)
-            looking.scene.Clear(0)
-        original()
+    def interrupted(name: str) -> Iterator[None]:
+        steps = openSteps(name)
+        yield next(steps)
+        looking.scene.Clear(0)
+        return (yield from steps)
 
-    slicer.app.processEvents = close
-    try:
-        press(looking, "checkerboard")
-    finally:
-        del slicer.app.processEvents
-    assert closed and inspect._inspection is None
+    inspect._inspection.openSteps = interrupted
+    press(looking, "checkerboard")
+    assert inspect._inspection is None
     assert looking.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0
