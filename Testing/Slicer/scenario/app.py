@@ -117,10 +117,11 @@ class App:
             return
         self._widest = module.panel.widget.width
         page = slicer.modules.jointregistration.widgetRepresentation()
-        self.facts[f"needs {self._widest} pixels"] = {
-            child.objectName or child.className(): child.minimumSizeHint.width()
-            for child in slicer.util.findChildren(page)
-            if child.inherits("QWidget") and child.visible and child.minimumSizeHint.width() > NARROW
+        needed = {child: leastWidth(child) for child in slicer.util.findChildren(page) if child.inherits("QWidget")}
+        self.facts[f"widened to {self._widest} pixels by"] = {
+            child.objectName or child.className(): width
+            for child, width in needed.items()
+            if child.visible and width > NARROW
         }
 
     # -- the views ----------------------------------------------------------------------------------------
@@ -130,7 +131,7 @@ class App:
         return slicer.app.layoutManager().sliceWidget(name).sliceView()
 
     def picture(self, name: str) -> Doing:
-        """Keep what the screen shows, and where panel and views are in it; without ImageMagick only the main window."""
+        """Keep what the screen shows, and where panel and views are; without ImageMagick the main window alone."""
         path = self.folder / f"{len(self.regions) + 1:02d}-{name.replace(' ', '-')}.png"
         self.regions[name] = {"picture": path.name}
         if shutil.which("import"):
@@ -158,6 +159,13 @@ def modulePage() -> Any:
     while not page.inherits("QAbstractScrollArea"):
         page = page.parentWidget()
     return page.viewport()
+
+
+def leastWidth(widget: Any) -> int:
+    """How narrow a layout lets it become: a policy that does not shrink makes the size hint the minimum."""
+    shrinks = int(widget.sizePolicy.horizontalPolicy()) & int(qt.QSizePolicy.ShrinkFlag)
+    hint = widget.minimumSizeHint if shrinks else widget.sizeHint
+    return max(hint.width(), widget.minimumWidth)
 
 
 def boxOnScreen(widget: Any) -> list[int]:

@@ -36,7 +36,7 @@ class Hands:
 
     def clickAt(self, x: int, y: int, button: int = 1) -> Doing:
         """Click a point of the screen."""
-        yield from self._do("mousemove", "--sync", x, y)
+        yield from self._do("mousemove", x, y)
         yield from pause(50)
         yield from self._do("click", button)
         yield from pause(50)
@@ -44,7 +44,7 @@ class Hands:
     def moveTo(self, widget: Any, at: Any = None) -> Doing:
         """Move the mouse there."""
         point = self.onScreen(widget, at)
-        yield from self._do("mousemove", "--sync", point.x(), point.y())
+        yield from self._do("mousemove", point.x(), point.y())
 
     def keys(self, *names: str) -> Doing:
         """Press keys by their X names, for example ``"ctrl+f"``."""

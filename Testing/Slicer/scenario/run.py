@@ -36,6 +36,7 @@ _WINDOW_MANAGERS = ("openbox", "metacity", "xfwm4", "twm")
 
 def main() -> int:
     """Run the parts; 0 if all went well."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended then, too
     options = _options()
     missing = _missing()
     if missing:
