@@ -101,7 +101,7 @@ def registersAndDiscards(test: Any, stub: bool) -> None:
         waitFor(lambda: panel.ui.registerButton.enabled)
         before = nodeIds()
         panel.ui.registerButton.click()
-        waitFor(lambda: panel.results.outputs is not None)
+        waitFor(lambda: panel.results.outputs is not None and panel.ui.discardButton.enabled)
         nodes = panel.results.outputs.nodes
         for node in (nodes.transform, nodes.inverseTransform, nodes.warpedVolume, nodes.jacobian, nodes.resultsTable):
             test.assertTrue(slicer.mrmlScene.IsNodePresent(node))

@@ -11,12 +11,18 @@ import SimpleITK as sitk
 import torch
 
 from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.result import RegistrationResult
 
 # An example may take as long as it takes: no test depends on the machine's speed or load.
 hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("any machine")
+
+
+def remarks(result: RegistrationResult) -> tuple[str, ...]:
+    """The notes of a run but those on the size of its images: the tests' are smaller than knees."""
+    return tuple(note for note in result.notes if " measures " not in note)
 
 
 def rotation(axis: tuple[float, float, float], degrees: float) -> np.ndarray:

@@ -121,7 +121,7 @@ def test_options_change_a_configuration(pool: Path, tmp_path: Path) -> None:
     [
         ((), "either --config FILE or --preset NAME"),
         (("--preset", "best"), "preset 'best' is unknown"),
-        (("--config", "none.json"), "cannot be read"),
+        (("--config", "none.json"), "there is no such file"),
         (("--preset", "published-vsvf"), "no pool here"),
     ],
 )

@@ -67,7 +67,7 @@ def test_points_are_read_in_ras(name: str, text: str, tmp_path: Path) -> None:
         ("a.mrk.json", markups(POINTS[:0], "RAS"), "no landmarks"),
         ("a.mrk.json", markups(POINTS, "IJK"), "coordinate system 'IJK'"),
         ("a.mrk.json", markups(POINTS, "RAS").replace("defined", "undefined"), "'F-1' has no position"),
-        ("a.mrk.json", markups(POINTS[:, :2], "LPS"), "not a valid landmark file"),
+        ("a.mrk.json", markups(POINTS[:, :2], "LPS"), "must be three numbers"),
         ("a.fcsv", fcsv(POINTS, "2"), "coordinate system '2'"),
         ("a.fcsv", "# columns = id,x,y,z\n1,2,three,4\n", "not a valid landmark file"),
         ("a.csv", "", "no landmarks"),

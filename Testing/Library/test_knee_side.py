@@ -10,6 +10,7 @@ import knees
 import numpy as np
 import pytest
 import torch
+from conftest import remarks
 
 from JointRegistrationLib import inference
 from JointRegistrationLib.config import AffineConfig, NetworkConfig, RegistrationConfig
@@ -98,7 +99,7 @@ def test_every_method_refuses_and_none_looks_if_the_check_is_off(says: Says, mon
     with pytest.raises(InputError, match="the fixed image shows a right knee"):
         inference.register(fixed, moving, quick)
     found = inference.register(fixed, moving, dataclasses.replace(quick, check_side=False))
-    assert found.notes == ()
+    assert remarks(found) == ()
 
 
 def test_without_its_weights_nothing_is_known_and_nothing_refused(

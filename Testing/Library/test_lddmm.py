@@ -8,6 +8,7 @@ import knees
 import numpy as np
 import pytest
 import torch
+from conftest import remarks
 
 from JointRegistrationLib import maps
 from JointRegistrationLib.config import (
@@ -126,7 +127,7 @@ def test_register_finds_most_of_a_known_deformation(result: RegistrationResult) 
 def test_register_says_what_was_done(result: RegistrationResult) -> None:
     assert result.folds.count == 0
     assert result.inverse_error_mean_mm < 0.1
-    assert result.notes == ()
+    assert remarks(result) == ()
     assert result.summary()["method"] == "lddmm-opt"
     assert {"affine", "deformable"} <= set(result.timings_s)
 

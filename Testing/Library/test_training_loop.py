@@ -17,7 +17,7 @@ from training_cases import tiny_config, tiny_pool, tiny_scan
 
 from JointRegistrationLib import checkpoint, maps
 from JointRegistrationLib.config_json import to_json
-from JointRegistrationLib.errors import CheckpointError, ConfigError
+from JointRegistrationLib.errors import CheckpointError, ConfigError, FileError
 from JointRegistrationLib.training.augment import AugmentConfig
 from JointRegistrationLib.training.batches import stored_pair
 from JointRegistrationLib.training.config import PRESETS, DataConfig, LossConfig, OptimizerConfig, TrainingConfig
@@ -281,7 +281,7 @@ def test_bad_configurations_are_refused(tmp_path: Path) -> None:
         tiny_config(optimizer=OptimizerConfig(schedule="sawtooth"))
     with pytest.raises(ConfigError, match="batch"):
         tiny_config(optimizer=replace(OptimizerConfig(), batch=0))
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(FileError, match="there is no such file"):
         read_config(tmp_path / "none.json")
     (tmp_path / "odd.json").write_text('{"stages": 3}')
     with pytest.raises(ConfigError, match="unknown setting 'stages'"):

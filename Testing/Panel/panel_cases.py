@@ -12,6 +12,7 @@ import vtk
 
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
+from JointRegistrationMRML.nodes import giveDisplay
 from JointRegistrationMRML.segmentations import maskSegmentation, setReferenceGeometry
 from JointRegistrationMRML.transforms import gridTransformNode
 from JointRegistrationMRML.volumes import volumeFromImage
@@ -128,7 +129,9 @@ def bentPair(person: Person, size: tuple[int, int, int] = (192, 192, 96)) -> Non
     bend = person.scene.AddNode(gridTransformNode(np.full((8, 8, 8, 3), 2.0, np.float32), coarse, "bend"))
     for which in ("fixed", "moving"):
         volume = person.scene.AddNode(volumeFromImage(image, which))
-        mask = person.scene.AddNode(maskSegmentation(bright, grid, f"{which} mask", (1, 0, 0)))
+        mask = maskSegmentation(bright, grid, f"{which} mask", (1, 0, 0))
+        giveDisplay(person.scene, mask)
+        person.scene.AddNode(mask)
         setattr(person.parameters, f"{which}Volume", volume)
         setattr(person.parameters, f"{which}Mask", mask)
         for node in (volume, mask):
@@ -139,6 +142,7 @@ def surfacePair(person: Person) -> None:
     """Two volumes, and segments of 200,000 triangles each that are surfaces."""
     fixed, moving = person.addVolumes()
     surfaces = person.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "surfaces")
+    surfaces.CreateDefaultDisplayNodes()
     surfaces.SetSourceRepresentationToClosedSurface()
     for name, center in {"a": (-20.0, 0.0, 0.0), "b": (20.0, 0.0, 0.0)}.items():
         segment = slicer.vtkSegment()

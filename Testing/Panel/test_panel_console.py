@@ -23,13 +23,16 @@ def scripts() -> list[str]:
 
 def addSample(person: Person) -> tuple[Any, Any]:
     """Nodes with the names of the sample pair."""
+    from JointRegistrationMRML.nodes import giveDisplay
     from JointRegistrationMRML.segmentations import maskSegmentation
     from JointRegistrationMRML.volumes import imageFromVolume
 
     fixed, moving = person.addVolumes()
     image = imageFromVolume(moving)
-    person.scene.AddNode(maskSegmentation(image.array > 50, image.grid, "Femur", (0.9, 0.8, 0.5)))
-    slicer.util.getNode("Femur").SetName("Moving knee labels")
+    labels = maskSegmentation(image.array > 50, image.grid, "Femur", (0.9, 0.8, 0.5))
+    labels.SetName("Moving knee labels")
+    giveDisplay(person.scene, labels)
+    person.scene.AddNode(labels)
     return fixed, moving
 
 

@@ -261,7 +261,7 @@ def test_a_report_can_be_stopped_or_not_begun_and_leaves_no_file(looking: Person
 
 def test_a_report_that_cannot_be_written_is_told_of(looking: Person, tmp_path: Path) -> None:
     exportReport(looking, tmp_path / "missing" / "report.html")
-    assert "the report cannot be written" in ui(looking).inspectProblemText.text.replace("The", "the")
+    assert "cannot be written" in ui(looking).inspectProblemText.text.replace("The", "the")
 
 
 def test_a_file_that_cannot_be_written_is_told_of(looking: Person, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import slicer
 import vtk
 from panel_cases import Person, sceneContent
 
+from JointRegistrationMRML.nodes import giveDisplay
 from JointRegistrationMRML.segmentations import maskSegmentation
 from JointRegistrationMRML.volumes import imageFromVolume
 
@@ -79,7 +80,9 @@ def test_volumes_on_other_voxels_under_transforms_are_registered_and_the_second_
 def _brightSegment(person: Person, volume: object, below: object) -> object:
     """The bright part of a volume as a segmentation in the world; ``below`` does not count as above the volume."""
     image = imageFromVolume(volume, below)
-    node = person.scene.AddNode(maskSegmentation(image.array > 50, image.grid, "Femur", (0.9, 0.8, 0.5)))
+    node = maskSegmentation(image.array > 50, image.grid, "Femur", (0.9, 0.8, 0.5))
+    giveDisplay(person.scene, node)
+    person.scene.AddNode(node)
     node.CreateDefaultDisplayNodes()
     return node
 

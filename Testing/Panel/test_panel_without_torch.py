@@ -19,6 +19,7 @@ import slicer_host
 host = slicer_host.install()
 import vtk
 from panel_cases import Person, sceneContent
+from JointRegistrationMRML.nodes import giveDisplay
 from JointRegistrationMRML.segmentations import maskSegmentation
 from JointRegistrationMRML.transforms import gridTransformNode
 from JointRegistrationMRML.volumes import imageFromVolume
@@ -32,7 +33,9 @@ fixed, moving = person.addVolumes()
 
 def segmentation(volume, name):
     image = imageFromVolume(volume)
-    return person.scene.AddNode(maskSegmentation(image.array > 50, image.grid, name, (1, 0, 0)))
+    node = maskSegmentation(image.array > 50, image.grid, name, (1, 0, 0))
+    giveDisplay(person.scene, node)
+    return person.scene.AddNode(node)
 
 p = person.parameters
 p.fixedSegmentation, p.movingSegmentation = segmentation(fixed, "fixed bone"), segmentation(moving, "moving bone")
