@@ -114,7 +114,7 @@ def _configuration(
         raise ConfigError(f"train: preset {preset!r} is unknown; choose one of {', '.join(presets)}")
     config = presets[preset] if preset is not None else read_config(path or Path())
     if pool is not None:
-        config = replace(config, data=replace(config.data, pool=str(pool)))  # type: ignore[type-var, arg-type]
+        config = replace(config, data=replace(config.data, pool=str(pool)))  # type: ignore[arg-type]
     if updates is not None:
         config = replace(config, optimizer=replace(config.optimizer, steps=updates))
     if weights:

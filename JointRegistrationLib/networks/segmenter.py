@@ -126,7 +126,8 @@ class Segmenter(nn.Module):
 
     def coarse(self, half: Tensor) -> Tensor:
         """Logits (N, classes, d, h, w) at half resolution of its image (N, 1, d, h, w)."""
-        return self.trunk(standardised(half))[1]
+        logits: Tensor = self.trunk(standardised(half))[1]
+        return logits
 
     def forward(self, image: Tensor, box: Box | None = None) -> tuple[Tensor, Tensor]:
         """Logits at half resolution (N, classes, D/2, H/2, W/2) and at full resolution.

@@ -25,7 +25,9 @@ def read_config(path: Path) -> AnyConfig:
         text = path.read_text()
     except OSError as error:
         raise ConfigError(f"{path}: the configuration cannot be read ({error})") from error
-    return from_json(SegmentTrainingConfig if '"part"' in text else TrainingConfig, text)
+    if '"part"' in text:  # which only the segmenter's trainings say
+        return from_json(SegmentTrainingConfig, text)
+    return from_json(TrainingConfig, text)
 
 
 def asdict_json(config: Any) -> dict[str, Any]:
