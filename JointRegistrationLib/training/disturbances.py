@@ -132,10 +132,10 @@ def _cut(image: Tensor, config: DisturbanceConfig, g: torch.Generator) -> tuple[
     """One constant beyond a smaller field of view."""
     value = 0.0 if _chance(0.7, g) else between(0.0, 1.0, g)
     result = torch.full_like(image, value)
-    box = []
+    box: list[slice] = []
     for n in image.shape[2:]:
         start, end = (round(between(0.0, config.cut_most, g) * n) if _chance(0.4, g) else 0 for _ in range(2))
         box.append(slice(start, n - end))
-    z, y, x = box
-    result[:, :, z, y, x] = image[:, :, z, y, x]
-    return result, (z, y, x)
+    seen = box[0], box[1], box[2]
+    result[(..., *seen)] = image[(..., *seen)]
+    return result, seen

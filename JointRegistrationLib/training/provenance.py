@@ -23,7 +23,7 @@ def read_config(path: Path) -> AnyConfig:
         FileError: if it cannot be read; ConfigError: if it holds a wrong value.
     """
     text = read_text(path, "give a JSON file of settings")
-    if '"part"' in text:
+    if '"part"' in text:  # which only the segmenter's trainings say
         return from_json(SegmentTrainingConfig, text)
     return from_json(TrainingConfig, text)
 
