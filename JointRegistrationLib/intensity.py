@@ -21,7 +21,7 @@ LEAST_VARIED = 1e-3
 """The least share of voxels that must differ from the commonest value in an image that can be aligned."""
 
 #: Percentiles between which the values of an image lie, but for padding, metal and noise.
-_LOW, _HIGH = 5.0, 95.0
+_LOW, _HIGH, _METAL_HIGH = 5.0, 95.0, 98.0
 #: Padding lies at least so many of these ranges below an image, metal (or padding) so many above; of clean images the
 #: darkest value lies 0.1 below and the brightest thousandth 1.7 above, at most (six real ones).
 _PADDING_RANGES, _METAL_RANGES = 0.5, 6.0
@@ -92,14 +92,13 @@ def _tissue_bounds(values: npt.NDArray[np.float32]) -> tuple[float, float] | Non
     low, high = some[0], some[-1]
     body = some[(some > low) & (some < high)]
     body = some if body.size < 2 else body
-    first, last = np.percentile(body, [_LOW, _HIGH])
-    reach = last - first
-    floor = first - _PADDING_RANGES * reach
+    first, last, brightest = np.percentile(body, [_LOW, _HIGH, _METAL_HIGH])
+    floor = first - _PADDING_RANGES * (last - first)
     kept = some
     if low < floor and np.mean(some == low) >= _LEAST_PADDED:
         kept = kept[kept >= floor]
-    metal = last + _METAL_RANGES * reach
-    if reach > 0 and np.mean(kept > metal) >= _LEAST_PADDED:
+    metal = brightest + _METAL_RANGES * (brightest - first)
+    if brightest > first and np.mean(kept > metal) >= _LEAST_PADDED:
         kept = kept[kept <= metal]
     if kept.size in (some.size, 0):
         return None

@@ -119,7 +119,8 @@ def _figures(
         figures, map_ras = _registered(images, method.config, progress, cancelled)
     else:
         figures, map_ras = _unregistered(images, method.config)
-    return {**score_labels(images.fixed_labels, images.moving_labels, map_ras), **figures}
+    notes = " ".join((str(figures.get("notes", "")), *images.fixed_labels.remarks, *images.moving_labels.remarks))
+    return {**score_labels(images.fixed_labels, images.moving_labels, map_ras), **figures, "notes": notes.strip()}
 
 
 def _registered(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import os
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from JointRegistrationLib.config import NetworkConfig, RegistrationConfig
 from JointRegistrationLib.csv_cells import text_of
 from JointRegistrationLib.errors import ConfigError, InputError
 from JointRegistrationLib.evaluation import ResultTable, parse_methods, score_labels, summary
-from JointRegistrationLib.files import write_labels
+from JointRegistrationLib.files import read_labels, write_labels
 from JointRegistrationLib.image import Image
 from JointRegistrationLib.maps import affine_map, identity
 from Testing.patience import patient
@@ -378,10 +379,19 @@ def test_an_error_names_the_pair_and_the_method(pairs: Path, monkeypatch: pytest
     assert [row["method"] for row in rows(pairs)] == ["none"]
 
 
-def test_labels_on_another_grid_than_their_image_are_resampled_onto_it(pairs: Path) -> None:
+def test_labels_on_another_grid_than_their_image_are_resampled_and_said(pairs: Path) -> None:
     pairs.write_text(f"{COLUMNS}\n{ROW.replace('moving_labels.nrrd', 'fixed_labels.nii.gz')}\n")
     assert evaluate(pairs, "none").exit_code == 0
-    assert [row["method"] for row in rows(pairs)] == ["none"]
+    assert "fixed_labels.nii.gz lies on other voxels than moving.nrrd and was resampled" in rows(pairs)[0]["notes"]
+
+
+def test_labels_of_another_place_than_their_image_are_refused(pairs: Path) -> None:
+    path = pairs.parent / "moving_labels.nrrd"
+    labels = read_labels(path)
+    write_labels(Image(labels.array, dataclasses.replace(labels.grid, origin_ras=(900.0, 0.0, 0.0))), path)
+    done = evaluate(pairs, "none")
+    assert done.exit_code == 2
+    assert "moving > fixed, none: moving_labels.nrrd: 100 % of what it marks lie outside moving.nrrd" in done.stderr
 
 
 @pytest.mark.parametrize(
