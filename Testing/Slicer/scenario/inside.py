@@ -1,6 +1,6 @@
 """Started by the application (``--python-script``): takes the steps of one part of the scenario.
 
-inside.py PART FOLDER [--stub]
+inside.py PART FOLDER [--stub] [--steps NAME,NAME]
 """
 
 import sys
@@ -21,7 +21,11 @@ def main() -> None:
     part, folder = sys.argv[1], Path(sys.argv[2])
     parts.prepare(part)
     app = App(folder, stub="--stub" in sys.argv)
-    slicer.scenarioSession = Session(app, parts.PARTS[part], folder)  # kept: nobody else holds it
+    steps = parts.PARTS[part]
+    if "--steps" in sys.argv:
+        named = sys.argv[sys.argv.index("--steps") + 1].split(",")
+        steps = [step for step in steps if step.name in named]
+    slicer.scenarioSession = Session(app, steps, folder)  # kept: nobody else holds it
     slicer.scenarioSession.start()
 
 

@@ -27,6 +27,7 @@ RUN = May(
          "vtkMRMLTable*", "vtkMRML*ColorNode:*", "vtkMRMLColor*", "vtkMRMLFolderDisplayNode:*"),
     change=(HIERARCHY, *DISPLAY, *THROUGH_RESULT),
 )  # fmt: skip
+RESULTS = ("*:Moving knee warped*", "*:Moving knee to Fixed knee*", "*:Fixed knee to Moving knee*", "*:*labels warped*")
 IMAGE_VIEWS = ("checkerboard", "flicker", "sideBySide", "difference", "edges")
 OTHER_VIEWS = ("contours", "agreement", "jacobian", "grid", "arrows")
 
@@ -116,6 +117,15 @@ def cancel(app: App) -> Doing:
     use("cancelled" in app.ui.stageLabel.text.lower(), f"the panel says {app.ui.stageLabel.text!r}")
 
 
+def discardRefined(app: App) -> Doing:
+    """The run that was refined comes back."""
+    before = app.panel.results.outputs
+    yield from app.unfold(app.ui.resultsButton)
+    yield from app.hands.click(app.ui.discardButton)
+    yield lambda: app.panel.results.outputs is not before
+    use(app.panel.results.outputs is not None, "the run that was refined did not come back")
+
+
 def discard(app: App) -> Doing:
     yield from app.unfold(app.ui.resultsButton)
     yield from app.hands.click(app.ui.discardButton)
@@ -162,7 +172,7 @@ def openAndClose(view: str) -> list[Step]:
 
     return [
         Step(f"open {view}", toggled(True), SHOWING),
-        Step(f"close {view}", toggled(False), back=2),
+        Step(f"close {view}", toggled(False), since=f"open {view}"),
     ]
 
 
@@ -325,7 +335,7 @@ PARTS: dict[str, list[Step]] = {
         *(step for view in IMAGE_VIEWS + OTHER_VIEWS for step in openAndClose(view)),
         Step("outlines in 3D", switchOn("contoursButton", "surfacesCheckBox"), SHOWING),
         Step("outlines live", switchOn("liveCheckBox"), May(("*",), ("*",), SHOWING.change)),
-        Step("close all views", closeAllViews, back=3),
+        Step("close all views", closeAllViews, since="outlines in 3D"),
         Step("measure", measure, May(
             add=("vtkMRMLTable*", "vtkMRMLPlot*", "vtkMRMLModel*", "vtkMRML*ColorNode*", "vtkMRMLColor*"),
             change=(HIERARCHY, LAYERS))),
@@ -334,8 +344,9 @@ PARTS: dict[str, list[Step]] = {
           for step in openAndClose(view)),
         Step("export the numbers", exportNumbers),
         Step("export a report", exportReport),
-        Step("refine", refine, RUN),
-        Step("discard the refined run", discard, ANYTHING),
+        Step("refine", refine, May(RUN.add, (), (*RUN.change, *RESULTS))),
+        Step("discard the refined run", discardRefined, May(("*",), ("*",), (*RUN.change, *RESULTS))),
+        Step("discard the run", discard, May(change=(LAYERS,)), since="register"),
         Step("place landmarks of the fixed image", placeLandmarks("Fixed"), LANDMARKS),
         Step("place landmarks of the moving image", placeLandmarks("Moving"), LANDMARKS),
         Step("choose a mask", chooseMask),
@@ -345,7 +356,7 @@ PARTS: dict[str, list[Step]] = {
         Step("close the scene", closeScene, ANYTHING),
         Step("reopen", reopen, ANYTHING),
         Step("inspect the run of the scene", inspectFoundRun, SHOWING),
-        Step("close its outlines", press("contoursButton"), back=2),
+        Step("close its outlines", press("contoursButton"), since="inspect the run of the scene"),
         Step("reload", reload),
         Step("close the scene again", closeScene, ANYTHING),
         Step("sample pair after reload", samplePair, ANYTHING),
@@ -355,7 +366,7 @@ PARTS: dict[str, list[Step]] = {
         Step("open", openModule),
         Step("open the saved scene", reopen, ANYTHING),
         Step("open outlines", inspectFoundRun, SHOWING),
-        Step("close outlines", press("contoursButton"), back=2),
+        Step("close outlines", press("contoursButton"), since="open outlines"),
     ],
     "self-tests": [Step("self-tests", selfTests, ANYTHING)],
 }  # fmt: skip

@@ -48,7 +48,7 @@ def main() -> int:
     with _display(output) as display:
         for part in options.part or PARTS:
             began = time.monotonic()
-            faults = _run(options.slicer, part, output / part, display, options.stub)
+            faults = _run(options, part, output / part, display)
             print(f"{part}: {'; '.join(faults[:1]) or 'passed'} ({time.monotonic() - began:.0f} s)", flush=True)
             for fault in faults:
                 print(f"  {fault}")
@@ -67,6 +67,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "slicer-test")
     parser.add_argument("--part", action="append", choices=PARTS, help="only this part; may come several times")
     parser.add_argument("--stub", action="store_true", help="a stand-in registers: for a Slicer without PyTorch")
+    parser.add_argument("--steps", help="only these steps of the part, by their names with commas between")
     parser.add_argument("--images", action="store_true", help="write the pictures of README and docs")
     options = parser.parse_args()
     if not os.access(options.slicer, os.X_OK):
@@ -105,14 +106,15 @@ def _display(output: Path) -> Iterator[str]:
                 process.wait()
 
 
-def _run(slicer: Path, part: str, folder: Path, display: str, stub: bool) -> list[str]:
+def _run(options: argparse.Namespace, part: str, folder: Path, display: str) -> list[str]:
     """Start the application once, and say what was wrong."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     command = [
-        str(slicer), "--no-splash", "--disable-settings", "--ignore-slicerrc",
+        str(options.slicer), "--no-splash", "--disable-settings", "--ignore-slicerrc",
         "--additional-module-paths", str(ROOT / "JointRegistration"),
-        "--python-script", str(HERE / "inside.py"), part, str(folder), *(["--stub"] if stub else []),
+        "--python-script", str(HERE / "inside.py"), part, str(folder), *(["--stub"] if options.stub else []),
+        *(["--steps", options.steps] if options.steps else []),
     ]  # fmt: skip
     with (
         tempfile.TemporaryDirectory() as home,

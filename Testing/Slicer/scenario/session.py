@@ -36,14 +36,14 @@ class Step:
         name: of the step, and of its picture.
         do: does it.
         may: what it may do to the scene.
-        back: with the scene before how many steps it is compared.
+        since: the step before which the scene was what it is compared with; this one if empty.
         ends: the application is gone after it.
     """
 
     name: str
     do: Callable[[Any], Doing]
     may: May = May()  # noqa: RUF009 frozen
-    back: int = 1
+    since: str = ""
     ends: bool = False
 
 
@@ -72,7 +72,7 @@ class Session:
         self._app, self._steps, self._folder = app, list(steps), folder
         self._pump, self._pauses = Pump(PATIENCE_S), Pauses(PAUSE_S)
         self._records: list[Record] = []
-        self._scenes: list[dict[str, Any]] = []
+        self._scenes: dict[str, dict[str, Any]] = {}
         self._began, self._finishing = 0.0, False
         self._timer = qt.QTimer()
         self._timer.setInterval(TICK_MS)
@@ -80,12 +80,12 @@ class Session:
 
     def start(self) -> None:
         """Begin; returns at once."""
-        self._scenes.append(snapshot(slicer.mrmlScene))
-        self._next()
+        self._next(snapshot(slicer.mrmlScene))
         self._timer.start()
 
-    def _next(self) -> None:
+    def _next(self, scene: dict[str, Any]) -> None:
         step = self._steps[len(self._records)]
+        self._scenes[step.name] = scene
         self._records.append(Record(step.name))
         for stream in (sys.stdout, sys.stderr):
             print(f"{MARK}{step.name}", file=stream, flush=True)
@@ -120,13 +120,13 @@ class Session:
         pauses = sorted((s for name, s in self._pauses.found if name == step.name), reverse=True)
         record.pauses = [round(s, 2) for s in pauses[:5]]
         record.failure = self._pump.failure or ""
-        self._scenes.append(snapshot(slicer.mrmlScene))
-        record.changes = unexpected(self._scenes[max(0, len(self._scenes) - 1 - step.back)], self._scenes[-1], step.may)
+        scene = snapshot(slicer.mrmlScene)
+        record.changes = unexpected(self._scenes[step.since or step.name], scene, step.may)
         if record.failure or len(self._records) == len(self._steps):
             self._end(record.failure)
         else:
             self._save(complete=False)
-            self._next()
+            self._next(scene)
 
     def _end(self, failure: str) -> None:
         self._timer.stop()
@@ -142,4 +142,6 @@ class Session:
             "complete": complete,
             "steps": [dataclasses.asdict(record) for record in self._records],
         }
-        (self._folder / "record.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+        unfinished = self._folder / "record.json.part"
+        unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        unfinished.replace(self._folder / "record.json")
