@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from JointRegistrationLib.result import RegistrationResult
 from .nodes import newNode
 from .run_segments import RunSegments
 from .segment_layers import LabelLayers
+from .steps import inThread
 from .translation import _
 
 
@@ -44,12 +45,13 @@ def extremeReasons(result: RegistrationResult) -> list[str]:
     return reasons
 
 
-def segmentOverlaps(segments: RunSegments) -> tuple[Overlap, ...]:
+def overlapSteps(segments: RunSegments) -> Generator[None, None, tuple[Overlap, ...]]:
     """The overlap of the segments that both images have, by name, in the fixed one's order; none if one has none."""
-    if segments.fixed is None or segments.moving is None or segments.warped is None:
+    fixed, moving, warped = segments.fixed, segments.moving, segments.warped
+    if fixed is None or moving is None or warped is None:
         return ()
-    before = _dices(segments.fixed, segments.moving)
-    after = _dices(segments.fixed, segments.warped)
+    before = yield from inThread(lambda: _dices(fixed, moving))
+    after = yield from inThread(lambda: _dices(fixed, warped))
     return tuple(Overlap(name, before[name], dice) for name, dice in after.items())
 
 
@@ -79,10 +81,12 @@ def _dice(counts: npt.NDArray[np.intp], first: int, second: int) -> float:
     return 2 * both / (inFirst + inSecond) if inFirst + inSecond else float("nan")
 
 
-def resultsTableNode(result: RegistrationResult, overlaps: Sequence[Overlap], name: str) -> Any:
-    """A new table node, in no scene yet: figure, value, and what it means."""
+def resultsTableSteps(
+    result: RegistrationResult, overlaps: Sequence[Overlap], name: str
+) -> Generator[None, None, Any]:
+    """A new table node, in no scene yet: figure, value, and what it means. With pauses."""
+    rows = yield from inThread(lambda: tableRows(result, overlaps))  # seeks the extremes of all voxels
     node = newNode("vtkMRMLTableNode", name)
-    rows = tableRows(result, overlaps)
     table = vtk.vtkTable()
     for index, title in enumerate(("Figure", "Value", "Meaning")):
         column = vtk.vtkStringArray()

@@ -8,6 +8,7 @@ half as large. Where J <= 0 the map folds and the logarithm has no value: such v
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ from JointRegistrationLib.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
 
 from .nodes import newNode, ownedList
 from .parallel import inParallel, slabs
-from .segmentations import maskSegmentation
+from .segmentations import maskSegmentationSteps
+from .steps import finished, inThread
 from .translation import _
 from .volumes import volumeFromImage
 
@@ -41,19 +43,30 @@ _LEGEND_POSITION = (0.97, 0.1)
 
 
 def jacobianVolume(determinant: npt.NDArray[Any], grid: Grid, name: str) -> Any:
-    """A new scalar volume node of :func:`.log2_jacobian`, in no scene yet; see :func:`showJacobian`."""
+    """All of :func:`jacobianSteps` at once."""
+    return finished(jacobianSteps(determinant, grid, name))
+
+
+def jacobianSteps(determinant: npt.NDArray[Any], grid: Grid, name: str) -> Generator[None, None, Any]:
+    """A new scalar volume node of :func:`.log2_jacobian`, in no scene yet; see :func:`showJacobian`. With pauses."""
     values = np.empty(determinant.shape, np.float32)
 
     def fill(part: slice) -> None:
         values[part] = log2_jacobian(determinant[part])
 
-    inParallel(fill, slabs(len(values), values.nbytes))
+    yield from inThread(lambda: inParallel(fill, slabs(len(values), values.nbytes)))
     return volumeFromImage(Image(values, grid, name), name, share=True)
 
 
 def foldsSegmentation(determinant: npt.NDArray[Any], grid: Grid, name: str) -> Any:
-    """A new segmentation node, in no scene yet, whose segment "Folds" is where the determinant is <= 0."""
-    node = maskSegmentation(determinant <= 0, grid, FOLDS_NAME, FOLDS_COLOR)
+    """All of :func:`foldsSteps` at once."""
+    return finished(foldsSteps(determinant, grid, name))
+
+
+def foldsSteps(determinant: npt.NDArray[Any], grid: Grid, name: str) -> Generator[None, None, Any]:
+    """A new segmentation node, in no scene yet, whose segment "Folds" is where the determinant is <= 0. With pauses."""
+    folded = yield from inThread(lambda: determinant <= 0)
+    node = yield from maskSegmentationSteps(folded, grid, FOLDS_NAME, FOLDS_COLOR)
     node.SetName(name)
     return node
 

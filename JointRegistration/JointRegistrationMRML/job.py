@@ -1,21 +1,21 @@
 """One registration of a scene's nodes in the worker process, without waiting for it.
 
-The caller keeps its event loop: it calls :meth:`RegistrationJob.prepareStep` from a timer until that
-returns False, and from then on hands the worker's output to the client, as for any run. Nothing is added
-to the scene before the end, and then all or nothing.
+The caller keeps its event loop: it calls :meth:`RegistrationJob.step` from a timer until that
+returns False, and from then on hands the worker's output to the client, as for any run. Once the result is there,
+``listener.onResult`` asks for steps again: they add it to the scene. Nothing is added before, and then all or nothing.
 
 Example::
 
     job = RegistrationJob(scene, InputNodes(fixed, moving), config, options, reuse, client, listener)
     job.start()
-    while job.prepareStep():
+    while job.step():
         ...  # one turn of the event loop
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,7 +31,7 @@ from JointRegistrationLib.worker.folders import new_folder, remove_folder
 from JointRegistrationLib.worker.messages import Progress
 
 from .logic import checkInputs, inputSteps
-from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, checkOutputs, leftOut, publishResult
+from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, checkOutputs, leftOut, publishSteps
 from .run_segments import SegmentsForWorker, workerSteps
 from .steps import saying
 from .translation import _
@@ -62,6 +62,10 @@ class JobListener(Protocol):
 
     def onProgress(self, stage: str, fraction: float, secondsLeft: float | None) -> None:
         """``fraction`` is 0..1 of the whole; ``secondsLeft`` None while that is not known."""
+        ...
+
+    def onResult(self) -> None:
+        """The worker has ended: :meth:`RegistrationJob.step` is to be called again, until it returns False."""
         ...
 
     def onFinished(self, outputs: RegistrationOutputs) -> None:
@@ -106,6 +110,7 @@ class RegistrationJob:
         self._client, self._listener = client, listener
         self._state = JobState.NEW
         self._steps: Iterator[float] = iter(())
+        self._adding: Generator[None, None, RegistrationOutputs] | None = None
         self._folder: Path | None = None
         self._segments: SegmentsForWorker | None = None
         self._observers: list[int] = []
@@ -122,7 +127,7 @@ class RegistrationJob:
         return self._state in (JobState.PREPARING, JobState.RUNNING, JobState.PUBLISHING)
 
     def start(self) -> None:
-        """Check the nodes, and warm the worker up; :meth:`prepareStep` goes on from there.
+        """Check the nodes, and warm the worker up; :meth:`step` goes on from there.
 
         Raises:
             InputError: a node cannot be used; the message names it. Nothing was run.
@@ -134,21 +139,51 @@ class RegistrationJob:
         self._observe()
         self._client.start()
 
-    def prepareStep(self) -> bool:
-        """Read the next input, or hand the next few megabytes to the worker, and after the last ones start it.
+    def step(self) -> bool:
+        """Do the next short piece of what is done here rather than in the worker: reading inputs, adding results.
 
         Returns:
-            Whether to call it again. False also when the job has ended meanwhile.
+            Whether to call it again. False while the worker is at work, and when the job has ended.
         """
-        if self._state is not JobState.PREPARING:
-            return False
+        if self._state is JobState.PREPARING:
+            self._prepareStep()
+        elif self._state is JobState.PUBLISHING:
+            self._addStep()
+        return self._state in (JobState.PREPARING, JobState.PUBLISHING)
+
+    def _prepareStep(self) -> None:
+        """Read the next input, or hand the next few megabytes to the worker, and after the last ones start it."""
         try:
             self._progress("preparing", _PREPARED * next(self._steps), None)
         except StopIteration:
             self._submit()
         except Exception as error:  # noqa: BLE001 this is called by a timer: whatever it is, the job must end
             self._fail(asError(error, _("the volumes were read")))
-        return self._state is JobState.PREPARING
+
+    def _addStep(self) -> None:
+        """Add the next result to the scene."""
+        assert self._adding is not None
+        try:
+            next(self._adding)
+        except StopIteration as end:
+            self._end(JobState.FINISHED)
+            self._listener.onFinished(end.value)
+        except Exception as error:  # noqa: BLE001 as above; the scene has been restored
+            self._fail(asError(error, _("the results were added to the scene")))
+        else:
+            if self._why is not None:  # cancelled by what the step itself set off
+                self._takeBack()
+
+    def _takeBack(self) -> None:
+        """The run is cancelled while its results are being added: the scene becomes what it was."""
+        assert self._adding is not None and self._why is not None
+        try:
+            self._adding.close()
+        except Exception as error:  # noqa: BLE001 an observer must not raise
+            self._fail(asError(error, _("the results were taken back")))
+        else:
+            self._end(JobState.CANCELLED)
+            self._listener.onCancelled(self._why)
 
     def cancel(self, message: str = CANCELLED) -> None:
         """End the job: ``listener.onCancelled(message)`` follows, at the latest with the client's patience."""
@@ -158,6 +193,10 @@ class RegistrationJob:
         elif self._state is JobState.RUNNING and self._why is None:  # a closed scene removes its nodes too
             self._why = message
             self._client.cancel()
+        elif self._state is JobState.PUBLISHING and self._why is None:
+            self._why = message
+            if self._adding is not None and not self._adding.gi_running:
+                self._takeBack()
 
     # -- told by the client -------------------------------------------------------------------------------
 
@@ -167,16 +206,11 @@ class RegistrationJob:
         self._progress(progress.stage, fraction, progress.seconds_left)
 
     def onDone(self, folder: Path) -> None:
-        """The worker has written its result: put it into the scene."""
+        """The worker has written its result: it is put into the scene step by step."""
         self._state = JobState.PUBLISHING
         self._progress("adding the results", _RETURNED, 0.0)
-        try:
-            outputs = self._publish(folder)
-        except Exception as error:  # noqa: BLE001 a slot must not raise; the scene has been restored
-            self._fail(asError(error, _("the results were added to the scene")))
-        else:
-            self._end(JobState.FINISHED)
-            self._listener.onFinished(outputs)
+        self._adding = self._add(folder)
+        self._listener.onResult()
 
     def onFailed(self, error: JointRegistrationError) -> None:
         """The worker failed, or died."""
@@ -200,11 +234,11 @@ class RegistrationJob:
         self._folder = new_folder(job.exchange_bytes)
         yield from job_steps(self._folder, job)
 
-    def _publish(self, folder: Path) -> RegistrationOutputs:
+    def _add(self, folder: Path) -> Generator[None, None, RegistrationOutputs]:
         result, segments = read_result(folder), None
         if self._segments is not None:
             segments = self._segments.carried(result.fixed_grid, read_segments(folder))
-        return publishResult(self._scene, self._nodes, result, self._options, self._reuse, segments)
+        return (yield from publishSteps(self._scene, self._nodes, result, self._options, self._reuse, segments))
 
     def _submit(self) -> None:
         self._state = JobState.RUNNING
@@ -225,7 +259,7 @@ class RegistrationJob:
 
     def _end(self, state: JobState) -> None:
         self._state = state
-        self._steps = iter(())
+        self._steps, self._adding = iter(()), None
         for observer in self._observers:
             self._scene.RemoveObserver(observer)
         self._observers = []

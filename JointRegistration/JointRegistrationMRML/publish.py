@@ -1,13 +1,14 @@
-"""The results of one run as nodes: built outside the scene, then put into it all together.
+"""The results of one run as nodes: built outside the scene, then put into it, all or none.
 
 Building is where things can go wrong (memory, odd segmentations), so it is over before the scene is
-touched. What then still fails is taken back by the transaction: new nodes are removed, reused ones
-get their old content, and the moving volume its old transform.
+touched. What then still fails, or is cancelled, is taken back by the transaction: new nodes are removed, reused
+ones get their old content, and the moving volume its old transform. All of it comes in steps, between which a window
+stays alive.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -17,16 +18,17 @@ from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.image import Image
 from JointRegistrationLib.result import RegistrationResult
 
-from .figures import Overlap, resultsTableNode, segmentOverlaps
-from .jacobian import foldsSegmentation, jacobianVolume
+from .figures import Overlap, overlapSteps, resultsTableSteps
+from .jacobian import foldsSteps, jacobianSteps
 from .nodes import INPUT_ROLES, RESULT_ATTRIBUTE, movedBy
 from .result_display import displayResults
-from .run_segments import RunSegments, carriedHere
+from .run_segments import RunSegments, carriedHereSteps
 from .segment_layers import LabelLayers
-from .segmentations import segmentationFromLabels
+from .segmentations import segmentationSteps
 from .shown_through import showPair
+from .steps import finished
 from .transaction import SceneTransaction, checkTarget, isEmpty
-from .transforms import FIXED_ROLE, MOVING_ROLE, affineTransformNode, gridTransformNode
+from .transforms import FIXED_ROLE, MOVING_ROLE, affineTransformNode, gridTransformNodeSteps
 from .translation import _
 from .undo import RunRecord
 from .volumes import volumeFromImage
@@ -177,7 +179,21 @@ def publishResult(
     reuse: OutputNodes | None = None,
     segments: RunSegments | None = None,
 ) -> RegistrationOutputs:
-    """Put the results of a run into ``scene``, all or none.
+    """All of :func:`publishSteps` at once."""
+    return finished(publishSteps(scene, inputs, result, options, reuse, segments))
+
+
+def publishSteps(
+    scene: Any,
+    inputs: InputNodes,
+    result: RegistrationResult,
+    options: OutputOptions | None = None,
+    reuse: OutputNodes | None = None,
+    segments: RunSegments | None = None,
+) -> Generator[None, None, RegistrationOutputs]:
+    """Put the results of a run into ``scene``, all or none, with pauses in which a window stays alive.
+
+    If the generator is closed before its end, the scene becomes what it was.
 
     Args:
         scene: MRML scene that holds the input nodes.
@@ -188,18 +204,26 @@ def publishResult(
         segments: the run's segments, if they are carried already.
 
     Raises:
-        InputError: if a node to be reused cannot take its result, or a segmentation cannot be read.
+        InputError: if a node to be reused cannot take its result, a segmentation cannot be read, or a result was
+            removed in a pause.
     """
     options, reuse = options or OutputOptions(), reuse or OutputNodes()
     checkOutputs(scene, inputs, reuse)
     below = leftOut(inputs, reuse)
-    segments = segments or carriedHere(inputs, options, result, below)
-    overlaps = segmentOverlaps(segments)
-    built = _build(inputs, result, options, segments.warped, overlaps)
-    with SceneTransaction(scene) as transaction:
-        nodes = OutputNodes(**{kind: transaction.put(node, getattr(reuse, kind)) for kind, node in built.items()})
+    segments = segments or (yield from carriedHereSteps(inputs, options, result, below))
+    overlaps = yield from overlapSteps(segments)
+    built = yield from _buildSteps(inputs, result, options, segments.warped, overlaps)
+    checkOutputs(scene, inputs, reuse)  # again: nodes may have been filled in a pause
+    with SceneTransaction(scene, batch=False) as transaction:
+        put = {}
+        for kind, node in built.items():
+            put[kind] = transaction.put(node, getattr(reuse, kind))
+            yield from transaction.pause()
+        nodes = OutputNodes(**put)
         _setRoles(transaction, nodes, inputs)
+        yield from transaction.pause()
         displayResults(transaction, scene, nodes, inputs)
+        yield from transaction.pause()
         members = [node for node in _present(nodes) if transaction.isNew(node)]
         if options.showMovingTransformed:
             members += showPair(transaction, scene, inputs, nodes.transform, below)
@@ -218,36 +242,49 @@ def _runName(inputs: InputNodes) -> str:
 # -- building, outside the scene ----------------------------------------------------------------------
 
 
-def _build(
+def _buildSteps(
     inputs: InputNodes,
     result: RegistrationResult,
     options: OutputOptions,
     warped: LabelLayers | None,
     overlaps: tuple[Overlap, ...],
-) -> dict[str, Any]:
+) -> Generator[None, None, dict[str, Any]]:
     """The wanted nodes by kind, in no scene. Fields and voxels are the result's own memory, not copied."""
     run, fixed, moving = _runName(inputs), inputs.fixed.GetName(), inputs.moving.GetName()
     grid = result.fixed_grid
-    makers: dict[str, Callable[[], Any]] = {
-        "transform": lambda: gridTransformNode(result.displacement_field_mm, grid, run, share=True),
-        "inverseTransform": lambda: gridTransformNode(
+    makers: dict[str, Callable[[], Generator[None, None, Any]]] = {
+        "transform": lambda: gridTransformNodeSteps(result.displacement_field_mm, grid, run, share=True),
+        "inverseTransform": lambda: gridTransformNodeSteps(
             result.inverse_displacement_field_mm, result.moving_grid, f"{fixed} to {moving}", share=True
         ),
-        "affine": lambda: affineTransformNode(result.affine_ras, f"{run} (affine)"),
-        "warpedVolume": lambda: volumeFromImage(Image(result.warped, grid, moving), f"{moving} warped", share=True),
-        "warpedSegmentation": lambda: _warpedSegmentation(inputs.movingSegmentation, warped),
-        "jacobian": lambda: jacobianVolume(result.jacobian_determinant, grid, f"{run} (log2 Jacobian)"),
-        "folds": lambda: foldsSegmentation(result.jacobian_determinant, grid, f"{run} (folds)"),
-        "resultsTable": lambda: resultsTableNode(result, overlaps, f"{run} (results)"),
+        "affine": lambda: _atOnce(affineTransformNode(result.affine_ras, f"{run} (affine)")),
+        "warpedVolume": lambda: _atOnce(
+            volumeFromImage(Image(result.warped, grid, moving), f"{moving} warped", share=True)
+        ),
+        "warpedSegmentation": lambda: _warpedSteps(inputs.movingSegmentation, warped),
+        "jacobian": lambda: jacobianSteps(result.jacobian_determinant, grid, f"{run} (log2 Jacobian)"),
+        "folds": lambda: foldsSteps(result.jacobian_determinant, grid, f"{run} (folds)"),
+        "resultsTable": lambda: resultsTableSteps(result, overlaps, f"{run} (results)"),
     }
     wanted = {kind for kind in _KINDS if getattr(options, kind)}
     if inputs.movingSegmentation is None:
         wanted.discard("warpedSegmentation")
-    return {kind: makers[kind]() for kind in _KINDS if kind in wanted}
+    built = {}
+    for kind in _KINDS:
+        if kind in wanted:
+            built[kind] = yield from makers[kind]()
+            yield
+    return built
 
 
-def _warpedSegmentation(moving: Any, warped: LabelLayers | None) -> Any:
-    return None if warped is None else segmentationFromLabels(warped, f"{moving.GetName()} warped", like=moving)
+def _atOnce(node: Any) -> Generator[None, None, Any]:
+    yield from ()
+    return node
+
+
+def _warpedSteps(moving: Any, warped: LabelLayers | None) -> Generator[None, None, Any]:
+    assert warped is not None  # whoever wants warped segments has them carried
+    return (yield from segmentationSteps(warped, f"{moving.GetName()} warped", like=moving))
 
 
 # -- inside the scene -----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from JointRegistrationLib.worker.segments import CarriedSegments, Segments
 
 from .carried import labelMap
 from .segment_layers import LabelLayers, OwnLayers, ownLayerSteps
-from .segmentations import labelsFromSegmentation, warpSegmentation
+from .segmentations import labelSteps
 
 if TYPE_CHECKING:
     from .publish import InputNodes, OutputOptions
@@ -86,18 +86,19 @@ def workerSteps(
     return None if bent else SegmentsForWorker(moving, fixed)
 
 
-def carriedHere(
+def carriedHereSteps(
     inputs: InputNodes, options: OutputOptions, result: RegistrationResult, below: Any = None
-) -> RunSegments:
+) -> Generator[None, None, RunSegments]:
     """The same without a worker; see :func:`workerSteps` for the arguments and errors."""
     if not areCarried(inputs, options):
         return RunSegments()
     grid = result.fixed_grid
-    warped = warpSegmentation(inputs.movingSegmentation, result.displacement_field_mm, grid, below=below)
+    warped = yield from labelSteps(inputs.movingSegmentation, grid, result.displacement_field_mm, below=below)
     if inputs.fixedSegmentation is None:
         return RunSegments(warped)
-    moving = labelsFromSegmentation(inputs.movingSegmentation, grid, below=below)
-    return RunSegments(warped, moving, labelsFromSegmentation(inputs.fixedSegmentation, grid, below=below))
+    moving = yield from labelSteps(inputs.movingSegmentation, grid, below=below)
+    fixed = yield from labelSteps(inputs.fixedSegmentation, grid, below=below)
+    return RunSegments(warped, moving, fixed)
 
 
 def _labelMaps(own: OwnLayers | None) -> tuple[LabelMap, ...]:

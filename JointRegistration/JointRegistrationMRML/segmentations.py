@@ -19,7 +19,7 @@ from JointRegistrationLib.image import Image
 from .carried import carriedSteps
 from .nodes import newNode, vtkImage, vtkMatrix
 from .segment_layers import BINARY_LABELMAP, LabelLayers, SegmentLabel, ownLayerSteps
-from .steps import finished
+from .steps import finished, inThread
 
 
 def labelsFromSegmentation(
@@ -91,17 +91,22 @@ def imageFromLabels(labels: LabelLayers, name: str) -> tuple[Image, tuple[Segmen
 
 
 def segmentationFromLabels(labels: LabelLayers, name: str, like: Any = None) -> Any:
-    """A new segmentation node, in no scene yet, with the ids, names and colours of ``labels``.
+    """All of :func:`segmentationSteps` at once."""
+    return finished(segmentationSteps(labels, name, like))
+
+
+def segmentationSteps(labels: LabelLayers, name: str, like: Any = None) -> Generator[None, None, Any]:
+    """A new segmentation node, in no scene yet, with the ids, names and colours of ``labels``, with pauses.
 
     Args:
         labels: the segments; their grid becomes the reference geometry.
         name: of the node.
         like: the segmentation node they come from: its terminology and other tags are kept.
     """
+    images = yield from inThread(lambda: [orientedImage(layer, labels.grid) for layer in labels.layers])
     node = newNode("vtkMRMLSegmentationNode", name)
     segmentation = node.GetSegmentation()
     segmentation.SetSourceRepresentationName(BINARY_LABELMAP)
-    images = [orientedImage(layer, labels.grid) for layer in labels.layers]
     for label in labels.segments:
         segment = slicer.vtkSegment()
         if like is not None:
@@ -116,9 +121,16 @@ def segmentationFromLabels(labels: LabelLayers, name: str, like: Any = None) -> 
 
 
 def maskSegmentation(mask: npt.NDArray[np.bool_], grid: Grid, name: str, color: tuple[float, float, float]) -> Any:
-    """A new segmentation node of one segment, node and segment called ``name``, in no scene yet."""
+    """All of :func:`maskSegmentationSteps` at once."""
+    return finished(maskSegmentationSteps(mask, grid, name, color))
+
+
+def maskSegmentationSteps(
+    mask: npt.NDArray[np.bool_], grid: Grid, name: str, color: tuple[float, float, float]
+) -> Generator[None, None, Any]:
+    """A new segmentation node of one segment, node and segment called ``name``, in no scene yet, with pauses."""
     label = SegmentLabel(name, name, color, 0, 1)
-    return segmentationFromLabels(LabelLayers(grid, (mask.astype(np.uint8),), (label,)), name)
+    return (yield from segmentationSteps(LabelLayers(grid, (mask.view(np.uint8),), (label,)), name))
 
 
 def copiedSegments(segmentation: Any) -> Any:

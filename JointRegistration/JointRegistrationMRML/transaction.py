@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -13,6 +13,7 @@ import vtk
 from JointRegistrationLib.errors import InputError
 
 from .nodes import contentState, freeName, giveDisplay, newNode, ownedList
+from .translation import _
 
 #: Nodes that only serve another node: they go when nothing that stays needs them.
 _COLORS = "vtkMRMLColorNode"
@@ -39,21 +40,27 @@ class SceneTransaction:
             volume = transaction.put(newVolume, None)
             transaction.setParentTransform(moving, transform)
 
+    A block in steps lets the window live in between: ``yield from transaction.pause()``. What others add to the scene
+    meanwhile is not the transaction's. If the generator is closed there, the block has failed. Such a block is not in a
+    batch: at the end of each the application looks through the whole scene, in every view.
+
     After a block that succeeded, :meth:`takeBack` does the same at any later time, but spares what was
     changed since.
     """
 
-    def __init__(self, scene: Any) -> None:
-        self._scene = scene
+    def __init__(self, scene: Any, *, batch: bool = True) -> None:
+        self._scene, self._batch = scene, batch
         self._steps: list[_Step] = []
         self._folders: list[tuple[Any, int]] = []
         self._idsBefore: set[str] = set()
+        self._new: list[Any] = []
         self._left: list[Any] = []
         self._added: dict[Any, Any] = {}
 
     def __enter__(self) -> SceneTransaction:
-        self._idsBefore = {node.GetID() for node in nodesOf(self._scene)}
-        self._scene.StartState(self._scene.BatchProcessState)
+        self._idsBefore = self._ids()
+        if self._batch:
+            self._scene.StartState(self._scene.BatchProcessState)
         return self
 
     def __exit__(
@@ -63,10 +70,27 @@ class SceneTransaction:
             if error is not None:
                 self._rollBack()
         finally:
-            self._scene.EndState(self._scene.BatchProcessState)
+            if self._batch:
+                self._scene.EndState(self._scene.BatchProcessState)
         if error is None:
             self._left = [step.now() for step in self._steps]
             self._added = {node: contentState(node) for node in self._newNodes()}
+
+    def pause(self) -> Generator[None, None, None]:
+        """A step ends here, within a block without a batch: others may use the scene before the next one.
+
+        Raises:
+            InputError: if what the block has added was removed meanwhile.
+        """
+        self._new = self._newNodes()
+        try:
+            yield
+        finally:
+            self._idsBefore = self._ids()
+        gone = next((node for node in self._new if node.GetScene() is not self._scene), None)
+        if gone is not None:
+            text = _("{name} was removed from the scene before all was added; nothing of it was kept")
+            raise InputError(text.format(name=gone.GetName()))
 
     def put(self, built: Any, target: Any) -> Any:
         """Bring a node made outside the scene into it; returns the node that now holds its content.
@@ -125,7 +149,7 @@ class SceneTransaction:
 
     def isNew(self, node: Any) -> bool:
         """Whether the node came into the scene within this block."""
-        return node.GetID() not in self._idsBefore
+        return node in self._new or node.GetID() not in self._idsBefore
 
     def takeBack(self) -> list[str]:
         """Take back what a block that succeeded did: once, at any later time.
@@ -154,11 +178,19 @@ class SceneTransaction:
             self._scene.EndState(self._scene.BatchProcessState)
         return sorted(node.GetName() for node in edited)
 
+    def _ids(self) -> set[str]:
+        return {node.GetID() for node in nodesOf(self._scene)}
+
     def _rollBack(self) -> None:
-        for step in reversed(self._steps):
-            step.undo()
-        _removeNodes(self._scene, self._newNodes())
-        self._removeFolders()
+        self._scene.StartState(self._scene.BatchProcessState)
+        try:
+            for step in reversed(self._steps):
+                if step.node.GetScene() is self._scene:  # it may have been removed, or the scene closed, in a pause
+                    step.undo()
+            _remove(self._scene, set(self._newNodes()))
+            self._removeFolders()
+        finally:
+            self._scene.EndState(self._scene.BatchProcessState)
 
     def _newNodes(self) -> list[Any]:
         new = [node for node in nodesOf(self._scene) if self.isNew(node)]

@@ -29,6 +29,7 @@ is pressed together it folds earlier (docs/files.md), and it takes four times as
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ from JointRegistrationLib.geometry import Grid
 
 from .nodes import gridOf, newNode, numpyMatrix, numpyView, ownedList, vtkImage, vtkMatrix
 from .parallel import inParallel, slabs
+from .steps import finished, inThread
 from .translation import _
 
 #: Under these roles an output refers to its two volumes, as those of core registration do.
@@ -52,7 +54,14 @@ _INVERSE_ITERATIONS = 500
 
 
 def gridTransform(displacementMm: npt.NDArray[Any], grid: Grid, *, share: bool = False) -> Any:
-    """A displacement field as ``vtkOrientedGridTransform``.
+    """All of :func:`gridTransformSteps` at once."""
+    return finished(gridTransformSteps(displacementMm, grid, share=share))
+
+
+def gridTransformSteps(
+    displacementMm: npt.NDArray[Any], grid: Grid, *, share: bool = False
+) -> Generator[None, None, Any]:
+    """A displacement field as ``vtkOrientedGridTransform``, with pauses in which a window stays alive.
 
     Args:
         displacementMm: (k, j, i, 3) on ``grid``, RAS components in mm.
@@ -67,9 +76,10 @@ def gridTransform(displacementMm: npt.NDArray[Any], grid: Grid, *, share: bool =
             f"displacement field: shape {(*grid.shape, 3)} is needed on this grid, but it is {displacementMm.shape}"
         )
     # Point scalars: as point vectors VTK would silently show the identity.
-    image = vtkImage(displacementMm, share=share)
+    image = yield from inThread(lambda: vtkImage(displacementMm, share=share))
     held = numpyView(image)
-    if not all(inParallel(lambda part: _isFinite(held[part]), slabs(len(held), held.nbytes))):
+    finite = yield from inThread(lambda: inParallel(lambda part: _isFinite(held[part]), slabs(len(held), held.nbytes)))
+    if not all(finite):
         raise InputError("displacement field: it holds values that are not finite; nothing was put into the scene")
     image.SetSpacing(grid.spacing_mm)
     image.SetOrigin(grid.origin_ras)
@@ -103,12 +113,20 @@ def _isFinite(values: npt.NDArray[Any]) -> bool:
 
 
 def gridTransformNode(displacementMm: npt.NDArray[Any], grid: Grid, name: str, *, share: bool = False) -> Any:
-    """A new transform node, in no scene yet, with the field on its from-parent side.
+    """All of :func:`gridTransformNodeSteps` at once."""
+    return finished(gridTransformNodeSteps(displacementMm, grid, name, share=share))
 
-    See :func:`gridTransform` for the arguments and errors.
+
+def gridTransformNodeSteps(
+    displacementMm: npt.NDArray[Any], grid: Grid, name: str, *, share: bool = False
+) -> Generator[None, None, Any]:
+    """A new transform node, in no scene yet, with the field on its from-parent side, with pauses.
+
+    See :func:`gridTransformSteps` for the arguments and errors.
     """
+    transform = yield from gridTransformSteps(displacementMm, grid, share=share)
     node = newNode("vtkMRMLTransformNode", name)
-    node.SetAndObserveTransformFromParent(gridTransform(displacementMm, grid, share=share))
+    node.SetAndObserveTransformFromParent(transform)
     return node
 
 

@@ -27,14 +27,14 @@ class RunOwner(Protocol):
 
 
 class RunControl:
-    """Prepares, starts and cancels runs in a worker, by timers."""
+    """Prepares, starts and cancels runs in a worker, and adds their results, by timers."""
 
     def __init__(self, worker: Worker, owner: RunOwner) -> None:
         self._worker, self._owner = worker, owner
         self._job: RegistrationJob | None = None
         self._timer = qt.QTimer()
         self._timer.setInterval(0)
-        self._timer.connect("timeout()", self._prepare)
+        self._timer.connect("timeout()", self._step)
 
     @property
     def running(self) -> bool:
@@ -62,14 +62,18 @@ class RunControl:
         if self._job is not None:
             self._job.cancel()
 
-    def _prepare(self) -> None:
-        if self._job is None or not self._job.prepareStep():
+    def _step(self) -> None:
+        job = self._job
+        if (job is None or not job.step()) and self._job is job:
             self._timer.stop()
 
     # -- told by the job ----------------------------------------------------------------------------------
 
     def onProgress(self, stage: str, fraction: float, secondsLeft: float | None) -> None:
         self._owner.onRunProgress(stage, fraction, secondsLeft)
+
+    def onResult(self) -> None:
+        self._timer.start()
 
     def onFinished(self, outputs: RegistrationOutputs) -> None:
         self._end()

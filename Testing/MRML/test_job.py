@@ -31,7 +31,9 @@ from JointRegistrationMRML.nodes import contentState
 from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions
 from JointRegistrationMRML.runner import WorkerRunner
 from JointRegistrationMRML.segmentations import labelsFromSegmentation, segmentationFromLabels
+from JointRegistrationMRML.transaction import nodesOf
 from JointRegistrationMRML.transforms import gridTransformNode
+from JointRegistrationMRML.undo import discard
 from JointRegistrationMRML.volumes import imageFromVolume
 from Testing.patience import patient
 
@@ -44,6 +46,9 @@ class Listener:
     def onProgress(self, stage, fraction, secondsLeft):
         self.stages.append(stage)
         self.fractions.append(fraction)
+
+    def onResult(self):
+        self.stages.append("result")
 
     def onFinished(self, outputs):
         self.outputs = outputs
@@ -80,6 +85,12 @@ class Bench:
         config = RegistrationConfig(**config)
         return RegistrationJob(self.scene, self.knee.nodes, config, options, reuse, self.client, self.listener)
 
+    def adding(self, behaviour="", **more):
+        """A job whose result is there, but not in the scene yet."""
+        job = self.prepared(behaviour, **more)
+        self.until(lambda: job.state is JobState.PUBLISHING)
+        return job
+
     def started(self, behaviour="", **more):
         job = self.job(behaviour, **more)
         job.start()
@@ -87,7 +98,7 @@ class Bench:
 
     def prepared(self, behaviour="", **more):
         job = self.started(behaviour, **more)
-        while job.prepareStep():
+        while job.step():
             pass
         return job
 
@@ -98,7 +109,9 @@ class Bench:
             self.transport.deliver(self.client, 0.02)
 
     def untilOver(self, job):
-        self.until(lambda: not job.active)
+        self.until(lambda: not job.active or job.state is JobState.PUBLISHING)
+        while job.step():
+            pass
 
     def untilStage(self, stage):
         self.until(lambda: stage in self.listener.stages)
@@ -159,7 +172,7 @@ def test_progress_names_every_stage_and_grows(bench):
     assert listener.fractions == sorted(listener.fractions)
     assert listener.fractions[0] >= 0 and listener.fractions[-1] <= 1
     stages = list(dict.fromkeys(listener.stages))
-    assert stages == ["preparing", "starting the registration process", *STAGES[1:], "segments", "adding the results"]
+    assert stages == ["preparing", "starting the registration process", *STAGES[1:], "segments", "adding the results", "result"]
 
 
 def test_second_run_is_on_the_warm_worker_and_may_reuse_the_nodes(bench):
@@ -177,7 +190,7 @@ def test_second_run_is_on_the_warm_worker_and_may_reuse_the_nodes(bench):
 def test_inputs_are_read_one_at_a_time_and_before_anything_is_written(bench):
     job = bench.started("wait")
     reading = 0
-    while job.prepareStep() and bench.folders() == []:
+    while job.step() and bench.folders() == []:
         reading += 1
     assert reading >= 6  # two volumes, two masks, two layers of segments
     assert len(bench.folders()) == 1
@@ -225,9 +238,9 @@ def test_unfit_nodes_are_refused_before_anything_is_started(bench):
 def test_cancel_while_preparing(bench):
     job = bench.started()
     before = fullState(bench.scene)
-    assert job.prepareStep()
+    assert job.step()
     job.cancel()
-    assert not job.prepareStep()
+    assert not job.step()
     assert (job.state, len(bench.listener.ends)) == (JobState.CANCELLED, 1)
     assert "cancelled" in bench.listener.message
     assert fullState(bench.scene) == before
@@ -272,7 +285,7 @@ def test_death_of_the_worker_while_preparing_does_not_matter(bench):
     bench.until(lambda: bench.client.state is State.READY)
     os.kill(bench.client.ready.pid, 9)
     bench.until(lambda: bench.client.state is State.STOPPED)
-    while job.prepareStep():
+    while job.step():
         pass
     bench.untilOver(job)
     assert job.state is JobState.FINISHED
@@ -330,7 +343,7 @@ def test_whatever_fails_while_inputs_are_read_ends_the_job(bench, monkeypatch, e
     monkeypatch.setattr(jobModule, "job_steps", failing)
     job = bench.started()
     before = fullState(bench.scene)
-    while job.prepareStep():
+    while job.step():
         pass
     assert (job.state, job.active) == (JobState.FAILED, False)
     assert type(bench.listener.error) is (kind or JointRegistrationError)
@@ -370,6 +383,103 @@ def test_out_of_memory_is_noted_in_the_result(bench):
     bench.untilOver(job)
     notes = bench.listener.outputs.result.notes
     assert any("ran on the CPU" in note for note in notes)
+
+
+# -- the results come in steps, all or none ------------------------------------------------------------------
+
+
+def _stepsOfAdding(bench):
+    """How many steps a job takes to add its results; they are taken away again."""
+    job, count = bench.adding(), 1
+    while job.step():
+        count += 1
+    discard(bench.scene, bench.listener.outputs.record)
+    return count
+
+
+def test_a_cancel_between_any_two_steps_of_adding_takes_everything_back(bench):
+    count = _stepsOfAdding(bench)
+    assert count > 2 * len(dataclasses.fields(OutputNodes))  # each is built, and each is added, in a step of its own
+    options, seen = OutputOptions(showMovingTransformed=True), set()
+    for number in range(count):
+        job = bench.adding(options=options)
+        before = fullState(bench.scene)
+        for _ in range(number):
+            assert job.step()
+        seen.add(len(fullState(bench.scene)) - len(before))
+        assert not bench.scene.IsBatchProcessing()
+        job.cancel()
+        assert (job.state, job.step(), len(bench.listener.ends)) == (JobState.CANCELLED, False, 1)
+        assert "The scene is as it was" in bench.listener.message
+        assert (fullState(bench.scene), bench.folders()) == (before, [])
+    assert len(seen) > len(dataclasses.fields(OutputNodes))  # the nodes came one after the other
+
+
+def _steppedIntoTheScene(bench, job):
+    """Go on until some of the results, not all, are in the scene."""
+    before = bench.scene.GetNumberOfNodes()
+    while bench.scene.GetNumberOfNodes() < before + 3:
+        assert job.step()
+
+
+def test_a_cancel_while_reused_nodes_are_filled_gives_them_their_old_content_back(bench):
+    bench.untilOver(bench.prepared())
+    reused = bench.listener.outputs.nodes
+    job = bench.adding(reuse=reused)
+    before, state = sceneState(bench.scene), contentState(reused.warpedVolume)
+    while contentState(reused.warpedVolume) == state:
+        assert job.step()
+    job.cancel()
+    assert (sceneState(bench.scene), contentState(reused.warpedVolume)) == (before, state)
+
+
+def test_what_others_add_in_a_pause_stays_after_a_cancel_and_after_a_discard(bench):
+    for ends in (RegistrationJob.cancel, None):
+        job = bench.adding()
+        _steppedIntoTheScene(bench, job)
+        mine = bench.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "mine")
+        if ends is not None:
+            ends(job)
+        while job.step():
+            pass
+        if ends is None:
+            discard(bench.scene, bench.listener.outputs.record)
+            assert bench.listener.outputs.nodes.transform.GetScene() is None
+        assert mine.GetScene() is bench.scene
+
+
+def test_closing_the_scene_between_two_steps_of_adding_is_safe(bench):
+    job = bench.adding()
+    _steppedIntoTheScene(bench, job)
+    bench.scene.Clear(False)
+    after = fullState(bench.scene)
+    assert (job.state, job.step(), len(bench.listener.ends)) == (JobState.CANCELLED, False, 1)
+    assert bench.listener.message == "The scene was closed, so the registration was cancelled."
+    assert (fullState(bench.scene), bench.folders(), bench.scene.IsBatchProcessing()) == (after, [], False)
+    assert not [node for node in after if "Transform" in node or "Volume1" in node]
+
+
+def test_removing_an_input_between_two_steps_of_adding_takes_everything_back(bench):
+    moving = bench.knee.nodes.moving
+    job = bench.adding(options=OutputOptions(showMovingTransformed=True))
+    before = fullState(bench.scene)
+    _steppedIntoTheScene(bench, job)
+    bench.scene.RemoveNode(moving)
+    assert job.state is JobState.CANCELLED and "was removed from the scene" in bench.listener.message
+    assert set(fullState(bench.scene)) < set(before)
+
+
+def test_removing_a_result_between_two_steps_of_adding_fails_the_job(bench):
+    job = bench.adding()
+    before = fullState(bench.scene)
+    _steppedIntoTheScene(bench, job)
+    transform = next(node for node in nodesOf(bench.scene) if node.GetID() not in before)
+    name = transform.GetName()
+    bench.scene.RemoveNode(transform)
+    while job.step():
+        pass
+    assert job.state is JobState.FAILED and f"{name} was removed from the scene" in str(bench.listener.error)
+    assert fullState(bench.scene) == before
 
 
 # -- the scene changes under the job --------------------------------------------------------------------------

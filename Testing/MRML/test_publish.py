@@ -192,13 +192,13 @@ def test_a_node_with_data_that_no_run_made_is_not_overwritten(knee):
 # -- failures -------------------------------------------------------------------------------------------
 
 STEPS = [
-    "gridTransformNode",
+    "gridTransformNodeSteps",
     "affineTransformNode",
     "volumeFromImage",
-    "carriedHere",
-    "segmentationFromLabels",
-    "jacobianVolume",
-    "foldsSegmentation",
+    "carriedHereSteps",
+    "segmentationSteps",
+    "jacobianSteps",
+    "foldsSteps",
     "sharedDivergingColors",
     "showJacobian",
     "addLegend",
@@ -237,7 +237,7 @@ def test_nothing_is_left_when_a_step_fails(knee, monkeypatch, step, late):
     assert not knee.scene.IsBatchProcessing()
 
 
-@pytest.mark.parametrize("step", ["foldsSegmentation", "_setRoles", "addLegend", "_intoFolder"])
+@pytest.mark.parametrize("step", ["foldsSteps", "_setRoles", "addLegend", "_intoFolder"])
 def test_reused_nodes_get_their_old_content_back_when_a_step_fails(knee, monkeypatch, step):
     first = registerVolumes(knee.scene, knee.nodes, runner=knee.run)
     before, old = sceneState(knee.scene), _contents(first.nodes)

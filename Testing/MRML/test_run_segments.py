@@ -10,7 +10,7 @@ from known_scene import FIXED_GRID, smoothField
 
 from JointRegistrationLib.worker.segments import carried
 from JointRegistrationMRML.publish import OutputOptions
-from JointRegistrationMRML.run_segments import RunSegments, areCarried, carriedHere, workerSteps
+from JointRegistrationMRML.run_segments import RunSegments, areCarried, carriedHereSteps, workerSteps
 from JointRegistrationMRML.segmentations import labelsFromSegmentation, segmentationFromLabels
 from JointRegistrationMRML.steps import finished
 from JointRegistrationMRML.transforms import affineTransformNode, gridTransformNode
@@ -58,7 +58,7 @@ def test_the_worker_carries_as_the_window_would(knee, compared, surfaces, moved)
     if moved:
         parent = knee.scene.AddNode(affineTransformNode(SHEARED, "sheared"))
         nodes.movingSegmentation.SetAndObserveTransformNodeID(parent.GetID())
-    expected = carriedHere(nodes, OutputOptions(), knee.result)
+    expected = finished(carriedHereSteps(nodes, OutputOptions(), knee.result))
     _assertEqual(_byWorker(nodes, knee.result), expected)
     assert (expected.fixed is not None) == (expected.moving is not None) == compared
 
@@ -75,6 +75,6 @@ def test_a_bent_transform_above_the_segments_is_left_to_the_window(knee):
 def test_segments_that_nobody_asked_for_are_not_read(knee):
     unwanted = OutputOptions(warpedSegmentation=False)
     assert finished(workerSteps(knee.nodes, unwanted)) is None
-    assert carriedHere(knee.nodes, unwanted, knee.result) == RunSegments()
+    assert finished(carriedHereSteps(knee.nodes, unwanted, knee.result)) == RunSegments()
     assert areCarried(_withFixed(knee), unwanted)
     assert not areCarried(dataclasses.replace(_withFixed(knee), movingSegmentation=None), OutputOptions())

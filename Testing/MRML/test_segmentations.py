@@ -10,7 +10,7 @@ from conftest import FIXED_GRID, GRIDS, MOVING_GRID, latticePoints
 
 from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.geometry import Grid
-from JointRegistrationMRML.figures import segmentOverlaps
+from JointRegistrationMRML.figures import overlapSteps
 from JointRegistrationMRML.nodes import vtkMatrix
 from JointRegistrationMRML.run_segments import RunSegments
 from JointRegistrationMRML.segment_masks import segmentMasks
@@ -24,6 +24,7 @@ from JointRegistrationMRML.segmentations import (
     segmentationFromLabels,
     warpSegmentation,
 )
+from JointRegistrationMRML.steps import finished
 from JointRegistrationMRML.transforms import gridTransformNode
 
 FINE = Grid((48, 46, 44), (1.0, 1.0, 1.0), (-18.0, -32.0, -2.0))
@@ -197,7 +198,7 @@ def test_segments_of_one_name_stay_apart_in_tables_and_masks(scene):
         masks["Cartilage (2)"].over(tuple(slice(0, n) for n in FINE.shape)), _mask(labels, "c")
     )
     read = labelsFromSegmentation(node, FINE)
-    overlaps = segmentOverlaps(RunSegments(read, read, read))
+    overlaps = finished(overlapSteps(RunSegments(read, read, read)))
     assert [(overlap.name, overlap.after) for overlap in overlaps] == [
         ("Cartilage", 1.0),
         ("Cartilage (2)", 1.0),

@@ -16,20 +16,20 @@ from JointRegistrationMRML.job import RegistrationJob
 
 
 def roundsOfTheLoop(person: Person, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Fills with the round of the event loop in which each step of preparing a run was taken."""
+    """Fills with the round of the event loop in which each step of a run was taken."""
     import qt
 
     rounds, taken = [0], []
     timer = qt.QTimer(person.host.app)
     timer.connect("timeout()", lambda: rounds.__setitem__(0, rounds[0] + 1))
     timer.start(0)
-    step = RegistrationJob.prepareStep
+    step = RegistrationJob.step
 
     def counted(job: Any) -> bool:
         taken.append(rounds[0])
         return step(job)
 
-    monkeypatch.setattr(RegistrationJob, "prepareStep", counted)
+    monkeypatch.setattr(RegistrationJob, "step", counted)
     return taken
 
 
