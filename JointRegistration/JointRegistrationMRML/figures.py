@@ -81,9 +81,7 @@ def _dice(counts: npt.NDArray[np.intp], first: int, second: int) -> float:
     return 2 * both / (inFirst + inSecond) if inFirst + inSecond else float("nan")
 
 
-def resultsTableSteps(
-    result: RegistrationResult, overlaps: Sequence[Overlap], name: str
-) -> Generator[None, None, Any]:
+def resultsTableSteps(result: RegistrationResult, overlaps: Sequence[Overlap], name: str) -> Generator[None, None, Any]:
     """A new table node, in no scene yet: figure, value, and what it means. With pauses."""
     rows = yield from inThread(lambda: tableRows(result, overlaps))  # seeks the extremes of all voxels
     node = newNode("vtkMRMLTableNode", name)

@@ -172,7 +172,14 @@ def test_progress_names_every_stage_and_grows(bench):
     assert listener.fractions == sorted(listener.fractions)
     assert listener.fractions[0] >= 0 and listener.fractions[-1] <= 1
     stages = list(dict.fromkeys(listener.stages))
-    assert stages == ["preparing", "starting the registration process", *STAGES[1:], "segments", "adding the results", "result"]
+    assert stages == [
+        "preparing",
+        "starting the registration process",
+        *STAGES[1:],
+        "segments",
+        "adding the results",
+        "result",
+    ]
 
 
 def test_second_run_is_on_the_warm_worker_and_may_reuse_the_nodes(bench):
