@@ -214,7 +214,7 @@ def test_a_form_sets_enumerations_of_qt_that_a_widget_hands_on(host: Any, tmp_pa
 
 @pytest.mark.skipif(
     source() is None or emulatedVersion() < (5, 12),
-    reason="slicer.packaging: the application's own Python, from 5.12 on",
+    reason="slicer.packaging comes with 5.12",
 )
 def test_installing_beside_the_window_is_recorded_and_its_end_told(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import slicer

@@ -77,7 +77,7 @@ def install(host: Any) -> Callable[[], None]:
 def _installByUtil(
     requirements: Any, blocking: bool = True, completedCallback: Callable[[int], None] | None = None, **_named: Any
 ) -> None:
-    """``slicer.packaging.pip_install``: as slicer.util's; without blocking its end is told, and a failure not raised."""
+    """``slicer.packaging.pip_install``: as slicer.util's, but without blocking a failure is told, not raised."""
     code = 0
     try:
         slicer.util.pip_install(requirements)
