@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -17,6 +18,8 @@ MISSING = [name for name in ("slicer", "PySide6") if importlib.util.find_spec(na
 sys.path.insert(0, str(Path(__file__).resolve().parent / "Host"))
 if not MISSING and sys.platform.startswith("linux"):
     os.environ["QT_QPA_PLATFORM"] = "offscreen"  # a test never opens a window on somebody's screen
+if not MISSING:
+    importlib.import_module("slicer_host.pythonqt")  # before a test imports PySide6: its enums are numbers then
 
 
 def embedded(window: bool = True) -> Iterator[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from slicer_host.application_python import source
 from slicer_host.recorded_api import record, recordFile
 
 pytestmark = pytest.mark.skipif(
@@ -63,8 +64,9 @@ def test_modules_of_slicer_have_no_other_names(host: Any) -> None:
     api = record()
     added = set(additions(host))
     assert added <= set(api["slicer"]), added - set(api["slicer"])
-    wrapper = _public(slicer.parameterNodeWrapper)
-    assert wrapper <= set(api["parameterNodeWrapper"]["dir"]), wrapper
+    if source() is None:  # else it is the application's own, of another version than the record's
+        wrapper = _public(slicer.parameterNodeWrapper)
+        assert wrapper <= set(api["parameterNodeWrapper"]["dir"]), wrapper
     assert "pip_install" in api["slicer.util"]
 
 

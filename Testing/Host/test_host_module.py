@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 import unittest
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from slicer_host.application_python import source
+from slicer_host.version import emulatedVersion
 
 EXAMPLE = Path(__file__).parent / "Example" / "HostExample.py"
 
@@ -208,3 +211,24 @@ def test_a_form_sets_enumerations_of_qt_that_a_widget_hands_on(host: Any, tmp_pa
     )
     policy = slicer.util.loadUI(str(form)).sizeAdjustPolicy
     assert policy == qt.QComboBox.AdjustToMinimumContentsLengthWithIcon
+
+
+@pytest.mark.skipif(
+    source() is None or emulatedVersion() < (5, 12),
+    reason="slicer.packaging comes with 5.12",
+)
+def test_installing_beside_the_window_is_recorded_and_its_end_told(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import slicer
+
+    codes: list[int] = []
+    slicer.packaging.pip_install(["some-package"], blocking=False, completedCallback=codes.append)
+    assert (host.installed, codes) == (["some-package"], [0])
+
+    def offline(requirements: Any) -> None:
+        raise subprocess.CalledProcessError(1, "pip install")
+
+    monkeypatch.setattr(slicer.util, "pip_install", offline)
+    slicer.packaging.pip_install(["some-package"], blocking=False, completedCallback=codes.append)
+    assert codes == [0, 1]
+    with pytest.raises(subprocess.CalledProcessError):
+        slicer.packaging.pip_install(["some-package"])

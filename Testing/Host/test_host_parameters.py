@@ -339,6 +339,12 @@ def test_disconnecting_leaves_the_observer_of_the_node_up_to_5_10(parameters: An
     assert node.GetCommand(observer) is None
 
 
+def test_a_wrapper_that_was_never_bound_leaves_nothing_on_its_node(host: Any) -> None:
+    node = _wrapped(host, str).parameterNode
+    gc.collect()
+    assert not node.HasObserver("ModifiedEvent")
+
+
 def test_an_observer_left_behind_is_an_error_once_the_wrapper_is_gone(parameters: Any, host: Any, version: Any) -> None:
     version("5.6")
     node, kind = parameters.parameterNode, type(parameters)

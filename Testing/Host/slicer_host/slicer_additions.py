@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import subprocess
 import sys
 import types
 from collections.abc import Callable
@@ -62,14 +63,30 @@ def install(host: Any) -> Callable[[], None]:
     path = list(sys.path)
     undo.append(lambda: sys.path.__setitem__(slice(None), path))
     undo += _addPython()
-    installers = [slicer.util, *([slicer.packaging] if hasattr(slicer, "packaging") else [])]
-    undo += [_replaceAttribute(module, "pip_install", _recorder(host)) for module in installers]
+    undo.append(_replaceAttribute(slicer.util, "pip_install", _recorder(host)))
+    if hasattr(slicer, "packaging"):
+        undo.append(_replaceAttribute(slicer.packaging, "pip_install", _installByUtil))
 
     def uninstall() -> None:
         for step in reversed(undo):
             step()
 
     return uninstall
+
+
+def _installByUtil(
+    requirements: Any, blocking: bool = True, completedCallback: Callable[[int], None] | None = None, **_named: Any
+) -> None:
+    """``slicer.packaging.pip_install``: as slicer.util's, but without blocking a failure is told, not raised."""
+    code = 0
+    try:
+        slicer.util.pip_install(requirements)
+    except subprocess.CalledProcessError as error:
+        if blocking:
+            raise
+        code = error.returncode
+    if completedCallback is not None and not blocking:
+        completedCallback(code)
 
 
 def _addPython() -> list[Callable[[], None]]:

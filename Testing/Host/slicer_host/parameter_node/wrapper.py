@@ -47,12 +47,17 @@ class _WrapperMethods:
         self._parameterGUIs: dict[int, dict[str, Connector]] = {}
         self._guiVtkObserverTags: dict[int, int] = {}
         self._nextParameterGUIsTag, self._updatingGui = 0, False
+        self._valuesTag: int | None = None
         self._values: dict[str, Any] = {}
         self._writing: set[str] = set()
         for name in self.allParameters:
             self._writeDefault(name)
             self._readAnew(name)
-        observe(parameterNode, vtk.vtkCommand.ModifiedEvent, weakly(self._onModified))
+        self._valuesTag = observe(parameterNode, vtk.vtkCommand.ModifiedEvent, weakly(self._onModified))
+
+    def _end(self) -> None:
+        if self._valuesTag is not None:
+            self.parameterNode.RemoveObserver(self._valuesTag)
 
     def _writeDefault(self, name: str) -> None:
         """Where the node has no value: a new node, and one that closing the scene has emptied."""
@@ -186,6 +191,7 @@ def _process(kind: type) -> type:
     for name, method in offered.items():
         setattr(kind, name, method)
     kind.__init__ = _WrapperMethods._start
+    kind.__del__ = _WrapperMethods._end
     kind._isParameterNodeWrapper = True
     for name in hints:
         setattr(kind, name, _property(name))
