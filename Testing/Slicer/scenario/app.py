@@ -136,8 +136,8 @@ class App:
         self.regions[name] = {"picture": path.name}
         if shutil.which("import"):
             yield from self.hands.run("import", "-window", "root", path)
-            for part, widget in (("panel", modulePage()), ("views", viewport())):
-                self.regions[name][part] = boxOnScreen(widget)
+            shown = {"panel": modulePage(), "views": viewport()}
+            self.regions[name] |= {part: boxOnScreen(widget) for part, widget in shown.items() if widget is not None}
         else:
             mainWindow().grab().save(str(path))
         (self.folder / "regions.json").write_text(json.dumps(self.regions, indent=1), encoding="utf-8")
@@ -154,11 +154,11 @@ def viewport() -> Any:
 
 
 def modulePage() -> Any:
-    """The part of the panel that can be seen."""
+    """The part of the panel that can be seen; None while no module is shown."""
     page = slicer.modules.jointregistration.widgetRepresentation()
-    while not page.inherits("QAbstractScrollArea"):
+    while page is not None and not page.inherits("QAbstractScrollArea"):
         page = page.parentWidget()
-    return page.viewport()
+    return None if page is None else page.viewport()
 
 
 def leastWidth(widget: Any) -> int:
