@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,7 +17,7 @@ from JointRegistrationMRML.undo import discard
 from JointRegistrationMRML.unforeseen import asError
 
 from .messages import markOpen
-from .text import _, breakable, escaped
+from .text import _, breakable
 from .window import showAll3D
 
 if TYPE_CHECKING:  # what measures imports SimpleITK, which would hold up the opening of the panel
@@ -31,7 +32,7 @@ class NumbersOwner(Protocol):
 
     def aboutToShowNumbers(self) -> None: ...
 
-    def onNumbersChanged(self, text: str = "") -> None: ...
+    def onNumbersChanged(self, text: str = "", link: str = "") -> None: ...
 
     def onNumbersFailed(self, error: JointRegistrationError) -> None: ...
 
@@ -113,7 +114,8 @@ class NumbersView:
         figures = self._figures if outputs is self._outputs else None
         steps = exportSteps(outputs, Path(path), figures)
         self._reporting = True
-        self._begin(outputs, steps, _("Report"), lambda _result: self._owner.onNumbersChanged(reportHtml(path)))
+        told = partial(self._owner.onNumbersChanged, written(path), linkTo(path))
+        self._begin(outputs, steps, _("Report"), lambda _result: told())
 
     def _askForReport(self, outputs: RegistrationOutputs) -> str:
         inputs = outputs.inputs
@@ -232,7 +234,7 @@ class NumbersView:
         except JointRegistrationError as error:
             self._owner.onNumbersFailed(error)
         else:
-            self._owner.onNumbersChanged(_("Written to {path}.").format(path=breakable(path)))
+            self._owner.onNumbersChanged(written(path))
 
     def refresh(self, enabled: bool) -> None:
         """Show which controls can be used."""
@@ -251,8 +253,12 @@ class NumbersView:
             markOpen(button, name == self._opened)
 
 
-def reportHtml(path: str) -> str:
-    """Where the report is, as rich text that opens it when it is clicked."""
+def written(path: str) -> str:
+    """Where a file is now."""
+    return _("Written to {path}.").format(path=breakable(path))
+
+
+def linkTo(path: str) -> str:
+    """Rich text that opens the report when it is clicked."""
     url = Path(path).absolute().as_uri()  # quotes and brackets come out as %27 and so on
-    where = _("Written to {path}.").format(path=escaped(breakable(path)))
-    return f'{where} <a href="{url}">{_("Open the report")}</a>'
+    return f'<a href="{url}">{_("Open the report")}</a>'

@@ -21,7 +21,7 @@ from .inspect_numbers import NumbersView
 from .inspect_runs import Run, RunList, isSame
 from .inspect_views import ViewButtons
 from .messages import tint
-from .text import _, sentence
+from .text import _, escaped, sentence
 from .window import alive, showAll3D
 
 #: Inputs of the panel that belong to a run if its two volumes are the panel's.
@@ -202,9 +202,9 @@ class InspectSection:
         if self._inspection is not None:
             self._inspection.close("sideBySide")
 
-    def onNumbersChanged(self, text: str = "") -> None:
-        """Something to say, or other numbers to show."""
-        self._status(text)
+    def onNumbersChanged(self, text: str = "", link: str = "") -> None:
+        """Something to say, with a link as rich text, or other numbers to show."""
+        self._status(text, link)
         self._refreshControls()
 
     def onNumbersFailed(self, error: JointRegistrationError) -> None:
@@ -244,8 +244,8 @@ class InspectSection:
         for label in (self.ui.readOutText, self.ui.readOutTitle):
             label.setVisible(bool(text))
 
-    def _status(self, text: str = "") -> None:
-        self.ui.inspectStatus.setText(text)
+    def _status(self, text: str = "", link: str = "") -> None:
+        self.ui.inspectStatus.setText(f"{escaped(text)} {link}".rstrip())
         self.ui.inspectStatus.setVisible(bool(text))
 
     def _problem(self, text: str = "") -> None:

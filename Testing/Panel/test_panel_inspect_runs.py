@@ -13,6 +13,7 @@ import pytest
 import slicer
 from inspect_cases import addViewNodes, publishKnown
 from panel_cases import Person, sceneContent
+from PySide6 import QtCore, QtGui
 
 from JointRegistrationMRML.publish import OutputOptions
 from JointRegistrationMRML.scene import loadScene, saveScene
@@ -225,17 +226,20 @@ def test_the_report_is_one_file_of_numbers_and_pictures_whether_measured_before_
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)  # importing it would fail
     before = sceneContent(looking.scene)
-    path = tmp_path / "knee 1.html"
+    path = tmp_path / "knee 1 & 2.html"
     said = exportReport(looking, path)
-    assert str(path) in said and f'href="{path.as_uri()}"' in said and "Open the report" in said
+    assert f'href="{path.as_uri()}"' in said and "Open the report" in said
     assert ui(looking).inspectStatus.openExternalLinks
+    drawn = QtGui.QTextDocumentFragment.fromHtml(ui(looking).inspectStatus.text).toPlainText()
+    assert ui(looking).inspectStatus.textFormat == QtCore.Qt.TextFormat.RichText.value
+    assert drawn.replace("\u200b", "") == f"Written to {path}. Open the report"
     assert sceneContent(looking.scene) == before  # nothing is put into the scene
     assert not ui(looking).numbersRow.visible
     looking.picture("inspect-report")
     text = path.read_text(encoding="utf-8")
     assert "<h2>Agreement of segments" in text and text.count("<img ") == 33 + 2  # the cartilage from two sides
     assert text.count("<svg ") == 4
-    assert [entry.name for entry in tmp_path.iterdir()] == ["knee 1.html"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["knee 1 & 2.html"]
     measure(looking)
     exportReport(looking, path)
     assert re.sub('base64,[^"]+', "", path.read_text(encoding="utf-8")) == re.sub('base64,[^"]+', "", text)

@@ -188,7 +188,7 @@ def _contrast(first: QtGui.QColor, second: QtGui.QColor) -> float:
 FILLED = {
     FORM: {"methodExplanation", "deviceFound", "estimateLabel", "installText", "reasonLabel", "stageLabel"}
     | {f"problem{n}Text" for n in (1, 2, 3)},
-    FORM.with_name("JointRegistrationInspect.ui"): {"rangeText", "inspectProblemText", "inspectStatus", "readOutText"},
+    FORM.with_name("JointRegistrationInspect.ui"): {"rangeText", "inspectProblemText", "readOutText"},
 }
 
 
