@@ -23,6 +23,7 @@ IMAGES = (
     ("inspect-contours", "open contours", "views"),
     ("inspect-agreement", "open agreement", "views"),
     ("inspect-jacobian", "open jacobian", "views"),
+    ("inspect-jacobian-inside", "volume change inside the femur", "views"),
     ("inspect-grid", "open grid", "views"),
     ("inspect-arrows", "open arrows", "views"),
     ("inspect-surfaces", "outlines in 3D", "views"),

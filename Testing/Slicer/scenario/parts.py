@@ -187,6 +187,12 @@ def switchOn(*controls: str) -> Any:
     return doing
 
 
+def volumeChangeInsideFemur(app: App) -> Doing:
+    yield from switchOn("jacobianButton")(app)
+    yield from app.choose(app.inspect.insideComboBox, "Femur")
+    yield from pause(300)
+
+
 def lookAtOutputs(app: App) -> Doing:
     yield from app.unfold(app.ui.outputsButton)
     yield from app.picture("outputs")
@@ -333,6 +339,8 @@ PARTS: dict[str, list[Step]] = {
         Step("cancel", cancel),
         Step("register", register, RUN),
         *(step for view in IMAGE_VIEWS + OTHER_VIEWS for step in openAndClose(view)),
+        Step("volume change inside the femur", volumeChangeInsideFemur, SHOWING),
+        Step("close volume change", closeAllViews, since="volume change inside the femur"),
         Step("outlines in 3D", switchOn("contoursButton", "surfacesCheckBox"), SHOWING),
         Step("outlines live", switchOn("liveCheckBox"), May(("*",), ("*",), SHOWING.change)),
         Step("close all views", closeAllViews, since="outlines in 3D"),
