@@ -200,9 +200,8 @@ def _install(package: Package) -> None:
 def _installAlive(packaging: Any, requirement: str) -> None:
     """Install by ``slicer.packaging`` with the window alive; ``CalledProcessError`` if pip fails."""
     codes: list[int] = []
-    packaging.pip_install(
-        [requirement], blocking=False, requester=_("Joint Registration"), completedCallback=codes.append
-    )
+    arguments = ["--no-deps", requirement]
+    packaging.pip_install(arguments, blocking=False, requester=_("Joint Registration"), completedCallback=codes.append)
     while packaging.isPipInstallInProgress():  # the callback alone would not do: it is not called in Slicer's tests
         slicer.app.processEvents()
         time.sleep(_POLL_S)

@@ -131,10 +131,10 @@ def test_accepting_installs_torch_by_its_extension_the_rest_by_pip_and_goes_on(
     person.chooseVolumes()
     person.host.answers.append("OK")
     person.register()
-    assert installer.asked == [
-        ("torch", {"askConfirmation": False, "torchVersionRequirement": ">=2.4"}),
-        ("pip", "--no-deps safetensors>=0.4"),
-    ]
+    (first, (kind, asked)) = installer.asked
+    assert first == ("torch", {"askConfirmation": False, "torchVersionRequirement": ">=2.4"})
+    arguments = asked if isinstance(asked, str) else " ".join(asked)  # a list from 5.12 on
+    assert (kind, arguments) == ("pip", "--no-deps safetensors>=0.4")
     assert not person.ui.installFrame.visible
 
 
@@ -157,7 +157,7 @@ def test_newer_slicers_install_by_slicer_packaging(person: Person, monkeypatch: 
     person.host.click(person.ui.installButton)
     assert turns == [False], "one at a time"
     ((_, (requirements, options)),) = installer.asked
-    assert requirements == ["safetensors>=0.4"]
+    assert requirements == ["--no-deps", "safetensors>=0.4"]
     assert options == {"blocking": False, "requester": "Joint Registration"}
     assert not person.ui.installFrame.visible
 
