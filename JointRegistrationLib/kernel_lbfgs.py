@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .progress import Reporter
 
-_HISTORY = 5
+_REMEMBERED = 5
 _MAX_TRIALS = 8
 #: A step is taken if it gains this share of what the slope promises (Armijo).
 _SUFFICIENT = 1e-4
@@ -112,7 +112,7 @@ def _descend(
 ) -> _Point:
     point = evaluate(start)
     least_gain = tolerance * abs(point.energy)
-    history: deque[_Step] = deque(maxlen=_HISTORY)
+    history: deque[_Step] = deque(maxlen=_REMEMBERED)
     for _ in range(iterations):
         following = _searched(point, _direction(point.gradient, history, first_step), evaluate)
         if following is None and history:  # what was learnt of the curvature no longer holds

@@ -21,7 +21,7 @@ from .translation import _
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs
 
-TEXT = _(
+FOLDS_TEXT = _(
     "Folds, bright yellow: there the map turns space inside out, which tissue cannot do. Neither the map nor a "
     "measure near a fold can be trusted."
 )
@@ -94,7 +94,7 @@ def foldsTableNode(folds: Sequence[Fold], name: str) -> Any:
 def foldSteps(scene: Any, outputs: RegistrationOutputs) -> Generator[None, None, OpenView]:
     """Show the folds as opaque areas, and list them in a table: ``nodes["table"]`` of the view."""
     result, made = outputs.result, outputs.nodes.folds
-    with opening(scene, "folds", TEXT) as view:
+    with opening(scene, "folds", FOLDS_TEXT) as view:
         name = f"{outputs.inputs.moving.GetName()} to {outputs.inputs.fixed.GetName()} (folds)"
         found = yield from inThread(lambda: foldsOf(result.jacobian_determinant, result.fixed_grid))
         view.add("table", foldsTableNode(found, name))

@@ -10,9 +10,8 @@ import vtk
 
 from JointRegistrationLib.errors import InputError
 
-from .navigation import keepCameras
 from .nodes import newNode, vtkMatrix, worldTransform
-from .open_view import OpenView, opening
+from .open_view import OpenView, keepCameras, opening
 from .segment_layers import segmentNames
 from .segment_masks import segmentMaskSteps
 from .segmentations import copiedSegments

@@ -5,14 +5,14 @@ In the application each change of what a slice view shows takes 0.1 to 0.3 s: op
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import slicer
 
-from .nodes import freeName, giveDisplay
+from .nodes import freeName, giveDisplay, ownedList
 from .show import ViewRecord, refreshLegends, restoreSteps, slicesOf
 from .steps import finished
 
@@ -166,3 +166,20 @@ def _removeWithHelpers(scene: Any, node: Any) -> None:
 
 def _idOf(node: Any) -> str | None:
     return None if node is None else node.GetID()
+
+
+def keepCameras(view: OpenView) -> None:
+    """Let the cameras of the 3D views stand again where they stand now, once the view is closed."""
+    for camera in ownedList(view.scene.GetNodesByClass("vtkMRMLCameraNode")):
+        view.record.keep(
+            camera,
+            lambda camera=camera: (camera.GetPosition(), camera.GetFocalPoint(), camera.GetViewUp()),
+            lambda place, camera=camera: _putCamera(camera, *place),
+        )
+
+
+def _putCamera(camera: Any, position: Sequence[float], focalPoint: Sequence[float], up: Sequence[float]) -> None:
+    camera.SetPosition(*position)
+    camera.SetFocalPoint(*focalPoint)
+    camera.SetViewUp(*up)
+    camera.ResetClippingRange()

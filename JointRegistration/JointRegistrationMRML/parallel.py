@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-T = TypeVar("T")
+Made = TypeVar("Made")
 
 _THREADS = 4  # copying is bound by the memory, which more do not make faster
 _PART_BYTES = 4 * 2**20
 
 
-def inParallel(function: Callable[[slice], T], parts: Iterable[slice]) -> list[T]:
+def inParallel(function: Callable[[slice], Made], parts: Iterable[slice]) -> list[Made]:
     """``function`` of each part, in order."""
     parts = list(parts)
     if len(parts) < 2:

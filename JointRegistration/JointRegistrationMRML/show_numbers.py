@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import slicer
 
-from .navigation import keepCameras
 from .nodes import ownedList
-from .open_view import OpenView, opening
+from .open_view import OpenView, keepCameras, opening
 from .translation import _
 
 if TYPE_CHECKING:

@@ -36,12 +36,12 @@ def surfaceSteps(masks: Iterable[SegmentMask], grid: Grid) -> Generator[None, No
     append.AddInputData(vtk.vtkPolyData())
     for mask in masks:
         if not mask.isEmpty:
-            append.AddInputData((yield from _surfaceSteps(mask, grid)))
+            append.AddInputData((yield from _partSteps(mask, grid)))
     append.Update()
     return append.GetOutput()
 
 
-def _surfaceSteps(mask: SegmentMask, grid: Grid) -> Generator[None, None, Any]:
+def _partSteps(mask: SegmentMask, grid: Grid) -> Generator[None, None, Any]:
     steps = [max(1, int(_COARSEST_MM / spacing)) for spacing in grid.spacing_mm[::-1]]
     voxels = np.pad(mask.voxels, [(1, step) for step in steps])
     size = [n - n % step for n, step in zip(voxels.shape, steps, strict=True)]
