@@ -22,8 +22,8 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
 from .errors import CheckpointError
-from .held_folders import unfinished_folder
-from .reading import malformed
+from .system.held_folders import unfinished_folder
+from .system.reading import malformed
 
 FORMAT = "joint-registration-weights-1"
 STATE_FORMAT = "joint-registration-training-state-1"

@@ -24,15 +24,7 @@ from .landmark_term import landmark_term
 from .landmarks import landmark_errors, starting_transform
 from .losses import Correlation
 from .maps import apply_matrix, identity, resample_displacement
-from .preprocess import (
-    check_image,
-    check_mask,
-    check_overlap,
-    normalize,
-    remarks_on,
-    resample,
-    to_tensor,
-)
+from .preprocess import check_image, check_mask, check_overlap, normalize, remarks_on, resample, to_tensor
 from .progress import CancelCheck, ProgressCallback, Reporter
 from .resolution import working_grid
 from .result import RegistrationResult

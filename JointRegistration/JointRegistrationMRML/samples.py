@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from JointRegistrationLib import sample
-from JointRegistrationLib.children import module_command
 from JointRegistrationLib.errors import ResourceError
+from JointRegistrationLib.system.children import module_command
 
 from .segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from .transaction import SceneTransaction

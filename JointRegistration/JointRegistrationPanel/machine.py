@@ -6,8 +6,8 @@ from typing import Any
 
 import qt
 
-from JointRegistrationLib.memory import available_bytes
 from JointRegistrationLib.plan import Plan
+from JointRegistrationLib.system.memory import available_bytes
 
 _KEY = "JointRegistration/secondsPerWork/"
 

@@ -18,8 +18,8 @@ import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
-from JointRegistrationLib.children import code_command
 from JointRegistrationLib.errors import ResourceError
+from JointRegistrationLib.system.children import code_command
 from JointRegistrationMRML.nodes import ownedList
 
 from .slice_plane import IN_PLANE, SlicePlane, onlyVisible, rasBounds

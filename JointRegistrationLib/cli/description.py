@@ -19,7 +19,7 @@ from ..files import (
 from ..files.results import METRICS_NAME, is_run, read_run
 from ..geometry import FloatArray, Grid, transform_points
 from ..image import Image
-from ..reading import malformed
+from ..system.reading import malformed
 
 _LANDMARKS = (".json", ".fcsv", ".csv")
 _TRANSFORMS = (".h5", ".hdf5", ".tfm", ".txt", ".mat")

@@ -35,10 +35,10 @@ from ..files import (
 from ..image import Image, LandmarkPairs
 from ..metrics import label_metrics
 from ..onto_grid import check_belongs, on_grid_of
-from ..reading import read_text
 from ..resolution import working_grid
 from ..result import RegistrationResult
 from ..starting_map import StartingMap
+from ..system.reading import read_text
 from .failures import Interruption
 from .progress import shown_progress
 from .terminal import say

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from ..children import module_command
 from ..errors import ResourceError
+from ..system.children import module_command
 from .failures import debug_option, interruptible
 
 _FILE = click.Path(path_type=Path)

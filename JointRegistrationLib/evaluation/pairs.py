@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import FileError
 from ..files import read_labels
-from ..reading import malformed, read_text
+from ..system.reading import malformed, read_text
 
 _FILES = ("moving", "fixed", "moving_labels", "fixed_labels")
 _ALL = "all"

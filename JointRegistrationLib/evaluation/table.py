@@ -14,7 +14,7 @@ from pathlib import Path
 from ..csv_cells import cell
 from ..errors import FileError
 from ..files.output import raise_write_error, sole_writer
-from ..reading import malformed
+from ..system.reading import malformed
 
 _KEY = ("group", "pair", "method")
 #: Per label, and as the mean of two groups of labels.

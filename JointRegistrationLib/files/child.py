@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import errors
-from ..children import python_program
 from ..errors import FileError, JointRegistrationError, ResourceError
-from ..memory import available_bytes
-from ..reading import check_input_file
+from ..system.children import python_program
+from ..system.memory import available_bytes
+from ..system.reading import check_input_file
 from .forker import STDERR, Forker
 
 #: Memory that any file may take, and how many times its size a larger one may: a field is 6 bytes a voxel in a file

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from ..errors import FileError, InputError, ResourceError
-from ..memory import available_bytes
+from ..system.memory import available_bytes
 
 _CHUNK = 1 << 22
 #: No deflate stream is longer than this many times its size.

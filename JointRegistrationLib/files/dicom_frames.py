@@ -21,7 +21,7 @@ from pydicom.dataset import Dataset
 
 from ..errors import FileError, InputError
 from ..geometry import FloatArray
-from ..reading import check_input_file, malformed
+from ..system.reading import check_input_file, malformed
 from .dicom_mark import META_OFFSET, has_mark
 
 _DEFLATED = "1.2.840.10008.1.2.1.99"

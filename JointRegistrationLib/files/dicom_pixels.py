@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from ..errors import FileError, InputError
-from ..reading import malformed
+from ..system.reading import malformed
 from .child import ask_child
 from .claims import check_claim, check_memory
 from .dicom_frames import Frame, read_dataset, stored_type

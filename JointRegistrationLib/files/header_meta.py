@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FileError
-from ..reading import check_input_file
+from ..system.reading import check_input_file
 from .claims import Inflated, Vetted, check_claim, read_exactly
 from .header_nrrd import NUMBER
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FileError
-from ..reading import check_input_file
+from ..system.reading import check_input_file
 from .claims import Vetted, check_claim, read_exactly
 
 _LONGEST_HEADER = 1 << 16

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import FileError, InputError
 from ..geometry import RAS_LPS, FloatArray
 from ..image import LandmarkPairs, paired_landmarks
-from ..reading import malformed, read_text
+from ..system.reading import malformed, read_text
 
 _SIGNS = {"RAS": np.ones(3), "LPS": np.diag(RAS_LPS)[:3]}
 #: .fcsv headers write the frame by name or, in old files, by number.

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FileError
-from ..held_folders import LOCK_NAME
-from ..locks import try_lock
+from ..system.held_folders import LOCK_NAME
+from ..system.locks import try_lock
 
 MANIFEST_NAME = "manifest.json"
 PUBLISHING = ".joint-registration.publishing"

@@ -13,10 +13,10 @@ from ..config import RegistrationConfig
 from ..config_json import from_dict
 from ..errors import FileError
 from ..geometry import Grid
-from ..held_folders import LOCK_NAME, UNFINISHED
 from ..image import Image
-from ..reading import malformed
 from ..result import FoldCount, LandmarkErrors, RegistrationResult, log2_jacobian
+from ..system.held_folders import LOCK_NAME, UNFINISHED
+from ..system.reading import malformed
 from .images import read_image, write_image, write_labels
 from .manifest import PUBLISHING, Manifest, read_manifest
 from .output import atomic_file

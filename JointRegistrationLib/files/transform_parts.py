@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from ..errors import FileError, InputError
 from ..geometry import Grid
-from ..reading import malformed
+from ..system.reading import malformed
 from .child import Answer, ask_child
 from .native import check_field_structure
 

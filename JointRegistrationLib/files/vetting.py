@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import FileError
-from ..reading import check_input_file
+from ..system.reading import check_input_file
 from .claims import Vetted
 from .header_meta import check_meta
 from .header_nifti import check_nifti

@@ -31,7 +31,7 @@ from ..geometry import Grid
 from ..image import Image
 from ..phantom import make_knee, random_contrast, random_shape, render_from_labels
 from ..preprocess import normalize
-from ..reading import malformed
+from ..system.reading import malformed
 from . import labels as lab
 from .render import build_anatomy, render
 

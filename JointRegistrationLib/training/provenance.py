@@ -9,7 +9,7 @@ from typing import Any
 
 from ..config_json import from_dict, from_json, to_json
 from ..errors import ConfigError
-from ..reading import read_text
+from ..system.reading import read_text
 from .config import TrainingConfig
 from .segment_config import SegmentTrainingConfig
 

@@ -20,7 +20,7 @@ from ..errors import ConfigError, FileError, InputError
 from ..files.dicom import series_tags
 from ..files.images import WRITABLE_SUFFIXES
 from ..files.native import READABLE
-from ..reading import malformed, read_text
+from ..system.reading import malformed, read_text
 
 SPLITS = ("train", "validation", "test")
 SHARES = (0.7, 0.1, 0.2)

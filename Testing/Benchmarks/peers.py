@@ -33,14 +33,7 @@ sys.path.insert(0, str(ROOT))
 
 from JointRegistrationLib.config import RegistrationConfig  # noqa: E402
 from JointRegistrationLib.errors import JointRegistrationError  # noqa: E402
-from JointRegistrationLib.evaluation import (  # noqa: E402
-    EvaluationPair,
-    ResultTable,
-    label_values,
-    read_pairs,
-    score_labels,
-    summary,
-)
+from JointRegistrationLib.evaluation import EvaluationPair, ResultTable, label_values, read_pairs, score_labels, summary  # noqa: E402
 from JointRegistrationLib.files import read_image, read_labels  # noqa: E402
 from JointRegistrationLib.finish import round_trip_error  # noqa: E402
 from JointRegistrationLib.inference import prepare_pair, similarities  # noqa: E402

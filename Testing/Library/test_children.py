@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from JointRegistrationLib.children import PythonCommand, code_command, module_command
+from JointRegistrationLib.system.children import PythonCommand, code_command, module_command
 
 PLANTED = ("click", "vtk", "numpy", "JointRegistrationLib", "runpy", "sitecustomize", "random")
 

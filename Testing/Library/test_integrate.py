@@ -11,14 +11,7 @@ from scipy.linalg import expm
 from JointRegistrationLib import maps
 from JointRegistrationLib.errors import ConfigError, GeometryError
 from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.integrate import (
-    ADVECTION_ORDER,
-    INTEGRATORS,
-    advect,
-    cfl_number,
-    exponential,
-    num_squarings,
-)
+from JointRegistrationLib.integrate import ADVECTION_ORDER, INTEGRATORS, advect, cfl_number, exponential, num_squarings
 
 DOUBLE = torch.zeros(1, dtype=torch.float64)
 #: Voxels away from the border, whose paths do not meet it.

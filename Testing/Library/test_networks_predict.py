@@ -12,12 +12,7 @@ from JointRegistrationLib.energy import ImagePair
 from JointRegistrationLib.errors import InputError
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.networks.model import AVSM, ModelConfig
-from JointRegistrationLib.networks.predict import (
-    Prediction,
-    canonical_lattice,
-    on_lattice,
-    predict,
-)
+from JointRegistrationLib.networks.predict import Prediction, canonical_lattice, on_lattice, predict
 
 SIZE = (24, 24, 20)
 #: A lattice of 6 mm: random momenta are smooth on it with a kernel that is not finer.

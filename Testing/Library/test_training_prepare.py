@@ -26,13 +26,7 @@ from JointRegistrationLib.training.config import PRESETS, TrainingConfig
 from JointRegistrationLib.training.loop import Trainer
 from JointRegistrationLib.training.objectives import distance_loss, overlap_loss
 from JointRegistrationLib.training.pool import Pool, Scan, load_pool
-from JointRegistrationLib.training.scans import (
-    Source,
-    find_sources,
-    list_pairs,
-    read_table,
-    split_subjects,
-)
+from JointRegistrationLib.training.scans import Source, find_sources, list_pairs, read_table, split_subjects
 
 SIZE = (16, 24, 24)
 

@@ -8,12 +8,12 @@ import slicer
 from conftest import sceneState
 
 from JointRegistrationLib import sample
-from JointRegistrationLib.children import code_command
 from JointRegistrationLib.errors import FileError, ResourceError
 from JointRegistrationLib.files import output_folder, write_image, write_labels
 from JointRegistrationLib.files.manifest import MANIFEST_NAME
 from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.image import Image
+from JointRegistrationLib.system.children import code_command
 from JointRegistrationMRML import samples
 from JointRegistrationMRML.nodes import numpyView
 from JointRegistrationMRML.samples import addSamplePair, loadSample, sampleFiles
