@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
-from .errors import CheckpointError
+from .core.errors import CheckpointError
 from .system.held_folders import unfinished_folder
 from .system.reading import malformed
 

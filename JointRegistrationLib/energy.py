@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .config import SimilarityConfig
-from .geometry import Grid
+from .core.config import SimilarityConfig
+from .core.geometry import Grid
+from .core.working_grid import shrunk_grid
 from .lncc_fixed import FixedLncc
 from .losses import similarity_loss
 from .maps import apply_matrix, inside_unit, sample_unit, warp
 from .preprocess import resample
-from .resolution import shrunk_grid
 from .separable import apply_with_channels_last, interpolation_matrix
 
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import torch
 
 from .affine_opt import affine_opt
-from .config import LddmmConfig, RegistrationConfig, VsvfConfig
+from .core.config import LddmmConfig, RegistrationConfig, VsvfConfig, network_refinement
+from .core.errors import ConfigError
+from .core.geometry import FloatArray
+from .core.progress import Reporter
 from .energy import ImagePair
-from .errors import ConfigError
-from .geometry import FloatArray
 from .knee_side import knee_sides
 from .landmark_term import LandmarkTerm
 from .lddmm_opt import geodesic_map, lddmm_opt
 from .maps import resample_displacement
-from .progress import Reporter
 from .vsvf_opt import LocalMap, composed, local_map, vsvf_opt
 
 
@@ -140,11 +140,6 @@ def deformation(
     momentum, grid = vsvf_opt(pair, affine_ras, settings, before=before, landmarks=landmarks, reporter=reporter)
     with torch.no_grad():
         return local_map(momentum, grid, settings.velocity)
-
-
-def network_refinement(config: RegistrationConfig) -> VsvfConfig:
-    """Settings of the instance optimisation that follows the networks."""
-    return dataclasses.replace(config.vsvf, iterations=config.network.refine, levels=config.vsvf.levels[-2:])
 
 
 def on_lattice(local: LocalMap, like: LocalMap) -> LocalMap:

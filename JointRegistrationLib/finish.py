@@ -14,13 +14,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .geometry import FloatArray, Grid
-from .image import Image
+from .core.geometry import FloatArray, Grid
+from .core.image import Image
+from .core.progress import Reporter
+from .core.result import FoldCount
 from .maps import InverseMap, derivative, identity, inverse, length, sample, sample_unit
 from .parallel import ParallelField, affine_vectors, parallel_axes, precise_device
 from .preprocess import to_tensor
-from .progress import Reporter
-from .result import FoldCount
 from .vsvf_opt import LocalMap
 
 #: Voxels of a slab: few megabytes on a CPU, many threads' worth on a GPU.

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .geometry import Grid
+from .core.geometry import Grid
 from .maps import check_on_grid
 
 

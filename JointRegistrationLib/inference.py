@@ -11,25 +11,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .config import RegistrationConfig
+from .core.config import RegistrationConfig
+from .core.errors import OutOfMemory
+from .core.geometry import FloatArray, Grid
+from .core.image import Image, LandmarkPairs
+from .core.progress import CancelCheck, ProgressCallback, Reporter
+from .core.result import RegistrationResult, StartingMap
+from .core.working_grid import working_grid
 from .devices import choose_device
 from .energy import ImagePair
-from .errors import OutOfMemory
 from .estimate import estimate, refined_further
 from .extremes import find_extremes
 from .finish import finish, slabs
-from .geometry import FloatArray, Grid
-from .image import Image, LandmarkPairs
 from .landmark_term import landmark_term
 from .landmarks import landmark_errors, starting_transform
 from .losses import Correlation
 from .maps import apply_matrix, identity, resample_displacement
 from .preprocess import check_image, check_mask, check_overlap, normalize, remarks_on, resample, to_tensor
-from .progress import CancelCheck, ProgressCallback, Reporter
-from .resolution import working_grid
-from .result import RegistrationResult
 from .resume import resumed
-from .starting_map import StartingMap
 from .vsvf_opt import LocalMap
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .progress import Reporter
+from .core.progress import Reporter
 
 _REMEMBERED = 5
 _MAX_TRIALS = 8

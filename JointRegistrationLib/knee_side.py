@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .config import RegistrationConfig
+from .core.config import RegistrationConfig
+from .core.errors import InputError
+from .core.geometry import FloatArray, Grid, transform_points
 from .energy import ImagePair
-from .errors import InputError
-from .geometry import FloatArray, Grid, transform_points
 from .networks import side as detector
 from .networks import warm
 from .networks.side import SideGuess

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .config import LandmarkConfig
-from .geometry import FloatArray, Grid, transform_points
-from .image import LandmarkPairs
+from .core.config import LandmarkConfig
+from .core.geometry import FloatArray, Grid, transform_points
+from .core.image import LandmarkPairs
 
 #: Keeps the derivative of a distance finite where it is 0.
 _SMOOTH_MM2 = 1e-12

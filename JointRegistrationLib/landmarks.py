@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .config import AFFINE_MODELS
-from .errors import ConfigError, InputError
-from .geometry import FloatArray, Grid
-from .image import LandmarkPairs
-from .metrics import displacement_transform, tre_mm
-from .result import LandmarkErrors
+from .core.config import AFFINE_MODELS
+from .core.errors import ConfigError, InputError
+from .core.geometry import FloatArray, Grid
+from .core.image import LandmarkPairs
+from .core.metrics import displacement_transform, tre_mm
+from .core.result import LandmarkErrors
 
 #: The least number of pairs that determines each model in three dimensions.
 MIN_PAIRS = {"rigid": 3, "similarity": 3, "affine": 4}

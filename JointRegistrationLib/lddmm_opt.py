@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .config import LddmmConfig
+from .core.config import LddmmConfig
+from .core.geometry import FloatArray, Grid
+from .core.progress import Reporter
 from .energy import ImagePair
 from .epdiff import shoot
-from .geometry import FloatArray, Grid
 from .landmark_term import LandmarkTerm
-from .progress import Reporter
 from .vsvf_opt import Flow, LocalMap, optimize_momentum, velocity
 
 

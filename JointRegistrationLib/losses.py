@@ -14,9 +14,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .config import SIMILARITIES, SimilarityConfig
-from .errors import ConfigError, GeometryError
-from .geometry import Grid
+from .core.config import SIMILARITIES, SimilarityConfig
+from .core.errors import ConfigError, GeometryError
+from .core.geometry import Grid
 from .maps import check_on_grid, compose, identity
 from .windows import moments, window_variation
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .progress import Reporter
+from .core.progress import Reporter
 
 _ADAM_STEP_MM = 0.5
 _HISTORY = 5  # as in the authors' settings (spec, section 7)

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .errors import InputError
-from .geometry import Grid, transform_points
-from .image import MIN_OVERLAP, MIN_SIZE, Image
+from .core.errors import InputError
+from .core.geometry import Grid, transform_points
+from .core.image import MIN_OVERLAP, MIN_SIZE, Image
 from .intensity import LEAST_VARIED, constant_slices, normalize, share_varied
 from .knee_size import size_remark
 from .maps import check_on_grid

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from .core.result import StartingMap
 from .energy import ImagePair
 from .estimate import Estimate
 from .maps import apply_matrix, displacement, from_displacement, inverse, resample_displacement
-from .starting_map import StartingMap
 from .vsvf_opt import LocalMap, momentum_grid
 
 #: The inverse is solved for until it moves no further than this, or so many steps are done.

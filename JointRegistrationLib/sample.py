@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from .errors import FileError
+from .core.errors import FileError
 
 #: The files of a sample folder.
 FIXED, MOVING = "fixed.nrrd", "moving.nrrd"
@@ -59,8 +59,8 @@ def write_sample(folder: Path, size_ijk: tuple[int, int, int] = SIZE_IJK, seed: 
     """
     import numpy as np  # noqa: PLC0415 what only the child process needs
 
+    from .core.image import Image  # noqa: PLC0415
     from .files import output_folder, write_image, write_labels  # noqa: PLC0415
-    from .image import Image  # noqa: PLC0415
 
     with output_folder(folder, NAMES, overwrite=True) as staging:  # a folder that cannot be used is told at once
         from .phantom import make_pair, working_grid  # noqa: PLC0415

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .core.geometry import Grid
 from .folds import folded_cells
-from .geometry import Grid
 from .smoothing import smooth
 
 _MAX_ROUNDS = 20

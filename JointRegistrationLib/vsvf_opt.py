@@ -13,16 +13,16 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
-from .config import KernelConfig, LddmmConfig, SimilarityConfig, VelocityConfig, VsvfConfig
+from .core.config import KernelConfig, LddmmConfig, SimilarityConfig, VelocityConfig, VsvfConfig
+from .core.geometry import FloatArray, Grid
+from .core.progress import Reporter
 from .energy import ImagePair, LatticeDissimilarity
-from .geometry import FloatArray, Grid
 from .integrate import exponential
 from .kernel_lbfgs import minimize_in_kernel
 from .landmark_term import LandmarkTerm
 from .losses import momentum_energy, momentum_energy_unit
 from .maps import apply_matrix, compose_displacement, displacement, from_displacement, resample_displacement
 from .optimize import minimize
-from .progress import Reporter
 from .smoothing import smooth
 from .unfold import unfolded
 

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from JointRegistrationLib.errors import InputError, OutOfMemory, RegistrationCancelled
-from JointRegistrationLib.progress import CancelCheck, ProgressCallback
-from JointRegistrationLib.result import FoldCount, RegistrationResult
+from JointRegistrationLib.core.errors import InputError, OutOfMemory, RegistrationCancelled
+from JointRegistrationLib.core.progress import CancelCheck, ProgressCallback
+from JointRegistrationLib.core.result import FoldCount, RegistrationResult
 from JointRegistrationLib.worker.exchange import Job
 from JointRegistrationLib.worker.messages import Ready
 from JointRegistrationLib.worker.process import WorkerCommand, worker_command

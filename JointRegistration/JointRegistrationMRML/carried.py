@@ -1,6 +1,6 @@
 """Label maps carried through a displacement field and the transforms above a node, with pauses.
 
-The work is the library's, see :mod:`JointRegistrationLib.carried`.
+The work is the library's, see :mod:`JointRegistrationLib.core.sampling`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from JointRegistrationLib.carried import LabelCarrier, LabelMap, Labels
-from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.sampling import LabelCarrier, LabelMap, Labels
 
 from .nodes import WorldTransform, transformPoints
 from .parallel import inParallel
@@ -31,7 +31,7 @@ def carriedLabels(
     """A label map on another grid.
 
     Args:
-        labels: (k, j, i), see :class:`JointRegistrationLib.carried.LabelMap`.
+        labels: (k, j, i), see :class:`JointRegistrationLib.core.sampling.LabelMap`.
         labelGrid: their lattice, below ``above``.
         grid: where they are wanted, in the world.
         displacementMm: (k, j, i, 3) on ``grid``, from there to the labels, RAS mm; None for none.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from JointRegistrationLib.config import RegistrationConfig
+from JointRegistrationLib.core.config import RegistrationConfig
 
 from .input_checks import landmarkProblems, maskProblems, segmentationProblems
 from .pair_checks import memoryProblems, pairProblems

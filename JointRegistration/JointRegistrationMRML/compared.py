@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
 
 from .parallel import inParallel, slabs
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from JointRegistrationLib.geometry import transform_points
-from JointRegistrationLib.result import RegistrationResult
+from JointRegistrationLib.core.geometry import transform_points
+from JointRegistrationLib.core.result import RegistrationResult
 
 from .mask_surface import Mask, Points, nearestPoints
 from .steps import inSteps

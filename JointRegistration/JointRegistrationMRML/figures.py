@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import vtk
 
+from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.extremes import Extremes, find_extremes
-from JointRegistrationLib.result import RegistrationResult
 
 from .nodes import newNode
 from .run_segments import RunSegments

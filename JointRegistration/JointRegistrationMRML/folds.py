@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import vtk
 
-from JointRegistrationLib.geometry import Grid, transform_points
+from JointRegistrationLib.core.geometry import Grid, transform_points
 
 from .jacobian import foldsSegmentation
 from .nodes import newNode

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from JointRegistrationLib.errors import GeometryError, InputError
+from JointRegistrationLib.core.errors import GeometryError, InputError
 
 from .landmarks import pointIndices
 from .problems import ERROR, Problem, sentence

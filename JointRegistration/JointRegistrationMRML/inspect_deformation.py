@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import vtk
 
-from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.geometry import transform_points
-from JointRegistrationLib.result import RegistrationResult
+from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.geometry import transform_points
+from JointRegistrationLib.core.result import RegistrationResult
 
 from .colors import MAGNITUDE_COLORS, addScale
 from .nodes import newNode, vtkMatrix

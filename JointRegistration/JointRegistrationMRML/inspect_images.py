@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import slicer
 
-from JointRegistrationLib.image import Image
+from JointRegistrationLib.core.image import Image
 
 from .colors import DIFFERENCE_COLORS, addColors
 from .compared import brightnessRange, checkerboard, differencePercent, edges

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.image import Image
-from JointRegistrationLib.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
+from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
 
 from .jacobian import LEGEND_TITLE, divergingColors, halfWindow
 from .open_view import OpenView, opening

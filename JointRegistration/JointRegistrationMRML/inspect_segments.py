@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import slicer
 import vtk
 
-from JointRegistrationLib.errors import InputError
+from JointRegistrationLib.core.errors import InputError
 
 from .nodes import newNode, vtkMatrix, worldTransform
 from .open_view import OpenView, keepCameras, opening

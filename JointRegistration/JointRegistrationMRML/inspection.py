@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from JointRegistrationLib.errors import InputError
+from JointRegistrationLib.core.errors import InputError
 
 from .agreement import agreementSteps
 from .folds import Fold, foldsOf, foldSteps

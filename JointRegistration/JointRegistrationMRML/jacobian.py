@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import slicer
 
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
-from JointRegistrationLib.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
 
 from .nodes import newNode, ownedList
 from .parallel import inParallel, slabs

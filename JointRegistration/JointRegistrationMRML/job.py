@@ -23,8 +23,8 @@ from typing import Any, Protocol
 import slicer
 import vtk
 
-from JointRegistrationLib.config import RegistrationConfig
-from JointRegistrationLib.errors import JointRegistrationError
+from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.errors import JointRegistrationError
 from JointRegistrationLib.worker.client import Client, State
 from JointRegistrationLib.worker.exchange import job_steps, read_result, read_segments
 from JointRegistrationLib.worker.folders import new_folder, remove_folder

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.image import LandmarkPairs, paired_landmarks
+from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.image import LandmarkPairs, paired_landmarks
 
 from .nodes import transformPoints, worldTransform
 from .translation import _

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import vtk
 
-from JointRegistrationLib.config import RegistrationConfig
-from JointRegistrationLib.errors import InputError, RegistrationCancelled
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
+from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.errors import InputError, RegistrationCancelled
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
 
 from .landmarks import landmarksFromMarkups
 from .nodes import numpyMatrix

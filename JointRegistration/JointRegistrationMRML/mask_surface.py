@@ -15,7 +15,7 @@ import numpy.typing as npt
 import vtk
 from vtk.util import numpy_support
 
-from JointRegistrationLib.geometry import Grid, transform_points
+from JointRegistrationLib.core.geometry import Grid, transform_points
 
 from .nodes import vtkImage
 from .steps import finished

@@ -15,8 +15,8 @@ import slicer
 import vtk
 from vtk.util import numpy_support
 
-from JointRegistrationLib.errors import GeometryError
-from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.core.errors import GeometryError
+from JointRegistrationLib.core.geometry import Grid
 
 from .parallel import inParallel, slabs
 

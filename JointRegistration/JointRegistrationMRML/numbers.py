@@ -20,10 +20,10 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from JointRegistrationLib.change import DisplacementStatistics, displacement_steps
-from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.metrics import displacement_transform, tre_mm
-from JointRegistrationLib.result import RegistrationResult
+from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.map_statistics import DisplacementStatistics, displacement_steps
+from JointRegistrationLib.core.metrics import displacement_transform, tre_mm
+from JointRegistrationLib.core.result import RegistrationResult
 
 from .cartilage import CartilageFigures, CartilagePair, guessedPairs
 from .depth_profile import depthSteps

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from JointRegistrationLib.config import RegistrationConfig
-from JointRegistrationLib.errors import InputError, ResourceError
-from JointRegistrationLib.geometry import transform_points
-from JointRegistrationLib.image import MIN_OVERLAP
-from JointRegistrationLib.plan import estimate_plan, low_memory
+from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.errors import InputError, ResourceError
+from JointRegistrationLib.core.geometry import transform_points
+from JointRegistrationLib.core.image import MIN_OVERLAP
+from JointRegistrationLib.core.plan import estimate_plan, low_memory
 
 from .problems import CENTRE, ERROR, RESOLUTION, WARNING, Problem, Remedy, sentence
 from .publish import InputNodes

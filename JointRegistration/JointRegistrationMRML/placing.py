@@ -17,7 +17,7 @@ import numpy as np
 import slicer
 import vtk
 
-from JointRegistrationLib.geometry import transform_points
+from JointRegistrationLib.core.geometry import transform_points
 
 from .inspect_segments import FIXED_COLOR, WARPED_COLOR
 from .landmarks import pointIndices

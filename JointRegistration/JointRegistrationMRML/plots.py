@@ -14,7 +14,7 @@ import numpy as np
 import vtk
 from vtk.util import numpy_support
 
-from JointRegistrationLib.change import LOG2_EDGES
+from JointRegistrationLib.core.map_statistics import LOG2_EDGES
 
 from .depth_profile import DEPTH_EDGES_MM
 from .mask_surface import Points

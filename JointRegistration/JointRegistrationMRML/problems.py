@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from JointRegistrationLib.config import RegistrationConfig
-from JointRegistrationLib.errors import InputError
+from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.errors import InputError
 
 ERROR, WARNING = "error", "warning"
 CENTRE, RESOLUTION = "centre", "resolution"

@@ -14,9 +14,9 @@ from typing import Any
 
 import slicer
 
-from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.image import Image
-from JointRegistrationLib.result import RegistrationResult
+from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.result import RegistrationResult
 
 from .figures import Overlap, overlapSteps, resultsTableSteps
 from .jacobian import foldsSteps, jacobianSteps

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from JointRegistrationLib.geometry import transform_points
+from JointRegistrationLib.core.geometry import transform_points
 
 from .translation import _
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from JointRegistrationLib.config import RegistrationConfig
-from JointRegistrationLib.errors import InputError
+from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.errors import InputError
 
 from .logic import registerVolumes
 from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from JointRegistrationLib.config import RegistrationConfig
-from JointRegistrationLib.errors import InputError
+from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.errors import InputError
 
 from .nodes import newNode, vtkMatrix
 from .problems import RESOLUTION, Problem

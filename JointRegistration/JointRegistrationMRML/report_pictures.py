@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from JointRegistrationLib.geometry import Grid, transform_points
-from JointRegistrationLib.image import Image
-from JointRegistrationLib.result import log2_jacobian
+from JointRegistrationLib.core.geometry import Grid, transform_points
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.result import log2_jacobian
 
 from .colors import DIFFERENCE_COLORS, MAGNITUDE_COLORS, Color
 from .compared import brightnessRange

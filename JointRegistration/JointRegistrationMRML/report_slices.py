@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from JointRegistrationLib.geometry import Grid, transform_points
-from JointRegistrationLib.points import values_at
+from JointRegistrationLib.core.geometry import Grid, transform_points
+from JointRegistrationLib.core.sampling import values_at
 
 from .mask_surface import Mask, Points
 from .segmentations import LabelLayers

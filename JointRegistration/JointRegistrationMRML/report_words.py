@@ -6,9 +6,9 @@ import math
 import os
 from collections.abc import Sequence
 
-from JointRegistrationLib.change import DisplacementStatistics
-from JointRegistrationLib.config import METHOD_DESCRIPTIONS, RegistrationConfig
-from JointRegistrationLib.result import LandmarkErrors, RegistrationResult
+from JointRegistrationLib.core.config import METHOD_DESCRIPTIONS, RegistrationConfig
+from JointRegistrationLib.core.map_statistics import DisplacementStatistics
+from JointRegistrationLib.core.result import LandmarkErrors, RegistrationResult
 
 from .figures import extremeReasons
 from .report_page import KeyFigure, Measure, MeasureGroup

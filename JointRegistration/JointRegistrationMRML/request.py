@@ -6,8 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from JointRegistrationLib.config import RegistrationConfig
-from JointRegistrationLib.errors import InputError
+from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.errors import InputError
 
 from .publish import InputNodes, OutputNodes, OutputOptions
 

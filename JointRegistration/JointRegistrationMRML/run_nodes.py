@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.image import Image
+from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.image import Image
 
 from .jacobian import divergingColors, jacobianVolume, showJacobian
 from .nodes import numpyView

@@ -10,9 +10,9 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from JointRegistrationLib.carried import LabelMap
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.result import RegistrationResult
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.result import RegistrationResult
+from JointRegistrationLib.core.sampling import LabelMap
 from JointRegistrationLib.worker.segments import CarriedSegments, Segments
 
 from .carried import labelMap

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from JointRegistrationLib.config import RegistrationConfig
-from JointRegistrationLib.errors import JointRegistrationError, RegistrationCancelled
-from JointRegistrationLib.image import Image, LandmarkPairs
-from JointRegistrationLib.result import RegistrationResult
-from JointRegistrationLib.starting_map import StartingMap
+from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.errors import JointRegistrationError, RegistrationCancelled
+from JointRegistrationLib.core.image import Image, LandmarkPairs
+from JointRegistrationLib.core.result import RegistrationResult, StartingMap
 from JointRegistrationLib.worker.client import Client
 from JointRegistrationLib.worker.exchange import Job, read_result, write_job
 from JointRegistrationLib.worker.folders import new_folder, remove_folder

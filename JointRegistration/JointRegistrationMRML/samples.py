@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from JointRegistrationLib import sample
-from JointRegistrationLib.errors import ResourceError
+from JointRegistrationLib.core.errors import ResourceError
 from JointRegistrationLib.system.children import module_command
 
 from .segmentations import LabelLayers, SegmentLabel, segmentationFromLabels

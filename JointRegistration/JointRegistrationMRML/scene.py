@@ -13,7 +13,7 @@ from typing import Any
 
 import slicer
 
-from JointRegistrationLib.errors import FileError
+from JointRegistrationLib.core.errors import FileError
 
 from .transforms import interpolateLinearly
 

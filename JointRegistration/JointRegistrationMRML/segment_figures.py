@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from JointRegistrationLib.change import VolumeChange, volume_change_steps
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.result import RegistrationResult
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.map_statistics import VolumeChange, volume_change_steps
+from JointRegistrationLib.core.result import RegistrationResult
 
 from .mask_surface import Mask
 from .surface_distance import distanceSteps

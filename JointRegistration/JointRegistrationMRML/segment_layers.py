@@ -15,8 +15,8 @@ import numpy.typing as npt
 import slicer
 import vtk
 
-from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.geometry import Grid
 
 from .nodes import WorldTransform, gridOf, numpyMatrix, numpyView, worldTransform
 from .surface_labels import canBeStepped, surfaceLabelSteps

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import vtk
 
-from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.geometry import Grid
 
 from .nodes import numpyMatrix, numpyView, worldTransform
 from .segment_layers import BINARY_LABELMAP, checkSegmentation, segmentNames

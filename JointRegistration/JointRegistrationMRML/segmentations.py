@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import slicer
 
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
 
 from .carried import carriedSteps
 from .nodes import newNode, vtkImage, vtkMatrix

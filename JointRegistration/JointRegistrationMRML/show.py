@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from JointRegistrationLib.errors import InputError
+from JointRegistrationLib.core.errors import InputError
 
 from .nodes import numpyView, ownedList
 from .steps import finished

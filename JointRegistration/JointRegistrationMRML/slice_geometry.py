@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from JointRegistrationLib.geometry import transform_points
+from JointRegistrationLib.core.geometry import transform_points
 
 from .nodes import numpyMatrix, ownedList, vtkMatrix
 from .open_view import OpenView

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.starting_map import StartingMap
+from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.result import StartingMap
 
 from .nodes import numpyView
 from .steps import inSteps

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import vtk
 
-from JointRegistrationLib.config import METHODS, RegistrationConfig
-from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
-from JointRegistrationLib.result import FoldCount, RegistrationResult
+from JointRegistrationLib.core.config import METHODS, RegistrationConfig
+from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.result import FoldCount, RegistrationResult
 
 from .nodes import numpyView, vtkImage, vtkMatrix
 from .parallel import inParallel, slabs

@@ -1,4 +1,4 @@
-"""Distances between the surfaces of two masks in short steps, as ``JointRegistrationLib.metrics`` defines them.
+"""Distances between the surfaces of two masks in short steps, as ``JointRegistrationLib.core.metrics`` defines them.
 
 The library's distance maps take half a second for a femur, in one piece; searching the nearest surface voxel takes a
 fifth of it, in pieces. Distances are the same.

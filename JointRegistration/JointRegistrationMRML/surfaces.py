@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import vtk
 
-from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.core.geometry import Grid
 
 from .nodes import vtkImage, vtkMatrix
 from .segment_masks import SegmentMask

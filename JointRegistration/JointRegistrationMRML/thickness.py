@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 import vtk
 
-from JointRegistrationLib.errors import GeometryError
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.points import values_at
+from JointRegistrationLib.core.errors import GeometryError
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.sampling import values_at
 
 from .mask_surface import Mask, Points, Surface, nearestPoints, noSurface, surfaceSteps
 from .nodes import numpyView, vtkImage

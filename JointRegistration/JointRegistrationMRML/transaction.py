@@ -10,7 +10,7 @@ from typing import Any
 import slicer
 import vtk
 
-from JointRegistrationLib.errors import InputError
+from JointRegistrationLib.core.errors import InputError
 
 from .nodes import contentState, freeName, giveDisplay, newNode, ownedList
 from .translation import _

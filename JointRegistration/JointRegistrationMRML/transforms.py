@@ -37,8 +37,8 @@ import numpy.typing as npt
 import vtk
 from slicer import vtkMRMLTransformNode, vtkOrientedGridTransform
 
-from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.geometry import Grid
 
 from .nodes import gridOf, newNode, numpyMatrix, numpyView, ownedList, vtkImage, vtkMatrix
 from .parallel import inParallel, slabs

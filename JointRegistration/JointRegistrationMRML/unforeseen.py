@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from JointRegistrationLib.errors import JointRegistrationError, OutOfMemory
+from JointRegistrationLib.core.errors import JointRegistrationError, OutOfMemory
 
 from .translation import _
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from JointRegistrationLib.errors import GeometryError, InputError
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import MIN_SIZE
+from JointRegistrationLib.core.errors import GeometryError, InputError
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import MIN_SIZE
 from JointRegistrationLib.knee_size import COARSE, LOST_SPACING, NO_KNEE, size_text, unusual_size, voxel_text
 
 from .nodes import gridOf, numpyView

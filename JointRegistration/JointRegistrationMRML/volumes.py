@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import vtk
 
-from JointRegistrationLib.errors import GeometryError, InputError
-from JointRegistrationLib.geometry import Grid, transform_points
-from JointRegistrationLib.image import Image
+from JointRegistrationLib.core.errors import GeometryError, InputError
+from JointRegistrationLib.core.geometry import Grid, transform_points
+from JointRegistrationLib.core.image import Image
 
 from .nodes import (
     WorldTransform,

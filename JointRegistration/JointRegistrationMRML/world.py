@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.core.geometry import Grid
 
 from .nodes import gridOf, transformPoints, worldTransform
 from .volumes import ijkToRasOf

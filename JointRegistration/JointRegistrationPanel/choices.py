@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from JointRegistrationLib.config import DETAIL_WEIGHTS, DEVICES, METHODS, SIDES, SIMILARITIES
+from JointRegistrationLib.core.config import DETAIL_WEIGHTS, DEVICES, METHODS, SIDES, SIMILARITIES
 
 from .text import _
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from JointRegistrationLib.errors import JointRegistrationError, RegistrationCancelled
+from JointRegistrationLib.core.errors import JointRegistrationError, RegistrationCancelled
 from JointRegistrationMRML.publish import OutputOptions, RegistrationOutputs
 from JointRegistrationMRML.request import Request
 

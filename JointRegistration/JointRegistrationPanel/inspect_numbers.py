@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import qt
 
-from JointRegistrationLib.errors import JointRegistrationError
+from JointRegistrationLib.core.errors import JointRegistrationError
 from JointRegistrationMRML.open_view import OpenView, closeView
 from JointRegistrationMRML.publish import RegistrationOutputs
 from JointRegistrationMRML.show_numbers import hide, openPlot, openTable, openThickness

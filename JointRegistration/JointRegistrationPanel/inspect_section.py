@@ -9,7 +9,7 @@ from typing import Any
 
 import slicer
 
-from JointRegistrationLib.errors import JointRegistrationError
+from JointRegistrationLib.core.errors import JointRegistrationError
 from JointRegistrationMRML.earlier_runs import FoundRun, guessedInputs, outputsOf
 from JointRegistrationMRML.inspection import Inspection
 from JointRegistrationMRML.publish import InputNodes, RegistrationOutputs

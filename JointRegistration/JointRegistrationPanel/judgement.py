@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from JointRegistrationLib.errors import InputError, JointRegistrationError
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.plan import Plan, estimate_plan
+from JointRegistrationLib.core.errors import InputError, JointRegistrationError
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.plan import Plan, estimate_plan
 from JointRegistrationLib.worker.messages import Ready
 from JointRegistrationMRML.checks import findProblems
 from JointRegistrationMRML.nodes import gridOf

@@ -6,7 +6,7 @@ from typing import Any
 
 import qt
 
-from JointRegistrationLib.plan import Plan
+from JointRegistrationLib.core.plan import Plan
 from JointRegistrationLib.system.memory import available_bytes
 
 _KEY = "JointRegistration/secondsPerWork/"

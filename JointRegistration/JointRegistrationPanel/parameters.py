@@ -18,7 +18,7 @@ from slicer import (
 )
 from slicer.parameterNodeWrapper import WithinRange, isNodeOrUnionOfNodes, parameterNodeWrapper
 
-from JointRegistrationLib.config import RegistrationConfig, detail_of, with_detail
+from JointRegistrationLib.core.config import RegistrationConfig, detail_of, with_detail
 from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions
 
 DEFAULTS = RegistrationConfig()

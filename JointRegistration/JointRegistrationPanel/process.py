@@ -8,7 +8,7 @@ from typing import Any
 import qt
 import slicer
 
-from JointRegistrationLib.errors import JointRegistrationError
+from JointRegistrationLib.core.errors import JointRegistrationError
 from JointRegistrationLib.worker.client import Client, State
 from JointRegistrationLib.worker.priority import NICENESS, wanted_niceness
 from JointRegistrationLib.worker.process import WorkerCommand, worker_command

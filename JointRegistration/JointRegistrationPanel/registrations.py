@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from JointRegistrationLib.errors import JointRegistrationError
+from JointRegistrationLib.core.errors import JointRegistrationError
 from JointRegistrationMRML import refine
 from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
 

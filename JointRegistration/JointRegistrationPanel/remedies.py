@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from JointRegistrationLib.errors import CheckpointError, JointRegistrationError, OutOfMemory
+from JointRegistrationLib.core.errors import CheckpointError, JointRegistrationError, OutOfMemory
 from JointRegistrationMRML.problems import Problem
 from JointRegistrationMRML.remedy import applyRemedy
 from JointRegistrationMRML.undo import discard

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from JointRegistrationLib.errors import InputError
+from JointRegistrationLib.core.errors import InputError
 from JointRegistrationMRML.publish import RegistrationOutputs
 from JointRegistrationMRML.show import ViewRecord, comparisonSteps, slicesOf
 from JointRegistrationMRML.undo import discard

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 import qt
 
-from JointRegistrationLib.config import RegistrationConfig
-from JointRegistrationLib.errors import JointRegistrationError, ResourceError
+from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.errors import JointRegistrationError, ResourceError
 from JointRegistrationMRML.job import RegistrationJob
 from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
 

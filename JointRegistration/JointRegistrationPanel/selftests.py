@@ -11,9 +11,9 @@ import numpy as np
 import qt
 import slicer
 
-from JointRegistrationLib.config import AffineConfig, RegistrationConfig
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
+from JointRegistrationLib.core.config import AffineConfig, RegistrationConfig
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.worker.process import WorkerCommand, worker_command
 from JointRegistrationMRML.volumes import volumeFromImage
 

@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from JointRegistrationLib.errors import OutOfMemory, RegistrationCancelled
-from JointRegistrationLib.result import FoldCount, RegistrationResult
+from JointRegistrationLib.core.errors import OutOfMemory, RegistrationCancelled
+from JointRegistrationLib.core.result import FoldCount, RegistrationResult
 from JointRegistrationLib.worker.exchange import Job
 from JointRegistrationLib.worker.messages import Ready
 from JointRegistrationLib.worker.priority import take_niceness

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from JointRegistrationLib.result import LandmarkErrors, RegistrationResult
+from JointRegistrationLib.core.result import LandmarkErrors, RegistrationResult
 from JointRegistrationMRML.figures import Overlap, extremesOf
 
 from .choices import METHOD_CHOICES

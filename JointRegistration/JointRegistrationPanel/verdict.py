@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from JointRegistrationLib.result import RegistrationResult
+from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationMRML.figures import Overlap, extremeReasons
 
 from .text import _

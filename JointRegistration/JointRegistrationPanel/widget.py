@@ -11,7 +11,7 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
-from JointRegistrationLib.errors import JointRegistrationError
+from JointRegistrationLib.core.errors import JointRegistrationError
 from JointRegistrationMRML.publish import InputNodes
 from JointRegistrationMRML.unforeseen import asError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from JointRegistrationLib import maps
-from JointRegistrationLib.image import Image
+from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.preprocess import to_tensor
 
 

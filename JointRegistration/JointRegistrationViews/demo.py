@@ -131,7 +131,7 @@ def draw(
 
 
 def _metrics(inputs: DemoInputs, result: Any, evaluation: Evaluation) -> dict[str, Any]:
-    from JointRegistrationLib.config_json import to_dict
+    from JointRegistrationLib.core.serialization import to_dict
 
     from .story import versions
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import slicer
 
-from JointRegistrationLib.image import Image
-from JointRegistrationLib.result import RegistrationResult
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationMRML.folds import foldsOf
 from JointRegistrationMRML.inspect_deformation import affineToLeaveOut, leftOutText, longestMm
 from JointRegistrationMRML.logic import registerVolumes

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 
 from JointRegistrationLib import maps
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
-from JointRegistrationLib.metrics import LabelMetrics, label_metrics
-from JointRegistrationLib.result import RegistrationResult
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.metrics import LabelMetrics, label_metrics
+from JointRegistrationLib.core.result import RegistrationResult
 
 from .inputs import CARTILAGES, DemoInputs
 from .pictures import OutlinedTissue

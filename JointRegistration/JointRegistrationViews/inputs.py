@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import read_image
-from JointRegistrationLib.image import Image
 from JointRegistrationLib.phantom import LABEL_NAMES, make_pair, working_grid
 
 CARTILAGES = tuple(value for value, name in LABEL_NAMES.items() if "cartilage" in name)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from JointRegistrationLib.image import Image
+from JointRegistrationLib.core.image import Image
 from JointRegistrationMRML.colors import DIFFERENCE_COLORS, MAGNITUDE_COLORS, scaleNode
 from JointRegistrationMRML.compared import brightnessRange, checkerboard, differencePercent
 from JointRegistrationMRML.inspect_deformation import SPACING_MM, inTurn

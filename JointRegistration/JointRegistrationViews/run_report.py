@@ -14,11 +14,11 @@ import click
 
 from JointRegistrationLib.cli.failures import CommandLine, debug_option, interruptible
 from JointRegistrationLib.cli.terminal import say
-from JointRegistrationLib.errors import FileError
+from JointRegistrationLib.core.errors import FileError
 
 if TYPE_CHECKING:
-    from JointRegistrationLib.image import Image
-    from JointRegistrationLib.result import RegistrationResult
+    from JointRegistrationLib.core.image import Image
+    from JointRegistrationLib.core.result import RegistrationResult
     from JointRegistrationMRML.report_page import MeasureGroup
 
     from .inputs import DemoInputs

@@ -16,7 +16,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from vtk.util.numpy_support import vtk_to_numpy
 
-from JointRegistrationLib.geometry import transform_points
+from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationMRML.nodes import numpyMatrix, transformPoints
 
 from .slice_plane import IN_PLANE, SlicePlane, rasBounds

@@ -18,7 +18,7 @@ import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
-from JointRegistrationLib.errors import ResourceError
+from JointRegistrationLib.core.errors import ResourceError
 from JointRegistrationLib.system.children import code_command
 from JointRegistrationMRML.nodes import ownedList
 

@@ -7,8 +7,8 @@ import platform
 from collections.abc import Sequence
 
 from JointRegistrationLib import __version__
-from JointRegistrationLib.change import displacement_statistics
-from JointRegistrationLib.result import RegistrationResult
+from JointRegistrationLib.core.map_statistics import displacement_statistics
+from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationMRML.inspect_deformation import affineToLeaveOut, longestMm
 from JointRegistrationMRML.report_numbers import ReportNumbers
 from JointRegistrationMRML.report_page import KeyFigure, MeasureGroup, PictureRow, Report

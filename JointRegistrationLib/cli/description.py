@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..core.geometry import FloatArray, Grid, transform_points
+from ..core.image import Image
 from ..files import (
     RESULT_NAMES,
     SpatialTransform,
@@ -17,8 +19,6 @@ from ..files import (
     read_transform,
 )
 from ..files.results import METRICS_NAME, is_run, read_run
-from ..geometry import FloatArray, Grid, transform_points
-from ..image import Image
 from ..system.reading import malformed
 
 _LANDMARKS = (".json", ".fcsv", ".csv")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..config import DEVICES
-from ..errors import RegistrationCancelled
+from ..core.config import DEVICES
+from ..core.errors import RegistrationCancelled
 from .failures import Interruption, debug_option, interruptible
 from .terminal import plain, plain_line, say
 

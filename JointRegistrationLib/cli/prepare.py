@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..errors import ConfigError
+from ..core.errors import ConfigError
 from .failures import debug_option
 from .terminal import plain_line, say
 

@@ -14,11 +14,15 @@ import numpy as np
 import torch
 
 from .. import __version__, inference
-from ..carried import carried_image
-from ..config import LandmarkConfig, NetworkConfig, RegistrationConfig, VsvfConfig, with_detail
-from ..config_json import from_json, to_dict
+from ..core.config import LandmarkConfig, NetworkConfig, RegistrationConfig, VsvfConfig, with_detail
+from ..core.errors import ConfigError, InputError
+from ..core.image import Image, LandmarkPairs
+from ..core.metrics import label_metrics
+from ..core.result import RegistrationResult, StartingMap
+from ..core.sampling import carried_image
+from ..core.serialization import from_json, to_dict
+from ..core.working_grid import working_grid
 from ..devices import peak_memory_mb
-from ..errors import ConfigError, InputError
 from ..files import (
     REPORT_NAME,
     RESULT_NAMES,
@@ -32,12 +36,7 @@ from ..files import (
     starting_map,
     write_result,
 )
-from ..image import Image, LandmarkPairs
-from ..metrics import label_metrics
 from ..onto_grid import check_belongs, on_grid_of
-from ..resolution import working_grid
-from ..result import RegistrationResult
-from ..starting_map import StartingMap
 from ..system.reading import read_text
 from .failures import Interruption
 from .progress import shown_progress

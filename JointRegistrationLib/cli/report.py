@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from ..errors import ResourceError
+from ..core.errors import ResourceError
 from ..system.children import module_command
 from .failures import debug_option, interruptible
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..config import DEVICES
-from ..errors import FileError
+from ..core.config import DEVICES
+from ..core.errors import FileError
 from .failures import debug_option, interruptible
 from .progress import shown_progress
 

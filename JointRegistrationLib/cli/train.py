@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..config import DEVICES
-from ..errors import ConfigError, FileError, RegistrationCancelled
+from ..core.config import DEVICES
+from ..core.errors import ConfigError, FileError, RegistrationCancelled
 from .failures import debug_option
 from .terminal import plain, say
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..config import DEVICES
+from ..core.config import DEVICES
 from .failures import debug_option
 from .terminal import plain_line, say
 

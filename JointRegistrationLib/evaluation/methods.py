@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from ..config import METHODS, NetworkConfig, RegistrationConfig
-from ..errors import ConfigError
+from ..core.config import METHODS, NetworkConfig, RegistrationConfig
+from ..core.errors import ConfigError
 
 #: The name of doing nothing: images where their headers put them.
 NO_REGISTRATION = "none"

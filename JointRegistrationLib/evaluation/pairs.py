@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import FileError
+from ..core.errors import FileError
 from ..files import read_labels
 from ..system.reading import malformed, read_text
 

@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from .. import inference
-from ..config import RegistrationConfig
+from ..core.config import RegistrationConfig
+from ..core.errors import JointRegistrationError, RegistrationCancelled
+from ..core.image import Image
+from ..core.metrics import LabelMetrics, label_metrics
+from ..core.progress import CancelCheck, ProgressCallback
 from ..devices import choose_device, peak_memory_mb
-from ..errors import JointRegistrationError, RegistrationCancelled
 from ..estimate import no_deformation
 from ..files import read_image, read_labels
-from ..image import Image
 from ..maps import from_displacement, identity, warp_labels
-from ..metrics import LabelMetrics, label_metrics
 from ..onto_grid import on_grid_of
-from ..progress import CancelCheck, ProgressCallback
 from .methods import Method
 from .pairs import EvaluationPair
 from .table import ResultTable

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import errors
-from ..errors import FileError, JointRegistrationError, ResourceError
+from ..core import errors
+from ..core.errors import FileError, JointRegistrationError, ResourceError
 from ..system.children import python_program
 from ..system.memory import available_bytes
 from ..system.reading import check_input_file

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from ..errors import FileError, JointRegistrationError
+from ..core.errors import FileError, JointRegistrationError
 from .child import write_answer, write_failure
 from .forker import serve
 from .native import execute, header_values, open_image, read_voxels

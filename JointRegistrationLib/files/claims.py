@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from ..errors import FileError, InputError, ResourceError
+from ..core.errors import FileError, InputError, ResourceError
 from ..system.memory import available_bytes
 
 _CHUNK = 1 << 22

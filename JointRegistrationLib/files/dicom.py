@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import FileError, GeometryError, InputError
-from ..geometry import FloatArray, Grid
-from ..image import Image
+from ..core.errors import FileError, GeometryError, InputError
+from ..core.geometry import FloatArray, Grid
+from ..core.image import Image
 from .dicom_frames import DISTINCTIONS, DicomFile, Frame, read_frames
 from .dicom_pixels import read_pixels
 

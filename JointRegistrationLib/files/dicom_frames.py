@@ -19,8 +19,8 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 
-from ..errors import FileError, InputError
-from ..geometry import FloatArray
+from ..core.errors import FileError, InputError
+from ..core.geometry import FloatArray
 from ..system.reading import check_input_file, malformed
 from .dicom_mark import META_OFFSET, has_mark
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from ..errors import FileError, InputError
+from ..core.errors import FileError, InputError
 from ..system.reading import malformed
 from .child import ask_child
 from .claims import check_claim, check_memory

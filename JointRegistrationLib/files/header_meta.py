@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import FileError
+from ..core.errors import FileError
 from ..system.reading import check_input_file
 from .claims import Inflated, Vetted, check_claim, read_exactly
 from .header_nrrd import NUMBER

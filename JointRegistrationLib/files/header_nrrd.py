@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import FileError
+from ..core.errors import FileError
 from ..system.reading import check_input_file
 from .claims import Vetted, check_claim, read_exactly
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from ..errors import FileError, InputError
-from ..geometry import Grid
-from ..image import Image
+from ..core.errors import FileError, InputError
+from ..core.geometry import Grid
+from ..core.image import Image
 from .child import ask_child
 from .dicom_mark import is_dicom
 from .native import check_field_structure, check_structure, header_values, open_image, read_voxels

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import FileError, InputError
-from ..geometry import RAS_LPS, FloatArray
-from ..image import LandmarkPairs, paired_landmarks
+from ..core.errors import FileError, InputError
+from ..core.geometry import RAS_LPS, FloatArray
+from ..core.image import LandmarkPairs, paired_landmarks
 from ..system.reading import malformed, read_text
 
 _SIGNS = {"RAS": np.ones(3), "LPS": np.diag(RAS_LPS)[:3]}

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import FileError
+from ..core.errors import FileError
 from ..system.held_folders import LOCK_NAME
 from ..system.locks import try_lock
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
-from ..errors import FileError, ResourceError
+from ..core.errors import FileError, ResourceError
 from ..system.held_folders import LOCK_NAME, UNFINISHED, remove_left_folders, unfinished_folder
 from ..system.locks import try_lock
 from .manifest import finish_publishing, publish

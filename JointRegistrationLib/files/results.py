@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ..config import RegistrationConfig
-from ..config_json import from_dict
-from ..errors import FileError
-from ..geometry import Grid
-from ..image import Image
-from ..result import FoldCount, LandmarkErrors, RegistrationResult, log2_jacobian
+from ..core.config import RegistrationConfig
+from ..core.errors import FileError
+from ..core.geometry import Grid
+from ..core.image import Image
+from ..core.result import FoldCount, LandmarkErrors, RegistrationResult, log2_jacobian
+from ..core.serialization import from_dict
 from ..system.held_folders import LOCK_NAME, UNFINISHED
 from ..system.reading import malformed
 from .images import read_image, write_image, write_labels

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..geometry import FloatArray, Grid
+from ..core.geometry import FloatArray, Grid
 from .claims import LARGEST_RATIO
 
 BYTES_PER_VOXEL = 12

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from ..errors import FileError, InputError
-from ..geometry import Grid
+from ..core.errors import FileError, InputError
+from ..core.geometry import Grid
 from ..system.reading import malformed
 from .child import Answer, ask_child
 from .native import check_field_structure

@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from ..errors import FileError, GeometryError, InputError
-from ..geometry import RAS_LPS, FloatArray, Grid, ras_to_lps_matrix
-from ..starting_map import StartingMap
+from ..core.errors import FileError, GeometryError, InputError
+from ..core.geometry import RAS_LPS, FloatArray, Grid, ras_to_lps_matrix
+from ..core.result import StartingMap
 from .images import check_suffix, image_header, read_field, to_itk
 from .native_names import native_output
 from .output import atomic_file

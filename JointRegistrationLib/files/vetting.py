@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import FileError
+from ..core.errors import FileError
 from ..system.reading import check_input_file
 from .claims import Vetted
 from .header_meta import check_meta

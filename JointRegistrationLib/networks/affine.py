@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import maps
-from ..errors import ConfigError
-from ..geometry import FloatArray, Grid
+from ..core.errors import ConfigError
+from ..core.geometry import FloatArray, Grid
 from ..separable import without_autocast
 from .blocks import LEAK, Conv, Up, fold
 

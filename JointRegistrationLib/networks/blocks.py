@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import ConfigError
+from ..core.errors import ConfigError
 from ..separable import without_autocast
 
 NORMALIZATIONS = ("none", "instance", "group")

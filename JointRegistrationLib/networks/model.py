@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import integrate, maps, smoothing
-from ..config import VelocityConfig
-from ..errors import ConfigError
-from ..geometry import Grid
+from ..core.config import VelocityConfig
+from ..core.errors import ConfigError
+from ..core.geometry import Grid
 from .affine import LandmarkAffineNet, PublishedAffineNet, multi_step_affine
 from .momentum import FastMomentumNet, LightMomentumNet, PublishedMomentumNet, momentum_grid, momentum_ras
 

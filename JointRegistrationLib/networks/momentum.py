@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import maps
-from ..geometry import Grid
+from ..core.geometry import Grid
 from ..separable import without_autocast
 from .blocks import LEAK, Conv, Up, convolve, fold
 

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from .. import maps
+from ..core.errors import InputError
+from ..core.geometry import FloatArray, Grid
 from ..energy import ImagePair
-from ..errors import InputError
-from ..geometry import FloatArray, Grid
 from ..preprocess import resample
 from .model import AVSM, AVSMOutput, inverse_psi
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import ConfigError
+from ..core.errors import ConfigError
 from .blocks import LEAK, Conv, Up, fold
 
 ARCHITECTURE = "knee-segmenter"

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from .. import checkpoint
-from ..config_json import from_dict
-from ..errors import CheckpointError, ConfigError
+from ..core.errors import CheckpointError, ConfigError
+from ..core.serialization import from_dict
 from .segmenter import ARCHITECTURE, Segmenter, SegmenterConfig
 from .weights import expected_checksum
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import checkpoint
-from ..geometry import Grid
+from ..core.geometry import Grid
 from .blocks import LEAK, Conv, fold
 from .predict import canonical_lattice, on_lattice
 from .weights import expected_checksum

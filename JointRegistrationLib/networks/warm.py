@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import nn
 
-from ..progress import Reporter
+from ..core.progress import Reporter
 from . import side, weights
 from .model import AVSM
 from .side import SideNet

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from .. import checkpoint
-from ..config_json import from_dict
-from ..errors import CheckpointError, ConfigError
+from ..core.errors import CheckpointError, ConfigError
+from ..core.serialization import from_dict
 from .model import AVSM, ModelConfig
 
 ARCHITECTURE = "avsm"

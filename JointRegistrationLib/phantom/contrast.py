@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..core.errors import ConfigError
 from .shape import check_range
 
 #: Tissues by number in a full tissue map.

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError
-from ..geometry import Grid
+from ..core.errors import ConfigError
+from ..core.geometry import Grid
 from .knee import lattice_points
 from .shape import check_range, check_seed
 from .waves import WaveField

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import InputError
-from ..geometry import Grid, transform_points
-from ..image import Image
+from ..core.errors import InputError
+from ..core.geometry import Grid, transform_points
+from ..core.image import Image
 from .anatomy import paint, skeleton_layers
 from .contrast import TISSUE_INDEX, ContrastConfig
 from .implicit import TubeBundle, smoothstep

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..geometry import Grid
-from ..image import Image
+from ..core.geometry import Grid
+from ..core.image import Image
 from .anatomy import KneeAnatomy
 from .contrast import TISSUE_INDEX, ContrastConfig
 from .rendering import disturb, tissue_signal

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..geometry import Grid
+from ..core.geometry import Grid
 from .anatomy import KneeAnatomy
 from .contrast import ContrastConfig
 from .deformation import Deformation, DeformationConfig, random_deformation

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import maps
-from ..errors import InputError
-from ..geometry import Grid
-from ..image import Image
+from ..core.errors import InputError
+from ..core.geometry import Grid
+from ..core.image import Image
 from .contrast import TISSUE_INDEX, TISSUES, ContrastConfig
 from .texture import TissueTexture
 from .waves import WaveField

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from .. import maps
+from ..core.geometry import FloatArray, Grid
 from ..files.output import atomic_file
-from ..geometry import FloatArray, Grid
 from .labels import DISTANCE_STEP_MM
 from .pool import Pool
 

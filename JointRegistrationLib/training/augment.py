@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from .. import integrate, maps, smoothing
-from ..errors import ConfigError
-from ..geometry import Grid
+from ..core.errors import ConfigError
+from ..core.geometry import Grid
 
 
 @dataclass(frozen=True)

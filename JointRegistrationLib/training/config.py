@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ..errors import ConfigError
+from ..core.errors import ConfigError
 from ..networks.model import PUBLISHED, ModelConfig
 from .augment import AugmentConfig
 from .optimizer import OptimizerConfig

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import distributed
 
+from ..core.errors import ConfigError
 from ..devices import choose_device
-from ..errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from .. import maps
+from ..core.geometry import Grid
 from ..files.output import atomic_file
-from ..geometry import Grid
 from ..networks.model import AVSM
 from .batches import stored_pair
 from .config import TrainingConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import checkpoint
-from ..config_json import from_dict
+from ..core.serialization import from_dict
 from ..files.output import atomic_file
 from ..networks import segmenter
 from ..networks.model import AVSM, ModelConfig

@@ -19,8 +19,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from ..errors import FileError, InputError
-from ..image import Image
+from ..core.errors import FileError, InputError
+from ..core.image import Image
 from ..networks.segmenter import CLASSES
 from ..phantom import TISSUES, random_contrast, random_shape, render_from_labels, tissues_from_labels
 from ..preprocess import normalize

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from .. import checkpoint
-from ..geometry import Grid
+from ..core.geometry import Grid
 from ..networks.model import AVSM
 from ..networks.weights import ARCHITECTURE
 from .augment import generator

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from .. import maps
-from ..errors import InputError
-from ..geometry import Grid
+from ..core.errors import InputError
+from ..core.geometry import Grid
 from ..networks.model import AVSM, AVSMOutput, compose_step
 from .batches import Batch, stored_pair
 from .pool import Pool

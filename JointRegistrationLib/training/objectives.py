@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import losses, maps
-from ..geometry import Grid
+from ..core.geometry import Grid
 from ..networks.affine import HeatMaps, LandmarkAffineNet, affine_frame, affine_ras, frame_to_ras, warp_affine
 from ..networks.model import AVSM, AVSMOutput, affine_blocks, shrunk
 from .alignment import CLIP_MM

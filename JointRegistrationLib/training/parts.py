@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from .. import checkpoint
-from ..errors import CheckpointError
+from ..core.errors import CheckpointError
 
 #: Beginnings of the names of the parameters that a stage trains.
 PARTS: dict[str, tuple[str, ...]] = {"affine": ("affine.",), "vsvf": ("momentum.",), "joint": ("affine.", "momentum.")}

@@ -24,11 +24,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..core.errors import FileError
+from ..core.geometry import Grid
+from ..core.image import Image
 from ..csv_cells import text_of
-from ..errors import FileError
 from ..files.output import atomic_file
-from ..geometry import Grid
-from ..image import Image
 from ..phantom import make_knee, random_contrast, random_shape, render_from_labels
 from ..preprocess import normalize
 from ..system.reading import malformed

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..core.errors import FileError, InputError, JointRegistrationError
+from ..core.image import Image
 from ..csv_cells import cell
-from ..errors import FileError, InputError, JointRegistrationError
 from ..files import atomic_file, read_image, read_labels
-from ..image import Image
 from ..networks.predict import FIELD_OF_VIEW_MM, canonical_lattice, on_lattice
 from ..onto_grid import check_belongs
 from ..preprocess import check_image, normalize, to_tensor

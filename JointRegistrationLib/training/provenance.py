@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from ..config_json import from_dict, from_json, to_json
-from ..errors import ConfigError
+from ..core.errors import ConfigError
+from ..core.serialization import from_dict, from_json, to_json
 from ..system.reading import read_text
 from .config import TrainingConfig
 from .segment_config import SegmentTrainingConfig

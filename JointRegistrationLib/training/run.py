@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from .. import checkpoint
-from ..config_json import to_json
+from ..core.errors import CheckpointError
+from ..core.serialization import to_json
 from ..devices import choose_device
-from ..errors import CheckpointError
 from ..files.output import atomic_file
 from .distributed import Ranks, any_of, mean_of
 from .logs import append_row, trim_rows

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core.errors import ConfigError, FileError, InputError
 from ..csv_cells import text_of
-from ..errors import ConfigError, FileError, InputError
 from ..files.dicom import series_tags
 from ..files.images import WRITABLE_SUFFIXES
 from ..files.native import READABLE

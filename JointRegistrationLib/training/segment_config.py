@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..errors import ConfigError
+from ..core.errors import ConfigError
 from ..networks.segmenter import SegmenterConfig
 from .optimizer import OptimizerConfig
 from .synthesis import SynthesisConfig

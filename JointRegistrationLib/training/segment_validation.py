@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..core.geometry import transform_points
 from ..files.images import read_image
-from ..geometry import transform_points
 from ..networks.predict import canonical_lattice, on_lattice
 from ..networks.segmenter import CLASSES, Segmenter
 from ..preprocess import normalize, to_tensor

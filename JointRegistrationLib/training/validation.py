@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .. import losses, maps
-from ..geometry import Grid
+from ..core.geometry import Grid
 from ..networks.model import AVSM, AVSMOutput
 from .batches import Batch, stored_pair
 from .config import TrainingConfig

@@ -8,9 +8,9 @@ import platform
 from collections.abc import Callable
 
 from .. import __version__
-from ..errors import CheckpointError
-from ..progress import CancelCheck, ProgressCallback
-from ..result import RegistrationResult
+from ..core.errors import CheckpointError
+from ..core.progress import CancelCheck, ProgressCallback
+from ..core.result import RegistrationResult
 from .exchange import Job
 from .messages import Ready
 

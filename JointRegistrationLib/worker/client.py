@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from ..errors import JointRegistrationError, ResourceError
+from ..core.errors import JointRegistrationError, ResourceError
 from .failures import death, error_of, known_kind
 from .messages import (
     Cancel,

@@ -18,14 +18,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..carried import LabelMap
-from ..config import RegistrationConfig
-from ..config_json import from_dict, to_dict
-from ..errors import FileError, ResourceError
-from ..geometry import FloatArray, Grid
-from ..image import Image, LandmarkPairs
-from ..result import FoldCount, LandmarkErrors, RegistrationResult
-from ..starting_map import StartingMap
+from ..core.config import RegistrationConfig
+from ..core.errors import FileError, ResourceError
+from ..core.geometry import FloatArray, Grid
+from ..core.image import Image, LandmarkPairs
+from ..core.result import FoldCount, LandmarkErrors, RegistrationResult, StartingMap
+from ..core.sampling import LabelMap
+from ..core.serialization import from_dict, to_dict
 from .segments import CarriedSegments, Segments, file_names
 
 #: Bytes written between two pauses: a few milliseconds.

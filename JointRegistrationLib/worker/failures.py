@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .. import errors
-from ..errors import JointRegistrationError
+from ..core import errors
+from ..core.errors import JointRegistrationError
 from .messages import Failed
 
 

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ..errors import ResourceError
+from ..core.errors import ResourceError
 from ..system.held_folders import make_held_folder, remove_held_folder, remove_left_folders
 
 _PREFIX = "joint-registration-job-"

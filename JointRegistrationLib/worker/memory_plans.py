@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..config import RegistrationConfig
+from ..core.config import RegistrationConfig
 
 #: By how much a plan with less memory thins the working grid: half the resolution along two axes.
 THINNING = 4

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..carried import LabelMap, Labels, carried_labels
-from ..errors import OutOfMemory
-from ..geometry import Grid
-from ..progress import CancelCheck
+from ..core.errors import OutOfMemory
+from ..core.geometry import Grid
+from ..core.progress import CancelCheck
+from ..core.sampling import LabelMap, Labels, carried_labels
 
 
 def file_names(kind: str, count: int) -> list[str]:

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from .. import errors
-from ..errors import JointRegistrationError, OutOfMemory, RegistrationCancelled
-from ..progress import CancelCheck, ProgressCallback
-from ..result import RegistrationResult
+from ..core import errors
+from ..core.errors import JointRegistrationError, OutOfMemory, RegistrationCancelled
+from ..core.progress import CancelCheck, ProgressCallback
+from ..core.result import RegistrationResult
 from . import backend
 from .exchange import Job, read_job, write_result
 from .folders import remove_folder, remove_stale_folders

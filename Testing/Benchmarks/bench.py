@@ -35,8 +35,8 @@ import peers as peer_programs  # noqa: E402
 import test_kernels as kernels  # noqa: E402
 from bench_runs import Measured, load, phantom_pairs, run_ours, run_peer, shortened, unregistered  # noqa: E402
 
-from JointRegistrationLib.config import DEVICES, RegistrationConfig  # noqa: E402
-from JointRegistrationLib.errors import JointRegistrationError  # noqa: E402
+from JointRegistrationLib.core.config import DEVICES, RegistrationConfig  # noqa: E402
+from JointRegistrationLib.core.errors import JointRegistrationError  # noqa: E402
 from JointRegistrationLib.evaluation import EvaluationPair, Method, parse_methods, read_pairs  # noqa: E402
 
 METHODS = "affine-opt,avsm-affine,vsvf-opt,avsm:vsvf_steps=3,avsm:vsvf_steps=3:refine=20"

@@ -18,10 +18,10 @@ from pathlib import Path
 import measure_plan
 import torch
 
-from JointRegistrationLib.config import NetworkConfig, RegistrationConfig, VsvfConfig
+from JointRegistrationLib.core.config import NetworkConfig, RegistrationConfig, VsvfConfig
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import write_image
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
 from JointRegistrationLib.inference import register
 from JointRegistrationLib.phantom import default_grid, make_pair
 from JointRegistrationLib.preprocess import resample, to_tensor

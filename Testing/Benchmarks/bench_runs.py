@@ -12,14 +12,14 @@ import numpy as np
 import peers as peer_programs
 import torch
 
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.metrics import dice
 from JointRegistrationLib.evaluation import EvaluationPair, Method
 from JointRegistrationLib.files import read_image, read_labels, write_image, write_labels
 from JointRegistrationLib.finish import jacobian
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
 from JointRegistrationLib.inference import register
 from JointRegistrationLib.maps import from_displacement, warp_labels
-from JointRegistrationLib.metrics import dice
 from JointRegistrationLib.phantom import default_grid, make_pair
 
 #: Labels of femoral and tibial cartilage, whose mean Dice is reported.

@@ -22,10 +22,10 @@ from bench_cases import (
     native_pair,
 )
 
-from JointRegistrationLib.config import RegistrationConfig
-from JointRegistrationLib.errors import ResourceError
-from JointRegistrationLib.image import Image
-from JointRegistrationLib.plan import MIN_WORKING_VOXELS, estimate_plan, low_memory
+from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.errors import ResourceError
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.plan import MIN_WORKING_VOXELS, estimate_plan, low_memory
 
 #: The largest pair that must run, and the memory it is planned for.
 LARGE, LARGE_BYTES = (512, 512, 200), 4e9

@@ -10,7 +10,7 @@ import time
 import click
 import numpy as np
 
-from JointRegistrationLib.config import NetworkConfig, RegistrationConfig
+from JointRegistrationLib.core.config import NetworkConfig, RegistrationConfig
 from JointRegistrationLib.inference import register
 from JointRegistrationLib.phantom import make_pair
 

@@ -28,9 +28,9 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from JointRegistrationLib.core.geometry import Grid, transform_points  # noqa: E402
+from JointRegistrationLib.core.image import Image  # noqa: E402
 from JointRegistrationLib.files import atomic_file, read_labels, write_image, write_labels  # noqa: E402
-from JointRegistrationLib.geometry import Grid, transform_points  # noqa: E402
-from JointRegistrationLib.image import Image  # noqa: E402
 from JointRegistrationLib.phantom.contrast import random_contrast  # noqa: E402
 from JointRegistrationLib.phantom.from_labels import render_from_labels  # noqa: E402
 from JointRegistrationLib.phantom.shape import random_shape  # noqa: E402

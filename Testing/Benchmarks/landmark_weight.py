@@ -21,12 +21,12 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from JointRegistrationLib.config import LandmarkConfig, RegistrationConfig, VsvfConfig  # noqa: E402
-from JointRegistrationLib.geometry import transform_points  # noqa: E402
-from JointRegistrationLib.image import Image, LandmarkPairs  # noqa: E402
+from JointRegistrationLib.core.config import LandmarkConfig, RegistrationConfig, VsvfConfig  # noqa: E402
+from JointRegistrationLib.core.geometry import transform_points  # noqa: E402
+from JointRegistrationLib.core.image import Image, LandmarkPairs  # noqa: E402
+from JointRegistrationLib.core.result import StartingMap  # noqa: E402
 from JointRegistrationLib.inference import register  # noqa: E402
 from JointRegistrationLib.phantom import LABEL_NAMES, KneePair, make_pair, working_grid  # noqa: E402
-from JointRegistrationLib.starting_map import StartingMap  # noqa: E402
 
 #: Weight and tolerance (mm).
 WEIGHTS = ((0.0, 0.0), (0.001, 0.0), (0.001, 1.5), (0.003, 1.5), (0.01, 0.0), (0.01, 1.5), (0.03, 1.5), (0.1, 1.5))

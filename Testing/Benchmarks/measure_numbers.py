@@ -20,10 +20,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "JointRegistration")]
 
-from JointRegistrationLib.config import RegistrationConfig  # noqa: E402
-from JointRegistrationLib.image import Image  # noqa: E402
+from JointRegistrationLib.core.config import RegistrationConfig  # noqa: E402
+from JointRegistrationLib.core.image import Image  # noqa: E402
+from JointRegistrationLib.core.result import FoldCount, RegistrationResult  # noqa: E402
 from JointRegistrationLib.phantom import random_deformation  # noqa: E402
-from JointRegistrationLib.result import FoldCount, RegistrationResult  # noqa: E402
 from JointRegistrationLib.sample import SEED  # noqa: E402
 from JointRegistrationMRML.export_report import exportSteps  # noqa: E402
 from JointRegistrationMRML.numbers import measureSteps  # noqa: E402

@@ -1,4 +1,4 @@
-"""Measure what runs take, memory and time, and fit the numbers of JointRegistrationLib/plan.py to it.
+"""Measure what runs take, memory and time, and fit the numbers of JointRegistrationLib/core/plan.py to it.
 
     nice -n 10 python Testing/Benchmarks/measure_plan.py measure runs/plan.json
     python Testing/Benchmarks/measure_plan.py fit runs/plan.json
@@ -28,8 +28,8 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from JointRegistrationLib import plan
-from JointRegistrationLib.config import (
+from JointRegistrationLib.core import plan
+from JointRegistrationLib.core.config import (
     AffineConfig,
     LddmmConfig,
     NetworkConfig,
@@ -38,9 +38,9 @@ from JointRegistrationLib.config import (
     SimilarityConfig,
     VsvfConfig,
 )
-from JointRegistrationLib.config_json import from_dict, to_dict
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.serialization import from_dict, to_dict
 from JointRegistrationLib.phantom import default_grid, make_pair
 
 #: Native sizes along i, j, k.

@@ -31,8 +31,8 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from JointRegistrationLib.config import RegistrationConfig  # noqa: E402
-from JointRegistrationLib.errors import JointRegistrationError  # noqa: E402
+from JointRegistrationLib.core.config import RegistrationConfig  # noqa: E402
+from JointRegistrationLib.core.errors import JointRegistrationError  # noqa: E402
 from JointRegistrationLib.evaluation import EvaluationPair, ResultTable, label_values, read_pairs, score_labels, summary  # noqa: E402
 from JointRegistrationLib.files import read_image, read_labels  # noqa: E402
 from JointRegistrationLib.finish import round_trip_error  # noqa: E402

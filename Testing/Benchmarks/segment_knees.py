@@ -17,9 +17,9 @@ import click
 import numpy as np
 import torch
 
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import read_image, read_labels
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
 from JointRegistrationLib.networks.segmenter import CLASSES
 from JointRegistrationLib.segmentation import LABELS, Segmentation, segment
 from JointRegistrationLib.training.augment import generator

@@ -33,10 +33,10 @@ from panel_cases import Person, bentPair, surfacePair  # noqa: E402
 from stub_worker import STAGES, stub_command  # noqa: E402
 from worker_cases import StubWorker, job_folder, small_job  # noqa: E402
 
-from JointRegistrationLib.config import RegistrationConfig  # noqa: E402
-from JointRegistrationLib.errors import RegistrationCancelled  # noqa: E402
-from JointRegistrationLib.geometry import Grid  # noqa: E402
-from JointRegistrationLib.image import Image  # noqa: E402
+from JointRegistrationLib.core.config import RegistrationConfig  # noqa: E402
+from JointRegistrationLib.core.errors import RegistrationCancelled  # noqa: E402
+from JointRegistrationLib.core.geometry import Grid  # noqa: E402
+from JointRegistrationLib.core.image import Image  # noqa: E402
 from JointRegistrationLib.worker.client import CANCEL_PATIENCE_S, STOP_PATIENCE_S, State  # noqa: E402
 from JointRegistrationLib.worker.exchange import Job, read_job, write_job  # noqa: E402
 from JointRegistrationMRML.checks import findProblems  # noqa: E402

@@ -23,10 +23,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from JointRegistrationLib import finish, integrate, losses, maps, smoothing  # noqa: E402
-from JointRegistrationLib.config import VelocityConfig  # noqa: E402
-from JointRegistrationLib.geometry import Grid  # noqa: E402
-from JointRegistrationLib.image import Image  # noqa: E402
-from JointRegistrationLib.progress import Reporter  # noqa: E402
+from JointRegistrationLib.core.config import VelocityConfig  # noqa: E402
+from JointRegistrationLib.core.geometry import Grid  # noqa: E402
+from JointRegistrationLib.core.image import Image  # noqa: E402
+from JointRegistrationLib.core.progress import Reporter  # noqa: E402
 from JointRegistrationLib.vsvf_opt import LocalMap  # noqa: E402
 
 #: Sizes along i, j, k with one field of view.

@@ -10,8 +10,8 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.result import RegistrationResult
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.result import RegistrationResult
 
 # An example may take as long as it takes: no test depends on the machine's speed or load.
 hypothesis.settings.register_profile(

@@ -97,7 +97,7 @@ def work(start: int, stop: int, seed: int, seconds: float) -> None:
     """Read inputs ``start`` to ``stop``; a line of JSON for each on stdout, before and after."""
     from fuzz_seeds import make_seeds
 
-    from JointRegistrationLib.errors import JointRegistrationError
+    from JointRegistrationLib.core.errors import JointRegistrationError
 
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

@@ -15,8 +15,10 @@ from dicom_cases import write_enhanced, write_series
 from JointRegistrationLib.checkpoint import Header, load_state, read_header, save_state, save_weights
 from JointRegistrationLib.cli.description import describe
 from JointRegistrationLib.cli.registration import read_config
-from JointRegistrationLib.config import RegistrationConfig
-from JointRegistrationLib.config_json import to_json
+from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.serialization import to_json
 from JointRegistrationLib.evaluation.pairs import read_pairs
 from JointRegistrationLib.evaluation.table import ResultTable
 from JointRegistrationLib.files import (
@@ -32,8 +34,6 @@ from JointRegistrationLib.files import (
     write_labels,
     write_transform,
 )
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
 from JointRegistrationLib.training.provenance import read_config as read_training_config
 from JointRegistrationLib.training.scans import read_table
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from JointRegistrationLib.geometry import Grid, transform_points
-from JointRegistrationLib.image import Image
+from JointRegistrationLib.core.geometry import Grid, transform_points
+from JointRegistrationLib.core.image import Image
 
 _EYE = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 _RNG = np.random.default_rng(7)

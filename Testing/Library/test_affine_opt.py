@@ -7,12 +7,12 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from JointRegistrationLib.affine_opt import affine_opt, center_of_mass, initial_transforms, model_basis
-from JointRegistrationLib.config import AffineConfig, RegistrationConfig
-from JointRegistrationLib.errors import InputError, RegistrationCancelled
-from JointRegistrationLib.geometry import transform_points
-from JointRegistrationLib.image import Image
+from JointRegistrationLib.core.config import AffineConfig, RegistrationConfig
+from JointRegistrationLib.core.errors import InputError, RegistrationCancelled
+from JointRegistrationLib.core.geometry import transform_points
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.progress import Reporter
 from JointRegistrationLib.inference import prepare_pair
-from JointRegistrationLib.progress import Reporter
 
 CONFIG = AffineConfig(levels=(4, 2, 1), iterations=30)
 ROTATION = Rotation.from_euler("xyz", [6, -8, 10], degrees=True).as_matrix()

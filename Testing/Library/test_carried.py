@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from JointRegistrationLib import carried, maps
-from JointRegistrationLib.carried import LabelMap, carried_image, carried_labels
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
+from JointRegistrationLib import maps
+from JointRegistrationLib.core import sampling
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.sampling import LabelMap, carried_image, carried_labels
 
 GRID = Grid((30, 26, 22), (1.0, 1.2, 1.5), (-15.0, -14.0, -16.0))
 FINER = Grid((44, 40, 36), (0.7, 0.8, 0.9), (-15.3, -15.1, -15.2))
@@ -40,7 +41,7 @@ def test_labels_follow_the_rule_of_the_maps(labels, field_mm):
 def test_result_does_not_depend_on_parts_or_threads(labels, field_mm, monkeypatch, displaced):
     source, field = LabelMap(labels, GRID.ras_to_ijk), field_mm if displaced else None
     whole = carried_labels(source, FINER, field)
-    monkeypatch.setattr(carried, "_PART_POINTS", 100)
+    monkeypatch.setattr(sampling, "_PART_POINTS", 100)
     np.testing.assert_array_equal(carried_labels(source, FINER, field, threads=3), whole)
 
 

@@ -9,10 +9,10 @@ from conftest import rotation
 from scipy import ndimage
 
 from JointRegistrationLib import maps
-from JointRegistrationLib.change import LOG2_EDGES, displacement_statistics, volume_change
-from JointRegistrationLib.errors import GeometryError
-from JointRegistrationLib.geometry import transform_points
-from JointRegistrationLib.points import values_at
+from JointRegistrationLib.core.errors import GeometryError
+from JointRegistrationLib.core.geometry import transform_points
+from JointRegistrationLib.core.map_statistics import LOG2_EDGES, displacement_statistics, volume_change
+from JointRegistrationLib.core.sampling import values_at
 
 
 def determinant_of(linear: np.ndarray, grid) -> np.ndarray:

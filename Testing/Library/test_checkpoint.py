@@ -12,7 +12,7 @@ from torch import nn
 
 from JointRegistrationLib import checkpoint
 from JointRegistrationLib.checkpoint import Header
-from JointRegistrationLib.errors import CheckpointError
+from JointRegistrationLib.core.errors import CheckpointError
 
 HEADER = Header("tiny", {"channels": [1, 2]}, "made up", "abc1234", {"dice": 0.5})
 

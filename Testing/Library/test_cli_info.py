@@ -9,8 +9,8 @@ import pytest
 from cli_cases import MOVING_GRID, FakeRegister, positions, run, write_inputs
 
 from JointRegistrationLib import inference
+from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import write_affine, write_displacement_field, write_image, write_transform
-from JointRegistrationLib.image import Image
 
 
 def told(path: Path) -> str:

@@ -13,9 +13,9 @@ import pytest
 from cli_cases import write_inputs
 
 from JointRegistrationLib import __version__
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import write_image
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
 from Testing.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]

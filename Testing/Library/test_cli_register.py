@@ -15,9 +15,9 @@ from test_files_transforms import GRIDS, PAIRS
 
 from JointRegistrationLib import inference
 from JointRegistrationLib.cli.progress import shown_progress
-from JointRegistrationLib.config import DETAIL_WEIGHTS, METHOD_DESCRIPTIONS, RegistrationConfig
+from JointRegistrationLib.core.config import DETAIL_WEIGHTS, METHOD_DESCRIPTIONS, RegistrationConfig
+from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import read_image, read_labels, read_transform, write_affine, write_image
-from JointRegistrationLib.image import Image
 
 SMALL = {
     "preprocess": {"max_working_voxels": 1500},

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from cli_cases import FIXED_GRID, MOVING_GRID, blobs, fake_result, run
 
-from JointRegistrationLib.config import RegistrationConfig
-from JointRegistrationLib.config_json import to_dict
-from JointRegistrationLib.errors import FileError
+from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.errors import FileError
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.result import LandmarkErrors, RegistrationResult
+from JointRegistrationLib.core.serialization import to_dict
 from JointRegistrationLib.files import RESULT_NAMES, output_folder, read_metrics, read_result, write_result
-from JointRegistrationLib.image import Image
-from JointRegistrationLib.result import LandmarkErrors, RegistrationResult
 
 
 def _result() -> RegistrationResult:

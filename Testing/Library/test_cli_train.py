@@ -15,7 +15,7 @@ from training_cases import tiny_config
 
 from JointRegistrationLib.checkpoint import read_tensors
 from JointRegistrationLib.cli import cli
-from JointRegistrationLib.config_json import to_json
+from JointRegistrationLib.core.serialization import to_json
 
 
 def run(*arguments: object) -> Result:

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from JointRegistrationLib.config import (
+from JointRegistrationLib.core.config import (
     AffineConfig,
     PreprocessConfig,
     RegistrationConfig,
@@ -15,8 +15,8 @@ from JointRegistrationLib.config import (
     detail_of,
     with_detail,
 )
-from JointRegistrationLib.config_json import from_dict, from_json, to_json
-from JointRegistrationLib.errors import ConfigError
+from JointRegistrationLib.core.errors import ConfigError
+from JointRegistrationLib.core.serialization import from_dict, from_json, to_json
 
 CHANGED = RegistrationConfig(
     method="affine-opt",

@@ -11,9 +11,9 @@ from scipy.integrate import solve_ivp
 from torch import Tensor
 
 from JointRegistrationLib import maps
+from JointRegistrationLib.core.errors import ConfigError, GeometryError
+from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.epdiff import ORDER, Shot, coadjoint, num_steps, shoot
-from JointRegistrationLib.errors import ConfigError, GeometryError
-from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.integrate import exponential
 from JointRegistrationLib.smoothing import smooth
 

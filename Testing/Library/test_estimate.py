@@ -15,7 +15,7 @@ from conftest import remarks, smooth_random
 from JointRegistrationLib import maps
 from JointRegistrationLib import predicted as prediction
 from JointRegistrationLib.affine_opt import affine_opt
-from JointRegistrationLib.config import (
+from JointRegistrationLib.core.config import (
     AffineConfig,
     NetworkConfig,
     PreprocessConfig,
@@ -24,18 +24,18 @@ from JointRegistrationLib.config import (
     VelocityConfig,
     VsvfConfig,
 )
+from JointRegistrationLib.core.errors import CheckpointError, InputError, RegistrationCancelled
+from JointRegistrationLib.core.geometry import FloatArray, Grid, transform_points
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.progress import ProgressCallback, Reporter
+from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.energy import Dissimilarity, ImagePair
-from JointRegistrationLib.errors import CheckpointError, InputError, RegistrationCancelled
 from JointRegistrationLib.estimate import Estimate, estimate, no_deformation
-from JointRegistrationLib.geometry import FloatArray, Grid, transform_points
-from JointRegistrationLib.image import Image
 from JointRegistrationLib.inference import prepare_pair, register
 from JointRegistrationLib.integrate import exponential
 from JointRegistrationLib.networks import predict, weights
 from JointRegistrationLib.networks import side as side_network
 from JointRegistrationLib.phantom import KneePair, make_pair, working_grid
-from JointRegistrationLib.progress import ProgressCallback, Reporter
-from JointRegistrationLib.result import RegistrationResult
 from JointRegistrationLib.vsvf_opt import LocalMap, composed, momentum_grid, vsvf_opt
 
 GRID = working_grid().resized((48, 48, 40))  # 2.9 mm

@@ -11,11 +11,11 @@ import SimpleITK as sitk
 from dicom_cases import SIZE, SPACING, STEP, edit, values, write_enhanced, write_series, write_slice
 from pydicom.uid import RLELossless
 
-from JointRegistrationLib.errors import FileError, GeometryError, InputError
+from JointRegistrationLib.core.errors import FileError, GeometryError, InputError
+from JointRegistrationLib.core.geometry import transform_points
+from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import read_image
 from JointRegistrationLib.files.dicom import series_tags
-from JointRegistrationLib.geometry import transform_points
-from JointRegistrationLib.image import Image
 
 
 def assert_right(image: Image, count: int = 4) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from JointRegistrationLib.errors import FileError, GeometryError, InputError, JointRegistrationError
+from JointRegistrationLib.core.errors import FileError, GeometryError, InputError, JointRegistrationError
+from JointRegistrationLib.core.geometry import Grid, transform_points
+from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import read_image, read_labels, read_mask, write_image, write_labels
-from JointRegistrationLib.geometry import Grid, transform_points
-from JointRegistrationLib.image import Image
 
 C, S = np.cos(0.4), np.sin(0.4)
 GRID = Grid((8, 7, 6), (1.0, 2.0, 3.0), (5.0, -6.0, 7.0), ((C, -S, 0), (S, C, 0), (0, 0, 1)))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from JointRegistrationLib.errors import FileError, InputError
+from JointRegistrationLib.core.errors import FileError, InputError
 from JointRegistrationLib.files import read_landmark_pairs, read_landmarks
 
 POINTS = np.array([[1.5, -2.0, 3.0], [40.0, 50.5, -60.0]])

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from JointRegistrationLib.errors import FileError, ResourceError
+from JointRegistrationLib.core.errors import FileError, ResourceError
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import atomic_file, output_folder, write_image, write_transform
 from JointRegistrationLib.files.manifest import MANIFEST_NAME, read_manifest
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
 
 GRID = Grid((20, 20, 20))
 IMAGE = Image(np.random.default_rng(0).normal(size=GRID.shape).astype(np.float32), GRID)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from JointRegistrationLib.errors import FileError
+from JointRegistrationLib.core.errors import FileError
 from JointRegistrationLib.files import atomic_file, output_folder
 from JointRegistrationLib.files.manifest import MANIFEST_NAME, PUBLISHING, read_manifest
 from JointRegistrationLib.system import held_folders

@@ -12,7 +12,9 @@ import SimpleITK as sitk
 import torch
 
 from JointRegistrationLib import maps
-from JointRegistrationLib.errors import FileError, GeometryError, InputError
+from JointRegistrationLib.core.errors import FileError, GeometryError, InputError
+from JointRegistrationLib.core.geometry import Grid, transform_points
+from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import (
     read_transform,
     transforms,
@@ -21,8 +23,6 @@ from JointRegistrationLib.files import (
     write_image,
     write_transform,
 )
-from JointRegistrationLib.geometry import Grid, transform_points
-from JointRegistrationLib.image import Image
 
 
 def rotation(axis: int, degrees: float) -> np.ndarray:

@@ -12,8 +12,8 @@ from conftest import GRIDS, OBLIQUE, rotation, sitk_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from JointRegistrationLib.errors import GeometryError
-from JointRegistrationLib.geometry import Grid, ras_to_lps_matrix, reorient_array, transform_points
+from JointRegistrationLib.core.errors import GeometryError
+from JointRegistrationLib.core.geometry import Grid, ras_to_lps_matrix, reorient_array, transform_points
 
 FLIP = np.array([-1.0, -1.0, 1.0])
 

@@ -17,7 +17,9 @@ from cli_cases import ALL_NAMES, FakeRegister, run, write_inputs
 from fuzz_inputs import fuzz
 
 from JointRegistrationLib import inference
-from JointRegistrationLib.errors import FileError, InputError, JointRegistrationError, ResourceError
+from JointRegistrationLib.core.errors import FileError, InputError, JointRegistrationError, ResourceError
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import (
     child,
     read_image,
@@ -30,8 +32,6 @@ from JointRegistrationLib.files import (
 )
 from JointRegistrationLib.files.claims import Vetted
 from JointRegistrationLib.files.vetting import vet
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
 
 GRID = Grid((8, 7, 6), (1.0, 2.0, 3.0), (5.0, -6.0, 7.0))
 VALUES = np.random.default_rng(1).normal(100, 20, GRID.shape).astype(np.float32)

@@ -9,8 +9,8 @@ from conftest import GRIDS, rotation, smooth_random
 from scipy.linalg import expm
 
 from JointRegistrationLib import maps
-from JointRegistrationLib.errors import ConfigError, GeometryError
-from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.core.errors import ConfigError, GeometryError
+from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.integrate import ADVECTION_ORDER, INTEGRATORS, advect, cfl_number, exponential, num_squarings
 
 DOUBLE = torch.zeros(1, dtype=torch.float64)

@@ -7,11 +7,11 @@ import torch
 from conftest import smooth_random
 from torch import Tensor
 
-from JointRegistrationLib.errors import RegistrationCancelled
-from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.core.errors import RegistrationCancelled
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.progress import Reporter
 from JointRegistrationLib.kernel_lbfgs import Smoothed, minimize_in_kernel
 from JointRegistrationLib.optimize import minimize
-from JointRegistrationLib.progress import Reporter
 from JointRegistrationLib.smoothing import smooth
 
 GRID = Grid((12, 11, 10), (1.5, 1.5, 2.0))

@@ -13,10 +13,10 @@ import torch
 from conftest import remarks
 
 from JointRegistrationLib import inference
-from JointRegistrationLib.config import AffineConfig, NetworkConfig, RegistrationConfig
+from JointRegistrationLib.core.config import AffineConfig, NetworkConfig, RegistrationConfig
+from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.energy import ImagePair
-from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.knee_side import knee_sides, with_place
 from JointRegistrationLib.networks import side as detector
 from JointRegistrationLib.networks.side import SideGuess

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from JointRegistrationLib.config import (
+from JointRegistrationLib.core.config import (
     KernelConfig,
     LandmarkConfig,
     LddmmConfig,
@@ -18,9 +18,9 @@ from JointRegistrationLib.config import (
     VelocityConfig,
     VsvfConfig,
 )
+from JointRegistrationLib.core.errors import ConfigError
+from JointRegistrationLib.core.image import LandmarkPairs
 from JointRegistrationLib.energy import ImagePair
-from JointRegistrationLib.errors import ConfigError
-from JointRegistrationLib.image import LandmarkPairs
 from JointRegistrationLib.inference import register
 from JointRegistrationLib.landmark_term import landmark_term
 from JointRegistrationLib.predicted import _Judge

@@ -8,9 +8,9 @@ import torch
 from conftest import smooth_random
 
 from JointRegistrationLib import maps
-from JointRegistrationLib.config import SimilarityConfig
+from JointRegistrationLib.core.config import SimilarityConfig
+from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.energy import Dissimilarity, ImagePair, LatticeDissimilarity
-from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.lncc_fixed import FixedLncc
 from JointRegistrationLib.losses import lncc_loss
 from JointRegistrationLib.separable import apply_along_axes, apply_with_channels_last, interpolation_matrix

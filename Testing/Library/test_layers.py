@@ -205,7 +205,7 @@ def module_names(folder: Path) -> list[str]:
 
 
 def test_the_blocker_blocks() -> None:
-    done = import_with_blocked({"numpy"}, ["JointRegistrationLib.geometry"])
+    done = import_with_blocked({"numpy"}, ["JointRegistrationLib.core.geometry"])
     assert done.returncode != 0
     assert "numpy is blocked" in done.stderr
 

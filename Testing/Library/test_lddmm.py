@@ -11,7 +11,7 @@ import torch
 from conftest import remarks
 
 from JointRegistrationLib import maps
-from JointRegistrationLib.config import (
+from JointRegistrationLib.core.config import (
     AffineConfig,
     KernelConfig,
     LddmmConfig,
@@ -20,13 +20,13 @@ from JointRegistrationLib.config import (
     VelocityConfig,
     VsvfConfig,
 )
-from JointRegistrationLib.config_json import from_dict, to_dict
+from JointRegistrationLib.core.errors import ConfigError, RegistrationCancelled
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.result import RegistrationResult
+from JointRegistrationLib.core.serialization import from_dict, to_dict
 from JointRegistrationLib.energy import ImagePair
-from JointRegistrationLib.errors import ConfigError, RegistrationCancelled
-from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.inference import register
 from JointRegistrationLib.lddmm_opt import geodesic_map, lddmm_opt
-from JointRegistrationLib.result import RegistrationResult
 from JointRegistrationLib.vsvf_opt import LocalMap, local_map, vsvf_opt
 
 KERNEL = KernelConfig((4.0, 8.0), (0.4, 0.6))

@@ -10,9 +10,9 @@ import torch
 from conftest import GRIDS, smooth_random
 
 from JointRegistrationLib import losses, maps, smoothing
-from JointRegistrationLib.config import SIMILARITIES, SimilarityConfig
-from JointRegistrationLib.errors import ConfigError, GeometryError
-from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.core.config import SIMILARITIES, SimilarityConfig
+from JointRegistrationLib.core.errors import ConfigError, GeometryError
+from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.separable import window_matrix
 
 SIMILARITY_FUNCTIONS = {

@@ -9,8 +9,8 @@ import torch
 from conftest import GRIDS, rotation, sitk_image, smooth_random
 
 from JointRegistrationLib import maps
-from JointRegistrationLib.errors import GeometryError
-from JointRegistrationLib.geometry import Grid, ras_to_lps_matrix, transform_points
+from JointRegistrationLib.core.errors import GeometryError
+from JointRegistrationLib.core.geometry import Grid, ras_to_lps_matrix, transform_points
 
 DOUBLE = torch.zeros(1, dtype=torch.float64)
 INNER = (..., slice(2, -2), slice(2, -2), slice(2, -2))

@@ -8,11 +8,12 @@ import torch
 from conftest import GRIDS, rotation, smooth_random
 from scipy import ndimage
 
-from JointRegistrationLib import finish, maps, metrics
-from JointRegistrationLib.errors import GeometryError, InputError
-from JointRegistrationLib.geometry import Grid, transform_points
-from JointRegistrationLib.image import Image, LandmarkPairs
-from JointRegistrationLib.result import FoldCount
+from JointRegistrationLib import finish, maps
+from JointRegistrationLib.core import metrics
+from JointRegistrationLib.core.errors import GeometryError, InputError
+from JointRegistrationLib.core.geometry import Grid, transform_points
+from JointRegistrationLib.core.image import Image, LandmarkPairs
+from JointRegistrationLib.core.result import FoldCount
 
 
 def folds_of(map_ras: torch.Tensor, grid: Grid) -> FoldCount:

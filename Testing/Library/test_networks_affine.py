@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from JointRegistrationLib import maps
-from JointRegistrationLib.errors import ConfigError
-from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.core.errors import ConfigError
+from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.networks.affine import (
     LandmarkAffineNet,
     PublishedAffineNet,

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from JointRegistrationLib import integrate, maps
-from JointRegistrationLib.config import VelocityConfig
-from JointRegistrationLib.config_json import from_dict, to_dict
-from JointRegistrationLib.errors import ConfigError
-from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.core.config import VelocityConfig
+from JointRegistrationLib.core.errors import ConfigError
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.serialization import from_dict, to_dict
 from JointRegistrationLib.networks.model import (
     AVSM,
     PUBLISHED,

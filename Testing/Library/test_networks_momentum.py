@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from JointRegistrationLib.errors import ConfigError
-from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.core.errors import ConfigError
+from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.networks.blocks import Conv, Up, convolve, num_parameters
 from JointRegistrationLib.networks.momentum import (
     FastMomentumNet,

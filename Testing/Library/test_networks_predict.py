@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from JointRegistrationLib import maps
-from JointRegistrationLib.config import VelocityConfig
+from JointRegistrationLib.core.config import VelocityConfig
+from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.energy import ImagePair
-from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.networks.model import AVSM, ModelConfig
 from JointRegistrationLib.networks.predict import Prediction, canonical_lattice, on_lattice, predict
 

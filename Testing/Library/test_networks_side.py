@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from JointRegistrationLib import checkpoint
-from JointRegistrationLib.errors import CheckpointError
-from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.core.errors import CheckpointError
+from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.networks import side
 from JointRegistrationLib.networks.side import ARCHITECTURE, CERTAIN, SideGuess, SideNet, detect_side, load_side_model
 from JointRegistrationLib.networks.weights import checksum_file

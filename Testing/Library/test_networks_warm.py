@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from JointRegistrationLib.errors import CheckpointError, RegistrationCancelled
+from JointRegistrationLib.core.errors import CheckpointError, RegistrationCancelled
+from JointRegistrationLib.core.progress import Reporter
 from JointRegistrationLib.networks import warm
-from JointRegistrationLib.progress import Reporter
 
 
 class Loader:

@@ -11,7 +11,7 @@ from training_cases import tiny_config, tiny_pool
 
 from JointRegistrationLib import checkpoint
 from JointRegistrationLib.cli import cli
-from JointRegistrationLib.errors import CheckpointError
+from JointRegistrationLib.core.errors import CheckpointError
 from JointRegistrationLib.networks.weights import checksum_file, load_model
 from JointRegistrationLib.training.export import export
 from JointRegistrationLib.training.loop import Trainer

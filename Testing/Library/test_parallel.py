@@ -8,8 +8,8 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from JointRegistrationLib import finish, integrate, maps, smoothing
-from JointRegistrationLib.geometry import Grid, transform_points
-from JointRegistrationLib.image import Image
+from JointRegistrationLib.core.geometry import Grid, transform_points
+from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.parallel import ParallelField, affine_vectors, parallel_axes
 from JointRegistrationLib.vsvf_opt import LocalMap
 

@@ -16,9 +16,9 @@ import pytest
 from cli_cases import FIXED_GRID, MOVING_GRID, blobs
 from click.testing import CliRunner, Result
 
+from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.evaluation import ResultTable, label_values, read_pairs
 from JointRegistrationLib.files import write_displacement_field, write_image, write_labels
-from JointRegistrationLib.image import Image
 from Testing.Benchmarks import peers
 from Testing.Benchmarks.peers import PeerError, PeerResult, PeerTimeout
 from Testing.patience import patient

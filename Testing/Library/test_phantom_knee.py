@@ -8,8 +8,8 @@ import pickle
 import numpy as np
 import pytest
 
-from JointRegistrationLib.errors import ConfigError
-from JointRegistrationLib.geometry import Grid, reorient_array, transform_points
+from JointRegistrationLib.core.errors import ConfigError
+from JointRegistrationLib.core.geometry import Grid, reorient_array, transform_points
 from JointRegistrationLib.phantom import (
     LABEL_NAMES,
     TISSUES,

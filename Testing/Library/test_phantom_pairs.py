@@ -8,8 +8,8 @@ import torch
 from scipy.integrate import solve_ivp
 
 from JointRegistrationLib import maps
-from JointRegistrationLib.errors import ConfigError
-from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.core.errors import ConfigError
+from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.phantom import (
     ContrastConfig,
     DeformationConfig,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
+from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.phantom import TISSUES, ContrastConfig, KneeShape, make_knee, render_dess, render_from_labels
 
 GRID = Grid((40, 44, 44), (3.2, 3.2, 3.2), (-62.0, -66.0, -58.0))

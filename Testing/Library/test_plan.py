@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from JointRegistrationLib.config import (
+from JointRegistrationLib.core.config import (
     METHODS,
     AffineConfig,
     LddmmConfig,
@@ -19,10 +19,10 @@ from JointRegistrationLib.config import (
     RegistrationConfig,
     VsvfConfig,
 )
-from JointRegistrationLib.config_json import to_dict
-from JointRegistrationLib.errors import ResourceError
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.plan import MIN_WORKING_VOXELS, Plan, calibrated, estimate_plan, low_memory
+from JointRegistrationLib.core.errors import ResourceError
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.plan import MIN_WORKING_VOXELS, Plan, calibrated, estimate_plan, low_memory
+from JointRegistrationLib.core.serialization import to_dict
 
 ROOT = Path(__file__).resolve().parents[2]
 

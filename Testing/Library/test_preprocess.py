@@ -5,10 +5,11 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from JointRegistrationLib.config import PreprocessConfig
-from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
+from JointRegistrationLib.core.config import PreprocessConfig
+from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.working_grid import shrunk_grid, working_grid
 from JointRegistrationLib.onto_grid import on_grid_of
 from JointRegistrationLib.preprocess import (
     check_image,
@@ -19,7 +20,6 @@ from JointRegistrationLib.preprocess import (
     resample,
     to_tensor,
 )
-from JointRegistrationLib.resolution import shrunk_grid, working_grid
 
 GRID = Grid((8, 9, 10))
 

@@ -10,14 +10,13 @@ import pytest
 from conftest import OBLIQUE
 from test_register import FIXED_GRID, KERNEL, MOVING_GRID, QUICK, bend
 
-from JointRegistrationLib.config import LddmmConfig, NetworkConfig, SimilarityConfig, VsvfConfig
-from JointRegistrationLib.errors import ConfigError, InputError
+from JointRegistrationLib.core.config import LddmmConfig, NetworkConfig, SimilarityConfig, VsvfConfig
+from JointRegistrationLib.core.errors import ConfigError, InputError
+from JointRegistrationLib.core.geometry import transform_points
+from JointRegistrationLib.core.image import LandmarkPairs
+from JointRegistrationLib.core.result import RegistrationResult, StartingMap
 from JointRegistrationLib.files import read_transform, starting_map, write_transform
-from JointRegistrationLib.geometry import transform_points
-from JointRegistrationLib.image import LandmarkPairs
 from JointRegistrationLib.inference import register
-from JointRegistrationLib.result import RegistrationResult
-from JointRegistrationLib.starting_map import StartingMap
 
 HALF = dataclasses.replace(
     QUICK,

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from JointRegistrationLib import estimate
-from JointRegistrationLib.config import (
+from JointRegistrationLib.core.config import (
     AffineConfig,
     PreprocessConfig,
     RegistrationConfig,
@@ -16,9 +16,9 @@ from JointRegistrationLib.config import (
     VelocityConfig,
     VsvfConfig,
 )
-from JointRegistrationLib.errors import InputError, RegistrationCancelled, ResourceError
-from JointRegistrationLib.geometry import Grid, transform_points
-from JointRegistrationLib.image import Image, LandmarkPairs
+from JointRegistrationLib.core.errors import InputError, RegistrationCancelled, ResourceError
+from JointRegistrationLib.core.geometry import Grid, transform_points
+from JointRegistrationLib.core.image import Image, LandmarkPairs
 from JointRegistrationLib.inference import register
 
 KERNEL = VelocityConfig(sigmas_mm=(4.0, 8.0), weights=(0.4, 0.6))

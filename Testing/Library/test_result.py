@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from JointRegistrationLib.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
+from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
 
 
 def test_folds_and_nearly_folded_voxels_get_the_floor() -> None:

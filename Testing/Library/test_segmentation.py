@@ -12,13 +12,13 @@ from torch import nn
 
 from JointRegistrationLib import along_axes, checkpoint, segmentation
 from JointRegistrationLib.cli import cli
-from JointRegistrationLib.errors import CheckpointError, GeometryError, InputError, RegistrationCancelled
+from JointRegistrationLib.core.errors import CheckpointError, GeometryError, InputError, RegistrationCancelled
+from JointRegistrationLib.core.geometry import Grid, reorient_array, transform_points
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.progress import Reporter
 from JointRegistrationLib.files import read_labels, write_image
-from JointRegistrationLib.geometry import Grid, reorient_array, transform_points
-from JointRegistrationLib.image import Image
 from JointRegistrationLib.networks import segmenter_weights, warm
 from JointRegistrationLib.networks.segmenter import ARCHITECTURE, CLASSES, Segmenter, SegmenterConfig
-from JointRegistrationLib.progress import Reporter
 from JointRegistrationLib.segmentation import LABELS, confidences, found_side, knee_lattice, labels_on_grid, segment
 
 TINY = SegmenterConfig((6.0, 3.0, 3.0), (2, 2, 2, 2), 2)

@@ -13,7 +13,7 @@ import torch
 from training_cases import tiny_config, tiny_pool
 
 from JointRegistrationLib import checkpoint
-from JointRegistrationLib.errors import ConfigError
+from JointRegistrationLib.core.errors import ConfigError
 from JointRegistrationLib.training.config import LossConfig, TrainingConfig
 from JointRegistrationLib.training.distributed import Ranks, any_of, mean_of, ranks_from_environment
 from JointRegistrationLib.training.loop import Trainer

@@ -16,8 +16,8 @@ from click.testing import CliRunner, Result
 from test_training_data import knee_labels
 
 from JointRegistrationLib.cli import cli
-from JointRegistrationLib.config_json import to_json
-from JointRegistrationLib.errors import ConfigError, FileError, InputError
+from JointRegistrationLib.core.errors import ConfigError, FileError, InputError
+from JointRegistrationLib.core.serialization import to_json
 from JointRegistrationLib.evaluation import read_pairs
 from JointRegistrationLib.training.alignment import CLIP_MM
 from JointRegistrationLib.training.augment import AugmentConfig, generator

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 from JointRegistrationLib.checkpoint import read_header
-from JointRegistrationLib.config_json import to_json
-from JointRegistrationLib.errors import ConfigError, FileError, InputError
+from JointRegistrationLib.core.errors import ConfigError, FileError, InputError
+from JointRegistrationLib.core.serialization import to_json
 from JointRegistrationLib.networks.blocks import fold
 from JointRegistrationLib.networks.segmenter import CLASSES, Segmenter, SegmenterConfig, unfold
 from JointRegistrationLib.phantom import TISSUES

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from JointRegistrationLib import maps
-from JointRegistrationLib.config import SimilarityConfig, VelocityConfig, VsvfConfig
+from JointRegistrationLib.core.config import SimilarityConfig, VelocityConfig, VsvfConfig
+from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.energy import ImagePair
 from JointRegistrationLib.folds import folded_cells
-from JointRegistrationLib.geometry import Grid
 from JointRegistrationLib.unfold import unfolded
 from JointRegistrationLib.vsvf_opt import local_map, vsvf_opt
 

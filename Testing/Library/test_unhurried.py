@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 
 from JointRegistrationLib import integrate, maps
-from JointRegistrationLib.config import NetworkConfig, PreprocessConfig, RegistrationConfig
-from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.core.config import NetworkConfig, PreprocessConfig, RegistrationConfig
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.metrics import dice
+from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.inference import prepare_pair, register
-from JointRegistrationLib.metrics import dice
 from JointRegistrationLib.networks import weights
 from JointRegistrationLib.networks.predict import Prediction, predict
 from JointRegistrationLib.phantom import KneePair, default_grid, make_pair
 from JointRegistrationLib.preprocess import to_tensor
-from JointRegistrationLib.result import RegistrationResult
 
 CARTILAGE = (2, 4)
 MOST_VOXELS = 0.05

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from worker_cases import Clock, FakeTransport, Recorder
 
-from JointRegistrationLib.errors import InputError, JointRegistrationError, ResourceError
+from JointRegistrationLib.core.errors import InputError, JointRegistrationError, ResourceError
 from JointRegistrationLib.worker.client import NOT_ANSWERING, Client, State
 from JointRegistrationLib.worker.messages import (
     Alive,

@@ -14,13 +14,12 @@ import pytest
 from stub_worker import identity_result
 from worker_cases import GRID, job_folder, small_job
 
-from JointRegistrationLib.carried import LabelMap
-from JointRegistrationLib.config import AffineConfig, RegistrationConfig
-from JointRegistrationLib.errors import FileError, ResourceError
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image, LandmarkPairs
-from JointRegistrationLib.result import LandmarkErrors
-from JointRegistrationLib.starting_map import StartingMap
+from JointRegistrationLib.core.config import AffineConfig, RegistrationConfig
+from JointRegistrationLib.core.errors import FileError, ResourceError
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image, LandmarkPairs
+from JointRegistrationLib.core.result import LandmarkErrors, StartingMap
+from JointRegistrationLib.core.sampling import LabelMap
 from JointRegistrationLib.worker.exchange import (
     STEP_BYTES,
     Job,

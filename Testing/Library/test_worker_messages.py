@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from JointRegistrationLib.config import RegistrationConfig
+from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.worker import memory_plans
 from JointRegistrationLib.worker.messages import (
     Cancel,

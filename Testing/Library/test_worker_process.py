@@ -14,11 +14,11 @@ import pytest
 from stub_worker import STAGES, stub_command
 from worker_cases import GRID, StubWorker, job_folder, small_job
 
-from JointRegistrationLib.carried import LabelMap
-from JointRegistrationLib.config import AffineConfig, PreprocessConfig, RegistrationConfig
-from JointRegistrationLib.errors import InputError, OutOfMemory, ResourceError
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
+from JointRegistrationLib.core.config import AffineConfig, PreprocessConfig, RegistrationConfig
+from JointRegistrationLib.core.errors import InputError, OutOfMemory, ResourceError
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.sampling import LabelMap
 from JointRegistrationLib.worker import server
 from JointRegistrationLib.worker.client import Client, State
 from JointRegistrationLib.worker.exchange import Job, read_result, read_segments

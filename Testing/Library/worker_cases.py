@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from stub_worker import stub_command
 
-from JointRegistrationLib.config import RegistrationConfig
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
+from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.worker.client import Client, State
 from JointRegistrationLib.worker.exchange import Job, write_job
 from JointRegistrationLib.worker.folders import new_folder

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from JointRegistrationLib.config import RegistrationConfig
-from JointRegistrationLib.geometry import Grid, transform_points
-from JointRegistrationLib.image import Image
-from JointRegistrationLib.result import FoldCount, RegistrationResult
+from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.geometry import Grid, transform_points
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.result import FoldCount, RegistrationResult
 from JointRegistrationMRML.publish import InputNodes
 from JointRegistrationMRML.scene import HeadlessScene, createHeadlessScene
 from JointRegistrationMRML.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels

@@ -8,8 +8,9 @@ import torch
 import vtk
 from known_scene import FIXED_GRID, GRIDS, smoothField
 
-from JointRegistrationLib import carried, maps
-from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib import maps
+from JointRegistrationLib.core import sampling
+from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationMRML.carried import carriedLabels
 from JointRegistrationMRML.nodes import WorldTransform, vtkMatrix
 from JointRegistrationMRML.transforms import gridTransform
@@ -49,7 +50,7 @@ def test_result_does_not_depend_on_the_parts(rng, monkeypatch):
     grid = GRIDS["oblique-anisotropic-left-handed"]
     labels, field = _labels(grid, 4, rng), smoothField(FIXED_GRID)
     whole = carriedLabels(labels, grid, FIXED_GRID, field)
-    monkeypatch.setattr(carried, "_PART_POINTS", 100)
+    monkeypatch.setattr(sampling, "_PART_POINTS", 100)
     np.testing.assert_array_equal(carriedLabels(labels, grid, FIXED_GRID, field), whole)
 
 

@@ -11,10 +11,10 @@ import slicer
 import vtk
 from conftest import MOVING_GRID, addVolume, latticePoints, sceneState
 
-from JointRegistrationLib.config import NetworkConfig, RegistrationConfig
-from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.plan import MIN_WORKING_VOXELS, estimate_plan
+from JointRegistrationLib.core.config import NetworkConfig, RegistrationConfig
+from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.plan import MIN_WORKING_VOXELS, estimate_plan
 from JointRegistrationMRML import volume_checks
 from JointRegistrationMRML.checks import findProblems
 from JointRegistrationMRML.nodes import newNode, vtkMatrix, worldTransform

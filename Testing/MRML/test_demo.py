@@ -20,10 +20,10 @@ pytest.importorskip("matplotlib", reason="the scene extra is not installed")
 from click.testing import CliRunner, Result
 from PIL import Image as PillowImage
 
-from JointRegistrationLib.errors import FileError
+from JointRegistrationLib.core.errors import FileError
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import write_image
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
 from JointRegistrationMRML.scene import createHeadlessScene, loadScene
 from JointRegistrationViews import demo, inputs, slice_view
 from JointRegistrationViews.run_report import writeRunReport
@@ -82,7 +82,7 @@ def quickMethod() -> str:
 @pytest.fixture
 def quickRegistration(quickMethod: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Affine only and no OpenGL, so that what comes after can be tried quickly."""
-    from JointRegistrationLib.config import AffineConfig, RegistrationConfig
+    from JointRegistrationLib.core.config import AffineConfig, RegistrationConfig
     from JointRegistrationViews import embedded
 
     config = RegistrationConfig(method=quickMethod, affine=AffineConfig(iterations=10, levels=(2,)))

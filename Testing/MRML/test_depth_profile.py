@@ -9,7 +9,7 @@ import pytest
 from known_scene import GRIDS, latticePoints
 from test_numbers import linearResult
 
-from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationMRML.depth_profile import DEPTH_EDGES_MM, MIN_SHARE, MIN_VOXELS, depthSteps
 from JointRegistrationMRML.steps import finished
 from JointRegistrationMRML.thickness import cartilageThickness

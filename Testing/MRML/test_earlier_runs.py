@@ -12,8 +12,8 @@ from conftest import FIXED_GRID, GRIDS, knownResult, smoothField
 from scipy.ndimage import map_coordinates
 
 from JointRegistrationLib import maps
-from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.geometry import transform_points
+from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationMRML.earlier_runs import findRuns, guessedInputs, outputsOf
 from JointRegistrationMRML.inspection import VIEWS, Inspection
 from JointRegistrationMRML.logic import registerVolumes

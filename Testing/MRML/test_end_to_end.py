@@ -7,9 +7,9 @@ import pytest
 import vtk
 from conftest import addVolume, latticePoints
 
-from JointRegistrationLib.config import AffineConfig, RegistrationConfig, SimilarityConfig, VsvfConfig
-from JointRegistrationLib.errors import RegistrationCancelled
-from JointRegistrationLib.geometry import Grid, transform_points
+from JointRegistrationLib.core.config import AffineConfig, RegistrationConfig, SimilarityConfig, VsvfConfig
+from JointRegistrationLib.core.errors import RegistrationCancelled
+from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.nodes import numpyView, vtkMatrix
 from JointRegistrationMRML.publish import InputNodes

@@ -14,8 +14,8 @@ from PIL import Image as PillowImage
 from scipy import ndimage
 from test_numbers import GRID, addPoints, linearResult, masks, outputsOf
 
-from JointRegistrationLib.errors import FileError
-from JointRegistrationLib.geometry import transform_points
+from JointRegistrationLib.core.errors import FileError
+from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationMRML import export_report, report_page, steps
 from JointRegistrationMRML.export_report import exportReport, exportSteps
 from JointRegistrationMRML.inspect_segments import FIXED_COLOR, WARPED_COLOR

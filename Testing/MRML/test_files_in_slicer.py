@@ -10,6 +10,8 @@ import slicer
 import vtk
 from conftest import GRIDS, latticePoints, pointsInside, smoothField
 
+from JointRegistrationLib.core.geometry import Grid, transform_points
+from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import (
     read_transform,
     write_affine,
@@ -17,8 +19,6 @@ from JointRegistrationLib.files import (
     write_image,
     write_transform,
 )
-from JointRegistrationLib.geometry import Grid, transform_points
-from JointRegistrationLib.image import Image
 from JointRegistrationMRML.nodes import transformPoints
 
 AFFINE = np.array([[1.04, -0.12, 0.03, 2.0], [0.11, 0.97, -0.05, -3.0], [-0.02, 0.06, 1.02, 1.5], [0, 0, 0, 1]])

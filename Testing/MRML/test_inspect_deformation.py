@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from known_scene import FIXED_GRID, knownResult, latticePoints, pointsInside, smoothField
 
-from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.geometry import transform_points
+from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationMRML.inspect_deformation import LEGEND_WITHOUT_AFFINE, leavesAffineOut, longestMm
 from JointRegistrationMRML.inspection import Inspection
 from JointRegistrationMRML.logic import registerVolumes

@@ -10,8 +10,8 @@ import slicer
 from conftest import FIXED_GRID
 from scipy import ndimage
 
-from JointRegistrationLib.geometry import transform_points
-from JointRegistrationLib.result import FoldCount
+from JointRegistrationLib.core.geometry import transform_points
+from JointRegistrationLib.core.result import FoldCount
 from JointRegistrationMRML.folds import COLUMNS, foldsOf
 from JointRegistrationMRML.inspection import Inspection
 from JointRegistrationMRML.logic import registerVolumes

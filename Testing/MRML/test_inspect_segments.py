@@ -10,8 +10,8 @@ import slicer
 import vtk
 from conftest import FIXED_GRID, GRIDS, MOVING_GRID, latticePoints
 
-from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationMRML.agreement import setPartShown
 from JointRegistrationMRML.inspect_segments import FIXED_COLOR, WARPED_COLOR, setShown
 from JointRegistrationMRML.inspection import Inspection

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from conftest import latticePoints
 
-from JointRegistrationLib.geometry import transform_points
-from JointRegistrationLib.result import LOG2_JACOBIAN_FLOOR
+from JointRegistrationLib.core.geometry import transform_points
+from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR
 from JointRegistrationMRML.jacobian import (
     divergingColors,
     foldsSegmentation,

@@ -13,8 +13,8 @@ import slicer
 from known_scene import FIXED_GRID, addVolume, sceneState
 from stub_worker import STAGES, stub_command
 
-from JointRegistrationLib.config import RegistrationConfig
-from JointRegistrationLib.errors import (
+from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.errors import (
     InputError,
     JointRegistrationError,
     OutOfMemory,

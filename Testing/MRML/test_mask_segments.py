@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from known_scene import FIXED_GRID, MOVING_GRID
 
-from JointRegistrationLib.config import RegistrationConfig
-from JointRegistrationLib.errors import InputError
+from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.errors import InputError
 from JointRegistrationMRML.checks import findProblems
 from JointRegistrationMRML.logic import readInputs, registerVolumes
 from JointRegistrationMRML.problems import ERROR

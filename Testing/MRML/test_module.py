@@ -68,7 +68,7 @@ def test_descriptor_tells_slicer_what_it_lists(module: Any) -> None:
 
 
 def test_unusable_input_is_refused_in_a_sentence_and_leaves_the_scene_alone(module: Any) -> None:
-    from JointRegistrationLib.errors import InputError
+    from JointRegistrationLib.core.errors import InputError
 
     fixed = addVolume(slicer.mrmlScene, np.ones(FIXED_GRID.shape, np.float32), FIXED_GRID, "fixed")
     nodesBefore = slicer.mrmlScene.GetNumberOfNodes()
@@ -108,7 +108,7 @@ def test_a_source_checkout_finds_its_library_without_help() -> None:
         "import JointRegistration\n"
         "assert sys.path == before, 'importing the module changed the path'\n"
         "JointRegistration.JointRegistrationLogic()\n"
-        "import JointRegistrationLib.geometry\n"
+        "import JointRegistrationLib.core.geometry\n"
         f"assert sys.path[-1] == {str(ROOT)!r}, sys.path\n"
         "assert 'torch' not in sys.modules\n"
     )

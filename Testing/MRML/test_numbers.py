@@ -13,9 +13,9 @@ import vtk
 from known_scene import GRIDS, addVolume, knownResult, latticePoints
 from scipy import ndimage
 
-from JointRegistrationLib.change import DisplacementStatistics, VolumeChange
-from JointRegistrationLib.errors import FileError, InputError
-from JointRegistrationLib.geometry import transform_points
+from JointRegistrationLib.core.errors import FileError, InputError
+from JointRegistrationLib.core.geometry import transform_points
+from JointRegistrationLib.core.map_statistics import DisplacementStatistics, VolumeChange
 from JointRegistrationMRML.cartilage import CartilagePair, guessedPairs
 from JointRegistrationMRML.numbers import LandmarkError, measure, measureSteps
 from JointRegistrationMRML.numbers_table import COLUMNS, numbersTable, tableRows, writeCsv

@@ -11,9 +11,9 @@ import slicer
 import vtk
 from conftest import FIXED_GRID, MOVING_GRID, addVolume, knownResult, pointsInside, sceneState, smoothField
 
-from JointRegistrationLib.errors import InputError, RegistrationCancelled
-from JointRegistrationLib.geometry import transform_points
-from JointRegistrationLib.result import LOG2_JACOBIAN_FLOOR
+from JointRegistrationLib.core.errors import InputError, RegistrationCancelled
+from JointRegistrationLib.core.geometry import transform_points
+from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR
 from JointRegistrationMRML import publish, result_display
 from JointRegistrationMRML.logic import readInputs, registerVolumes
 from JointRegistrationMRML.nodes import numpyView, transformPoints, vtkMatrix

@@ -7,7 +7,7 @@ import pytest
 from conftest import FIXED_GRID, pointsInside
 from scipy import ndimage
 
-from JointRegistrationLib.geometry import transform_points
+from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.publish import OutputOptions
 from JointRegistrationMRML.read_out import ReadOut, readOut, readOutText

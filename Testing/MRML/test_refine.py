@@ -10,8 +10,8 @@ import pytest
 from conftest import FIXED_GRID, knownResult, sceneState, smoothField
 from slicer import vtkOrientedGridTransform
 
-from JointRegistrationLib.config import RegistrationConfig
-from JointRegistrationLib.errors import InputError
+from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.errors import InputError
 from JointRegistrationMRML import steps
 from JointRegistrationMRML.logic import checkInputs, readInputs, registerVolumes
 from JointRegistrationMRML.nodes import numpyView

@@ -16,13 +16,13 @@ pytest.importorskip("matplotlib", reason="the scene extra is not installed")
 from click.testing import CliRunner
 from PIL import Image as PillowImage
 
-from JointRegistrationLib.config import RegistrationConfig
-from JointRegistrationLib.errors import FileError
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
-from JointRegistrationLib.metrics import LabelMetrics
+from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.errors import FileError
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.metrics import LabelMetrics
+from JointRegistrationLib.core.result import FoldCount, RegistrationResult
 from JointRegistrationLib.phantom import LABEL_NAMES
-from JointRegistrationLib.result import FoldCount, RegistrationResult
 from JointRegistrationMRML.report_page import PictureRow, Table, renderReport
 from JointRegistrationViews.evaluation import Evaluation, TruthError
 from JointRegistrationViews.inputs import DemoInputs

@@ -8,11 +8,11 @@ import slicer
 from conftest import sceneState
 
 from JointRegistrationLib import sample
-from JointRegistrationLib.errors import FileError, ResourceError
+from JointRegistrationLib.core.errors import FileError, ResourceError
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import output_folder, write_image, write_labels
 from JointRegistrationLib.files.manifest import MANIFEST_NAME
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
 from JointRegistrationLib.system.children import code_command
 from JointRegistrationMRML import samples
 from JointRegistrationMRML.nodes import numpyView

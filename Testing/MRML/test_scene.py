@@ -9,7 +9,7 @@ import pytest
 import slicer
 from conftest import FIXED_GRID, MOVING_GRID, pointsInside
 
-from JointRegistrationLib.errors import FileError
+from JointRegistrationLib.core.errors import FileError
 from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.nodes import transformPoints
 from JointRegistrationMRML.publish import OutputOptions

@@ -8,8 +8,8 @@ import slicer
 import vtk
 from conftest import FIXED_GRID, GRIDS, MOVING_GRID, latticePoints
 
-from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationMRML.figures import overlapSteps
 from JointRegistrationMRML.nodes import vtkMatrix
 from JointRegistrationMRML.run_segments import RunSegments

@@ -12,7 +12,7 @@ import pytest
 import slicer
 from known_scene import FIXED_GRID
 
-from JointRegistrationLib.image import Image
+from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.worker.exchange import read_result, write_result
 from JointRegistrationMRML.nodes import numpyView, vtkImage
 from JointRegistrationMRML.publish import OutputOptions, publishResult

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import FIXED_GRID, addVolume, sceneState
 
-from JointRegistrationLib.errors import InputError
+from JointRegistrationLib.core.errors import InputError
 from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.publish import OutputOptions
 from JointRegistrationMRML.show import restoreViews, showComparison

@@ -111,9 +111,9 @@ def test_a_mask_is_read_row_by_row(scene, kind, moved, monkeypatch):
 
 
 def test_a_segmentation_on_the_lattice_itself_is_copied_not_interpolated(scene, rng, monkeypatch):
-    from JointRegistrationLib import carried
+    from JointRegistrationLib.core import sampling
 
-    monkeypatch.setattr(carried, "_interpolated", None)
+    monkeypatch.setattr(sampling, "_interpolated", None)
     box = np.zeros(FIXED_GRID.shape, bool)
     box[2:9, 3:8, 4:11] = rng.random((7, 5, 7)) > 0.5
     node = scene.AddNode(maskSegmentation(box, FIXED_GRID, "part", (1, 0, 0)))

@@ -8,7 +8,7 @@ import slicer
 import vtk
 from known_scene import GRIDS
 
-from JointRegistrationLib.geometry import Grid
+from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationMRML import steps
 from JointRegistrationMRML.nodes import numpyMatrix, numpyView
 from JointRegistrationMRML.segment_layers import ownLayerSteps

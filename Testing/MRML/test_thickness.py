@@ -7,8 +7,8 @@ import pytest
 from known_scene import _grid, _rotation, latticePoints
 from scipy.spatial import cKDTree
 
-from JointRegistrationLib.errors import GeometryError
-from JointRegistrationLib.geometry import transform_points
+from JointRegistrationLib.core.errors import GeometryError
+from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationMRML.mask_surface import maskSurface, nearestPoints
 from JointRegistrationMRML.thickness import MAX_DISTANCE_MM, cartilageThickness, thicknessChange
 

@@ -9,8 +9,8 @@ import slicer
 import vtk
 from conftest import GRIDS, latticePoints, pointsInside, smoothField
 
-from JointRegistrationLib.errors import InputError
-from JointRegistrationLib.geometry import Grid, transform_points
+from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationMRML.nodes import transformPoints, vtkMatrix
 from JointRegistrationMRML.transforms import (
     FIXED_ROLE,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from JointRegistrationLib.geometry import Grid, transform_points
-from JointRegistrationLib.image import Image
+from JointRegistrationLib.core.geometry import Grid, transform_points
+from JointRegistrationLib.core.image import Image
 from JointRegistrationMRML.compared import brightnessRange, checkerboard, differencePercent, edges
 from JointRegistrationMRML.report_slices import telltaleOffsets
 from JointRegistrationViews.comparison import onGridOf

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from JointRegistrationLib.geometry import Grid, transform_points
-from JointRegistrationLib.image import Image
+from JointRegistrationLib.core.geometry import Grid, transform_points
+from JointRegistrationLib.core.image import Image
 from JointRegistrationMRML.jacobian import addLegend, divergingColors, showJacobian
 from JointRegistrationMRML.scene import HeadlessScene, createHeadlessScene
 from JointRegistrationMRML.segmentations import maskSegmentation

@@ -7,9 +7,9 @@ import pytest
 import slicer
 import vtk
 
-from JointRegistrationLib.errors import GeometryError, InputError
-from JointRegistrationLib.geometry import Grid, transform_points
-from JointRegistrationLib.image import Image
+from JointRegistrationLib.core.errors import GeometryError, InputError
+from JointRegistrationLib.core.geometry import Grid, transform_points
+from JointRegistrationLib.core.image import Image
 from JointRegistrationMRML.nodes import numpyView, vtkMatrix
 from JointRegistrationMRML.transforms import gridTransformNode
 from JointRegistrationMRML.volumes import imageFromVolume, volumeFromImage

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import slicer
 
-from JointRegistrationLib.config import RegistrationConfig
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.result import FoldCount, RegistrationResult
+from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.result import FoldCount, RegistrationResult
 from JointRegistrationMRML.nodes import giveDisplay
 from JointRegistrationMRML.publish import InputNodes, OutputOptions, RegistrationOutputs, publishResult
 from JointRegistrationMRML.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels

@@ -10,8 +10,8 @@ import numpy as np
 import slicer
 import vtk
 
-from JointRegistrationLib.geometry import Grid
-from JointRegistrationLib.image import Image
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
 from JointRegistrationMRML.nodes import giveDisplay
 from JointRegistrationMRML.segmentations import maskSegmentation, setReferenceGeometry
 from JointRegistrationMRML.transforms import gridTransformNode

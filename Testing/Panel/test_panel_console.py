@@ -40,7 +40,7 @@ def addSample(person: Person) -> tuple[Any, Any]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scripts without a configuration register by the quickest method."""
     pytest.importorskip("torch")
-    from JointRegistrationLib import config
+    from JointRegistrationLib.core import config
     from JointRegistrationMRML import request
 
     fast = config.RegistrationConfig(method="affine-opt", affine=config.AffineConfig(model="rigid", levels=(2,)))
@@ -123,7 +123,7 @@ def test_the_tutorials_batch_script_ends_in_an_error_when_nothing_was_saved(
 
 
 def test_an_asynchronous_run_can_be_cancelled_and_tells_so(person: Person) -> None:
-    from JointRegistrationLib.errors import RegistrationCancelled
+    from JointRegistrationLib.core.errors import RegistrationCancelled
 
     person.open("--stay-at", "affine")
     fixed, moving = person.addVolumes()
@@ -146,7 +146,7 @@ def test_an_asynchronous_run_can_be_cancelled_and_tells_so(person: Person) -> No
 
 
 def test_the_console_cannot_start_a_run_while_the_panel_has_one(person: Person) -> None:
-    from JointRegistrationLib.errors import ResourceError
+    from JointRegistrationLib.core.errors import ResourceError
 
     person.open("--stay-at", "affine")
     fixed, moving = person.chooseVolumes()

@@ -11,7 +11,7 @@ import slicer
 from inspect_cases import publishKnown
 from panel_cases import Person
 
-from JointRegistrationLib.config import DETAIL_WEIGHTS, DEVICES, METHODS, SIDES, SIMILARITIES, RegistrationConfig
+from JointRegistrationLib.core.config import DETAIL_WEIGHTS, DEVICES, METHODS, SIDES, SIMILARITIES, RegistrationConfig
 from JointRegistrationMRML.show import slicesOf
 
 
@@ -157,7 +157,7 @@ def test_sample_button_adds_the_pair_and_chooses_it(person: Person, monkeypatch:
 
 
 def test_why_there_is_no_sample_pair_is_said_below_its_button(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    from JointRegistrationLib.errors import ResourceError
+    from JointRegistrationLib.core.errors import ResourceError
     from JointRegistrationMRML import samples
 
     def fail(scene: object, waiting: object) -> None:

@@ -37,7 +37,7 @@ def test_this_application_has_neither_window_nor_views(person: Person) -> None:
 
 def test_the_console_registers(person: Person, logic: Any) -> None:
     pytest.importorskip("torch")
-    from JointRegistrationLib.config import AffineConfig, RegistrationConfig
+    from JointRegistrationLib.core.config import AffineConfig, RegistrationConfig
 
     fixed, moving = person.addVolumes()
     config = RegistrationConfig(method="affine-opt", affine=AffineConfig(model="rigid", levels=(2,)))

@@ -52,7 +52,7 @@ def test_texts_stay_as_they_are_where_nothing_is_translated(person: Person, monk
 
 def test_a_method_is_explained_as_the_library_describes_it(person: Person) -> None:
     person.host.loadModule("JointRegistration")
-    from JointRegistrationLib.config import METHOD_DESCRIPTIONS
+    from JointRegistrationLib.core.config import METHOD_DESCRIPTIONS
     from JointRegistrationPanel.choices import METHOD_EXPLANATIONS
     from JointRegistrationPanel.text import sentence
 
@@ -61,7 +61,7 @@ def test_a_method_is_explained_as_the_library_describes_it(person: Person) -> No
 
 def test_the_results_say_how_far_the_landmarks_are_apart_before_and_after(person: Person) -> None:
     person.host.loadModule("JointRegistration")
-    from JointRegistrationLib.result import LandmarkErrors
+    from JointRegistrationLib.core.result import LandmarkErrors
     from JointRegistrationPanel.summary import _landmarkRows
 
     (row,) = _landmarkRows(LandmarkErrors(("1", "2"), (3.0, 5.0), (0.5, 1.5)))
@@ -71,7 +71,7 @@ def test_the_results_say_how_far_the_landmarks_are_apart_before_and_after(person
 
 def test_the_first_sentence_of_the_results_says_what_speaks_against_them(person: Person) -> None:
     person.host.loadModule("JointRegistration")
-    from JointRegistrationLib.result import FoldCount
+    from JointRegistrationLib.core.result import FoldCount
     from JointRegistrationMRML.figures import Overlap
     from JointRegistrationPanel.verdict import verdict
 

@@ -23,10 +23,10 @@ import vtk
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "JointRegistration")]
 
-from JointRegistrationLib.config import RegistrationConfig  # noqa: E402
-from JointRegistrationLib.geometry import Grid  # noqa: E402
-from JointRegistrationLib.image import Image  # noqa: E402
-from JointRegistrationLib.result import FoldCount, RegistrationResult  # noqa: E402
+from JointRegistrationLib.core.config import RegistrationConfig  # noqa: E402
+from JointRegistrationLib.core.geometry import Grid  # noqa: E402
+from JointRegistrationLib.core.image import Image  # noqa: E402
+from JointRegistrationLib.core.result import FoldCount, RegistrationResult  # noqa: E402
 from JointRegistrationLib.worker.exchange import job_steps, read_result, read_segments, write_result  # noqa: E402
 from JointRegistrationLib.worker.folders import new_folder, remove_folder  # noqa: E402
 from JointRegistrationLib.worker.segments import Segments, carried  # noqa: E402

@@ -17,7 +17,7 @@ import SimpleITK as sitk
 from .errors import GeometryError, InputError
 from .geometry import FloatArray, Grid, transform_points
 from .image import Image, LandmarkPairs
-from .points import values_at
+from .sampling import values_at
 
 LabelArray = npt.NDArray[Any]
 

@@ -289,3 +289,8 @@ def _levels(owner: str, levels: tuple[int, ...]) -> None:
         _range(owner, "levels", level, 1, 64)
     if list(levels) != sorted(levels, reverse=True):
         raise ConfigError(f"{owner}.levels: must go from coarse to fine, but are {levels}")
+
+
+def network_refinement(config: RegistrationConfig) -> VsvfConfig:
+    """Settings of the instance optimisation that follows the networks."""
+    return dataclasses.replace(config.vsvf, iterations=config.network.refine, levels=config.vsvf.levels[-2:])

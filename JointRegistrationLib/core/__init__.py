@@ -1,0 +1,1 @@
+"""Data and rules that need no PyTorch: grids, images, configuration, results, errors."""
