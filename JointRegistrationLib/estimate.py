@@ -13,11 +13,11 @@ from .core.config import LddmmConfig, RegistrationConfig, VsvfConfig, network_re
 from .core.errors import ConfigError
 from .core.geometry import FloatArray
 from .core.progress import Reporter
-from .energy import ImagePair
 from .knee_side import knee_sides
 from .landmark_term import LandmarkTerm
 from .lddmm_opt import geodesic_map, lddmm_opt
-from .maps import resample_displacement
+from .ops.image_pair import ImagePair
+from .ops.maps import resample_displacement
 from .vsvf_opt import LocalMap, composed, local_map, vsvf_opt
 
 

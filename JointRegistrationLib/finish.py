@@ -18,9 +18,9 @@ from .core.geometry import FloatArray, Grid
 from .core.image import Image
 from .core.progress import Reporter
 from .core.result import FoldCount
-from .maps import InverseMap, derivative, identity, inverse, length, sample, sample_unit
-from .parallel import ParallelField, affine_vectors, parallel_axes, precise_device
-from .preprocess import to_tensor
+from .ops.aligned_grids import ParallelField, affine_vectors, parallel_axes, precise_device
+from .ops.maps import InverseMap, derivative, identity, inverse, length, sample, sample_unit
+from .ops.resampling import to_tensor
 from .vsvf_opt import LocalMap
 
 #: Voxels of a slab: few megabytes on a CPU, many threads' worth on a GPU.

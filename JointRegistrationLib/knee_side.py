@@ -7,10 +7,10 @@ import numpy as np
 from .core.config import RegistrationConfig
 from .core.errors import InputError
 from .core.geometry import FloatArray, Grid, transform_points
-from .energy import ImagePair
 from .networks import side as detector
 from .networks import warm
 from .networks.side import SideGuess
+from .ops.image_pair import ImagePair
 
 #: How far to one side of the scanner's middle an image's centre lies from which its place counts, in mm.
 ASIDE_MM = 25.0

@@ -13,9 +13,9 @@ from torch import Tensor
 from .core.config import LddmmConfig
 from .core.geometry import FloatArray, Grid
 from .core.progress import Reporter
-from .energy import ImagePair
-from .epdiff import shoot
 from .landmark_term import LandmarkTerm
+from .ops.epdiff import shoot
+from .ops.image_pair import ImagePair
 from .vsvf_opt import Flow, LocalMap, optimize_momentum, velocity
 
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from .core.errors import InputError
-from .core.geometry import Grid, transform_points
+from .core.geometry import transform_points
 from .core.image import MIN_OVERLAP, MIN_SIZE, Image
 from .intensity import LEAST_VARIED, constant_slices, normalize, share_varied
 from .knee_size import size_remark
-from .maps import check_on_grid
 from .onto_grid import on_grid_of
+from .ops.resampling import resample, to_tensor
 
 #: A mask of less than this cannot say how a knee lies.
 _LEAST_MASK_ML = 5.0
@@ -109,31 +105,3 @@ def check_overlap(fixed: Image, moving: Image, affine_ras: npt.ArrayLike | None 
             f"{moving.name} does not overlap {fixed.name}: the centres of their fields of view are {apart:.0f} mm "
             "apart; align them by centre (initialization 'center'), by landmarks, or by an initial transform"
         )
-
-
-def resample(values: Tensor, grid: Grid, size_ijk: Sequence[int]) -> Tensor:
-    """Values (N, C, D, H, W) on ``grid.resized(size_ijk)``: linear, anti-aliased where it thins.
-
-    Each axis is multiplied by a banded matrix of hat functions, widened to the target spacing where
-    that is coarser; corner voxels stay where they are. Rows sum to 1.
-    """
-    check_on_grid(values, grid, "values")
-    for axis, new in zip((4, 3, 2), size_ijk, strict=True):
-        old = values.shape[axis]
-        if old != new:
-            matrix = _hat_matrix(old, new).to(values)
-            values = torch.tensordot(values, matrix, dims=([axis], [1])).movedim(-1, axis)
-    return values.contiguous()
-
-
-def _hat_matrix(old: int, new: int) -> Tensor:
-    """(new, old) interpolation weights between corner-aligned samplings of one interval."""
-    centres = torch.linspace(0, old - 1, new, dtype=torch.float64)
-    width = max((old - 1) / (new - 1), 1.0)
-    weights = (1 - (centres[:, None] - torch.arange(old)).abs() / width).clamp(min=0)
-    return weights / weights.sum(dim=1, keepdim=True)
-
-
-def to_tensor(array: npt.NDArray[np.generic], device: torch.device | str = "cpu") -> Tensor:
-    """A (k, j, i) array as a float32 tensor (1, 1, D, H, W)."""
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None, None].to(device)

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from .core.result import StartingMap
-from .energy import ImagePair
 from .estimate import Estimate
-from .maps import apply_matrix, displacement, from_displacement, inverse, resample_displacement
+from .ops.image_pair import ImagePair
+from .ops.maps import apply_matrix, displacement, from_displacement, inverse, resample_displacement
 from .vsvf_opt import LocalMap, momentum_grid
 
 #: The inverse is solved for until it moves no further than this, or so many steps are done.

@@ -17,12 +17,12 @@ from .along_axes import alignment, interpolated, onto_lattice
 from .core.geometry import Grid, transform_points
 from .core.image import Image
 from .core.progress import CancelCheck, ProgressCallback, Reporter
-from .devices import choose_device
 from .networks import warm
 from .networks.predict import FIELD_OF_VIEW_MM, canonical_lattice
 from .networks.segmenter import CLASSES, MULTIPLES, Segmenter
 from .networks.segmenter_weights import SEGMENTER_WEIGHTS, load_segmenter
 from .networks.side import SideGuess
+from .ops.devices import choose_device
 from .preprocess import check_image, normalize
 
 #: Numbers in the label map, by class: those of the Osteoarthritis Initiative's maps, and 10 for a half of what they

@@ -16,15 +16,15 @@ from torch import Tensor
 from .core.config import KernelConfig, LddmmConfig, SimilarityConfig, VelocityConfig, VsvfConfig
 from .core.geometry import FloatArray, Grid
 from .core.progress import Reporter
-from .energy import ImagePair, LatticeDissimilarity
-from .integrate import exponential
 from .kernel_lbfgs import minimize_in_kernel
 from .landmark_term import LandmarkTerm
-from .losses import momentum_energy, momentum_energy_unit
-from .maps import apply_matrix, compose_displacement, displacement, from_displacement, resample_displacement
+from .ops.folds import unfolded
+from .ops.image_pair import ImagePair, LatticeDissimilarity
+from .ops.integrate import exponential
+from .ops.maps import apply_matrix, compose_displacement, displacement, from_displacement, resample_displacement
+from .ops.regularity import momentum_energy, momentum_energy_unit
+from .ops.smoothing import smooth
 from .optimize import minimize
-from .smoothing import smooth
-from .unfold import unfolded
 
 #: How far the first trial step moves the fastest point, before any curvature is known.
 _FIRST_STEP_VOXELS = 0.5

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from JointRegistrationLib import maps
 from JointRegistrationLib.core.image import Image
-from JointRegistrationLib.preprocess import to_tensor
+from JointRegistrationLib.ops import maps
+from JointRegistrationLib.ops.resampling import to_tensor
 
 
 def onGridOf(fixed: Image, moving: Image) -> Image:

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from JointRegistrationLib import maps
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.metrics import LabelMetrics, label_metrics
 from JointRegistrationLib.core.result import RegistrationResult
+from JointRegistrationLib.ops import maps
 
 from .inputs import CARTILAGES, DemoInputs
 from .pictures import OutlinedTissue

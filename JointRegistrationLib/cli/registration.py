@@ -22,7 +22,6 @@ from ..core.result import RegistrationResult, StartingMap
 from ..core.sampling import carried_image
 from ..core.serialization import from_json, to_dict
 from ..core.working_grid import working_grid
-from ..devices import peak_memory_mb
 from ..files import (
     REPORT_NAME,
     RESULT_NAMES,
@@ -37,6 +36,7 @@ from ..files import (
     write_result,
 )
 from ..onto_grid import check_belongs, on_grid_of
+from ..ops.devices import peak_memory_mb
 from ..system.reading import read_text
 from .failures import Interruption
 from .progress import shown_progress

@@ -67,8 +67,8 @@ def validate(
     import torch  # noqa: PLC0415 takes seconds, so not for --help
     from tqdm import tqdm  # noqa: PLC0415
 
-    from ..devices import choose_device  # noqa: PLC0415
     from ..networks.weights import load_model  # noqa: PLC0415
+    from ..ops.devices import choose_device  # noqa: PLC0415
     from ..training.measure import as_markdown, measure  # noqa: PLC0415
     from ..training.pool import load_pool  # noqa: PLC0415
 

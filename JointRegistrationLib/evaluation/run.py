@@ -15,11 +15,11 @@ from ..core.errors import JointRegistrationError, RegistrationCancelled
 from ..core.image import Image
 from ..core.metrics import LabelMetrics, label_metrics
 from ..core.progress import CancelCheck, ProgressCallback
-from ..devices import choose_device, peak_memory_mb
 from ..estimate import no_deformation
 from ..files import read_image, read_labels
-from ..maps import from_displacement, identity, warp_labels
 from ..onto_grid import on_grid_of
+from ..ops.devices import choose_device, peak_memory_mb
+from ..ops.maps import from_displacement, identity, warp_labels
 from .methods import Method
 from .pairs import EvaluationPair
 from .table import ResultTable

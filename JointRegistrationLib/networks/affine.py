@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import maps
 from ..core.errors import ConfigError
 from ..core.geometry import FloatArray, Grid
-from ..separable import without_autocast
+from ..ops import maps
+from ..ops.separable import without_autocast
 from .blocks import LEAK, Conv, Up, fold
 
 #: Factor on the heat maps' logits: peaks form in a tenth of the updates.

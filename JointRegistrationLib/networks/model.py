@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import integrate, maps, smoothing
 from ..core.config import VelocityConfig
 from ..core.errors import ConfigError
 from ..core.geometry import Grid
+from ..ops import integrate, maps, smoothing
 from .affine import LandmarkAffineNet, PublishedAffineNet, multi_step_affine
 from .momentum import FastMomentumNet, LightMomentumNet, PublishedMomentumNet, momentum_grid, momentum_ras
 

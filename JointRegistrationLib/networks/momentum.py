@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import maps
 from ..core.geometry import Grid
-from ..separable import without_autocast
+from ..ops import maps
+from ..ops.separable import without_autocast
 from .blocks import LEAK, Conv, Up, convolve, fold
 
 

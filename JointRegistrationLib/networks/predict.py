@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import maps
 from ..core.errors import InputError
 from ..core.geometry import FloatArray, Grid
-from ..energy import ImagePair
-from ..preprocess import resample
+from ..ops import maps
+from ..ops.image_pair import ImagePair
+from ..ops.resampling import resample
 from .model import AVSM, AVSMOutput, inverse_psi
 
 SIDES = ("right", "left")

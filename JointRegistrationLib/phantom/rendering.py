@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import maps
 from ..core.errors import InputError
 from ..core.geometry import Grid
 from ..core.image import Image
+from ..ops import maps
 from .contrast import TISSUE_INDEX, TISSUES, ContrastConfig
 from .texture import TissueTexture
 from .waves import WaveField

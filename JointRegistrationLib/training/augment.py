@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .. import integrate, maps, smoothing
 from ..core.errors import ConfigError
 from ..core.geometry import Grid
+from ..ops import integrate, maps, smoothing
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import maps
+from ..ops import maps
 from .alignment import CLIP_MM
 from .augment import AugmentConfig, deformed_points, random_affine, random_deformation
 from .labels import DISTANCE_STEP_MM, STRUCTURES

@@ -15,7 +15,7 @@ import torch
 from torch import distributed
 
 from ..core.errors import ConfigError
-from ..devices import choose_device
+from ..ops.devices import choose_device
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .. import maps
 from ..core.geometry import Grid
 from ..files.output import atomic_file
 from ..networks.model import AVSM
+from ..ops import maps
 from .batches import stored_pair
 from .config import TrainingConfig
 from .labels import STRUCTURES

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .. import losses, maps
 from ..core.geometry import Grid
 from ..networks.affine import HeatMaps, LandmarkAffineNet, affine_frame, affine_ras, frame_to_ras, warp_affine
 from ..networks.model import AVSM, AVSMOutput, affine_blocks, shrunk
+from ..ops import maps, regularity, similarity
 from .alignment import CLIP_MM
 from .batches import Batch
 from .config import LossConfig, TrainingConfig
@@ -66,14 +66,16 @@ def _affine_terms(model: AVSM, directions: list[Batch], grid: Grid, config: Trai
             _add(terms, "points", share * weights.points * error)
         _image_terms(terms, weights, batch, maps.apply_matrix(predicted[-1], _points(grid, batch)), grid, moment, share)
         if weights.affine_regularity:
-            factor = losses.affine_regularity_weight(
+            factor = regularity.affine_regularity_weight(
                 moment.epoch, scale=weights.affine_regularity_scale, hold=weights.affine_regularity_hold
             )
             _add(
-                terms, "affine_regularity", share * weights.affine_regularity * factor * losses.affine_regularity(frame)
+                terms,
+                "affine_regularity",
+                share * weights.affine_regularity * factor * regularity.affine_regularity(frame),
             )
     if len(frames) == 2 and weights.affine_symmetry:
-        _add(terms, "affine_symmetry", weights.affine_symmetry * losses.affine_symmetry(frames[0], frames[1]))
+        _add(terms, "affine_symmetry", weights.affine_symmetry * regularity.affine_symmetry(frames[0], frames[1]))
     return terms
 
 
@@ -174,11 +176,11 @@ def _map_terms(model: AVSM, directions: list[Batch], grid: Grid, config: Trainin
         for step in output.steps:
             _image_terms(terms, weights, batch, step.map_ras, grid, moment, share)
             if weights.momentum:
-                energy = losses.momentum_energy(step.momentum_mm, step.velocity_mm, output.momentum_grid)
+                energy = regularity.momentum_energy(step.momentum_mm, step.velocity_mm, output.momentum_grid)
                 _add(terms, "momentum", share * weights.momentum * energy)
     if len(outputs) == 2 and weights.map_symmetry:
         there, back = outputs[0].map_ras, outputs[1].map_ras
-        _add(terms, "map_symmetry", weights.map_symmetry * losses.map_symmetry(there, grid, back, grid))
+        _add(terms, "map_symmetry", weights.map_symmetry * regularity.map_symmetry(there, grid, back, grid))
     if len(outputs) == 2 and weights.gradient_symmetry:
         error = maps.compose(outputs[1].map_ras, grid, outputs[0].map_ras)
         eye = torch.eye(3, device=error.device)[None, :, :, None, None, None]
@@ -214,7 +216,9 @@ def _image_terms(
     if weights.similarity:
         image = maps.warp(batch.moving, grid, map_ras)
         name = "ncc" if moment.epoch < weights.local_from_epoch else "mk-lncc"
-        _add(terms, "similarity", share * weights.similarity * losses.similarity_loss(name)(batch.fixed, image, None))
+        _add(
+            terms, "similarity", share * weights.similarity * similarity.similarity_loss(name)(batch.fixed, image, None)
+        )
 
 
 def distance_loss(warped: Tensor, fixed: Tensor) -> Tensor:

@@ -22,8 +22,8 @@ from torch.nn.parallel import DistributedDataParallel
 from .. import checkpoint
 from ..core.errors import CheckpointError
 from ..core.serialization import to_json
-from ..devices import choose_device
 from ..files.output import atomic_file
+from ..ops.devices import choose_device
 from .distributed import Ranks, any_of, mean_of
 from .logs import append_row, trim_rows
 from .objectives import Moment

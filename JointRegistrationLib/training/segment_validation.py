@@ -16,7 +16,8 @@ from ..core.geometry import transform_points
 from ..files.images import read_image
 from ..networks.predict import canonical_lattice, on_lattice
 from ..networks.segmenter import CLASSES, Segmenter
-from ..preprocess import normalize, to_tensor
+from ..ops.resampling import to_tensor
+from ..preprocess import normalize
 from .augment import generator
 from .knee_codes import CLASS_OF_CODE, Knee
 from .segment_config import SegmentTrainingConfig

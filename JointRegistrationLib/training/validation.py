@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import losses, maps
 from ..core.geometry import Grid
 from ..networks.model import AVSM, AVSMOutput
+from ..ops import maps, similarity
 from .batches import Batch, stored_pair
 from .config import TrainingConfig
 from .labels import STRUCTURES
@@ -90,7 +90,7 @@ def predicted(
 
 def _likeness(batch: Batch, output: AVSMOutput, grid: Grid) -> dict[str, float]:
     if min(batch.moving_distances.shape[1], batch.fixed_distances.shape[1]) == 0:
-        return {"similarity": float(losses.ncc(batch.fixed, output.warped))}
+        return {"similarity": float(similarity.ncc(batch.fixed, output.warped))}
     warped = maps.sample(batch.moving_distances, grid, output.map_ras, outside=None)
     dice = dice_of_distances(warped, batch.fixed_distances)
     return {"dice": cartilage_dice(dice), "dice_all": float(np.mean(list(dice.values())))}

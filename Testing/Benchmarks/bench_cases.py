@@ -23,8 +23,8 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import write_image
 from JointRegistrationLib.inference import register
+from JointRegistrationLib.ops.resampling import resample, to_tensor
 from JointRegistrationLib.phantom import default_grid, make_pair
-from JointRegistrationLib.preprocess import resample, to_tensor
 
 NATIVE = (384, 384, 160)
 WORKING = (192, 192, 80)

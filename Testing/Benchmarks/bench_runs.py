@@ -19,7 +19,7 @@ from JointRegistrationLib.evaluation import EvaluationPair, Method
 from JointRegistrationLib.files import read_image, read_labels, write_image, write_labels
 from JointRegistrationLib.finish import jacobian
 from JointRegistrationLib.inference import register
-from JointRegistrationLib.maps import from_displacement, warp_labels
+from JointRegistrationLib.ops.maps import from_displacement, warp_labels
 from JointRegistrationLib.phantom import default_grid, make_pair
 
 #: Labels of femoral and tibial cartilage, whose mean Dice is reported.

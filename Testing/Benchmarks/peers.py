@@ -37,7 +37,7 @@ from JointRegistrationLib.evaluation import EvaluationPair, ResultTable, label_v
 from JointRegistrationLib.files import read_image, read_labels  # noqa: E402
 from JointRegistrationLib.finish import round_trip_error  # noqa: E402
 from JointRegistrationLib.inference import prepare_pair, similarities  # noqa: E402
-from JointRegistrationLib.maps import from_displacement, jacobian_determinant  # noqa: E402
+from JointRegistrationLib.ops.maps import from_displacement, jacobian_determinant  # noqa: E402
 from JointRegistrationLib.vsvf_opt import LocalMap  # noqa: E402
 
 TOOLS = Path(__file__).resolve().parent / "peer_tools"

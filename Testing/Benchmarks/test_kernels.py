@@ -22,11 +22,12 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from JointRegistrationLib import finish, integrate, losses, maps, smoothing  # noqa: E402
+from JointRegistrationLib import finish  # noqa: E402
 from JointRegistrationLib.core.config import VelocityConfig  # noqa: E402
 from JointRegistrationLib.core.geometry import Grid  # noqa: E402
 from JointRegistrationLib.core.image import Image  # noqa: E402
 from JointRegistrationLib.core.progress import Reporter  # noqa: E402
+from JointRegistrationLib.ops import integrate, maps, similarity, smoothing  # noqa: E402
 from JointRegistrationLib.vsvf_opt import LocalMap  # noqa: E402
 
 #: Sizes along i, j, k with one field of view.
@@ -65,8 +66,8 @@ def kernels(size_ijk: tuple[int, int, int]) -> dict[str, Kernel]:
         "smoothing": lambda: smoothing.smooth(velocity, grid, _KERNEL.sigmas_mm, _KERNEL.weights),
         "exponential": lambda: integrate.exponential(velocity, grid, steps=_KERNEL.steps),
         "advection": lambda: integrate.advect(map_ras, velocity, grid, steps=_KERNEL.steps),
-        "lncc": lambda: losses.lncc(image, other, 9),
-        "mk-lncc": lambda: losses.mk_lncc(image, other),
+        "lncc": lambda: similarity.lncc(image, other, 9),
+        "mk-lncc": lambda: similarity.mk_lncc(image, other),
         "Jacobian": lambda: maps.jacobian_determinant(map_ras, grid),
         "native finish": lambda: finish.finish(grid, native, np.eye(4), local, Reporter()),
     }

@@ -8,11 +8,11 @@ import torch
 from conftest import rotation
 from scipy import ndimage
 
-from JointRegistrationLib import maps
 from JointRegistrationLib.core.errors import GeometryError
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.map_statistics import LOG2_EDGES, displacement_statistics, volume_change
 from JointRegistrationLib.core.sampling import values_at
+from JointRegistrationLib.ops import maps
 
 
 def determinant_of(linear: np.ndarray, grid) -> np.ndarray:

@@ -24,7 +24,7 @@ from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.csv_cells import text_of
 from JointRegistrationLib.evaluation import ResultTable, parse_methods, score_labels, summary
 from JointRegistrationLib.files import read_labels, write_labels
-from JointRegistrationLib.maps import affine_map, identity
+from JointRegistrationLib.ops.maps import affine_map, identity
 from Testing.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]

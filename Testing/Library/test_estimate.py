@@ -12,7 +12,6 @@ import pytest
 import torch
 from conftest import remarks, smooth_random
 
-from JointRegistrationLib import maps
 from JointRegistrationLib import predicted as prediction
 from JointRegistrationLib.affine_opt import affine_opt
 from JointRegistrationLib.core.config import (
@@ -29,12 +28,13 @@ from JointRegistrationLib.core.geometry import FloatArray, Grid, transform_point
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.progress import ProgressCallback, Reporter
 from JointRegistrationLib.core.result import RegistrationResult
-from JointRegistrationLib.energy import Dissimilarity, ImagePair
 from JointRegistrationLib.estimate import Estimate, estimate, no_deformation
 from JointRegistrationLib.inference import prepare_pair, register
-from JointRegistrationLib.integrate import exponential
 from JointRegistrationLib.networks import predict, weights
 from JointRegistrationLib.networks import side as side_network
+from JointRegistrationLib.ops import maps
+from JointRegistrationLib.ops.image_pair import Dissimilarity, ImagePair
+from JointRegistrationLib.ops.integrate import exponential
 from JointRegistrationLib.phantom import KneePair, make_pair, working_grid
 from JointRegistrationLib.vsvf_opt import LocalMap, composed, momentum_grid, vsvf_opt
 

@@ -11,7 +11,6 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from JointRegistrationLib import maps
 from JointRegistrationLib.core.errors import FileError, GeometryError, InputError
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
@@ -23,6 +22,7 @@ from JointRegistrationLib.files import (
     write_image,
     write_transform,
 )
+from JointRegistrationLib.ops import maps
 
 
 def rotation(axis: int, degrees: float) -> np.ndarray:

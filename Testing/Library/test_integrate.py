@@ -8,10 +8,17 @@ import torch
 from conftest import GRIDS, rotation, smooth_random
 from scipy.linalg import expm
 
-from JointRegistrationLib import maps
 from JointRegistrationLib.core.errors import ConfigError, GeometryError
 from JointRegistrationLib.core.geometry import Grid
-from JointRegistrationLib.integrate import ADVECTION_ORDER, INTEGRATORS, advect, cfl_number, exponential, num_squarings
+from JointRegistrationLib.ops import maps
+from JointRegistrationLib.ops.integrate import (
+    ADVECTION_ORDER,
+    INTEGRATORS,
+    advect,
+    cfl_number,
+    exponential,
+    num_squarings,
+)
 
 DOUBLE = torch.zeros(1, dtype=torch.float64)
 #: Voxels away from the border, whose paths do not meet it.

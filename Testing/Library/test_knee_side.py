@@ -16,10 +16,10 @@ from JointRegistrationLib import inference
 from JointRegistrationLib.core.config import AffineConfig, NetworkConfig, RegistrationConfig
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
-from JointRegistrationLib.energy import ImagePair
 from JointRegistrationLib.knee_side import knee_sides, with_place
 from JointRegistrationLib.networks import side as detector
 from JointRegistrationLib.networks.side import SideGuess
+from JointRegistrationLib.ops.image_pair import ImagePair
 
 GRID = knees.centered_grid((12, 12, 12), (4.0, 4.0, 4.0))
 PAIR = ImagePair(torch.zeros(1, 1, *GRID.shape), GRID, torch.ones(1, 1, *GRID.shape), GRID)

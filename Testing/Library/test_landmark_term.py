@@ -20,9 +20,9 @@ from JointRegistrationLib.core.config import (
 )
 from JointRegistrationLib.core.errors import ConfigError
 from JointRegistrationLib.core.image import LandmarkPairs
-from JointRegistrationLib.energy import ImagePair
 from JointRegistrationLib.inference import register
 from JointRegistrationLib.landmark_term import landmark_term
+from JointRegistrationLib.ops.image_pair import ImagePair
 from JointRegistrationLib.predicted import _Judge
 
 GRID = knees.centered_grid((16, 18, 14), (3.0, 3.0, 3.5))

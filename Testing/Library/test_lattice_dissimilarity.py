@@ -7,13 +7,12 @@ import pytest
 import torch
 from conftest import smooth_random
 
-from JointRegistrationLib import maps
 from JointRegistrationLib.core.config import SimilarityConfig
 from JointRegistrationLib.core.geometry import Grid
-from JointRegistrationLib.energy import Dissimilarity, ImagePair, LatticeDissimilarity
-from JointRegistrationLib.lncc_fixed import FixedLncc
-from JointRegistrationLib.losses import lncc_loss
-from JointRegistrationLib.separable import apply_along_axes, apply_with_channels_last, interpolation_matrix
+from JointRegistrationLib.ops import maps
+from JointRegistrationLib.ops.image_pair import Dissimilarity, ImagePair, LatticeDissimilarity
+from JointRegistrationLib.ops.separable import apply_along_axes, apply_with_channels_last, interpolation_matrix
+from JointRegistrationLib.ops.similarity import FixedLncc, lncc_loss
 from JointRegistrationLib.vsvf_opt import momentum_grid, upsample
 
 FIXED_GRID = knees.centered_grid((14, 12, 11), (2.0, 2.0, 2.4))

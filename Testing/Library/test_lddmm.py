@@ -10,7 +10,6 @@ import pytest
 import torch
 from conftest import remarks
 
-from JointRegistrationLib import maps
 from JointRegistrationLib.core.config import (
     AffineConfig,
     KernelConfig,
@@ -24,9 +23,10 @@ from JointRegistrationLib.core.errors import ConfigError, RegistrationCancelled
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.core.serialization import from_dict, to_dict
-from JointRegistrationLib.energy import ImagePair
 from JointRegistrationLib.inference import register
 from JointRegistrationLib.lddmm_opt import geodesic_map, lddmm_opt
+from JointRegistrationLib.ops import maps
+from JointRegistrationLib.ops.image_pair import ImagePair
 from JointRegistrationLib.vsvf_opt import LocalMap, local_map, vsvf_opt
 
 KERNEL = KernelConfig((4.0, 8.0), (0.4, 0.6))

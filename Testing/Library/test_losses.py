@@ -9,16 +9,16 @@ import pytest
 import torch
 from conftest import GRIDS, smooth_random
 
-from JointRegistrationLib import losses, maps, smoothing
 from JointRegistrationLib.core.config import SIMILARITIES, SimilarityConfig
 from JointRegistrationLib.core.errors import ConfigError, GeometryError
 from JointRegistrationLib.core.geometry import Grid
-from JointRegistrationLib.separable import window_matrix
+from JointRegistrationLib.ops import maps, regularity, similarity, smoothing
+from JointRegistrationLib.ops.separable import window_matrix
 
 SIMILARITY_FUNCTIONS = {
-    "ncc": losses.ncc,
-    "lncc": lambda x, y, weight=None: losses.lncc(x, y, 5, weight),
-    "mk_lncc": losses.mk_lncc,
+    "ncc": similarity.ncc,
+    "lncc": lambda x, y, weight=None: similarity.lncc(x, y, 5, weight),
+    "mk_lncc": similarity.mk_lncc,
 }
 
 
@@ -53,15 +53,15 @@ def test_a_change_of_contrast_and_brightness_leaves_the_similarity_at_one(name):
 
 def test_inverted_contrast_is_minus_one_for_signed_and_one_for_squared_similarity():
     x, _ = images()
-    assert losses.ncc(x, -x) == pytest.approx(-1)
-    assert losses.lncc(x, -x, 5) == pytest.approx(-1)
-    assert losses.mk_lncc(x, -x) == pytest.approx(1, abs=1e-6)
+    assert similarity.ncc(x, -x) == pytest.approx(-1)
+    assert similarity.lncc(x, -x, 5) == pytest.approx(-1)
+    assert similarity.mk_lncc(x, -x) == pytest.approx(1, abs=1e-6)
 
 
 def test_ncc_equals_numpy_correlation_averaged_over_the_batch():
     x, y = images(num=2)
     expected = np.mean([np.corrcoef(x[n].numpy().ravel(), y[n].numpy().ravel())[0, 1] for n in range(2)])
-    assert losses.ncc(x, y) == pytest.approx(expected, abs=1e-12)
+    assert similarity.ncc(x, y) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("size", [2, 3, 5, 7])
@@ -71,7 +71,7 @@ def test_lncc_equals_the_naive_loop(size, weighted):
     weight = torch.rand(x.shape, generator=torch.Generator().manual_seed(3), dtype=x.dtype)
     used = weight if weighted else torch.ones_like(x)
     expected = naive_kappa(x[0, 0].numpy(), y[0, 0].numpy(), used[0, 0].numpy(), size, squared=False)
-    assert losses.lncc(x, y, size, weight if weighted else None) == pytest.approx(expected, abs=1e-10)
+    assert similarity.lncc(x, y, size, weight if weighted else None) == pytest.approx(expected, abs=1e-10)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -80,7 +80,7 @@ def test_mk_lncc_equals_the_naive_loop_on_a_small_image(weighted):
     weight = torch.rand(x.shape, generator=torch.Generator().manual_seed(3), dtype=x.dtype)
     used = weight if weighted else torch.ones_like(x)
     expected = naive_kappa(x[0, 0].numpy(), y[0, 0].numpy(), used[0, 0].numpy(), 5, squared=True)
-    assert losses.mk_lncc(x, y, weight if weighted else None) == pytest.approx(expected, abs=1e-10)
+    assert similarity.mk_lncc(x, y, weight if weighted else None) == pytest.approx(expected, abs=1e-10)
 
 
 def test_mk_lncc_equals_the_naive_loop_with_dilated_scales():
@@ -89,8 +89,8 @@ def test_mk_lncc_equals_the_naive_loop_with_dilated_scales():
     ones = np.ones(a.shape)
     fine, coarse = (naive_kappa(a, b, ones, size, dilation=2, squared=True) for size in (16, 32))
     expected = 0.3 * fine + 0.7 * coarse
-    assert losses.mk_lncc(x, y) == pytest.approx(expected, abs=1e-10)
-    assert losses.mk_lncc(x.float(), y.float()) == pytest.approx(expected, abs=1e-5)
+    assert similarity.mk_lncc(x, y) == pytest.approx(expected, abs=1e-10)
+    assert similarity.mk_lncc(x.float(), y.float()) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_mk_lncc_equals_the_naive_loop_with_dilated_scales():
     ],
 )
 def test_mk_lncc_scales_follow_the_smallest_dimension(smallest, scales):
-    assert losses.mk_lncc_scales(smallest) == scales
+    assert similarity.mk_lncc_scales(smallest) == scales
 
 
 def test_published_image_size_has_the_published_number_of_windows():
@@ -160,9 +160,9 @@ def test_windows_partly_outside_the_weight_are_kept_above_a_tenth_and_dropped_be
     y = torch.flip(x, dims=[4])
     weight = torch.zeros_like(x)
     weight.view(-1)[:6] = 1  # of 64: below a tenth
-    assert losses.lncc(x, y, 4, weight) == 0
+    assert similarity.lncc(x, y, 4, weight) == 0
     weight.view(-1)[:7] = 1
-    assert losses.lncc(x, y, 4, weight) != 0
+    assert similarity.lncc(x, y, 4, weight) != 0
 
 
 @pytest.mark.parametrize("name", SIMILARITY_FUNCTIONS)
@@ -186,16 +186,16 @@ def test_half_precision_images_are_compared_in_single_precision(name):
 def test_autocast_does_not_lower_the_precision_of_window_sums():
     x, y = (image.float() for image in images((24, 24, 24)))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside = losses.mk_lncc(x, y)
-    assert inside == pytest.approx(float(losses.mk_lncc(x, y)), abs=1e-6)
+        inside = similarity.mk_lncc(x, y)
+    assert inside == pytest.approx(float(similarity.mk_lncc(x, y)), abs=1e-6)
 
 
 def test_a_window_longer_than_an_axis_spans_it():
     x, y = images((4, 12, 12))
-    kappa = losses.lncc(x, y, 9)
+    kappa = similarity.lncc(x, y, 9)
     weight = np.ones((4, 9, 9))
     first = naive_kappa(x[0, 0, :, :4, :4].numpy(), y[0, 0, :, :4, :4].numpy(), weight[:, :4, :4], 4, squared=False)
-    assert losses.lncc(x[..., :4, :4], y[..., :4, :4], 9) == pytest.approx(first)
+    assert similarity.lncc(x[..., :4, :4], y[..., :4, :4], 9) == pytest.approx(first)
     assert -1 <= kappa <= 1
 
 
@@ -204,7 +204,7 @@ def test_the_selector_gives_one_minus_the_named_similarity(name):
     x, y = images()
     config = SimilarityConfig(name, 5)
     expected = 1 - SIMILARITY_FUNCTIONS[name.replace("-", "_")](x, y)
-    assert losses.similarity_loss(config.name, config.window_voxels, noise=0.0)(x, y, None) == pytest.approx(
+    assert similarity.similarity_loss(config.name, config.window_voxels, noise=0.0)(x, y, None) == pytest.approx(
         float(expected)
     )
 
@@ -212,15 +212,15 @@ def test_the_selector_gives_one_minus_the_named_similarity(name):
 def test_similarity_errors_say_what_was_found():
     x, y = images()
     with pytest.raises(GeometryError, match=r"\(1, 1, 9, 11, 10\) and \(1, 1, 9, 11, 9\)"):
-        losses.ncc(x, y[..., :-1])
+        similarity.ncc(x, y[..., :-1])
     with pytest.raises(GeometryError, match="two images"):
-        losses.mk_lncc(x[0], y[0])
+        similarity.mk_lncc(x[0], y[0])
     with pytest.raises(GeometryError, match="weight must have"):
-        losses.lncc(x, y, 5, torch.ones(1, 1, 2, 2, 2))
+        similarity.lncc(x, y, 5, torch.ones(1, 1, 2, 2, 2))
     with pytest.raises(ConfigError, match="at least 2 voxels"):
-        losses.lncc(x, y, 1)
+        similarity.lncc(x, y, 1)
     with pytest.raises(ConfigError, match="choose one of ncc, lncc, mk-lncc"):
-        losses.similarity_loss("ssd")
+        similarity.similarity_loss("ssd")
 
 
 # -- regularity and symmetry ------------------------------------------------------------------------
@@ -233,7 +233,7 @@ def test_momentum_energy_is_the_published_one_on_a_cubic_field_of_view():
     spacing_product = np.prod([1 / (n - 1) for n in grid.shape])
     published = spacing_product * ((m / extent) * (v / extent)).sum() / 2
     lattice_factor = np.prod([n / (n - 1) for n in grid.shape])
-    assert losses.momentum_energy(m, v, grid) == pytest.approx(float(published) / lattice_factor)
+    assert regularity.momentum_energy(m, v, grid) == pytest.approx(float(published) / lattice_factor)
 
 
 def test_momentum_energy_of_a_field_does_not_depend_on_the_grid_s_orientation():
@@ -241,42 +241,44 @@ def test_momentum_energy_of_a_field_does_not_depend_on_the_grid_s_orientation():
     m = smooth_random((1, 3, *straight.shape), 0)
     rotation = torch.as_tensor(np.asarray(turned.direction_ras))
     there = torch.einsum("rc,ncdhw->nrdhw", rotation, m)
-    assert losses.momentum_energy(there, there, turned) == pytest.approx(float(losses.momentum_energy(m, m, straight)))
+    assert regularity.momentum_energy(there, there, turned) == pytest.approx(
+        float(regularity.momentum_energy(m, m, straight))
+    )
 
 
 def test_momentum_energy_of_k_m_is_positive_and_differentiable(oblique_grid):
     m = smooth_random((1, 3, *oblique_grid.shape), 2, passes=0).requires_grad_()
-    energy = losses.momentum_energy(m, smoothing.smooth(m, oblique_grid, (3.0, 6.0), (0.5, 0.5)), oblique_grid)
+    energy = regularity.momentum_energy(m, smoothing.smooth(m, oblique_grid, (3.0, 6.0), (0.5, 0.5)), oblique_grid)
     energy.backward()
     assert energy > 0
     assert float((m.grad * m).detach().sum()) == pytest.approx(2 * float(energy.detach()))  # quadratic
     with pytest.raises(GeometryError, match="velocity"):
-        losses.momentum_energy(m, m[..., :-1], oblique_grid)
+        regularity.momentum_energy(m, m[..., :-1], oblique_grid)
 
 
 def test_affine_regularity_is_the_squared_distance_from_identity():
     affine = torch.eye(4, dtype=torch.float64).repeat(2, 1, 1)
-    assert losses.affine_regularity(affine) == 0
+    assert regularity.affine_regularity(affine) == 0
     affine[0, 0, 1], affine[0, 2, 3], affine[1, 1, 1] = 3.0, 4.0, 2.0
-    assert losses.affine_regularity(affine) == pytest.approx((9 + 16 + 1) / 2)
-    assert losses.affine_regularity(affine[:, :3]) == losses.affine_regularity(affine)
+    assert regularity.affine_regularity(affine) == pytest.approx((9 + 16 + 1) / 2)
+    assert regularity.affine_regularity(affine[:, :3]) == regularity.affine_regularity(affine)
     with pytest.raises(GeometryError, match=r"\(N, 3, 4\)"):
-        losses.affine_regularity(affine[0])
+        regularity.affine_regularity(affine[0])
 
 
 @pytest.mark.parametrize(("epoch", "weight"), [(10, 7.5), (15, 3.6), (20, 0.97), (30, 0.038), (40, 0.0014)])
 def test_affine_regularity_weight_has_the_specification_s_values(epoch, weight):
-    assert losses.affine_regularity_weight(epoch) == pytest.approx(weight, rel=0.03)
+    assert regularity.affine_regularity_weight(epoch) == pytest.approx(weight, rel=0.03)
 
 
 def test_affine_regularity_weight_is_held_then_falls_to_its_floor():
-    weights = [losses.affine_regularity_weight(epoch) for epoch in range(0, 5000, 5)]
+    weights = [regularity.affine_regularity_weight(epoch) for epoch in range(0, 5000, 5)]
     assert weights[:2] == [10, 10]
     assert all(a >= b for a, b in itertools.pairwise(weights))
     assert weights[-1] == 1e-3
-    assert losses.affine_regularity_weight(0, scale=0.1, hold=1) == 0.1
+    assert regularity.affine_regularity_weight(0, scale=0.1, hold=1) == 0.1
     with pytest.raises(ConfigError, match="decay"):
-        losses.affine_regularity_weight(3, decay=0)
+        regularity.affine_regularity_weight(3, decay=0)
 
 
 def test_affine_symmetry_vanishes_exactly_for_inverse_maps():
@@ -284,11 +286,11 @@ def test_affine_symmetry_vanishes_exactly_for_inverse_maps():
     st = torch.eye(4, dtype=torch.float64) + 0.2 * torch.randn(3, 4, 4, generator=generator, dtype=torch.float64)
     st[:, 3] = torch.tensor([0.0, 0.0, 0.0, 1.0])
     ts = torch.linalg.inv(st)
-    assert losses.affine_symmetry(st, ts) == pytest.approx(0, abs=1e-20)
+    assert regularity.affine_symmetry(st, ts) == pytest.approx(0, abs=1e-20)
     product = st @ st
     expected = (product[:, :3, :3] - torch.eye(3)).square().sum() + product[:, :3, 3].square().sum()
-    assert losses.affine_symmetry(st, st) == pytest.approx(float(expected) / 3)
-    assert torch.autograd.gradcheck(losses.affine_symmetry, (st.requires_grad_(), ts.requires_grad_()))
+    assert regularity.affine_symmetry(st, st) == pytest.approx(float(expected) / 3)
+    assert torch.autograd.gradcheck(regularity.affine_symmetry, (st.requires_grad_(), ts.requires_grad_()))
 
 
 def test_map_symmetry_is_the_mean_squared_round_trip_in_units_of_the_field_of_view():
@@ -297,12 +299,12 @@ def test_map_symmetry_is_the_mean_squared_round_trip_in_units_of_the_field_of_vi
     shift, back = np.eye(4), np.eye(4)
     shift[:3, 3], back[:3, 3] = (1, 2, -1), (-1, -2, 4)
     forward = maps.affine_map(shift, fixed, like)
-    value = losses.map_symmetry(forward, fixed, maps.affine_map(back, moving, like), moving)
+    value = regularity.map_symmetry(forward, fixed, maps.affine_map(back, moving, like), moving)
     assert value == pytest.approx(3.0 / fixed.extent_mm.max() ** 2)  # 3 mm in one of three channels
     inverse = maps.affine_map(np.linalg.inv(shift), moving, like)
-    assert losses.map_symmetry(forward, fixed, inverse, moving) == pytest.approx(0, abs=1e-20)
+    assert regularity.map_symmetry(forward, fixed, inverse, moving) == pytest.approx(0, abs=1e-20)
     with pytest.raises(GeometryError, match="from fixed to moving"):
-        losses.map_symmetry(forward, moving, inverse, moving)
+        regularity.map_symmetry(forward, moving, inverse, moving)
 
 
 def test_map_symmetry_gradient_agrees_with_finite_differences():
@@ -310,18 +312,18 @@ def test_map_symmetry_gradient_agrees_with_finite_differences():
     point = maps.identity(grid, dtype=torch.float64)
     there = (point + 0.21 + 0.1 * smooth_random(point.shape, 1)).requires_grad_()
     back = (point - 0.2 + 0.1 * smooth_random(point.shape, 2)).requires_grad_()
-    assert torch.autograd.gradcheck(lambda a, b: losses.map_symmetry(a, grid, b, grid), (there, back), atol=1e-6)
+    assert torch.autograd.gradcheck(lambda a, b: regularity.map_symmetry(a, grid, b, grid), (there, back), atol=1e-6)
 
 
 def test_gradients_of_the_noisy_lncc_and_the_regularisers_agree_with_finite_differences():
     x, y = (image.requires_grad_() for image in images((6, 5, 7)))
-    assert torch.autograd.gradcheck(lambda a, b: losses.lncc(a, b, 5, noise=0.1), (x, y))
+    assert torch.autograd.gradcheck(lambda a, b: similarity.lncc(a, b, 5, noise=0.1), (x, y))
     grid = Grid((4, 5, 3), (1.0, 2.0, 1.5))
     momentum, velocity = (smooth_random((1, 3, *grid.shape), n).requires_grad_() for n in (1, 2))
-    assert torch.autograd.gradcheck(lambda m, v: losses.momentum_energy(m, v, grid), (momentum, velocity))
+    assert torch.autograd.gradcheck(lambda m, v: regularity.momentum_energy(m, v, grid), (momentum, velocity))
     noise = torch.randn(2, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     affine = (torch.eye(4, dtype=torch.float64) + 0.2 * noise).requires_grad_()
-    assert torch.autograd.gradcheck(losses.affine_regularity, (affine,))
+    assert torch.autograd.gradcheck(regularity.affine_regularity, (affine,))
 
 
 def test_with_noise_windows_without_structure_in_the_second_image_hardly_count():
@@ -329,28 +331,28 @@ def test_with_noise_windows_without_structure_in_the_second_image_hardly_count()
     y, other = torch.rand(2, 1, 1, 12, 12, 24, generator=generator, dtype=torch.float64)
     y[..., 12:] *= 0.001  # nothing but noise there
     x = torch.cat([y[..., :12], other[..., 12:]], dim=-1)  # alike where there is structure
-    plain, guarded = losses.lncc(x, y, 5), losses.lncc(x, y, 5, noise=0.03)
+    plain, guarded = similarity.lncc(x, y, 5), similarity.lncc(x, y, 5, noise=0.03)
     assert 1 - guarded < 0.4 * (1 - plain)  # what is left are the windows across the border
-    assert losses.lncc(y, y, 5, noise=0.03) == pytest.approx(1.0)
+    assert similarity.lncc(y, y, 5, noise=0.03) == pytest.approx(1.0)
 
 
 def test_noise_does_not_reward_contrast():
     y = torch.rand(1, 1, 12, 12, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    assert losses.lncc(3 * y, y, 5, noise=0.1) == pytest.approx(float(losses.lncc(y, y, 5, noise=0.1)))
+    assert similarity.lncc(3 * y, y, 5, noise=0.1) == pytest.approx(float(similarity.lncc(y, y, 5, noise=0.1)))
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_correlation_of_pieces_is_that_of_the_whole(weighted):
     x, y = (0.5 + 0.1 * values.float() for values in images((12, 9, 10)))
     weight = torch.rand(x.shape, generator=torch.Generator().manual_seed(3)) if weighted else torch.ones_like(x)
-    found = losses.Correlation()
+    found = similarity.Correlation()
     for piece in (slice(0, 5), slice(5, 6), slice(6, 12)):
         found.add(x[:, :, piece], y[:, :, piece], weight[:, :, piece])
-    assert found.value == pytest.approx(float(losses.ncc(x, y, weight)), abs=1e-5)
+    assert found.value == pytest.approx(float(similarity.ncc(x, y, weight)), abs=1e-5)
 
 
 def test_correlation_of_nothing_or_of_a_constant_is_zero():
-    nothing, constant = losses.Correlation(), losses.Correlation()
+    nothing, constant = similarity.Correlation(), similarity.Correlation()
     x, _ = images()
     assert nothing.value == 0
     constant.add(x.float(), torch.full_like(x, 0.7).float(), torch.ones_like(x).float())

@@ -8,9 +8,9 @@ import SimpleITK as sitk
 import torch
 from conftest import GRIDS, rotation, sitk_image, smooth_random
 
-from JointRegistrationLib import maps
 from JointRegistrationLib.core.errors import GeometryError
 from JointRegistrationLib.core.geometry import Grid, ras_to_lps_matrix, transform_points
+from JointRegistrationLib.ops import maps
 
 DOUBLE = torch.zeros(1, dtype=torch.float64)
 INNER = (..., slice(2, -2), slice(2, -2), slice(2, -2))

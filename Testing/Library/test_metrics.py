@@ -8,12 +8,13 @@ import torch
 from conftest import GRIDS, rotation, smooth_random
 from scipy import ndimage
 
-from JointRegistrationLib import finish, maps
+from JointRegistrationLib import finish
 from JointRegistrationLib.core import metrics
 from JointRegistrationLib.core.errors import GeometryError, InputError
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image, LandmarkPairs
 from JointRegistrationLib.core.result import FoldCount
+from JointRegistrationLib.ops import maps
 
 
 def folds_of(map_ras: torch.Tensor, grid: Grid) -> FoldCount:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from JointRegistrationLib import maps
 from JointRegistrationLib.core.errors import ConfigError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.networks.affine import (
@@ -21,6 +20,7 @@ from JointRegistrationLib.networks.affine import (
     warp_affine,
 )
 from JointRegistrationLib.networks.blocks import fold, num_parameters
+from JointRegistrationLib.ops import maps
 
 ANGLE = 0.3
 OBLIQUE = Grid(

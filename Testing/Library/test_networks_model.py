@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from JointRegistrationLib import integrate, maps
 from JointRegistrationLib.core.config import VelocityConfig
 from JointRegistrationLib.core.errors import ConfigError
 from JointRegistrationLib.core.geometry import Grid
@@ -23,6 +22,7 @@ from JointRegistrationLib.networks.model import (
     upsampled,
     velocity_of,
 )
+from JointRegistrationLib.ops import integrate, maps
 
 ANGLE = 0.2
 GRID = Grid(

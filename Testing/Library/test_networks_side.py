@@ -14,8 +14,9 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.networks import side
 from JointRegistrationLib.networks.side import ARCHITECTURE, CERTAIN, SideGuess, SideNet, detect_side, load_side_model
 from JointRegistrationLib.networks.weights import checksum_file
+from JointRegistrationLib.ops.resampling import to_tensor
 from JointRegistrationLib.phantom import make_pair, working_grid
-from JointRegistrationLib.preprocess import normalize, to_tensor
+from JointRegistrationLib.preprocess import normalize
 
 MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
 

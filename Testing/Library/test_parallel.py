@@ -7,10 +7,11 @@ import torch
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from JointRegistrationLib import finish, integrate, maps, smoothing
+from JointRegistrationLib import finish
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
-from JointRegistrationLib.parallel import ParallelField, affine_vectors, parallel_axes
+from JointRegistrationLib.ops import integrate, maps, smoothing
+from JointRegistrationLib.ops.aligned_grids import ParallelField, affine_vectors, parallel_axes
 from JointRegistrationLib.vsvf_opt import LocalMap
 
 SOURCE = Grid((12, 15, 9), (4.0, 3.0, 5.0), (-22.0, -20.0, -18.0))

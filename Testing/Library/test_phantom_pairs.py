@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from JointRegistrationLib import maps
 from JointRegistrationLib.core.errors import ConfigError
 from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.ops import maps
 from JointRegistrationLib.phantom import (
     ContrastConfig,
     DeformationConfig,

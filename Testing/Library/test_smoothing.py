@@ -8,11 +8,11 @@ import torch
 from conftest import GRIDS, smooth_random
 from scipy import ndimage
 
-from JointRegistrationLib import maps
 from JointRegistrationLib.core.config import VelocityConfig
 from JointRegistrationLib.core.errors import ConfigError, GeometryError
 from JointRegistrationLib.core.geometry import Grid
-from JointRegistrationLib.smoothing import MultiGaussian, smooth
+from JointRegistrationLib.ops import maps
+from JointRegistrationLib.ops.smoothing import MultiGaussian, smooth
 
 SIGMAS, WEIGHTS = (1.5, 3.0), (0.25, 0.75)
 

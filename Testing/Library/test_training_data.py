@@ -13,8 +13,8 @@ import torch
 from scipy import ndimage
 from training_cases import tiny_pool
 
-from JointRegistrationLib import maps
 from JointRegistrationLib.core.errors import FileError, InputError
+from JointRegistrationLib.ops import maps
 from JointRegistrationLib.training import labels as lab
 from JointRegistrationLib.training.alignment import align_pool, align_to, fit_distances
 from JointRegistrationLib.training.augment import AugmentConfig, generator, random_affine, random_deformation

@@ -7,12 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from JointRegistrationLib import maps
 from JointRegistrationLib.core.config import SimilarityConfig, VelocityConfig, VsvfConfig
 from JointRegistrationLib.core.geometry import Grid
-from JointRegistrationLib.energy import ImagePair
-from JointRegistrationLib.folds import folded_cells
-from JointRegistrationLib.unfold import unfolded
+from JointRegistrationLib.ops import maps
+from JointRegistrationLib.ops.folds import folded_cells, unfolded
+from JointRegistrationLib.ops.image_pair import ImagePair
 from JointRegistrationLib.vsvf_opt import local_map, vsvf_opt
 
 GRID = knees.centered_grid((16, 14, 12), (2.0, 2.0, 2.4))

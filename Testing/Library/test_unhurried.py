@@ -15,7 +15,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from JointRegistrationLib import integrate, maps
 from JointRegistrationLib.core.config import NetworkConfig, PreprocessConfig, RegistrationConfig
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.metrics import dice
@@ -23,8 +22,9 @@ from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.inference import prepare_pair, register
 from JointRegistrationLib.networks import weights
 from JointRegistrationLib.networks.predict import Prediction, predict
+from JointRegistrationLib.ops import integrate, maps
+from JointRegistrationLib.ops.resampling import to_tensor
 from JointRegistrationLib.phantom import KneePair, default_grid, make_pair
-from JointRegistrationLib.preprocess import to_tensor
 
 CARTILAGE = (2, 4)
 MOST_VOXELS = 0.05

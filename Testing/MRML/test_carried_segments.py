@@ -8,9 +8,9 @@ import torch
 import vtk
 from known_scene import FIXED_GRID, GRIDS, smoothField
 
-from JointRegistrationLib import maps
 from JointRegistrationLib.core import sampling
 from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.ops import maps
 from JointRegistrationMRML.carried import carriedLabels
 from JointRegistrationMRML.nodes import WorldTransform, vtkMatrix
 from JointRegistrationMRML.transforms import gridTransform

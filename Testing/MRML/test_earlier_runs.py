@@ -11,9 +11,9 @@ import torch
 from conftest import FIXED_GRID, GRIDS, knownResult, smoothField
 from scipy.ndimage import map_coordinates
 
-from JointRegistrationLib import maps
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import transform_points
+from JointRegistrationLib.ops import maps
 from JointRegistrationMRML.earlier_runs import findRuns, guessedInputs, outputsOf
 from JointRegistrationMRML.inspection import VIEWS, Inspection
 from JointRegistrationMRML.logic import registerVolumes

@@ -73,7 +73,7 @@ def test_between_lattice_points_slicer_agrees_with_simpleitk_under_the_same_inte
 
 def test_in_slicer_the_inverse_file_undoes_the_transform_file(scene, rng, tmp_path):
     torch = pytest.importorskip("torch")
-    from JointRegistrationLib import maps
+    from JointRegistrationLib.ops import maps
 
     fixed, moving = GRIDS["oblique"], GRIDS["LPS"]
     inverse = maps.inverse(

@@ -21,7 +21,7 @@ from JointRegistrationMRML.volumes import imageFromVolume
 
 def test_volume_of_an_affine_map_is_the_log2_of_its_determinant(grid):
     torch = pytest.importorskip("torch")
-    from JointRegistrationLib import maps
+    from JointRegistrationLib.ops import maps
 
     matrix = np.array([[1.2, 0.1, 0, 5], [0, 0.9, 0.2, -3], [0.05, 0, 1.1, 2], [0, 0, 0, 1.0]])
     there = transform_points(matrix, latticePoints(grid))

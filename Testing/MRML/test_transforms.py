@@ -27,7 +27,7 @@ LPS = np.array([-1.0, -1.0, 1.0])
 
 def _libraryPoints(field: np.ndarray, grid: Grid, points: np.ndarray) -> np.ndarray:
     torch = pytest.importorskip("torch")
-    from JointRegistrationLib import maps
+    from JointRegistrationLib.ops import maps
 
     displacement = torch.as_tensor(field).movedim(-1, 0)[None]
     there = torch.as_tensor(points.T.copy()).reshape(1, 3, 1, 1, -1)
@@ -71,7 +71,7 @@ def test_vtk_inverts_the_node_within_a_thousandth_of_a_millimetre(grid, rng):
 
 def test_inverse_node_agrees_with_vtks_own_inverse_of_the_forward_node(grid, rng):
     torch = pytest.importorskip("torch")
-    from JointRegistrationLib import maps
+    from JointRegistrationLib.ops import maps
 
     field = smoothField(grid)
     displacement = torch.as_tensor(field).movedim(-1, 0)[None]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from .core.geometry import Grid
+from ..core.geometry import Grid
 from .maps import check_on_grid
+from .smoothing import smooth
 
 
 def folded_cells(map_ras: Tensor, grid: Grid) -> Tensor:
@@ -41,3 +44,37 @@ def _at_corner(edges: Tensor, along: int, corner: tuple[int, ...]) -> Tensor:
         if axis != along:
             edges = edges.narrow(axis, side, edges.shape[axis] - 1)
     return edges
+
+
+_MAX_ROUNDS = 20
+#: Of the momentum in a folded cell, what a round takes away.
+_SHARE = 0.3
+#: How far around a fold the momentum is weakened: the standard deviation of the fall-off.
+_REACH_MM = 4.0
+
+
+@torch.no_grad()
+def unfolded(momentum: Tensor, grid: Grid, map_ras: Callable[[Tensor], Tensor]) -> Tensor:
+    """The momentum itself if its map does not fold, else a weaker one.
+
+    Args:
+        momentum: (1, 3, d, h, w) on ``grid``.
+        grid: lattice of the momentum and of the map.
+        map_ras: the map of a momentum, (1, 3, d, h, w), RAS mm.
+
+    Returns:
+        After 20 rounds what is left is returned with its folds: they are not the momentum's own.
+    """
+    for _ in range(_MAX_ROUNDS):
+        cells = folded_cells(map_ras(momentum), grid)
+        if not bool(cells.any()):
+            break
+        momentum = momentum * (1 - _SHARE * _around(cells, grid))
+    return momentum
+
+
+def _around(cells: Tensor, grid: Grid) -> Tensor:
+    """1 at the corners of the marked cells, falling off smoothly around them: (1, 1, d, h, w)."""
+    points = F.max_pool3d(cells.float(), kernel_size=2, stride=1, padding=1)
+    near = smooth(points, grid, (_REACH_MM,), (1.0,))
+    return (near / near[points > 0].min()).clamp(max=1.0)

@@ -28,8 +28,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .core.errors import ConfigError
-from .core.geometry import Grid
+from ..core.errors import ConfigError
+from ..core.geometry import Grid
 from .integrate import runge_kutta_4
 from .maps import check_on_grid, derivative, identity, matrix_tensor, sample
 from .separable import without_autocast

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .core.config import SimilarityConfig
-from .core.geometry import Grid
-from .core.working_grid import shrunk_grid
-from .lncc_fixed import FixedLncc
-from .losses import similarity_loss
+from ..core.config import SimilarityConfig
+from ..core.geometry import Grid
+from ..core.working_grid import shrunk_grid
 from .maps import apply_matrix, inside_unit, sample_unit, warp
-from .preprocess import resample
+from .resampling import resample
 from .separable import apply_with_channels_last, interpolation_matrix
+from .similarity import FixedLncc, similarity_loss
 
 
 @dataclass(frozen=True)

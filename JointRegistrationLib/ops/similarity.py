@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .core.config import SIMILARITIES, SimilarityConfig
-from .core.errors import ConfigError, GeometryError
-from .core.geometry import Grid
-from .maps import check_on_grid, compose, identity
-from .windows import moments, window_variation
+from ..core.config import SIMILARITIES, SimilarityConfig
+from ..core.errors import ConfigError, GeometryError
+from .separable import AxisMatrices, apply_along_axes
+from .windows import FLAT_ROUNDINGS, LEAST_WEIGHT, full_window, moments, window_matrices, window_variation
 
 #: (fixed, warped, weight or None) -> loss.
 SimilarityLoss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -161,103 +161,6 @@ def similarity_loss(
     return losses[name]
 
 
-# -- regularity and symmetry ------------------------------------------------------------------------
-
-
-def momentum_energy(momentum_mm: Tensor, velocity_mm: Tensor, grid: Grid) -> Tensor:
-    """<m, K m> = mean over the lattice of m . v, v = K m, in units of the field of view: scalar.
-
-    Momentum and velocity are in mm; both are divided by L, the grid's largest extent. The published
-    energy is the sum of m . v times the unit spacings 1 / (N - 1), with components in fractions of
-    each axis's extent. On a cubic field of view both agree up to the product of N / (N - 1), so the
-    published factor 10 keeps its meaning; on others ours treats a mm alike in every direction. It is
-    not clamped at zero, as K is positive.
-
-    Args:
-        momentum_mm, velocity_mm: (N, 3, D, H, W) RAS mm on ``grid``.
-
-    Raises:
-        GeometryError: if one does not lie on ``grid``.
-    """
-    check_on_grid(momentum_mm, grid, "momentum")
-    check_on_grid(velocity_mm, grid, "velocity")
-    return (momentum_mm * velocity_mm).sum(dim=1).mean() / _length_mm(grid) ** 2
-
-
-def momentum_energy_unit(grid: Grid) -> float:
-    """:func:`momentum_energy` of one pair of fields whose m . v sums up to 1 mm^2 over the lattice."""
-    return 1 / (grid.num_voxels * _length_mm(grid) ** 2)
-
-
-def affine_regularity(affine: Tensor) -> Tensor:
-    """||A - I||_F^2 + ||b||^2, averaged over the batch: scalar.
-
-    Args:
-        affine: (N, 3, 4) or (N, 4, 4), rows [A | b], in a dimensionless frame (the affine network's
-            [-1, 1] cube).
-
-    Raises:
-        GeometryError: for another shape.
-    """
-    linear, offset = _linear_and_offset(affine)
-    return _distance_to_identity(linear) + offset.square().sum(dim=1).mean()
-
-
-def affine_regularity_weight(
-    epoch: float, *, scale: float = 10.0, decay: float = 3.0, hold: float = 10.0, floor: float = 1e-3
-) -> float:
-    """The factor of :func:`affine_regularity` at an epoch of training.
-
-    ``scale`` until epoch ``hold``, then scale * K / (K + exp(n / K)) with n = epoch - hold and
-    K = ``decay``, never below ``floor``. Defaults: the published single-step stage; the multi-step
-    stage has scale 0.1 and hold 1.
-
-    Raises:
-        ConfigError: if the decay is not positive.
-    """
-    if decay <= 0:
-        raise ConfigError(f"affine regularity: the decay must be positive, but is {decay!r}")
-    if epoch < hold:
-        return max(scale, floor)
-    exponent = min((epoch - hold) / decay, 700.0)  # exp overflows beyond
-    return max(scale * decay / (decay + math.exp(exponent)), floor)
-
-
-def affine_symmetry(st: Tensor, ts: Tensor) -> Tensor:
-    """Inverse inconsistency of two affine maps, ||A^st A^ts - I||_F^2 + ||A^st b^ts + b^st||^2: scalar.
-
-    Args:
-        st, ts: (N, 3, 4) or (N, 4, 4), the two directions, in one dimensionless frame.
-
-    Raises:
-        GeometryError: for another shape.
-    """
-    (a, b), (c, d) = _linear_and_offset(st), _linear_and_offset(ts)
-    offset = (a @ d[..., None]).squeeze(-1) + b
-    return _distance_to_identity(a @ c) + offset.square().sum(dim=1).mean()
-
-
-def map_symmetry(
-    map_fixed_to_moving_ras: Tensor, fixed_grid: Grid, map_moving_to_fixed_ras: Tensor, moving_grid: Grid
-) -> Tensor:
-    """Inverse inconsistency of two maps: mean over voxels and channels of (id - there and back)^2.
-
-    In units of L, the fixed grid's largest extent, squared: the published unit-cube value on a cubic
-    field of view. Scalar.
-
-    Args:
-        map_fixed_to_moving_ras: (N, 3, D, H, W) on ``fixed_grid``.
-        map_moving_to_fixed_ras: (N, 3, d, h, w) on ``moving_grid``.
-
-    Raises:
-        GeometryError: if a map does not lie on its grid.
-    """
-    check_on_grid(map_fixed_to_moving_ras, fixed_grid, "map from fixed to moving")
-    back = compose(map_moving_to_fixed_ras, moving_grid, map_fixed_to_moving_ras)
-    error = back - identity(fixed_grid, device=back.device, dtype=back.dtype)
-    return error.square().mean() / _length_mm(fixed_grid) ** 2
-
-
 # -- parts ------------------------------------------------------------------------------------------
 
 
@@ -288,15 +191,57 @@ def _mean(values: Tensor, weight: Tensor | None) -> Tensor:
     return (weight * values).sum(dim=axes, keepdim=True) / torch.where(total > 0, total, torch.ones_like(total))
 
 
-def _length_mm(grid: Grid) -> float:
-    return float(grid.extent_mm.max())
+class FixedLncc:
+    """The loss 1 - lncc(x, fixed) as a function of x.
+
+    Args:
+        fixed: (1, 1, D, H, W), the image that stays.
+        weight: likewise; windows with less than a tenth of a full one's weight are dropped.
+        window: side in voxels.
+        noise: standard deviation; see :func:`.losses.lncc`.
+    """
+
+    def __init__(self, fixed: Tensor, weight: Tensor, window: int, noise: float) -> None:
+        self._matrices = window_matrices(fixed, window)
+        self._centre = (weight * fixed).sum() / weight.sum().clamp_min(torch.finfo(fixed.dtype).tiny)
+        y = fixed - self._centre
+        self._weight, self._weighted = weight, weight * y
+        w, wy, wyy = apply_along_axes(torch.cat([weight, self._weighted, self._weighted * y], 1), self._matrices)[0]
+        counted = w >= LEAST_WEIGHT * full_window(self._matrices)
+        self._share = torch.where(counted, 1 / w.clamp_min(torch.finfo(w.dtype).tiny), 0)
+        self._mean = wy * self._share
+        variation = wyy - wy * self._mean
+        self._flat = FLAT_ROUNDINGS * torch.finfo(w.dtype).eps
+        self._usable = counted & (variation > self._flat * wyy)
+        self._variation = torch.where(self._usable, variation, 0)
+        variance = self._variation * self._share
+        importance = variance / (variance + noise**2) if noise > 0 else counted.to(w.dtype)
+        self._importance = importance / importance.sum().clamp_min(torch.finfo(w.dtype).tiny)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Scalar loss of ``x`` (1, 1, D, H, W), differentiable."""
+        sums = _WindowSums.apply(x - self._centre, self._weight, self._weighted, self._matrices)  # type: ignore[no-untyped-call]
+        wx, wxx, wxy = sums[0]
+        variation = wxx - wx * wx * self._share
+        usable = self._usable & (variation > self._flat * wxx)
+        product = torch.where(usable, variation * self._variation, 1)
+        covariation = torch.where(usable, wxy - wx * self._mean, 0)
+        return 1 - (self._importance * covariation * product.rsqrt()).sum()
 
 
-def _linear_and_offset(affine: Tensor) -> tuple[Tensor, Tensor]:
-    if affine.ndim != 3 or tuple(affine.shape[1:]) not in ((3, 4), (4, 4)):
-        raise GeometryError(f"affine: shape (N, 3, 4) or (N, 4, 4) is needed, but {tuple(affine.shape)} was given")
-    return affine[:, :3, :3], affine[:, :3, 3]
+class _WindowSums(torch.autograd.Function):
+    """Sums over windows of w x, w x^2 and w y x, as channels; the gradient is that of x only."""
 
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, weighted_y: Tensor, matrices: AxisMatrices) -> Tensor:
+        ctx.save_for_backward(x, weight, weighted_y)
+        ctx.matrices = matrices
+        wx = weight * x
+        return apply_along_axes(torch.cat([wx, wx * x, weighted_y * x], dim=1), matrices)
 
-def _distance_to_identity(linear: Tensor) -> Tensor:
-    return (linear - torch.eye(3).to(linear)).square().sum(dim=(1, 2)).mean()
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None, None, None]:
+        x, weight, weighted_y = ctx.saved_tensors
+        d, h, w = ctx.matrices
+        back = apply_along_axes(gradients[0], (d.T, h.T, w.T))
+        return (back[:, :1] + 2 * back[:, 1:2] * x) * weight + back[:, 2:] * weighted_y, None, None, None

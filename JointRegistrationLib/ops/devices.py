@@ -6,7 +6,7 @@ import sys
 
 import torch
 
-from .core.errors import ResourceError
+from ..core.errors import ResourceError
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .core.errors import ConfigError
-from .core.geometry import Grid
+from ..core.errors import ConfigError
+from ..core.geometry import Grid
 from .maps import check_on_grid, derivative, identity, matrix_tensor, sample
 from .separable import without_autocast
 

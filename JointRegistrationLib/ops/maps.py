@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .core.errors import GeometryError
-from .core.geometry import Grid
+from ..core.errors import GeometryError
+from ..core.geometry import Grid
 from .separable import without_autocast
 
 INTERPOLATIONS = ("linear", "nearest")

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .core.errors import ConfigError
-from .core.geometry import Grid
+from ..core.errors import ConfigError
+from ..core.geometry import Grid
 from .maps import check_on_grid
 from .separable import AxisMatrices, apply_along_axes, gaussian_matrix
 
