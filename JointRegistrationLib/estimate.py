@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 
@@ -13,21 +12,12 @@ from .core.config import LddmmConfig, RegistrationConfig, VsvfConfig, network_re
 from .core.errors import ConfigError
 from .core.geometry import FloatArray
 from .core.progress import Reporter
-from .knee_side import knee_sides
-from .landmark_term import LandmarkTerm
 from .lddmm_opt import geodesic_map, lddmm_opt
 from .ops.image_pair import ImagePair
-from .ops.maps import resample_displacement
-from .vsvf_opt import LocalMap, composed, local_map, vsvf_opt
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """The fixed point x goes to the moving point A(psi(x)); ``notes`` are sentences for the user."""
-
-    affine_ras: FloatArray
-    local: LocalMap
-    notes: tuple[str, ...] = ()
+from .registration.knee_side import knee_sides
+from .registration.landmarks import LandmarkTerm
+from .registration.local_map import Estimate, LocalMap, composed, no_deformation, on_lattice
+from .vsvf_opt import local_map, vsvf_opt
 
 
 def estimate(
@@ -140,17 +130,3 @@ def deformation(
     momentum, grid = vsvf_opt(pair, affine_ras, settings, before=before, landmarks=landmarks, reporter=reporter)
     with torch.no_grad():
         return local_map(momentum, grid, settings.velocity)
-
-
-def on_lattice(local: LocalMap, like: LocalMap) -> LocalMap:
-    """``local`` on the lattice of ``like``, linearly interpolated."""
-    grid = like.grid
-    if local.grid == grid:
-        return local
-    forward, backward = (resample_displacement(u, local.grid, grid) for u in (local.forward_mm, local.inverse_mm))
-    return LocalMap(forward, backward, grid)
-
-
-def no_deformation(pair: ImagePair) -> LocalMap:
-    """psi = identity, on the coarsest lattice there is."""
-    return LocalMap.identity(pair.fixed_grid.resized((2, 2, 2)), pair.fixed)

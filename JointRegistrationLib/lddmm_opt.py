@@ -13,10 +13,11 @@ from torch import Tensor
 from .core.config import LddmmConfig
 from .core.geometry import FloatArray, Grid
 from .core.progress import Reporter
-from .landmark_term import LandmarkTerm
 from .ops.epdiff import shoot
 from .ops.image_pair import ImagePair
-from .vsvf_opt import Flow, LocalMap, optimize_momentum, velocity
+from .registration.landmarks import LandmarkTerm
+from .registration.local_map import LocalMap
+from .vsvf_opt import Flow, optimize_momentum, velocity
 
 
 def geodesic_map(momentum: Tensor, grid: Grid, config: LddmmConfig) -> LocalMap:

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from .core.result import StartingMap
-from .estimate import Estimate
 from .ops.image_pair import ImagePair
 from .ops.maps import apply_matrix, displacement, from_displacement, inverse, resample_displacement
-from .vsvf_opt import LocalMap, momentum_grid
+from .registration.local_map import Estimate, LocalMap
+from .vsvf_opt import momentum_grid
 
 #: The inverse is solved for until it moves no further than this, or so many steps are done.
 _TOLERANCE_MM, _ITERATIONS = 1e-3, 100

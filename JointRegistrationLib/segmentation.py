@@ -23,7 +23,7 @@ from .networks.segmenter import CLASSES, MULTIPLES, Segmenter
 from .networks.segmenter_weights import SEGMENTER_WEIGHTS, load_segmenter
 from .networks.side import SideGuess
 from .ops.devices import choose_device
-from .preprocess import check_image, normalize
+from .registration.preprocessing import check_image, normalize
 
 #: Numbers in the label map, by class: those of the Osteoarthritis Initiative's maps, and 10 for a half of what they
 #: have in one (7 to 9 are lesions there).

@@ -7,7 +7,6 @@ on the fixed side of the affine transform A. The momentum lives on a grid of hal
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch.nn.functional as F
@@ -17,48 +16,18 @@ from .core.config import KernelConfig, LddmmConfig, SimilarityConfig, VelocityCo
 from .core.geometry import FloatArray, Grid
 from .core.progress import Reporter
 from .kernel_lbfgs import minimize_in_kernel
-from .landmark_term import LandmarkTerm
 from .ops.folds import unfolded
 from .ops.image_pair import ImagePair, LatticeDissimilarity
 from .ops.integrate import exponential
-from .ops.maps import apply_matrix, compose_displacement, displacement, from_displacement, resample_displacement
+from .ops.maps import apply_matrix, compose_displacement, from_displacement
 from .ops.regularity import momentum_energy, momentum_energy_unit
 from .ops.smoothing import smooth
 from .optimize import minimize
+from .registration.landmarks import LandmarkTerm
+from .registration.local_map import LocalMap
 
 #: How far the first trial step moves the fastest point, before any curvature is known.
 _FIRST_STEP_VOXELS = 0.5
-
-
-@dataclass(frozen=True)
-class LocalMap:
-    """The non-parametric part of a registration, around the affine one.
-
-    Args:
-        forward_mm: u of psi(x) = x + u(x), (1, 3, D, H, W) RAS mm on ``grid``; the fixed point x goes
-            to the moving point A(psi(x)).
-        inverse_mm: w of psi^-1(x) = x + w(x), likewise.
-        grid: a lattice over the fixed field of view.
-    """
-
-    forward_mm: Tensor
-    inverse_mm: Tensor
-    grid: Grid
-
-    @classmethod
-    def identity(cls, grid: Grid, like: Tensor) -> LocalMap:
-        """No deformation."""
-        zero = like.new_zeros(1, 3, *grid.shape)
-        return cls(zero, zero, grid)
-
-
-def composed(before: LocalMap, after: LocalMap) -> LocalMap:
-    """before o after and its inverse, on the lattice of ``after``: what the refinement of a map gives."""
-    grid = after.grid
-    forward = compose_displacement(before.forward_mm, before.grid, from_displacement(after.forward_mm, grid))
-    first_back = from_displacement(resample_displacement(before.inverse_mm, before.grid, grid), grid)
-    backward = compose_displacement(after.inverse_mm, grid, first_back)
-    return LocalMap(displacement(forward, grid), displacement(backward, grid), grid)
 
 
 def momentum_grid(grid: Grid) -> Grid:

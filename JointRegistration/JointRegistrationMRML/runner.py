@@ -81,7 +81,7 @@ def runInProcess(
     cancelled: CancelCheck | None = None,
 ) -> RegistrationResult:
     """The registration here and now. PyTorch is imported at this moment, not before."""
-    from JointRegistrationLib.inference import register
+    from JointRegistrationLib.registration.register import register
 
     return register(
         inputs.fixed,

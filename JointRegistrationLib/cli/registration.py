@@ -13,7 +13,7 @@ import click
 import numpy as np
 import torch
 
-from .. import __version__, inference
+from .. import __version__
 from ..core.config import LandmarkConfig, NetworkConfig, RegistrationConfig, VsvfConfig, with_detail
 from ..core.errors import ConfigError, InputError
 from ..core.image import Image, LandmarkPairs
@@ -37,6 +37,7 @@ from ..files import (
 )
 from ..onto_grid import check_belongs, on_grid_of
 from ..ops.devices import peak_memory_mb
+from ..registration import register
 from ..system.reading import read_text
 from .failures import Interruption
 from .progress import shown_progress
@@ -99,7 +100,7 @@ def run(options: RegisterOptions, interruption: Interruption) -> None:
     names = (*RESULT_NAMES, REPORT_NAME)
     with output_folder(options.output_dir, names, num_bytes=num_bytes, overwrite=options.overwrite) as folder:
         with shown_progress(quiet=options.quiet) as progress:
-            result = inference.register(
+            result = register.register(
                 inputs.fixed,
                 inputs.moving,
                 config,

@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import inference
 from ..core.config import RegistrationConfig
 from ..core.errors import JointRegistrationError, RegistrationCancelled
 from ..core.image import Image
 from ..core.metrics import LabelMetrics, label_metrics
 from ..core.progress import CancelCheck, ProgressCallback
-from ..estimate import no_deformation
 from ..files import read_image, read_labels
 from ..onto_grid import on_grid_of
 from ..ops.devices import choose_device, peak_memory_mb
 from ..ops.maps import from_displacement, identity, warp_labels
+from ..registration import register
+from ..registration.local_map import no_deformation
 from .methods import Method
 from .pairs import EvaluationPair
 from .table import ResultTable
@@ -126,7 +126,7 @@ def _figures(
 def _registered(
     images: _Images, config: RegistrationConfig, progress: ProgressCallback, cancelled: CancelCheck | None
 ) -> tuple[dict[str, object], Tensor]:
-    result = inference.register(images.fixed, images.moving, config, progress=progress, cancelled=cancelled)
+    result = register.register(images.fixed, images.moving, config, progress=progress, cancelled=cancelled)
     field = torch.from_numpy(result.displacement_field_mm).movedim(-1, 0)[None]
     figures: dict[str, object] = {
         "folds": result.folds.count,
@@ -142,7 +142,7 @@ def _registered(
 
 def _unregistered(images: _Images, config: RegistrationConfig) -> tuple[dict[str, object], Tensor]:
     """As the headers have it; similarity on the same working grid as everywhere."""
-    pair = inference.prepare_pair(images.fixed, images.moving, config, choose_device("cpu"))
-    before, _ = inference.similarities(pair, np.eye(4), no_deformation(pair))
+    pair = register.prepare_pair(images.fixed, images.moving, config, choose_device("cpu"))
+    before, _ = register.similarities(pair, np.eye(4), no_deformation(pair))
     nothing: dict[str, object] = {"folds": 0, "folds_percent": 0.0, "inverse_error_mean_mm": 0.0, "seconds": 0.0}
     return {**nothing, "ncc": before, "peak_memory_mb": peak_memory_mb()}, identity(images.fixed.grid)

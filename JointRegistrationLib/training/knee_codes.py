@@ -23,7 +23,7 @@ from ..core.errors import FileError, InputError
 from ..core.image import Image
 from ..networks.segmenter import CLASSES
 from ..phantom import TISSUES, random_contrast, random_shape, render_from_labels, tissues_from_labels
-from ..preprocess import normalize
+from ..registration.preprocessing import normalize
 from . import labels as lab
 from .pool import hash_name, write_scan
 

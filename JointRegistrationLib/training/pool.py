@@ -30,7 +30,7 @@ from ..core.image import Image
 from ..csv_cells import text_of
 from ..files.output import atomic_file
 from ..phantom import make_knee, random_contrast, random_shape, render_from_labels
-from ..preprocess import normalize
+from ..registration.preprocessing import normalize
 from ..system.reading import malformed
 from . import labels as lab
 from .render import build_anatomy, render

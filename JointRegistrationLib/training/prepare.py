@@ -22,7 +22,7 @@ from ..files import atomic_file, read_image, read_labels
 from ..networks.predict import FIELD_OF_VIEW_MM, canonical_lattice, on_lattice
 from ..onto_grid import check_belongs
 from ..ops.resampling import to_tensor
-from ..preprocess import check_image, normalize
+from ..registration.preprocessing import check_image, normalize
 from . import labels as lab
 from .alignment import align_pool, align_to, save_affines
 from .pool import load_pool, write_scan

@@ -17,7 +17,7 @@ from ..files.images import read_image
 from ..networks.predict import canonical_lattice, on_lattice
 from ..networks.segmenter import CLASSES, Segmenter
 from ..ops.resampling import to_tensor
-from ..preprocess import normalize
+from ..registration.preprocessing import normalize
 from .augment import generator
 from .knee_codes import CLASS_OF_CODE, Knee
 from .segment_config import SegmentTrainingConfig

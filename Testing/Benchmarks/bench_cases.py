@@ -22,9 +22,9 @@ from JointRegistrationLib.core.config import NetworkConfig, RegistrationConfig, 
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import write_image
-from JointRegistrationLib.inference import register
 from JointRegistrationLib.ops.resampling import resample, to_tensor
 from JointRegistrationLib.phantom import default_grid, make_pair
+from JointRegistrationLib.registration.register import register
 
 NATIVE = (384, 384, 160)
 WORKING = (192, 192, 80)
@@ -105,9 +105,7 @@ def cold_run(fixed: Image, moving: Image, threads: int, device: str) -> dict[str
     """Wall and CPU seconds of the command line in a new process, and of importing with loading the weights only."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
-    load = (
-        "import JointRegistrationLib.inference; from JointRegistrationLib.networks import weights; weights.load_model()"
-    )
+    load = "import JointRegistrationLib.registration.register; from JointRegistrationLib.networks import weights; weights.load_model()"
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write_image(fixed, folder / "fixed.nii.gz")

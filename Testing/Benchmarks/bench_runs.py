@@ -17,10 +17,10 @@ from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.metrics import dice
 from JointRegistrationLib.evaluation import EvaluationPair, Method
 from JointRegistrationLib.files import read_image, read_labels, write_image, write_labels
-from JointRegistrationLib.finish import jacobian
-from JointRegistrationLib.inference import register
 from JointRegistrationLib.ops.maps import from_displacement, warp_labels
 from JointRegistrationLib.phantom import default_grid, make_pair
+from JointRegistrationLib.registration.native_grids import jacobian
+from JointRegistrationLib.registration.register import register
 
 #: Labels of femoral and tibial cartilage, whose mean Dice is reported.
 CARTILAGE = (2, 4)

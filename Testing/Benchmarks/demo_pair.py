@@ -11,8 +11,8 @@ import click
 import numpy as np
 
 from JointRegistrationLib.core.config import NetworkConfig, RegistrationConfig
-from JointRegistrationLib.inference import register
 from JointRegistrationLib.phantom import make_pair
+from JointRegistrationLib.registration.register import register
 
 SEED = 7
 CONFIGS = {

@@ -25,8 +25,8 @@ from JointRegistrationLib.core.config import LandmarkConfig, RegistrationConfig,
 from JointRegistrationLib.core.geometry import transform_points  # noqa: E402
 from JointRegistrationLib.core.image import Image, LandmarkPairs  # noqa: E402
 from JointRegistrationLib.core.result import StartingMap  # noqa: E402
-from JointRegistrationLib.inference import register  # noqa: E402
 from JointRegistrationLib.phantom import LABEL_NAMES, KneePair, make_pair, working_grid  # noqa: E402
+from JointRegistrationLib.registration.register import register  # noqa: E402
 
 #: Weight and tolerance (mm).
 WEIGHTS = ((0.0, 0.0), (0.001, 0.0), (0.001, 1.5), (0.003, 1.5), (0.01, 0.0), (0.01, 1.5), (0.03, 1.5), (0.1, 1.5))

@@ -172,23 +172,24 @@ class _Stages:
 
 def run_case(fixed_ijk: tuple[int, int, int], moving_ijk: tuple[int, int, int], config: RegistrationConfig) -> Any:
     """Memory in bytes and processor seconds of one registration in this process."""
-    from JointRegistrationLib import estimate, inference, predicted
+    from JointRegistrationLib import estimate, predicted
+    from JointRegistrationLib.registration import register
 
     stages = _Stages()
-    stages.wrap(inference, "prepare_pair", "prepare")
+    stages.wrap(register, "prepare_pair", "prepare")
     stages.wrap(estimate, "knee_sides", "side")
     stages.wrap(predicted, "_best", "network")
     for module in (estimate, predicted):
         stages.wrap(module, "affine_opt", "affine")
     stages.wrap(estimate, "vsvf_opt", "deformable")
     stages.wrap(estimate, "lddmm_opt", "geodesic")
-    stages.wrap(inference, "finish", "finish")
-    stages.wrap(inference, "similarities", "similarities")
+    stages.wrap(register, "finish", "finish")
+    stages.wrap(register, "similarities", "similarities")
     fixed, moving = knee_pair(fixed_ijk, moving_ijk)
     _reset_peak()
     before = peak_bytes()
     begin = time.process_time()
-    inference.register(fixed, moving, config)
+    register.register(fixed, moving, config)
     seconds = time.process_time() - begin
     peak = max([peak_bytes(), *(max(stage["peak"], stage["outer_peak"]) for stage in stages.found.values())])
     return {"before": before, "peak": peak, "seconds": seconds, "stages": stages.found}

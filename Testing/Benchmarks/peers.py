@@ -35,10 +35,10 @@ from JointRegistrationLib.core.config import RegistrationConfig  # noqa: E402
 from JointRegistrationLib.core.errors import JointRegistrationError  # noqa: E402
 from JointRegistrationLib.evaluation import EvaluationPair, ResultTable, label_values, read_pairs, score_labels, summary  # noqa: E402
 from JointRegistrationLib.files import read_image, read_labels  # noqa: E402
-from JointRegistrationLib.finish import round_trip_error  # noqa: E402
-from JointRegistrationLib.inference import prepare_pair, similarities  # noqa: E402
 from JointRegistrationLib.ops.maps import from_displacement, jacobian_determinant  # noqa: E402
-from JointRegistrationLib.vsvf_opt import LocalMap  # noqa: E402
+from JointRegistrationLib.registration.local_map import LocalMap  # noqa: E402
+from JointRegistrationLib.registration.native_grids import round_trip_error  # noqa: E402
+from JointRegistrationLib.registration.register import prepare_pair, similarities  # noqa: E402
 
 TOOLS = Path(__file__).resolve().parent / "peer_tools"
 REQUIREMENTS = TOOLS / "requirements.txt"

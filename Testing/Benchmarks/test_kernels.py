@@ -22,13 +22,13 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from JointRegistrationLib import finish  # noqa: E402
 from JointRegistrationLib.core.config import VelocityConfig  # noqa: E402
 from JointRegistrationLib.core.geometry import Grid  # noqa: E402
 from JointRegistrationLib.core.image import Image  # noqa: E402
 from JointRegistrationLib.core.progress import Reporter  # noqa: E402
 from JointRegistrationLib.ops import integrate, maps, similarity, smoothing  # noqa: E402
-from JointRegistrationLib.vsvf_opt import LocalMap  # noqa: E402
+from JointRegistrationLib.registration import native_grids  # noqa: E402
+from JointRegistrationLib.registration.local_map import LocalMap  # noqa: E402
 
 #: Sizes along i, j, k with one field of view.
 SIZES = ((48, 48, 20), (96, 96, 40), (144, 144, 60), (192, 192, 80))
@@ -69,7 +69,7 @@ def kernels(size_ijk: tuple[int, int, int]) -> dict[str, Kernel]:
         "lncc": lambda: similarity.lncc(image, other, 9),
         "mk-lncc": lambda: similarity.mk_lncc(image, other),
         "Jacobian": lambda: maps.jacobian_determinant(map_ras, grid),
-        "native finish": lambda: finish.finish(grid, native, np.eye(4), local, Reporter()),
+        "native finish": lambda: native_grids.finish(grid, native, np.eye(4), local, Reporter()),
     }
 
 

@@ -15,7 +15,7 @@ from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult
 from JointRegistrationLib.files import write_image, write_labels
-from JointRegistrationLib.landmarks import landmark_errors
+from JointRegistrationLib.registration.landmarks import landmark_errors
 
 FIXED_GRID = Grid((18, 16, 14), (2.0, 2.0, 2.5), (-17.0, -15.0, -16.0))
 MOVING_GRID = Grid((16, 18, 15), (2.2, 1.9, 2.4), (17.0, 16.0, -17.0), ((-1, 0, 0), (0, -1, 0), (0, 0, 1)))

@@ -12,7 +12,7 @@ from JointRegistrationLib.core.errors import InputError, RegistrationCancelled
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.progress import Reporter
-from JointRegistrationLib.inference import prepare_pair
+from JointRegistrationLib.registration.register import prepare_pair
 
 CONFIG = AffineConfig(levels=(4, 2, 1), iterations=30)
 ROTATION = Rotation.from_euler("xyz", [6, -8, 10], degrees=True).as_matrix()

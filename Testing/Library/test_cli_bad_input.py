@@ -18,12 +18,12 @@ import SimpleITK as sitk
 import torch
 from cli_cases import ALL_NAMES, FIXED_GRID, FakeRegister, blobs, run, write_inputs
 
-from JointRegistrationLib import inference
 from JointRegistrationLib.core.errors import RegistrationCancelled, ResourceError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import read_labels, write_image, write_labels, write_transform
 from JointRegistrationLib.networks import weights
+from JointRegistrationLib.registration import register as inference
 
 
 @pytest.fixture

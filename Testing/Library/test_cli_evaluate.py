@@ -17,7 +17,6 @@ import SimpleITK as sitk
 from cli_cases import FIXED_GRID, MOVING_GRID, FakeRegister, blobs, run, write_inputs
 from click.testing import Result
 
-from JointRegistrationLib import inference
 from JointRegistrationLib.core.config import NetworkConfig, RegistrationConfig
 from JointRegistrationLib.core.errors import ConfigError, InputError
 from JointRegistrationLib.core.image import Image
@@ -25,6 +24,7 @@ from JointRegistrationLib.csv_cells import text_of
 from JointRegistrationLib.evaluation import ResultTable, parse_methods, score_labels, summary
 from JointRegistrationLib.files import read_labels, write_labels
 from JointRegistrationLib.ops.maps import affine_map, identity
+from JointRegistrationLib.registration import register as inference
 from Testing.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]

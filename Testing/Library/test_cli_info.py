@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from cli_cases import MOVING_GRID, FakeRegister, positions, run, write_inputs
 
-from JointRegistrationLib import inference
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import write_affine, write_displacement_field, write_image, write_transform
+from JointRegistrationLib.registration import register
 
 
 def told(path: Path) -> str:
@@ -75,7 +75,7 @@ def test_landmarks(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "metrics.json"])
 def test_a_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "register", FakeRegister())
+    monkeypatch.setattr(register, "register", FakeRegister())
     inputs = write_inputs(tmp_path)
     assert run("register", inputs["fixed"], inputs["moving"], "-o", tmp_path / "out").exit_code == 0
     text = told(tmp_path / "out" / name)

@@ -13,11 +13,11 @@ import SimpleITK as sitk
 from cli_cases import ALL_NAMES, FIXED_GRID, MOVING_GRID, FakeRegister, blobs, run, write_inputs
 from test_files_transforms import GRIDS, PAIRS
 
-from JointRegistrationLib import inference
 from JointRegistrationLib.cli.progress import shown_progress
 from JointRegistrationLib.core.config import DETAIL_WEIGHTS, METHOD_DESCRIPTIONS, RegistrationConfig
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import read_image, read_labels, read_transform, write_affine, write_image
+from JointRegistrationLib.registration import register as inference
 
 SMALL = {
     "preprocess": {"max_working_voxels": 1500},

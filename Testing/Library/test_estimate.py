@@ -28,15 +28,16 @@ from JointRegistrationLib.core.geometry import FloatArray, Grid, transform_point
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.progress import ProgressCallback, Reporter
 from JointRegistrationLib.core.result import RegistrationResult
-from JointRegistrationLib.estimate import Estimate, estimate, no_deformation
-from JointRegistrationLib.inference import prepare_pair, register
+from JointRegistrationLib.estimate import estimate
 from JointRegistrationLib.networks import predict, weights
 from JointRegistrationLib.networks import side as side_network
 from JointRegistrationLib.ops import maps
 from JointRegistrationLib.ops.image_pair import Dissimilarity, ImagePair
 from JointRegistrationLib.ops.integrate import exponential
 from JointRegistrationLib.phantom import KneePair, make_pair, working_grid
-from JointRegistrationLib.vsvf_opt import LocalMap, composed, momentum_grid, vsvf_opt
+from JointRegistrationLib.registration.local_map import Estimate, LocalMap, composed, no_deformation
+from JointRegistrationLib.registration.register import prepare_pair, register
+from JointRegistrationLib.vsvf_opt import momentum_grid, vsvf_opt
 
 GRID = working_grid().resized((48, 48, 40))  # 2.9 mm
 AVSM = RegistrationConfig(method="avsm", network=NetworkConfig(side="right", refine=0))

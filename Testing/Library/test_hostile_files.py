@@ -16,7 +16,6 @@ import SimpleITK as sitk
 from cli_cases import ALL_NAMES, FakeRegister, run, write_inputs
 from fuzz_inputs import fuzz
 
-from JointRegistrationLib import inference
 from JointRegistrationLib.core.errors import FileError, InputError, JointRegistrationError, ResourceError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
@@ -32,6 +31,7 @@ from JointRegistrationLib.files import (
 )
 from JointRegistrationLib.files.claims import Vetted
 from JointRegistrationLib.files.vetting import vet
+from JointRegistrationLib.registration import register
 
 GRID = Grid((8, 7, 6), (1.0, 2.0, 3.0), (5.0, -6.0, 7.0))
 VALUES = np.random.default_rng(1).normal(100, 20, GRID.shape).astype(np.float32)
@@ -216,7 +216,7 @@ def test_letters_that_the_locale_lacks_do_not_end_the_process(tmp_path: Path) ->
 @POSIX
 def test_results_appear_in_a_folder_whose_name_is_no_utf8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = write_inputs(tmp_path)
-    monkeypatch.setattr(inference, "register", FakeRegister())
+    monkeypatch.setattr(register, "register", FakeRegister())
     out = tmp_path / os.fsdecode(b"Ergebnis-\xfc")
     labels = ("--moving-labels", inputs["moving_labels"])
     done = run("register", inputs["fixed"], inputs["moving"], "-o", out, "-q", *labels)

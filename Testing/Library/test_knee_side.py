@@ -12,14 +12,14 @@ import pytest
 import torch
 from conftest import remarks
 
-from JointRegistrationLib import inference
 from JointRegistrationLib.core.config import AffineConfig, NetworkConfig, RegistrationConfig
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
-from JointRegistrationLib.knee_side import knee_sides, with_place
 from JointRegistrationLib.networks import side as detector
 from JointRegistrationLib.networks.side import SideGuess
 from JointRegistrationLib.ops.image_pair import ImagePair
+from JointRegistrationLib.registration import register
+from JointRegistrationLib.registration.knee_side import knee_sides, with_place
 
 GRID = knees.centered_grid((12, 12, 12), (4.0, 4.0, 4.0))
 PAIR = ImagePair(torch.zeros(1, 1, *GRID.shape), GRID, torch.ones(1, 1, *GRID.shape), GRID)
@@ -97,8 +97,8 @@ def test_every_method_refuses_and_none_looks_if_the_check_is_off(says: Says, mon
     monkeypatch.setattr(detector, "detect_side", lambda *_: SideGuess(next(sides), 9.0))
     quick = RegistrationConfig(method="affine-opt", affine=AffineConfig(levels=(2,), iterations=1))
     with pytest.raises(InputError, match="the fixed image shows a right knee"):
-        inference.register(fixed, moving, quick)
-    found = inference.register(fixed, moving, dataclasses.replace(quick, check_side=False))
+        register.register(fixed, moving, quick)
+    found = register.register(fixed, moving, dataclasses.replace(quick, check_side=False))
     assert remarks(found) == ()
 
 

@@ -20,10 +20,10 @@ from JointRegistrationLib.core.config import (
 )
 from JointRegistrationLib.core.errors import ConfigError
 from JointRegistrationLib.core.image import LandmarkPairs
-from JointRegistrationLib.inference import register
-from JointRegistrationLib.landmark_term import landmark_term
 from JointRegistrationLib.ops.image_pair import ImagePair
 from JointRegistrationLib.predicted import _Judge
+from JointRegistrationLib.registration.landmarks import landmark_term
+from JointRegistrationLib.registration.register import register
 
 GRID = knees.centered_grid((16, 18, 14), (3.0, 3.0, 3.5))
 LIKE = torch.zeros(1)

@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 from JointRegistrationLib.core.errors import ConfigError, InputError
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.image import LandmarkPairs
-from JointRegistrationLib.landmarks import fit_transform, starting_transform
+from JointRegistrationLib.registration.landmarks import fit_transform, starting_transform
 
 POINTS = np.random.default_rng(0).normal(scale=40, size=(8, 3))
 

@@ -8,19 +8,19 @@ import torch
 from conftest import GRIDS, rotation, smooth_random
 from scipy import ndimage
 
-from JointRegistrationLib import finish
 from JointRegistrationLib.core import metrics
 from JointRegistrationLib.core.errors import GeometryError, InputError
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image, LandmarkPairs
 from JointRegistrationLib.core.result import FoldCount
 from JointRegistrationLib.ops import maps
+from JointRegistrationLib.registration import native_grids
 
 
 def folds_of(map_ras: torch.Tensor, grid: Grid) -> FoldCount:
     """As a run's result counts them."""
     displacement = (map_ras - maps.identity(grid, dtype=map_ras.dtype))[0].movedim(0, -1)
-    return finish.jacobian(grid, displacement.float().numpy())[1]
+    return native_grids.jacobian(grid, displacement.float().numpy())[1]
 
 
 def ball(grid: Grid, radius_mm: float, offset_mm=(0.0, 0.0, 0.0)) -> np.ndarray:

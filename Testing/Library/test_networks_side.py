@@ -16,7 +16,7 @@ from JointRegistrationLib.networks.side import ARCHITECTURE, CERTAIN, SideGuess,
 from JointRegistrationLib.networks.weights import checksum_file
 from JointRegistrationLib.ops.resampling import to_tensor
 from JointRegistrationLib.phantom import make_pair, working_grid
-from JointRegistrationLib.preprocess import normalize
+from JointRegistrationLib.registration.preprocessing import normalize
 
 MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
 

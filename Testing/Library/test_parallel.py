@@ -7,12 +7,12 @@ import torch
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from JointRegistrationLib import finish
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.ops import integrate, maps, smoothing
 from JointRegistrationLib.ops.aligned_grids import ParallelField, affine_vectors, parallel_axes
-from JointRegistrationLib.vsvf_opt import LocalMap
+from JointRegistrationLib.registration import native_grids
+from JointRegistrationLib.registration.local_map import LocalMap
 
 SOURCE = Grid((12, 15, 9), (4.0, 3.0, 5.0), (-22.0, -20.0, -18.0))
 #: Axes exchanged, one reversed, another spacing, and points beyond the source's field of view.
@@ -85,7 +85,7 @@ NATIVE = SOURCE.resized((40, 44, 30))
 
 
 def test_forward_field_is_the_affine_of_the_deformed_points(local):
-    found = finish.forward_field(NATIVE, AFFINE, local)
+    found = native_grids.forward_field(NATIVE, AFFINE, local)
     x = maps.identity(NATIVE)
     moved = maps.apply_matrix(AFFINE, x + maps.sample(local.forward_mm, local.grid, x, outside=None))
     np.testing.assert_allclose(found, (moved - x)[0].movedim(0, -1), atol=1e-4)
@@ -99,8 +99,8 @@ def diagonal_product(map_ras, grid):
 
 
 def test_jacobian_is_that_of_the_field(local):
-    field = finish.forward_field(NATIVE, AFFINE, local)
-    found, folds = finish.jacobian(NATIVE, field)
+    field = native_grids.forward_field(NATIVE, AFFINE, local)
+    found, folds = native_grids.jacobian(NATIVE, field)
     map_ras = maps.identity(NATIVE) + torch.from_numpy(field).movedim(-1, 0)[None]
     np.testing.assert_allclose(found, maps.jacobian_determinant(map_ras, NATIVE)[0, 0], atol=2e-4)
     assert folds.count == int((found <= 0).sum())
@@ -110,7 +110,7 @@ def test_jacobian_is_that_of_the_field(local):
 def test_planted_folds_are_counted_by_both_rules():
     field = np.zeros((*NATIVE.shape, 3), np.float32)
     field[10:20, 10:20, 10:20, 0] = -3 * maps.identity(NATIVE)[0, 0, 10:20, 10:20, 10:20].numpy()
-    _, folds = finish.jacobian(NATIVE, field)
+    _, folds = native_grids.jacobian(NATIVE, field)
     map_ras = maps.identity(NATIVE) + torch.from_numpy(field).movedim(-1, 0)[None]
     assert folds.count == int((maps.jacobian_determinant(map_ras, NATIVE) <= 0).sum()) > 500
     assert folds.diagonal_count == int((diagonal_product(map_ras, NATIVE) < 0).sum()) > 500
@@ -122,10 +122,10 @@ def test_inverse_solved_on_fewer_points_is_within_a_twentieth_of_a_voxel(monkeyp
     velocity = 40 * smoothing.smooth(noise, grid, (8.0,), (1.0,))
     local = LocalMap(integrate.exponential(-velocity, grid), integrate.exponential(velocity, grid), grid)
     moving = knees.centered_grid((48, 50, 40), (0.9, 1.0, 1.1))
-    whole = finish.inverse_field(moving, AFFINE, local)
-    monkeypatch.setattr(finish, "_INVERSE_VOXELS", moving.num_voxels // 4)
-    assert finish.coarser(moving, moving.num_voxels // 4).num_voxels < moving.num_voxels / 3
-    thinned = finish.inverse_field(moving, AFFINE, local)
+    whole = native_grids.inverse_field(moving, AFFINE, local)
+    monkeypatch.setattr(native_grids, "_INVERSE_VOXELS", moving.num_voxels // 4)
+    assert native_grids.coarser(moving, moving.num_voxels // 4).num_voxels < moving.num_voxels / 3
+    thinned = native_grids.inverse_field(moving, AFFINE, local)
     assert 2 < np.linalg.norm(local.forward_mm, axis=1).max() < 10
     # At the border of psi's lattice its derivative jumps, and with it the inverse's: not counted.
     landed = maps.identity(moving) + torch.from_numpy(whole).movedim(-1, 0)[None]
@@ -136,20 +136,20 @@ def test_inverse_solved_on_fewer_points_is_within_a_twentieth_of_a_voxel(monkeyp
 
 def test_thinned_grids_keep_the_corners_and_even_out_the_spacing():
     grid = Grid((384, 384, 160), (0.365, 0.365, 0.7))
-    thin = finish.coarser(grid, 500_000)
+    thin = native_grids.coarser(grid, 500_000)
     assert 350_000 < thin.num_voxels <= 500_000
     assert max(thin.spacing_mm) / min(thin.spacing_mm) < 1.1
     np.testing.assert_allclose(thin.corners_ras, grid.corners_ras, atol=1e-9)
-    assert finish.coarser(grid, grid.num_voxels) is grid
+    assert native_grids.coarser(grid, grid.num_voxels) is grid
 
 
 def test_round_trip_on_every_second_point_says_about_the_same(local, monkeypatch):
     moving = knees.centered_grid((60, 50, 40), (0.9, 1.0, 1.1))
-    forward = finish.forward_field(NATIVE, AFFINE, local)
-    backward = finish.inverse_field(moving, AFFINE, local)
-    mean, largest = finish.round_trip_error(NATIVE, forward, moving, backward)
-    monkeypatch.setattr(finish, "_ROUND_TRIP_VOXELS", NATIVE.num_voxels // 8)
-    few_mean, few_largest = finish.round_trip_error(NATIVE, forward, moving, backward)
+    forward = native_grids.forward_field(NATIVE, AFFINE, local)
+    backward = native_grids.inverse_field(moving, AFFINE, local)
+    mean, largest = native_grids.round_trip_error(NATIVE, forward, moving, backward)
+    monkeypatch.setattr(native_grids, "_ROUND_TRIP_VOXELS", NATIVE.num_voxels // 8)
+    few_mean, few_largest = native_grids.round_trip_error(NATIVE, forward, moving, backward)
     assert few_mean == pytest.approx(mean, rel=0.1)
     assert 0.5 * largest < few_largest <= largest
 
@@ -157,8 +157,8 @@ def test_round_trip_on_every_second_point_says_about_the_same(local, monkeypatch
 def test_warped_image_is_sampled_at_the_field_and_black_outside(local):
     moving = knees.centered_grid((60, 50, 40), (0.9, 1.0, 1.1))
     voxels = np.random.default_rng(0).random(moving.shape, dtype=np.float32)
-    field = finish.forward_field(NATIVE, AFFINE, local)
-    found = finish.warp_native(Image(voxels, moving), NATIVE, field)
+    field = native_grids.forward_field(NATIVE, AFFINE, local)
+    found = native_grids.warp_native(Image(voxels, moving), NATIVE, field)
     map_ras = maps.identity(NATIVE) + torch.from_numpy(field).movedim(-1, 0)[None]
     wanted = maps.warp(torch.from_numpy(voxels)[None, None], moving, map_ras)[0, 0].numpy()
     assert (found == 0).any()
@@ -180,7 +180,7 @@ def test_round_trip_error_equals_scipys_over_points_that_land_in_the_moving_imag
     where = index[inside, ::-1].T
     back = [ndimage.map_coordinates(backward[..., c], where, order=1, mode="nearest") for c in range(3)]
     errors = np.linalg.norm(there[inside] + np.transpose(back) - points[inside], axis=1)
-    mean, largest = finish.round_trip_error(NATIVE, forward, moving, backward)
+    mean, largest = native_grids.round_trip_error(NATIVE, forward, moving, backward)
     assert 0.3 < inside.mean() < 1
     assert mean == pytest.approx(errors.mean(), rel=0.01)
     assert largest == pytest.approx(errors.max(), rel=0.02)

@@ -12,7 +12,13 @@ from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.working_grid import shrunk_grid, working_grid
 from JointRegistrationLib.onto_grid import on_grid_of
 from JointRegistrationLib.ops.resampling import resample, to_tensor
-from JointRegistrationLib.preprocess import check_image, check_mask, check_overlap, normalize, remarks_on
+from JointRegistrationLib.registration.preprocessing import (
+    check_image,
+    check_mask,
+    check_overlap,
+    normalize,
+    remarks_on,
+)
 
 GRID = Grid((8, 9, 10))
 

@@ -16,7 +16,7 @@ from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.image import LandmarkPairs
 from JointRegistrationLib.core.result import RegistrationResult, StartingMap
 from JointRegistrationLib.files import read_transform, starting_map, write_transform
-from JointRegistrationLib.inference import register
+from JointRegistrationLib.registration.register import register
 
 HALF = dataclasses.replace(
     QUICK,

@@ -19,7 +19,7 @@ from JointRegistrationLib.core.config import (
 from JointRegistrationLib.core.errors import InputError, RegistrationCancelled, ResourceError
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image, LandmarkPairs
-from JointRegistrationLib.inference import register
+from JointRegistrationLib.registration.register import register
 
 KERNEL = VelocityConfig(sigmas_mm=(4.0, 8.0), weights=(0.4, 0.6))
 QUICK = RegistrationConfig(
@@ -124,7 +124,7 @@ def test_the_same_call_gives_the_same_result(pair, result):
 
 
 def test_slabs_make_no_difference(pair, result, monkeypatch):
-    monkeypatch.setattr("JointRegistrationLib.finish._SLAB_VOXELS", 5000)
+    monkeypatch.setattr("JointRegistrationLib.registration.native_grids._SLAB_VOXELS", 5000)
     cut = register(*pair, QUICK)
     np.testing.assert_allclose(cut.displacement_field_mm, result.displacement_field_mm, atol=1e-4)
     np.testing.assert_allclose(cut.jacobian_determinant, result.jacobian_determinant, atol=1e-4)

@@ -19,12 +19,12 @@ from JointRegistrationLib.core.config import NetworkConfig, PreprocessConfig, Re
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.metrics import dice
 from JointRegistrationLib.core.result import RegistrationResult
-from JointRegistrationLib.inference import prepare_pair, register
 from JointRegistrationLib.networks import weights
 from JointRegistrationLib.networks.predict import Prediction, predict
 from JointRegistrationLib.ops import integrate, maps
 from JointRegistrationLib.ops.resampling import to_tensor
 from JointRegistrationLib.phantom import KneePair, default_grid, make_pair
+from JointRegistrationLib.registration.register import prepare_pair, register
 
 CARTILAGE = (2, 4)
 MOST_VOXELS = 0.05

@@ -333,7 +333,7 @@ def test_real_worker_registers_what_the_library_registers(tmp_path):
     assert ready.weights == ""
     assert "CPU" in ready.devices["cpu"]
     result = read_result(folder)
-    from JointRegistrationLib.inference import register
+    from JointRegistrationLib.registration.register import register
 
     expected = register(job.fixed, job.moving, config)
     np.testing.assert_allclose(result.affine_ras, expected.affine_ras, atol=1e-4)

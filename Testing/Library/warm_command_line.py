@@ -18,8 +18,9 @@ def main() -> None:
     import SimpleITK  # noqa: F401 what every run needs, once
     import torch
 
-    from JointRegistrationLib import evaluation, inference  # noqa: F401
+    from JointRegistrationLib import evaluation  # noqa: F401
     from JointRegistrationLib.cli import cli, registration  # noqa: F401
+    from JointRegistrationLib.registration import register  # noqa: F401
 
     torch.set_num_threads(1)
     for line in sys.stdin:

@@ -14,14 +14,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .core.geometry import FloatArray, Grid
-from .core.image import Image
-from .core.progress import Reporter
-from .core.result import FoldCount
-from .ops.aligned_grids import ParallelField, affine_vectors, parallel_axes, precise_device
-from .ops.maps import InverseMap, derivative, identity, inverse, length, sample, sample_unit
-from .ops.resampling import to_tensor
-from .vsvf_opt import LocalMap
+from ..core.geometry import FloatArray, Grid
+from ..core.image import Image
+from ..core.progress import Reporter
+from ..core.result import FoldCount
+from ..ops.aligned_grids import ParallelField, affine_vectors, parallel_axes, precise_device
+from ..ops.maps import InverseMap, derivative, identity, inverse, length, sample, sample_unit
+from ..ops.resampling import to_tensor
+from .local_map import LocalMap
 
 #: Voxels of a slab: few megabytes on a CPU, many threads' worth on a GPU.
 _SLAB_VOXELS = 500_000

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .core.config import RegistrationConfig
-from .core.errors import InputError
-from .core.geometry import FloatArray, Grid, transform_points
-from .networks import side as detector
-from .networks import warm
-from .networks.side import SideGuess
-from .ops.image_pair import ImagePair
+from ..core.config import RegistrationConfig
+from ..core.errors import InputError
+from ..core.geometry import FloatArray, Grid, transform_points
+from ..networks import side as detector
+from ..networks import warm
+from ..networks.side import SideGuess
+from ..ops.image_pair import ImagePair
 
 #: How far to one side of the scanner's middle an image's centre lies from which its place counts, in mm.
 ASIDE_MM = 25.0

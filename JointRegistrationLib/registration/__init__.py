@@ -1,0 +1,1 @@
+"""One registration, from two images to the result on their native grids."""
