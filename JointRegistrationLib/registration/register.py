@@ -18,16 +18,16 @@ from ..core.image import Image, LandmarkPairs
 from ..core.progress import CancelCheck, ProgressCallback, Reporter
 from ..core.result import RegistrationResult, StartingMap
 from ..core.working_grid import working_grid
-from ..estimate import estimate, refined_further
 from ..extremes import find_extremes
 from ..ops.devices import choose_device
 from ..ops.image_pair import ImagePair
 from ..ops.maps import apply_matrix, identity, resample_displacement
 from ..ops.resampling import resample, to_tensor
 from ..ops.similarity import Correlation
-from ..resume import resumed
 from .landmarks import landmark_errors, landmark_term, starting_transform
 from .local_map import LocalMap
+from .methods.dispatch import estimate
+from .methods.refinement import refined_further, resumed
 from .native_grids import finish, slabs
 from .preprocessing import check_image, check_mask, check_overlap, normalize, remarks_on
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from JointRegistrationLib.affine_opt import affine_opt, center_of_mass, initial_transforms, model_basis
 from JointRegistrationLib.core.config import AffineConfig, RegistrationConfig
 from JointRegistrationLib.core.errors import InputError, RegistrationCancelled
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.progress import Reporter
+from JointRegistrationLib.registration.methods.affine import affine_opt, center_of_mass, initial_transforms, model_basis
 from JointRegistrationLib.registration.register import prepare_pair
 
 CONFIG = AffineConfig(levels=(4, 2, 1), iterations=30)

@@ -12,8 +12,6 @@ import pytest
 import torch
 from conftest import remarks, smooth_random
 
-from JointRegistrationLib import predicted as prediction
-from JointRegistrationLib.affine_opt import affine_opt
 from JointRegistrationLib.core.config import (
     AffineConfig,
     NetworkConfig,
@@ -28,7 +26,6 @@ from JointRegistrationLib.core.geometry import FloatArray, Grid, transform_point
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.progress import ProgressCallback, Reporter
 from JointRegistrationLib.core.result import RegistrationResult
-from JointRegistrationLib.estimate import estimate
 from JointRegistrationLib.networks import predict, weights
 from JointRegistrationLib.networks import side as side_network
 from JointRegistrationLib.ops import maps
@@ -36,8 +33,12 @@ from JointRegistrationLib.ops.image_pair import Dissimilarity, ImagePair
 from JointRegistrationLib.ops.integrate import exponential
 from JointRegistrationLib.phantom import KneePair, make_pair, working_grid
 from JointRegistrationLib.registration.local_map import Estimate, LocalMap, composed, no_deformation
+from JointRegistrationLib.registration.methods import networks as prediction
+from JointRegistrationLib.registration.methods.affine import affine_opt
+from JointRegistrationLib.registration.methods.dispatch import estimate
+from JointRegistrationLib.registration.methods.momentum import momentum_grid
+from JointRegistrationLib.registration.methods.vsvf import vsvf_opt
 from JointRegistrationLib.registration.register import prepare_pair, register
-from JointRegistrationLib.vsvf_opt import momentum_grid, vsvf_opt
 
 GRID = working_grid().resized((48, 48, 40))  # 2.9 mm
 AVSM = RegistrationConfig(method="avsm", network=NetworkConfig(side="right", refine=0))

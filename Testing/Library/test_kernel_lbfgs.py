@@ -10,9 +10,8 @@ from torch import Tensor
 from JointRegistrationLib.core.errors import RegistrationCancelled
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.progress import Reporter
-from JointRegistrationLib.kernel_lbfgs import Smoothed, minimize_in_kernel
 from JointRegistrationLib.ops.smoothing import smooth
-from JointRegistrationLib.optimize import minimize
+from JointRegistrationLib.registration.methods.optimizers import Smoothed, minimize, minimize_in_kernel
 
 GRID = Grid((12, 11, 10), (1.5, 1.5, 2.0))
 SHAPE = (1, 3, *GRID.shape)

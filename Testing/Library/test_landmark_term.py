@@ -21,8 +21,8 @@ from JointRegistrationLib.core.config import (
 from JointRegistrationLib.core.errors import ConfigError
 from JointRegistrationLib.core.image import LandmarkPairs
 from JointRegistrationLib.ops.image_pair import ImagePair
-from JointRegistrationLib.predicted import _Judge
 from JointRegistrationLib.registration.landmarks import landmark_term
+from JointRegistrationLib.registration.methods.networks import _Judge
 from JointRegistrationLib.registration.register import register
 
 GRID = knees.centered_grid((16, 18, 14), (3.0, 3.0, 3.5))

@@ -13,7 +13,7 @@ from JointRegistrationLib.ops import maps
 from JointRegistrationLib.ops.image_pair import Dissimilarity, ImagePair, LatticeDissimilarity
 from JointRegistrationLib.ops.separable import apply_along_axes, apply_with_channels_last, interpolation_matrix
 from JointRegistrationLib.ops.similarity import FixedLncc, lncc_loss
-from JointRegistrationLib.vsvf_opt import momentum_grid, upsample
+from JointRegistrationLib.registration.methods.momentum import momentum_grid, upsample
 
 FIXED_GRID = knees.centered_grid((14, 12, 11), (2.0, 2.0, 2.4))
 MOVING_GRID = knees.centered_grid((13, 15, 12), (2.1, 1.9, 2.0))

@@ -23,12 +23,13 @@ from JointRegistrationLib.core.errors import ConfigError, RegistrationCancelled
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.core.serialization import from_dict, to_dict
-from JointRegistrationLib.lddmm_opt import geodesic_map, lddmm_opt
 from JointRegistrationLib.ops import maps
 from JointRegistrationLib.ops.image_pair import ImagePair
 from JointRegistrationLib.registration.local_map import LocalMap
+from JointRegistrationLib.registration.methods.lddmm import geodesic_map, lddmm_opt
+from JointRegistrationLib.registration.methods.momentum import local_map
+from JointRegistrationLib.registration.methods.vsvf import vsvf_opt
 from JointRegistrationLib.registration.register import register
-from JointRegistrationLib.vsvf_opt import local_map, vsvf_opt
 
 KERNEL = KernelConfig((4.0, 8.0), (0.4, 0.6))
 CONFIG = LddmmConfig(SimilarityConfig("ncc"), KERNEL, steps=4, regularity=0.1, levels=(2, 1), iterations=12)

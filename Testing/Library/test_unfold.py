@@ -12,7 +12,8 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.ops import maps
 from JointRegistrationLib.ops.folds import folded_cells, unfolded
 from JointRegistrationLib.ops.image_pair import ImagePair
-from JointRegistrationLib.vsvf_opt import local_map, vsvf_opt
+from JointRegistrationLib.registration.methods.momentum import local_map
+from JointRegistrationLib.registration.methods.vsvf import vsvf_opt
 
 GRID = knees.centered_grid((16, 14, 12), (2.0, 2.0, 2.4))
 POINTS = maps.identity(GRID, dtype=torch.float64)

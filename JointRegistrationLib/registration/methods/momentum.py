@@ -1,8 +1,4 @@
-"""vSVF-opt: the non-parametric part by optimising the momentum (spec, section 7).
-
-m* = argmin lambda <m, K m> + Sim(S o A o Exp(-K m), T): the velocity is stationary, v = K m, and acts
-on the fixed side of the affine transform A. The momentum lives on a grid of half the resolution.
-"""
+"""Optimise a momentum, and integrate its velocity to a map."""
 
 from __future__ import annotations
 
@@ -12,19 +8,18 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
-from .core.config import KernelConfig, LddmmConfig, SimilarityConfig, VelocityConfig, VsvfConfig
-from .core.geometry import FloatArray, Grid
-from .core.progress import Reporter
-from .kernel_lbfgs import minimize_in_kernel
-from .ops.folds import unfolded
-from .ops.image_pair import ImagePair, LatticeDissimilarity
-from .ops.integrate import exponential
-from .ops.maps import apply_matrix, compose_displacement, from_displacement
-from .ops.regularity import momentum_energy, momentum_energy_unit
-from .ops.smoothing import smooth
-from .optimize import minimize
-from .registration.landmarks import LandmarkTerm
-from .registration.local_map import LocalMap
+from ...core.config import KernelConfig, LddmmConfig, SimilarityConfig, VelocityConfig, VsvfConfig
+from ...core.geometry import FloatArray, Grid
+from ...core.progress import Reporter
+from ...ops.folds import unfolded
+from ...ops.image_pair import ImagePair, LatticeDissimilarity
+from ...ops.integrate import exponential
+from ...ops.maps import apply_matrix, compose_displacement, from_displacement
+from ...ops.regularity import momentum_energy, momentum_energy_unit
+from ...ops.smoothing import smooth
+from ..landmarks import LandmarkTerm
+from ..local_map import LocalMap
+from .optimizers import minimize, minimize_in_kernel
 
 #: How far the first trial step moves the fastest point, before any curvature is known.
 _FIRST_STEP_VOXELS = 0.5
@@ -50,44 +45,6 @@ def local_map(momentum: Tensor, grid: Grid, config: VelocityConfig) -> LocalMap:
     v = velocity(momentum, grid, config)
     forward, backward = (exponential(sign * v, grid, method=config.integrator, steps=config.steps) for sign in (-1, 1))
     return LocalMap(forward, backward, grid)
-
-
-def vsvf_opt(
-    pair: ImagePair,
-    affine_ras: FloatArray,
-    config: VsvfConfig,
-    *,
-    initial_momentum: Tensor | None = None,
-    before: LocalMap | None = None,
-    landmarks: LandmarkTerm | None = None,
-    reporter: Reporter | None = None,
-) -> tuple[Tensor, Grid]:
-    """Momentum (1, 3, d, h, w), RAS mm, and its grid, that makes the images most alike.
-
-    Args:
-        pair: normalised images.
-        affine_ras: 4x4, fixed to moving, kept fixed.
-        config: similarity, kernel, weights, levels, iterations, optimiser.
-        initial_momentum: start on ``momentum_grid`` of the coarsest level; None for zero.
-        before: a deformation already found, kept fixed; the new one acts on its fixed side, so that the
-            fixed point x goes to A(before(Exp(-v)(x))). None for none.
-        landmarks: a term of the energy beside the images; None for none.
-        reporter: receives progress; its cancel check is asked at every evaluation.
-
-    Raises:
-        RegistrationCancelled: if asked to stop.
-    """
-
-    return optimize_momentum(
-        pair,
-        affine_ras,
-        config,
-        lambda momentum, grid: velocity_flow(velocity(momentum, grid, config.velocity), grid, config.velocity),
-        initial_momentum=initial_momentum,
-        before=before,
-        landmarks=landmarks,
-        reporter=reporter,
-    )
 
 
 class Flow(NamedTuple):

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .core.config import LddmmConfig
-from .core.geometry import FloatArray, Grid
-from .core.progress import Reporter
-from .ops.epdiff import shoot
-from .ops.image_pair import ImagePair
-from .registration.landmarks import LandmarkTerm
-from .registration.local_map import LocalMap
-from .vsvf_opt import Flow, optimize_momentum, velocity
+from ...core.config import LddmmConfig
+from ...core.geometry import FloatArray, Grid
+from ...core.progress import Reporter
+from ...ops.epdiff import shoot
+from ...ops.image_pair import ImagePair
+from ..landmarks import LandmarkTerm
+from ..local_map import LocalMap
+from .momentum import Flow, optimize_momentum, velocity
 
 
 def geodesic_map(momentum: Tensor, grid: Grid, config: LddmmConfig) -> LocalMap:

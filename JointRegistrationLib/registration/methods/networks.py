@@ -11,18 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .affine_opt import MIN_COMMON, affine_around, affine_opt
-from .core.config import RegistrationConfig, network_refinement
-from .core.geometry import FloatArray
-from .core.progress import Reporter
-from .estimate import deformation, optimised
-from .networks import warm, weights
-from .networks.model import AVSM
-from .networks.predict import predict
-from .ops.image_pair import Dissimilarity, ImagePair
-from .ops.maps import affine_map, apply_matrix, compose_displacement, from_displacement, resample_displacement
-from .registration.landmarks import LandmarkTerm
-from .registration.local_map import Estimate, LocalMap, composed, no_deformation
+from ...core.config import RegistrationConfig, network_refinement
+from ...core.geometry import FloatArray
+from ...core.progress import Reporter
+from ...networks import warm, weights
+from ...networks.model import AVSM
+from ...networks.predict import predict
+from ...ops.image_pair import Dissimilarity, ImagePair
+from ...ops.maps import affine_map, apply_matrix, compose_displacement, from_displacement, resample_displacement
+from ..landmarks import LandmarkTerm
+from ..local_map import Estimate, LocalMap, composed, no_deformation
+from .affine import MIN_COMMON, affine_around, affine_opt
+from .optimised import deformation, optimised
 
 #: Resolution, as a shrink factor, at which predictions are compared.
 _JUDGED_AT = 2

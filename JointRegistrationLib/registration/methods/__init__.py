@@ -1,0 +1,1 @@
+"""The methods: affine, stationary velocity, geodesic, networks, refinement."""
