@@ -17,7 +17,7 @@ from .along_axes import alignment, interpolated, onto_lattice
 from .core.geometry import Grid, transform_points
 from .core.image import Image
 from .core.progress import CancelCheck, ProgressCallback, Reporter
-from .networks import warm
+from .networks import cache
 from .networks.predict import FIELD_OF_VIEW_MM, canonical_lattice
 from .networks.segmenter import CLASSES, MULTIPLES, Segmenter
 from .networks.segmenter_weights import SEGMENTER_WEIGHTS, load_segmenter
@@ -100,7 +100,7 @@ def segment(
     reporter.update(0.0)
     check_image(image)
     where = choose_device(device)
-    model = warm.kept(lambda path, on: load_segmenter(path, on)[0], weights or SEGMENTER_WEIGHTS, where)
+    model = cache.kept(lambda path, on: load_segmenter(path, on)[0], weights or SEGMENTER_WEIGHTS, where)
     shares, lattice = _shares(model, image, where, reporter)
     reporter.update(0.7)
     side = found_side(shares)
@@ -117,7 +117,7 @@ def _shares(model: Segmenter, image: Image, device: torch.device, reporter: Repo
     reporter.update(0.1)
     spacing = model.config.spacing_kji_mm
     lattice = knee_lattice(image.grid, spacing)
-    with warm.stoppable(model, reporter):
+    with cache.stoppable(model, reporter):
         if np.any(np.asarray(lattice.size_ijk) * lattice.spacing_mm > _WIDE * np.asarray(FIELD_OF_VIEW_MM)):
             lattice = _about_knee(model, values, image.grid, lattice, device)
             reporter.update(0.25)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from .. import checkpoint
 from ..core.errors import CheckpointError, ConfigError
 from ..core.serialization import from_dict
+from . import checkpoint
 from .segmenter import ARCHITECTURE, Segmenter, SegmenterConfig
 from .weights import expected_checksum
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .. import checkpoint
 from ..core.geometry import Grid
+from . import checkpoint
 from .blocks import LEAK, Conv, fold
 from .predict import canonical_lattice, on_lattice
 from .weights import expected_checksum

@@ -7,8 +7,8 @@ import numpy as np
 from ..core.config import RegistrationConfig
 from ..core.errors import InputError
 from ..core.geometry import FloatArray, Grid, transform_points
+from ..networks import cache
 from ..networks import side as detector
-from ..networks import warm
 from ..networks.side import SideGuess
 from ..ops.image_pair import ImagePair
 
@@ -40,7 +40,7 @@ def knee_sides(pair: ImagePair, config: RegistrationConfig, start: FloatArray | 
         return (config.network.side,)
     if not detector.SIDE_WEIGHTS.is_file():
         return ("right", "left")
-    model = warm.side_net(pair.fixed.device)
+    model = cache.side_net(pair.fixed.device)
     fixed = with_place(detector.detect_side(model, pair.fixed, pair.fixed_grid), pair.fixed_grid)
     moving = with_place(detector.detect_side(model, pair.moving, pair.moving_grid), pair.moving_grid)
     mirrors = start is not None and np.linalg.det(start[:3, :3]) < 0

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .. import checkpoint
 from ..core.serialization import from_dict
 from ..files.output import atomic_file
-from ..networks import segmenter
+from ..networks import checkpoint, segmenter
 from ..networks.model import AVSM, ModelConfig
 from ..networks.segmenter import Segmenter, SegmenterConfig
 from ..networks.weights import checksum_file

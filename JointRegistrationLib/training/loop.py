@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .. import checkpoint
 from ..core.geometry import Grid
+from ..networks import checkpoint
 from ..networks.model import AVSM
 from ..networks.weights import ARCHITECTURE
 from .augment import generator

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from torch import nn
 
-from .. import checkpoint
 from ..core.errors import CheckpointError
+from ..networks import checkpoint
 
 #: Beginnings of the names of the parameters that a stage trains.
 PARTS: dict[str, tuple[str, ...]] = {"affine": ("affine.",), "vsvf": ("momentum.",), "joint": ("affine.", "momentum.")}

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from .. import checkpoint
 from ..core.errors import CheckpointError
 from ..core.serialization import to_json
 from ..files.output import atomic_file
+from ..networks import checkpoint
 from ..ops.devices import choose_device
 from .distributed import Ranks, any_of, mean_of
 from .logs import append_row, trim_rows

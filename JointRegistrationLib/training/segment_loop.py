@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import checkpoint
+from ..networks import checkpoint
 from ..networks.segmenter import ARCHITECTURE, CLASSES, Box, Segmenter
 from .augment import generator
 from .distributed import Ranks

@@ -65,9 +65,9 @@ def free_memory() -> None:
     """Give back what a failed run held, and the networks, so that the next one has it."""
     import torch  # noqa: PLC0415
 
-    from ..networks import warm  # noqa: PLC0415
+    from ..networks import cache  # noqa: PLC0415
 
-    warm.forget()
+    cache.forget()
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -105,12 +105,12 @@ def _why_no_gpu() -> str:
 
 
 def _weights_problem(device: str) -> str:
-    from ..networks import side, warm  # noqa: PLC0415
+    from ..networks import cache, side  # noqa: PLC0415
 
     try:
-        warm.avsm(device)
+        cache.avsm(device)
         if side.SIDE_WEIGHTS.is_file():
-            warm.side_net(device)
+            cache.side_net(device)
     except CheckpointError as error:
         return str(error)
     return ""

@@ -12,7 +12,6 @@ import numpy as np
 import SimpleITK as sitk
 from dicom_cases import write_enhanced, write_series
 
-from JointRegistrationLib.checkpoint import Header, load_state, read_header, save_state, save_weights
 from JointRegistrationLib.cli.description import describe
 from JointRegistrationLib.cli.registration import read_config
 from JointRegistrationLib.core.config import RegistrationConfig
@@ -34,6 +33,7 @@ from JointRegistrationLib.files import (
     write_labels,
     write_transform,
 )
+from JointRegistrationLib.networks.checkpoint import Header, load_state, read_header, save_state, save_weights
 from JointRegistrationLib.training.provenance import read_config as read_training_config
 from JointRegistrationLib.training.scans import read_table
 

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from JointRegistrationLib import checkpoint
-from JointRegistrationLib.checkpoint import Header
 from JointRegistrationLib.core.errors import CheckpointError
+from JointRegistrationLib.networks import checkpoint
+from JointRegistrationLib.networks.checkpoint import Header
 
 HEADER = Header("tiny", {"channels": [1, 2]}, "made up", "abc1234", {"dice": 0.5})
 

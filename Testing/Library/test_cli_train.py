@@ -13,9 +13,9 @@ import torch
 from click.testing import CliRunner, Result
 from training_cases import tiny_config
 
-from JointRegistrationLib.checkpoint import read_tensors
 from JointRegistrationLib.cli import cli
 from JointRegistrationLib.core.serialization import to_json
+from JointRegistrationLib.networks.checkpoint import read_tensors
 
 
 def run(*arguments: object) -> Result:

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from JointRegistrationLib import checkpoint
 from JointRegistrationLib.core.errors import CheckpointError
 from JointRegistrationLib.core.geometry import Grid
-from JointRegistrationLib.networks import side
+from JointRegistrationLib.networks import checkpoint, side
 from JointRegistrationLib.networks.side import ARCHITECTURE, CERTAIN, SideGuess, SideNet, detect_side, load_side_model
 from JointRegistrationLib.networks.weights import checksum_file
 from JointRegistrationLib.ops.resampling import to_tensor

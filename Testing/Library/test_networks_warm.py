@@ -11,7 +11,7 @@ from torch import nn
 
 from JointRegistrationLib.core.errors import CheckpointError, RegistrationCancelled
 from JointRegistrationLib.core.progress import Reporter
-from JointRegistrationLib.networks import warm
+from JointRegistrationLib.networks import cache
 
 
 class Loader:
@@ -34,27 +34,27 @@ def file(tmp_path: Path) -> Path:
 
 def test_a_network_is_loaded_once_as_long_as_its_file_is_the_same(file):
     load = Loader()
-    first = warm.kept(load, file, "cpu")
-    assert warm.kept(load, file, torch.device("cpu")) is first
+    first = cache.kept(load, file, "cpu")
+    assert cache.kept(load, file, torch.device("cpu")) is first
     assert load.loaded == 1
     os.utime(file, ns=(0, 0))
-    assert warm.kept(load, file, "cpu") is not first
+    assert cache.kept(load, file, "cpu") is not first
     assert load.loaded == 2
 
 
 def test_forgotten_networks_are_loaded_again(file):
     load = Loader()
-    first = warm.kept(load, file, "cpu")
-    warm.forget()
-    assert warm.kept(load, file, "cpu") is not first
+    first = cache.kept(load, file, "cpu")
+    cache.forget()
+    assert cache.kept(load, file, "cpu") is not first
 
 
 def test_a_missing_file_is_told_of_even_after_it_was_there(file):
     load = Loader()
-    warm.kept(load, file, "cpu")
+    cache.kept(load, file, "cpu")
     file.unlink()
     with pytest.raises(CheckpointError, match="missing"):
-        warm.kept(load, file, "cpu")
+        cache.kept(load, file, "cpu")
 
 
 def test_a_network_stops_before_the_layer_at_which_it_is_asked_to():
@@ -65,7 +65,7 @@ def test_a_network_stops_before_the_layer_at_which_it_is_asked_to():
         asked.append(True)
         return len(asked) == 3
 
-    with warm.stoppable(network, Reporter("network", cancelled=cancelled)):
+    with cache.stoppable(network, Reporter("network", cancelled=cancelled)):
         with pytest.raises(RegistrationCancelled, match="network"):
             network(torch.zeros(1, 2))
         assert len(asked) == 3

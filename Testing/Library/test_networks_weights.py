@@ -9,9 +9,9 @@ import torch
 from click.testing import CliRunner
 from training_cases import tiny_config, tiny_pool
 
-from JointRegistrationLib import checkpoint
 from JointRegistrationLib.cli import cli
 from JointRegistrationLib.core.errors import CheckpointError
+from JointRegistrationLib.networks import checkpoint
 from JointRegistrationLib.networks.weights import checksum_file, load_model
 from JointRegistrationLib.training.export import export
 from JointRegistrationLib.training.loop import Trainer

@@ -10,14 +10,14 @@ import torch
 from click.testing import CliRunner
 from torch import nn
 
-from JointRegistrationLib import along_axes, checkpoint, segmentation
+from JointRegistrationLib import along_axes, segmentation
 from JointRegistrationLib.cli import cli
 from JointRegistrationLib.core.errors import CheckpointError, GeometryError, InputError, RegistrationCancelled
 from JointRegistrationLib.core.geometry import Grid, reorient_array, transform_points
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.progress import Reporter
 from JointRegistrationLib.files import read_labels, write_image
-from JointRegistrationLib.networks import segmenter_weights, warm
+from JointRegistrationLib.networks import cache, checkpoint, segmenter_weights
 from JointRegistrationLib.networks.segmenter import ARCHITECTURE, CLASSES, Segmenter, SegmenterConfig
 from JointRegistrationLib.segmentation import LABELS, confidences, found_side, knee_lattice, labels_on_grid, segment
 
@@ -43,7 +43,7 @@ class ByGrey(nn.Module):
 
 
 def use(monkeypatch: pytest.MonkeyPatch, model: nn.Module) -> None:
-    monkeypatch.setattr(warm, "kept", lambda load, path, device: model)
+    monkeypatch.setattr(cache, "kept", lambda load, path, device: model)
 
 
 def oblique_grid(

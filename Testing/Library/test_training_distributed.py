@@ -12,8 +12,8 @@ import pytest
 import torch
 from training_cases import tiny_config, tiny_pool
 
-from JointRegistrationLib import checkpoint
 from JointRegistrationLib.core.errors import ConfigError
+from JointRegistrationLib.networks import checkpoint
 from JointRegistrationLib.training.config import LossConfig, TrainingConfig
 from JointRegistrationLib.training.distributed import Ranks, any_of, mean_of, ranks_from_environment
 from JointRegistrationLib.training.loop import Trainer

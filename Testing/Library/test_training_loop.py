@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 from training_cases import tiny_config, tiny_pool, tiny_scan
 
-from JointRegistrationLib import checkpoint
 from JointRegistrationLib.core.errors import CheckpointError, ConfigError, FileError
 from JointRegistrationLib.core.serialization import to_json
+from JointRegistrationLib.networks import checkpoint
 from JointRegistrationLib.ops import maps
 from JointRegistrationLib.training.augment import AugmentConfig
 from JointRegistrationLib.training.batches import stored_pair

@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from JointRegistrationLib.checkpoint import read_header
 from JointRegistrationLib.core.errors import ConfigError, FileError, InputError
 from JointRegistrationLib.core.serialization import to_json
 from JointRegistrationLib.networks.blocks import fold
+from JointRegistrationLib.networks.checkpoint import read_header
 from JointRegistrationLib.networks.segmenter import CLASSES, Segmenter, SegmenterConfig, unfold
 from JointRegistrationLib.phantom import TISSUES
 from JointRegistrationLib.training.augment import generator

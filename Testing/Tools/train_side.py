@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from JointRegistrationLib import checkpoint
+from JointRegistrationLib.networks import checkpoint
 from JointRegistrationLib.networks.side import ARCHITECTURE, LATTICE_IJK, SideNet
 from JointRegistrationLib.networks.weights import checksum_file
 from JointRegistrationLib.training.augment import AugmentConfig, generator, random_affine

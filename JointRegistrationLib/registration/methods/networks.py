@@ -14,7 +14,7 @@ from torch import Tensor
 from ...core.config import RegistrationConfig, network_refinement
 from ...core.geometry import FloatArray
 from ...core.progress import Reporter
-from ...networks import warm, weights
+from ...networks import cache, weights
 from ...networks.model import AVSM
 from ...networks.predict import predict
 from ...ops.image_pair import Dissimilarity, ImagePair
@@ -122,11 +122,11 @@ def _best(
 ) -> tuple[Estimate, bool]:
     """The best prediction, or affine-opt where none makes the images more alike; and whether it deforms."""
     reporter.update(0.0)
-    model = warm.avsm(pair.fixed.device)
+    model = cache.avsm(pair.fixed.device)
     reporter.update(0.1)
     judge = _Judge(pair, config, landmarks)
     candidates = []
-    with warm.stoppable(model, reporter):
+    with cache.stoppable(model, reporter):
         for candidate in _candidates(model, pair, config, start, sides, judge):
             candidates.append(candidate)
             reporter.update(0.6)
