@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from JointRegistrationLib import sample
 from JointRegistrationLib.core.errors import ResourceError
+from JointRegistrationLib.phantom import sample
 from JointRegistrationLib.system.children import module_command
 
 from .segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
@@ -75,7 +75,9 @@ def sampleFiles(
     folder = folder or sampleFolder()
     if sample.is_complete(folder):
         return folder
-    program, arguments, environment = module_command("JointRegistrationLib.sample", str(folder), *map(str, sizeIjk))
+    program, arguments, environment = module_command(
+        "JointRegistrationLib.phantom.sample", str(folder), *map(str, sizeIjk)
+    )
     with tempfile.TemporaryFile() as errors:  # not a pipe: once full, that would stop a process that says much
         process = subprocess.Popen(
             [program, *arguments],

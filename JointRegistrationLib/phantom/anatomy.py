@@ -10,10 +10,10 @@ from torch import Tensor
 from .contrast import TISSUE_INDEX, TISSUES
 from .implicit import smoothstep
 from .mean_bones import MEAN_WIDTH_MM
+from .random_fields import WaveField
 from .shape import KneeShape
 from .skeleton import Distances, Skeleton
 from .soft_tissue import Layer, SoftTissue
-from .waves import WaveField
 
 #: The public label map, numbered as in the segmentations of the Osteoarthritis Initiative.
 LABEL_NAMES = {

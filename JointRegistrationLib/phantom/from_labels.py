@@ -20,12 +20,12 @@ from .contrast import TISSUE_INDEX, ContrastConfig
 from .implicit import TubeBundle, smoothstep
 from .knee import lattice_points
 from .mean_bones import MEAN_WIDTH_MM
+from .random_fields import WaveField
 from .rendering import disturb, tissue_signal
 from .shape import KneeShape, check_seed
 from .skeleton import FIBULA, Distances
 from .soft_tissue import Layer, SoftTissue
 from .texture import TissueTexture
-from .waves import WaveField
 
 _CHUNK = 1 << 15
 _STOPS_SHORT_MM = 8.0

@@ -13,8 +13,8 @@ from ..core.geometry import Grid
 from ..core.image import Image
 from ..ops import maps
 from .contrast import TISSUE_INDEX, TISSUES, ContrastConfig
+from .random_fields import WaveField
 from .texture import TissueTexture
-from .waves import WaveField
 
 _CHUNK = 1 << 16
 

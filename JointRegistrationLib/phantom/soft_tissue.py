@@ -11,9 +11,9 @@ from torch import Tensor
 
 from .implicit import TubeBundle, capsule, ellipsoid, smooth_union, smoothstep
 from .mean_bones import MEAN_WIDTH_MM
-from .paths import FAT_GIRDLE, LIMB, MENISCI, MUSCLES, NERVES, TENDONS, VESSELS
 from .shape import KneeShape
 from .skeleton import FLEXION_AXIS_YZ, Distances, turn
+from .soft_tissue_courses import FAT_GIRDLE, LIMB, MENISCI, MUSCLES, NERVES, TENDONS, VESSELS
 
 Layer = tuple[str, Tensor]
 

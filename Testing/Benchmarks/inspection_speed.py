@@ -19,12 +19,12 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "JointRegistration")]
 
-from JointRegistrationLib import sample  # noqa: E402
 from JointRegistrationLib.core.config import RegistrationConfig  # noqa: E402
 from JointRegistrationLib.core.geometry import Grid  # noqa: E402
 from JointRegistrationLib.core.image import Image  # noqa: E402
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult  # noqa: E402
 from JointRegistrationLib.files import read_image, read_labels  # noqa: E402
+from JointRegistrationLib.phantom import sample  # noqa: E402
 from JointRegistrationMRML.inspection import VIEWS, Inspection  # noqa: E402
 from JointRegistrationMRML.logic import registerVolumes  # noqa: E402
 from JointRegistrationMRML.publish import InputNodes  # noqa: E402

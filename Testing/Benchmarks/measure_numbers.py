@@ -24,7 +24,7 @@ from JointRegistrationLib.core.config import RegistrationConfig  # noqa: E402
 from JointRegistrationLib.core.image import Image  # noqa: E402
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult  # noqa: E402
 from JointRegistrationLib.phantom import random_deformation  # noqa: E402
-from JointRegistrationLib.sample import SEED  # noqa: E402
+from JointRegistrationLib.phantom.sample import SEED  # noqa: E402
 from JointRegistrationMRML.export_report import exportSteps  # noqa: E402
 from JointRegistrationMRML.numbers import measureSteps  # noqa: E402
 from JointRegistrationMRML.publish import InputNodes, OutputNodes, RegistrationOutputs  # noqa: E402

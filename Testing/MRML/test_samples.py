@@ -7,12 +7,12 @@ import pytest
 import slicer
 from conftest import sceneState
 
-from JointRegistrationLib import sample
 from JointRegistrationLib.core.errors import FileError, ResourceError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import output_folder, write_image, write_labels
 from JointRegistrationLib.files.manifest import MANIFEST_NAME
+from JointRegistrationLib.phantom import sample
 from JointRegistrationLib.system.children import code_command
 from JointRegistrationMRML import samples
 from JointRegistrationMRML.nodes import numpyView
@@ -83,7 +83,7 @@ def test_a_process_that_fails_is_reported_in_a_sentence(tmp_path, monkeypatch):
     with pytest.raises(ResourceError, match="could not be made"):
         sampleFiles(occupied / "pair", None, TINY)
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")", encoding="utf-8")
-    command = samples.module_command("JointRegistrationLib.sample", str(tmp_path / "pair"), *map(str, TINY))
+    command = samples.module_command("JointRegistrationLib.phantom.sample", str(tmp_path / "pair"), *map(str, TINY))
     paths = f"{tmp_path}:{command.environment['PYTHONPATH']}"
     blocked = command._replace(environment={**command.environment, "PYTHONPATH": paths})
     monkeypatch.setattr(samples, "module_command", lambda *_: blocked)

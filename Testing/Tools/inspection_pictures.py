@@ -28,7 +28,7 @@ from JointRegistrationLib.core.geometry import Grid  # noqa: E402
 from JointRegistrationLib.core.image import Image  # noqa: E402
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult  # noqa: E402
 from JointRegistrationLib.files import read_image, read_labels  # noqa: E402
-from JointRegistrationLib.sample import LABELS  # noqa: E402
+from JointRegistrationLib.phantom.sample import LABELS  # noqa: E402
 from JointRegistrationMRML.inspection import VIEWS, Inspection  # noqa: E402
 from JointRegistrationMRML.logic import registerVolumes  # noqa: E402
 from JointRegistrationMRML.publish import InputNodes, RegistrationOutputs  # noqa: E402

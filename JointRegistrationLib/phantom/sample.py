@@ -1,6 +1,6 @@
 """The sample pair: a procedural knee and the same knee deformed, as four files. Nothing is downloaded.
 
-``python -m JointRegistrationLib.sample FOLDER`` writes them, in a process of its own where the caller
+``python -m JointRegistrationLib.phantom.sample FOLDER`` writes them, in a process of its own where the caller
 must not wait for PyTorch; ``joint-registration make-sample`` is the same for a terminal. What a caller
 needs to read them is here without PyTorch.
 """
@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from .core.errors import FileError
+from ..core.errors import FileError
 
 #: The files of a sample folder.
 FIXED, MOVING = "fixed.nrrd", "moving.nrrd"
@@ -36,7 +36,7 @@ LABELS = {
 
 def is_complete(folder: Path) -> bool:
     """Whether all files of the sample are in ``folder``, as one run wrote them."""
-    from .files.manifest import read_manifest  # noqa: PLC0415 brings SimpleITK
+    from ..files.manifest import read_manifest  # noqa: PLC0415 brings SimpleITK
 
     try:
         manifest = read_manifest(folder)
@@ -59,11 +59,11 @@ def write_sample(folder: Path, size_ijk: tuple[int, int, int] = SIZE_IJK, seed: 
     """
     import numpy as np  # noqa: PLC0415 what only the child process needs
 
-    from .core.image import Image  # noqa: PLC0415
-    from .files import output_folder, write_image, write_labels  # noqa: PLC0415
+    from ..core.image import Image  # noqa: PLC0415
+    from ..files import output_folder, write_image, write_labels  # noqa: PLC0415
 
     with output_folder(folder, NAMES, overwrite=True) as staging:  # a folder that cannot be used is told at once
-        from .phantom import make_pair, working_grid  # noqa: PLC0415
+        from . import make_pair, working_grid  # noqa: PLC0415
 
         pair = make_pair(seed, working_grid().resized(size_ijk))
         for knee, name, labels in ((pair.fixed, FIXED, FIXED_LABELS), (pair.moving, MOVING, MOVING_LABELS)):
