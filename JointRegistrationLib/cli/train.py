@@ -264,6 +264,6 @@ def export_weights(parts: tuple[Path, ...], output: Path, data: str, full: bool)
       joint-registration export-weights runs/affine/last.safetensors runs/vsvf/best.safetensors \\
         --output JointRegistrationLib/weights/avsm.safetensors
     """
-    from ..training.export import export  # noqa: PLC0415
+    from ..training.parts import export  # noqa: PLC0415
 
     say(export(list(parts), output, data=data, half=not full))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..core.errors import ConfigError
 from ..ops import maps
 from .alignment import CLIP_MM
 from .augment import AugmentConfig, deformed_points, random_affine, random_deformation
+from .config import TrainingConfig
 from .labels import DISTANCE_STEP_MM, STRUCTURES
-from .pool import Pool, Scan
+from .pool import Pool, Scan, load_pool
 
 
 @dataclass(frozen=True)
@@ -174,3 +177,29 @@ def _distances(scan: Scan) -> Tensor:
 
 def _integer(n: int, g: torch.Generator) -> int:
     return int(torch.randint(n, (), generator=g))
+
+
+def configured_pool(config: TrainingConfig, split: str) -> Pool:
+    """The configuration's ``train`` or ``validation`` pool on the training grid."""
+    root, data = Path(config.data.pool), config.data
+    pairs = root / f"pairs-{split}.csv" if data.listed_pairs else None
+    return load_pool(root / split, data.shrink, data.last_images, pairs)
+
+
+def usable_part(pool: Pool, config: TrainingConfig) -> Pool:
+    """The scans that the losses can learn from: all, or those with label maps.
+
+    Raises:
+        ConfigError: if label maps are needed and no scan has one.
+    """
+    losses = config.losses
+    aligned = config.stage == "vsvf" and config.data.prealigned
+    if not aligned and losses.similarity > 0 and max(losses.points, losses.landmarks, losses.heat_maps) == 0:
+        return pool
+    part = pool.labelled_part()
+    if not part.scans:
+        raise ConfigError(
+            f"{config.data.pool}: no scan of this pool has a label map, but the losses or data.prealigned of "
+            f"{config.name!r} need them; train with a published-* preset, or prepare the scans with label maps"
+        )
+    return part

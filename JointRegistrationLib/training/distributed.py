@@ -7,9 +7,11 @@ environment. Started without it, a process is alone and nothing here does anythi
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 
 import torch
 from torch import distributed
@@ -85,3 +87,22 @@ def mean_of(values: dict[str, float], ranks: Ranks, device: torch.device) -> dic
     tensor = torch.tensor(list(values.values()), device=device)
     distributed.all_reduce(tensor)
     return dict(zip(values, (tensor / ranks.world).tolist(), strict=True))
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], bool]]:
+    """While inside, SIGTERM and SIGINT ask for a stop after the current step instead of killing."""
+    asked: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+
+    try:
+        previous = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    except ValueError:  # not in the main thread: nobody sends us signals
+        previous = {}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

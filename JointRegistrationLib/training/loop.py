@@ -12,7 +12,7 @@ from ..networks import checkpoint
 from ..networks.model import AVSM
 from ..networks.weights import ARCHITECTURE
 from .augment import generator
-from .batches import Batch, draw_batch
+from .batches import Batch, configured_pool, draw_batch, usable_part
 from .config import TrainingConfig
 from .distributed import Ranks
 from .examples import write_examples
@@ -21,7 +21,6 @@ from .parts import PARTS, load_initial_weights, trained_parameters
 from .pool import Pool
 from .provenance import asdict_json, current_commit
 from .run import OnUpdate, Report, Run
-from .run_pools import configured_pool, usable_part
 from .validation import validate
 
 

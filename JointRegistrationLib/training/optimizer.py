@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from ..core.errors import ConfigError
 
 SCHEDULES = ("constant", "cosine", "published")
@@ -34,3 +36,14 @@ class OptimizerConfig:
         for name in ("batch", "accumulate", "steps", "steps_per_epoch"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"training.optimizer.{name}: at least 1 is needed")
+
+
+def learning_rate(config: OptimizerConfig, step: int) -> float:
+    """The rate of update ``step`` (from 0)."""
+    warmup = min(1.0, (step + 1) / max(1, config.warmup_steps))
+    if config.schedule == "published":
+        return config.learning_rate * warmup * 0.5 ** (step // (60 * config.steps_per_epoch))
+    if config.schedule == "constant":
+        return config.learning_rate * warmup
+    half_turn = torch.pi * min(1.0, step / config.steps)
+    return config.learning_rate * warmup * (0.02 + 0.98 * 0.5 * (1 + float(torch.cos(torch.tensor(half_turn)))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from ..core.errors import ConfigError
 from ..core.serialization import from_dict, from_json, to_json
+from ..files.output import atomic_file
 from ..system.reading import read_text
 from .config import TrainingConfig
 from .segment_config import SegmentTrainingConfig
@@ -49,3 +51,23 @@ def current_commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+
+
+def append_row(path: Path, row: dict[str, Any]) -> None:
+    """Add a row, and before the first one the names of its columns."""
+    new = not path.exists() or path.stat().st_size == 0
+    with path.open("a", newline="") as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def trim_rows(path: Path, last_step: int) -> None:
+    """Drop rows of steps that were lost with their process and will be made again, and a row that was cut short."""
+    if not path.exists():
+        return
+    head, *rows = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")] or [""]
+    kept = [row for row in rows if int(row.split(",")[0]) <= last_step]
+    with atomic_file(path) as temporary:
+        temporary.write_text("".join([head, *kept]))

@@ -24,13 +24,10 @@ from ..core.serialization import to_json
 from ..files.output import atomic_file
 from ..networks import checkpoint
 from ..ops.devices import choose_device
-from .distributed import Ranks, any_of, mean_of
-from .logs import append_row, trim_rows
+from .distributed import Ranks, any_of, mean_of, stop_signals
 from .objectives import Moment
-from .optimizer import OptimizerConfig
-from .provenance import asdict_json, same_config
-from .schedule import learning_rate
-from .stopping import stop_signals
+from .optimizer import OptimizerConfig, learning_rate
+from .provenance import append_row, asdict_json, same_config, trim_rows
 
 _TABLES = ("log.csv", "validation.csv")
 

@@ -13,8 +13,8 @@ from JointRegistrationLib.cli import cli
 from JointRegistrationLib.core.errors import CheckpointError
 from JointRegistrationLib.networks import checkpoint
 from JointRegistrationLib.networks.weights import checksum_file, load_model
-from JointRegistrationLib.training.export import export
 from JointRegistrationLib.training.loop import Trainer
+from JointRegistrationLib.training.parts import export
 
 POOL = tiny_pool(2)
 

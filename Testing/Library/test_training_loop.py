@@ -25,9 +25,9 @@ from JointRegistrationLib.training.config import PRESETS, DataConfig, LossConfig
 from JointRegistrationLib.training.examples import make_examples
 from JointRegistrationLib.training.loop import Trainer
 from JointRegistrationLib.training.objectives import Moment
+from JointRegistrationLib.training.optimizer import learning_rate
 from JointRegistrationLib.training.pool import Pool
 from JointRegistrationLib.training.provenance import read_config
-from JointRegistrationLib.training.schedule import learning_rate
 
 POOL = tiny_pool()
 
