@@ -70,8 +70,8 @@ def prepare(
     """Find the scans, then prepare them; a line a scan."""
     if table is not None and (pattern or description or side):
         raise ConfigError("prepare: --table tells everything; leave out --pattern, --description and --side")
-    from ..training import prepare as preparation  # noqa: PLC0415 takes seconds, so not for --help
-    from ..training.scans import find_sources, read_table  # noqa: PLC0415
+    from ..training.data import prepare as preparation  # noqa: PLC0415 takes seconds, so not for --help
+    from ..training.data.scans import find_sources, read_table  # noqa: PLC0415
 
     if table is not None:
         sources = read_table(table, folder)

@@ -202,8 +202,8 @@ def prepare_pool(
     Example:
       joint-registration prepare-pool ../shared/data/knee-labels runs/pool
     """
-    from ..training.alignment import align_pool, align_to, save_affines  # noqa: PLC0415
-    from ..training.pool import RenderConfig, build_pool, build_procedural, load_pool  # noqa: PLC0415
+    from ..training.data.alignment import align_pool, align_to, save_affines  # noqa: PLC0415
+    from ..training.data.pool import RenderConfig, build_pool, build_procedural, load_pool  # noqa: PLC0415
 
     _check_manifest(data)
     config = RenderConfig(factors, simple, realistic, seed, jobs)

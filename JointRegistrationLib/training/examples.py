@@ -17,8 +17,8 @@ from ..networks.model import AVSM
 from ..ops import maps
 from .batches import stored_pair
 from .config import TrainingConfig
-from .labels import STRUCTURES
-from .pool import Pool
+from .data.labels import STRUCTURES
+from .data.pool import Pool
 from .validation import choose_pairs, predicted
 
 if TYPE_CHECKING:

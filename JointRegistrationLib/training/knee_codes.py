@@ -24,8 +24,8 @@ from ..core.image import Image
 from ..networks.segmenter import CLASSES
 from ..phantom import TISSUES, random_contrast, random_shape, render_from_labels, tissues_from_labels
 from ..registration.preprocessing import normalize
-from . import labels as lab
-from .pool import hash_name, write_scan
+from .data import labels as lab
+from .data.pool import hash_name, write_scan
 
 Labels = npt.NDArray[np.uint8]
 

@@ -14,11 +14,11 @@ from ..networks.weights import ARCHITECTURE
 from .augment import generator
 from .batches import Batch, configured_pool, draw_batch, usable_part
 from .config import TrainingConfig
+from .data.pool import Pool
 from .distributed import Ranks
 from .examples import write_examples
 from .objectives import Moment, objective
 from .parts import PARTS, load_initial_weights, trained_parameters
-from .pool import Pool
 from .provenance import asdict_json, current_commit
 from .run import OnUpdate, Report, Run
 from .validation import validate

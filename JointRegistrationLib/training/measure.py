@@ -13,7 +13,7 @@ from ..core.geometry import Grid
 from ..networks.model import AVSM, AVSMOutput, compose_step
 from ..ops import maps
 from .batches import Batch, stored_pair
-from .pool import Pool
+from .data.pool import Pool
 from .validation import cartilage_dice, choose_pairs, dice_of_distances
 
 

@@ -11,9 +11,9 @@ from ..core.geometry import Grid
 from ..networks.affine import HeatMaps, LandmarkAffineNet, affine_frame, affine_ras, frame_to_ras, warp_affine
 from ..networks.model import AVSM, AVSMOutput, affine_blocks, shrunk
 from ..ops import maps, regularity, similarity
-from .alignment import CLIP_MM
 from .batches import Batch
 from .config import LossConfig, TrainingConfig
+from .data.alignment import CLIP_MM
 
 #: Share of each structure (``labels.STRUCTURES``) in the label losses: cartilage is thin and the aim.
 STRUCTURE_WEIGHTS = (1.0, 2.0, 1.0, 2.0, 0.5, 1.0)

@@ -15,9 +15,9 @@ from torch import Tensor
 from ..networks.segmenter import CLASSES
 from ..phantom import TISSUES
 from .augment import AugmentConfig, random_deformation
+from .data.labels import canonical_grid
 from .disturbances import DisturbanceConfig, View, between, disturbed, smooth_noise
 from .knee_codes import CLASS_OF_CODE, CODES, OUTSIDE, Knee
-from .labels import canonical_grid
 from .tissue_signals import random_signals
 
 _SKIN_OF_BODY = TISSUES.index("cartilage")  # tissues below this number lie around the joint

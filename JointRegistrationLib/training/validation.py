@@ -11,8 +11,8 @@ from ..networks.model import AVSM, AVSMOutput
 from ..ops import maps, similarity
 from .batches import Batch, stored_pair
 from .config import TrainingConfig
-from .labels import STRUCTURES
-from .pool import Pool
+from .data.labels import STRUCTURES
+from .data.pool import Pool
 
 CARTILAGES = ("femoral cartilage", "tibial cartilage")
 #: Enough of them to tell two networks apart.

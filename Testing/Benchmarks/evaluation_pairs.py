@@ -34,8 +34,8 @@ from JointRegistrationLib.files import atomic_file, read_labels, write_image, wr
 from JointRegistrationLib.phantom.contrast import random_contrast  # noqa: E402
 from JointRegistrationLib.phantom.from_labels import render_from_labels  # noqa: E402
 from JointRegistrationLib.phantom.shape import random_shape  # noqa: E402
-from JointRegistrationLib.training.labels import majority_labels, structure_fractions  # noqa: E402
-from JointRegistrationLib.training.pool import hash_name  # noqa: E402
+from JointRegistrationLib.training.data.labels import majority_labels, structure_fractions  # noqa: E402
+from JointRegistrationLib.training.data.pool import hash_name  # noqa: E402
 
 FACTORS = {"full": 2, "half": 4}
 COLUMNS = ("group", "moving", "fixed", "moving_labels", "fixed_labels")

@@ -23,8 +23,8 @@ from JointRegistrationLib.files import read_image, read_labels
 from JointRegistrationLib.networks.segmenter import CLASSES
 from JointRegistrationLib.segmentation import LABELS, Segmentation, segment
 from JointRegistrationLib.training.augment import generator
+from JointRegistrationLib.training.data.labels import canonical_grid
 from JointRegistrationLib.training.knee_codes import Knee, load_knees
-from JointRegistrationLib.training.labels import canonical_grid
 from JointRegistrationLib.training.segment_validation import dess_sample, dice
 from JointRegistrationLib.training.synthesis import Sample, SynthesisConfig, plain_sample
 

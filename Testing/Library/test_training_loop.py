@@ -22,11 +22,11 @@ from JointRegistrationLib.ops import maps
 from JointRegistrationLib.training.augment import AugmentConfig
 from JointRegistrationLib.training.batches import stored_pair
 from JointRegistrationLib.training.config import PRESETS, DataConfig, LossConfig, OptimizerConfig, TrainingConfig
+from JointRegistrationLib.training.data.pool import Pool
 from JointRegistrationLib.training.examples import make_examples
 from JointRegistrationLib.training.loop import Trainer
 from JointRegistrationLib.training.objectives import Moment
 from JointRegistrationLib.training.optimizer import learning_rate
-from JointRegistrationLib.training.pool import Pool
 from JointRegistrationLib.training.provenance import read_config
 
 POOL = tiny_pool()

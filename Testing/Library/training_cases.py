@@ -13,8 +13,8 @@ from JointRegistrationLib.training.config import (
     OptimizerConfig,
     TrainingConfig,
 )
-from JointRegistrationLib.training.labels import canonical_grid, quantized, signed_distance_mm
-from JointRegistrationLib.training.pool import Pool, Scan
+from JointRegistrationLib.training.data.labels import canonical_grid, quantized, signed_distance_mm
+from JointRegistrationLib.training.data.pool import Pool, Scan
 
 SPACING = (3.0, 3.0, 3.0)
 SHAPE = (16, 16, 16)

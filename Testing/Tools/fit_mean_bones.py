@@ -30,7 +30,7 @@ from scipy.ndimage import binary_erosion
 from torch import Tensor
 
 from JointRegistrationLib.phantom.implicit import EllipsoidUnion, Polynomial
-from JointRegistrationLib.training.labels import read_canonical_labels, signed_distance_mm
+from JointRegistrationLib.training.data.labels import read_canonical_labels, signed_distance_mm
 
 ROOT = Path(__file__).resolve().parents[2]
 PAD = 16

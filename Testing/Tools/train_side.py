@@ -22,7 +22,7 @@ from JointRegistrationLib.networks import checkpoint
 from JointRegistrationLib.networks.side import ARCHITECTURE, LATTICE_IJK, SideNet
 from JointRegistrationLib.networks.weights import checksum_file
 from JointRegistrationLib.training.augment import AugmentConfig, generator, random_affine
-from JointRegistrationLib.training.pool import Pool, load_pool
+from JointRegistrationLib.training.data.pool import Pool, load_pool
 from JointRegistrationLib.training.provenance import current_commit
 
 BATCH, NO_KNEES = 16, 3

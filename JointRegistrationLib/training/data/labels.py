@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from ..core.errors import InputError
-from ..core.geometry import Grid
-from ..files.images import read_labels, to_itk
+from ...core.errors import InputError
+from ...core.geometry import Grid
+from ...files.images import read_labels, to_itk
 
 #: Structure and the label values it unites (bone lesions count as bone).
 STRUCTURES: dict[str, tuple[int, ...]] = {

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import ConfigError, FileError, InputError
-from ..csv_cells import text_of
-from ..files.dicom import series_tags
-from ..files.images import WRITABLE_SUFFIXES
-from ..files.native import READABLE
-from ..system.reading import malformed, read_text
+from ...core.errors import ConfigError, FileError, InputError
+from ...csv_cells import text_of
+from ...files.dicom import series_tags
+from ...files.images import WRITABLE_SUFFIXES
+from ...files.native import READABLE
+from ...system.reading import malformed, read_text
 
 SPLITS = ("train", "validation", "test")
 SHARES = (0.7, 0.1, 0.2)

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.geometry import FloatArray, Grid
-from ..files.output import atomic_file
-from ..ops import maps
+from ...core.geometry import FloatArray, Grid
+from ...files.output import atomic_file
+from ...ops import maps
 from .labels import DISTANCE_STEP_MM
 from .pool import Pool
 

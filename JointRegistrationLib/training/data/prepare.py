@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..core.errors import FileError, InputError, JointRegistrationError
-from ..core.image import Image
-from ..csv_cells import cell
-from ..files import atomic_file, read_image, read_labels
-from ..networks.predict import FIELD_OF_VIEW_MM, canonical_lattice, on_lattice
-from ..onto_grid import check_belongs
-from ..ops.resampling import to_tensor
-from ..registration.preprocessing import check_image, normalize
+from ...core.errors import FileError, InputError, JointRegistrationError
+from ...core.image import Image
+from ...csv_cells import cell
+from ...files import atomic_file, read_image, read_labels
+from ...networks.predict import FIELD_OF_VIEW_MM, canonical_lattice, on_lattice
+from ...onto_grid import check_belongs
+from ...ops.resampling import to_tensor
+from ...registration.preprocessing import check_image, normalize
 from . import labels as lab
 from .alignment import align_pool, align_to, save_affines
 from .pool import load_pool, write_scan

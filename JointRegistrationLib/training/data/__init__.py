@@ -1,0 +1,1 @@
+"""Training data: label maps, rendered and prepared scans, pools, alignment."""
