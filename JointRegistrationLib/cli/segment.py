@@ -13,7 +13,7 @@ from .failures import debug_option, interruptible
 from .progress import shown_progress
 
 if TYPE_CHECKING:
-    from ..segmentation import Segmentation
+    from ..segmentation.segment import Segmentation
 
 _FILE = click.Path(path_type=Path)
 
@@ -37,7 +37,7 @@ def segment(image: Path, output: Path, overwrite: bool, weights: Path | None, de
       joint-registration segment knee.nii.gz -o labels.nrrd
     """
     from ..files import read_image, write_labels  # noqa: PLC0415
-    from ..segmentation import segment as find  # noqa: PLC0415
+    from ..segmentation.segment import segment as find  # noqa: PLC0415
 
     if output.exists() and not overwrite:
         raise FileError(f"{output}: exists already; choose another name, or give --overwrite")
@@ -53,7 +53,7 @@ def segment(image: Path, output: Path, overwrite: bool, weights: Path | None, de
 
 
 def _summary(found: Segmentation, output: Path) -> list[str]:
-    from ..segmentation import LABELS  # noqa: PLC0415
+    from ..segmentation.segment import LABELS  # noqa: PLC0415
 
     lines = [f"{'':<26}label  volume, ml  confidence"]
     millilitres = found.labels.grid.voxel_volume_mm3 / 1000

@@ -84,8 +84,8 @@ def train(
 def _trainer(config: AnyConfig, folder: Path, report: Report, ranks: Ranks, on_update: OnUpdate) -> Run[Any]:
     """The training that a configuration describes."""
     from ..training.loop import Trainer  # noqa: PLC0415
-    from ..training.segment_config import SegmentTrainingConfig  # noqa: PLC0415
-    from ..training.segment_loop import SegmentTrainer  # noqa: PLC0415
+    from ..training.segmenter.config import SegmentTrainingConfig  # noqa: PLC0415
+    from ..training.segmenter.loop import SegmentTrainer  # noqa: PLC0415
 
     if isinstance(config, SegmentTrainingConfig):
         return SegmentTrainer(config, folder, report=report, ranks=ranks, on_update=on_update)
@@ -127,7 +127,7 @@ def _configuration(
     """The file's or preset's configuration with what the other options change."""
     from ..training.config import PRESETS  # noqa: PLC0415
     from ..training.provenance import read_config  # noqa: PLC0415
-    from ..training.segment_config import SEGMENT_PRESETS  # noqa: PLC0415
+    from ..training.segmenter.config import SEGMENT_PRESETS  # noqa: PLC0415
 
     presets: dict[str, AnyConfig] = {**PRESETS, **SEGMENT_PRESETS}
     if (path is None) == (preset is None):
@@ -232,7 +232,7 @@ def prepare_knees(data: Path, output: Path, seed: int) -> None:
     Example:
       joint-registration prepare-knees ../shared/data/knee-labels runs/knees
     """
-    from ..training.knee_codes import build_codes  # noqa: PLC0415
+    from ..training.segmenter.knee_codes import build_codes  # noqa: PLC0415
 
     _check_manifest(data)
     for split in ("train", "validation"):

@@ -13,7 +13,7 @@ from ..core.serialization import from_dict, from_json, to_json
 from ..files.output import atomic_file
 from ..system.reading import read_text
 from .config import TrainingConfig
-from .segment_config import SegmentTrainingConfig
+from .segmenter.config import SegmentTrainingConfig
 
 AnyConfig = TrainingConfig | SegmentTrainingConfig
 

@@ -21,12 +21,12 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import read_image, read_labels
 from JointRegistrationLib.networks.segmenter import CLASSES
-from JointRegistrationLib.segmentation import LABELS, Segmentation, segment
+from JointRegistrationLib.segmentation.segment import LABELS, Segmentation, segment
 from JointRegistrationLib.training.augment import generator
 from JointRegistrationLib.training.data.labels import canonical_grid
-from JointRegistrationLib.training.knee_codes import Knee, load_knees
-from JointRegistrationLib.training.segment_validation import dess_sample, dice
-from JointRegistrationLib.training.synthesis import Sample, SynthesisConfig, plain_sample
+from JointRegistrationLib.training.segmenter.knee_codes import Knee, load_knees
+from JointRegistrationLib.training.segmenter.synthesis import Sample, SynthesisConfig, plain_sample
+from JointRegistrationLib.training.segmenter.validation import dess_sample, dice
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = np.array([LABELS.get(name, 0) for name in CLASSES], dtype=np.uint8)

@@ -10,7 +10,7 @@ import torch
 from click.testing import CliRunner
 from torch import nn
 
-from JointRegistrationLib import along_axes, segmentation
+from JointRegistrationLib import along_axes
 from JointRegistrationLib.cli import cli
 from JointRegistrationLib.core.errors import CheckpointError, GeometryError, InputError, RegistrationCancelled
 from JointRegistrationLib.core.geometry import Grid, reorient_array, transform_points
@@ -19,7 +19,15 @@ from JointRegistrationLib.core.progress import Reporter
 from JointRegistrationLib.files import read_labels, write_image
 from JointRegistrationLib.networks import cache, checkpoint, segmenter_weights
 from JointRegistrationLib.networks.segmenter import ARCHITECTURE, CLASSES, Segmenter, SegmenterConfig
-from JointRegistrationLib.segmentation import LABELS, confidences, found_side, knee_lattice, labels_on_grid, segment
+from JointRegistrationLib.segmentation import segment as segmentation
+from JointRegistrationLib.segmentation.segment import (
+    LABELS,
+    confidences,
+    found_side,
+    knee_lattice,
+    labels_on_grid,
+    segment,
+)
 
 TINY = SegmenterConfig((6.0, 3.0, 3.0), (2, 2, 2, 2), 2)
 #: Grey value by class for the stand-in network, 0 to 1.

@@ -18,7 +18,15 @@ from JointRegistrationLib.networks.checkpoint import read_header
 from JointRegistrationLib.networks.segmenter import CLASSES, Segmenter, SegmenterConfig, unfold
 from JointRegistrationLib.phantom import TISSUES
 from JointRegistrationLib.training.augment import generator
-from JointRegistrationLib.training.knee_codes import (
+from JointRegistrationLib.training.optimizer import OptimizerConfig
+from JointRegistrationLib.training.provenance import read_config
+from JointRegistrationLib.training.segmenter.config import (
+    SEGMENT_PRESETS,
+    SegmentDataConfig,
+    SegmentLossConfig,
+    SegmentTrainingConfig,
+)
+from JointRegistrationLib.training.segmenter.knee_codes import (
     CLASS_OF_CODE,
     CODE,
     OUTSIDE,
@@ -27,17 +35,9 @@ from JointRegistrationLib.training.knee_codes import (
     load_knees,
     split_tibial,
 )
-from JointRegistrationLib.training.optimizer import OptimizerConfig
-from JointRegistrationLib.training.provenance import read_config
-from JointRegistrationLib.training.segment_config import (
-    SEGMENT_PRESETS,
-    SegmentDataConfig,
-    SegmentLossConfig,
-    SegmentTrainingConfig,
-)
-from JointRegistrationLib.training.segment_loop import SegmentTrainer, random_box, segmentation_losses
-from JointRegistrationLib.training.synthesis import SynthesisConfig, draw_sample, moved_codes
-from JointRegistrationLib.training.tissue_signals import random_signals
+from JointRegistrationLib.training.segmenter.loop import SegmentTrainer, random_box, segmentation_losses
+from JointRegistrationLib.training.segmenter.synthesis import SynthesisConfig, draw_sample, moved_codes
+from JointRegistrationLib.training.segmenter.tissue_signals import random_signals
 
 MODEL = SegmenterConfig(channels=(4, 4, 4, 4), fine_channels=4)
 SPACING = (3.5, 3.5, 3.5)

@@ -13,17 +13,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .along_axes import alignment, interpolated, onto_lattice
-from .core.geometry import Grid, transform_points
-from .core.image import Image
-from .core.progress import CancelCheck, ProgressCallback, Reporter
-from .networks import cache
-from .networks.predict import FIELD_OF_VIEW_MM, canonical_lattice
-from .networks.segmenter import CLASSES, MULTIPLES, Segmenter
-from .networks.segmenter_weights import SEGMENTER_WEIGHTS, load_segmenter
-from .networks.side import SideGuess
-from .ops.devices import choose_device
-from .registration.preprocessing import check_image, normalize
+from ..along_axes import alignment, interpolated, onto_lattice
+from ..core.geometry import Grid, transform_points
+from ..core.image import Image
+from ..core.progress import CancelCheck, ProgressCallback, Reporter
+from ..networks import cache
+from ..networks.predict import FIELD_OF_VIEW_MM, canonical_lattice
+from ..networks.segmenter import CLASSES, MULTIPLES, Segmenter
+from ..networks.segmenter_weights import SEGMENTER_WEIGHTS, load_segmenter
+from ..networks.side import SideGuess
+from ..ops.devices import choose_device
+from ..registration.preprocessing import check_image, normalize
 
 #: Numbers in the label map, by class: those of the Osteoarthritis Initiative's maps, and 10 for a half of what they
 #: have in one (7 to 9 are lesions there).

@@ -19,13 +19,13 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from ..core.errors import FileError, InputError
-from ..core.image import Image
-from ..networks.segmenter import CLASSES
-from ..phantom import TISSUES, random_contrast, random_shape, render_from_labels, tissues_from_labels
-from ..registration.preprocessing import normalize
-from .data import labels as lab
-from .data.pool import hash_name, write_scan
+from ...core.errors import FileError, InputError
+from ...core.image import Image
+from ...networks.segmenter import CLASSES
+from ...phantom import TISSUES, random_contrast, random_shape, render_from_labels, tissues_from_labels
+from ...registration.preprocessing import normalize
+from ..data import labels as lab
+from ..data.pool import hash_name, write_scan
 
 Labels = npt.NDArray[np.uint8]
 

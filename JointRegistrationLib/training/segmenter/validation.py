@@ -12,15 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core.geometry import transform_points
-from ..files.images import read_image
-from ..networks.predict import canonical_lattice, on_lattice
-from ..networks.segmenter import CLASSES, Segmenter
-from ..ops.resampling import to_tensor
-from ..registration.preprocessing import normalize
-from .augment import generator
+from ...core.geometry import transform_points
+from ...files.images import read_image
+from ...networks.predict import canonical_lattice, on_lattice
+from ...networks.segmenter import CLASSES, Segmenter
+from ...ops.resampling import to_tensor
+from ...registration.preprocessing import normalize
+from ..augment import generator
+from .config import SegmentTrainingConfig
 from .knee_codes import CLASS_OF_CODE, Knee
-from .segment_config import SegmentTrainingConfig
 from .synthesis import Sample, plain_sample
 
 Predict = Callable[[Tensor], Tensor]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..phantom import TISSUES
-from ..phantom.contrast import DESS_SIGNAL
+from ...phantom import TISSUES
+from ...phantom.contrast import DESS_SIGNAL
 from .disturbances import between
 from .knee_codes import CODE, CODES, OUTSIDE
 

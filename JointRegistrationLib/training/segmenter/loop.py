@@ -8,18 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..networks import checkpoint
-from ..networks.segmenter import ARCHITECTURE, CLASSES, Box, Segmenter
-from .augment import generator
-from .distributed import Ranks
+from ...networks import checkpoint
+from ...networks.segmenter import ARCHITECTURE, CLASSES, Box, Segmenter
+from ..augment import generator
+from ..distributed import Ranks
+from ..objectives import Moment
+from ..parts import SEGMENTER_PARTS, load_initial_weights, trained_parameters
+from ..provenance import asdict_json, current_commit
+from ..run import OnUpdate, Report, Run
+from .config import SegmentLossConfig, SegmentTrainingConfig
 from .knee_codes import Knee, load_knees
-from .objectives import Moment
-from .parts import SEGMENTER_PARTS, load_initial_weights, trained_parameters
-from .provenance import asdict_json, current_commit
-from .run import OnUpdate, Report, Run
-from .segment_config import SegmentLossConfig, SegmentTrainingConfig
-from .segment_validation import validate_segmenter
 from .synthesis import Sample, draw_sample
+from .validation import validate_segmenter
 
 
 class _Objective(nn.Module):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..core.errors import ConfigError
-from ..networks.segmenter import SegmenterConfig
-from .optimizer import OptimizerConfig
+from ...core.errors import ConfigError
+from ...networks.segmenter import SegmenterConfig
+from ..optimizer import OptimizerConfig
 from .synthesis import SynthesisConfig
 
 PARTS = ("trunk", "fine", "all")

@@ -1,0 +1,1 @@
+"""Bones and cartilages found in an image."""

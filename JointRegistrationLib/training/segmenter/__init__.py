@@ -1,0 +1,1 @@
+"""Training of the segmenter on renderings of random contrast."""
