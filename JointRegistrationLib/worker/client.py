@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Protocol
 
 from ..core.errors import JointRegistrationError, ResourceError
-from .failures import death, error_of, known_kind
 from .messages import (
     Cancel,
     Cancelled,
@@ -28,7 +27,10 @@ from .messages import (
     Ready,
     Register,
     Shutdown,
+    death,
     encode,
+    error_of,
+    known_kind,
 )
 
 #: How long a worker that was asked to cancel may take before its user is told that it has.

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -22,9 +23,9 @@ from ..core.errors import JointRegistrationError, OutOfMemory, RegistrationCance
 from ..core.progress import CancelCheck, ProgressCallback
 from ..core.result import RegistrationResult
 from . import backend
+from .backend import memory_plans
 from .exchange import Job, read_job, write_result
 from .folders import remove_folder, remove_stale_folders
-from .memory_plans import memory_plans
 from .messages import (
     Alive,
     Cancel,
@@ -42,7 +43,6 @@ from .messages import (
     encode,
 )
 from .segments import CarriedSegments, carried
-from .time_left import TimeLeft
 
 Run = Callable[[Job, ProgressCallback, CancelCheck], RegistrationResult]
 
@@ -254,3 +254,31 @@ def _public_kind(error: JointRegistrationError) -> str:
     """The nearest class that the errors module has."""
     names = (str(kind.__name__) for kind in type(error).__mro__ if getattr(errors, kind.__name__, None) is kind)
     return next(names)
+
+
+_LEAST_S = 2.0
+_WINDOW_SHARE = 0.5
+
+
+class TimeLeft:
+    """Seconds left from fractions done. Later stages are slower than earlier ones, so the past is forgotten."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._begin = clock()
+        self._seen: deque[tuple[float, float]] = deque([(0.0, 0.0)])
+
+    def update(self, fraction: float) -> float | None:
+        """Seconds left after ``fraction`` (0 to 1) of the run; None while it is too early to say.
+
+        The pace is that of the last half of the time, or of the last 2 seconds if that is more.
+        """
+        now = self._clock() - self._begin
+        self._seen.append((now, fraction))
+        window = max(_LEAST_S, _WINDOW_SHARE * now)
+        while len(self._seen) > 2 and self._seen[1][0] <= now - window:
+            self._seen.popleft()
+        since, done = self._seen[0]
+        if now < _LEAST_S or fraction <= done:
+            return None
+        return (1.0 - fraction) * (now - since) / (fraction - done)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from JointRegistrationLib.core.config import RegistrationConfig
-from JointRegistrationLib.worker import memory_plans
+from JointRegistrationLib.worker import backend
 from JointRegistrationLib.worker.messages import (
     Cancel,
     Cancelled,
@@ -23,7 +23,7 @@ from JointRegistrationLib.worker.messages import (
     decode,
     encode,
 )
-from JointRegistrationLib.worker.time_left import TimeLeft
+from JointRegistrationLib.worker.server import TimeLeft
 
 EVERY_KIND = [
     Register("C:\\a folder\\ü"),
@@ -114,7 +114,7 @@ def test_time_left_follows_a_later_stage_that_is_slower():
 
 def test_plans_go_from_fewer_voxels_to_the_cpu():
     config = RegistrationConfig()
-    asked, thinned, cpu = memory_plans.memory_plans(config, "cuda")
+    asked, thinned, cpu = backend.memory_plans(config, "cuda")
     assert (asked.config, asked.note) == (config, "")
     assert thinned.config.preprocess.max_working_voxels == config.preprocess.max_working_voxels // 4
     assert thinned.config.device == "auto"
@@ -124,6 +124,6 @@ def test_plans_go_from_fewer_voxels_to_the_cpu():
 
 @pytest.mark.parametrize("config, auto", [(RegistrationConfig(), "cpu"), (RegistrationConfig(device="cpu"), "cuda")])
 def test_on_the_cpu_there_is_one_plan_with_less_memory(config, auto):
-    asked, thinned = memory_plans.memory_plans(config, auto)
+    asked, thinned = backend.memory_plans(config, auto)
     assert asked.config == config
     assert "computer's memory ran out" in thinned.note
