@@ -70,7 +70,7 @@ def _run(
     pairs_path: Path, methods: str, output: Path, device: str | None, config: Path | None, interruption: Interruption
 ) -> None:
     from .. import evaluation  # noqa: PLC0415 takes seconds, so not for --help
-    from .registration import read_config  # noqa: PLC0415
+    from .register_files import read_config  # noqa: PLC0415
 
     base = read_config(config)
     asked = evaluation.parse_methods(methods, dataclasses.replace(base, device=device or base.device))

@@ -101,6 +101,6 @@ def register(**options: Any) -> None:
     if options["fixed_labels"] is not None and options["moving_labels"] is None:
         raise click.UsageError("--fixed-labels only scores warped labels; give --moving-labels too")
     with interruptible() as interruption:
-        from .registration import RegisterOptions, run  # noqa: PLC0415 takes seconds, so not for --help
+        from .register_files import RegisterOptions, run  # noqa: PLC0415 takes seconds, so not for --help
 
         run(RegisterOptions(**options), interruption)

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from dicom_cases import write_enhanced, write_series
 
 from JointRegistrationLib.cli.description import describe
-from JointRegistrationLib.cli.registration import read_config
+from JointRegistrationLib.cli.register_files import read_config
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image

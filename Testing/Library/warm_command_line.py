@@ -19,7 +19,7 @@ def main() -> None:
     import torch
 
     from JointRegistrationLib import evaluation  # noqa: F401
-    from JointRegistrationLib.cli import cli, registration  # noqa: F401
+    from JointRegistrationLib.cli import cli, register_files  # noqa: F401
     from JointRegistrationLib.registration import register  # noqa: F401
 
     torch.set_num_threads(1)
