@@ -12,12 +12,12 @@ import SimpleITK as sitk
 from ..core.errors import FileError, InputError
 from ..core.geometry import Grid
 from ..core.image import Image
-from .child import ask_child
-from .dicom_mark import is_dicom
-from .native import check_field_structure, check_structure, header_values, open_image, read_voxels
-from .native_names import native_input, native_output
+from .dicom.mark import is_dicom
+from .guarded.child import ask_child
+from .guarded.names import native_input, native_output
+from .guarded.native import check_field_structure, check_structure, header_values, open_image, read_voxels
+from .guarded.vetting import vet
 from .output import atomic_file
-from .vetting import vet
 
 WRITABLE_SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha")
 #: What separates a file or folder from the name of one of several volumes in it.
@@ -141,7 +141,7 @@ def _read(path: Path) -> tuple[Image, float]:
     """The image, and how far apart the values are that its file can hold; 0 for as good as what was written."""
     where, choice = _chosen(path)
     if is_dicom(where):
-        from .dicom import read_dicom  # noqa: PLC0415 pydicom takes half a second, and only DICOM needs it
+        from .dicom.series import read_dicom  # noqa: PLC0415 pydicom takes half a second, and only DICOM needs it
 
         return read_dicom(where, choice), 0.0
     if choice:

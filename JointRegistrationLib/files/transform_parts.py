@@ -12,8 +12,8 @@ import SimpleITK as sitk
 from ..core.errors import FileError, InputError
 from ..core.geometry import Grid
 from ..system.reading import malformed
-from .child import Answer, ask_child
-from .native import check_field_structure
+from .guarded.child import Answer, ask_child
+from .guarded.native import check_field_structure
 
 _SEVERAL = "more than one transform"
 _ADVICE = "copy or export the file again"

@@ -15,7 +15,7 @@ from JointRegistrationLib.core.errors import FileError, GeometryError, InputErro
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import read_image
-from JointRegistrationLib.files.dicom import series_tags
+from JointRegistrationLib.files.dicom.series import series_tags
 
 
 def assert_right(image: Image, count: int = 4) -> None:

@@ -20,7 +20,6 @@ from JointRegistrationLib.core.errors import FileError, InputError, JointRegistr
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import (
-    child,
     read_image,
     read_labels,
     read_landmarks,
@@ -29,8 +28,9 @@ from JointRegistrationLib.files import (
     write_image,
     write_transform,
 )
-from JointRegistrationLib.files.claims import Vetted
-from JointRegistrationLib.files.vetting import vet
+from JointRegistrationLib.files.guarded import child
+from JointRegistrationLib.files.guarded.vetting import vet
+from JointRegistrationLib.files.headers.claims import Vetted
 from JointRegistrationLib.registration import register
 
 GRID = Grid((8, 7, 6), (1.0, 2.0, 3.0), (5.0, -6.0, 7.0))
@@ -93,7 +93,7 @@ def test_a_claim_beyond_the_free_memory_is_refused_before_it_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_image(Image(VALUES, GRID), tmp_path / "a.nrrd")
-    monkeypatch.setattr("JointRegistrationLib.files.claims.available_bytes", lambda: 1000)
+    monkeypatch.setattr("JointRegistrationLib.files.headers.claims.available_bytes", lambda: 1000)
     with pytest.raises(ResourceError, match=r"to read it takes .* GB of memory"):
         read_image(tmp_path / "a.nrrd")
 
@@ -322,7 +322,7 @@ def test_several_transforms_that_are_no_composite_are_refused(tmp_path: Path) ->
 def test_zlib_streams_are_read_in_parts() -> None:
     from io import BytesIO
 
-    from JointRegistrationLib.files.claims import Inflated
+    from JointRegistrationLib.files.headers.claims import Inflated
 
     content = np.random.default_rng(0).bytes(10_000)
     stream = Inflated(BytesIO(zlib.compress(content)))

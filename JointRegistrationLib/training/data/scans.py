@@ -17,9 +17,9 @@ import numpy as np
 
 from ...core.errors import ConfigError, FileError, InputError
 from ...csv_cells import text_of
-from ...files.dicom import series_tags
+from ...files.dicom.series import series_tags
+from ...files.guarded.native import READABLE
 from ...files.images import WRITABLE_SUFFIXES
-from ...files.native import READABLE
 from ...system.reading import malformed, read_text
 
 SPLITS = ("train", "validation", "test")

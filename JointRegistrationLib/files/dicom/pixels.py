@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from ..core.errors import FileError, InputError
-from ..system.reading import malformed
-from .child import ask_child
-from .claims import check_claim, check_memory
-from .dicom_frames import Frame, read_dataset, stored_type
+from ...core.errors import FileError, InputError
+from ...system.reading import malformed
+from ..guarded.child import ask_child
+from ..headers.claims import check_claim, check_memory
+from .frames import Frame, read_dataset, stored_type
 
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", _BIG_ENDIAN)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..core.errors import FileError
-from ..system.reading import check_input_file
-from .claims import Vetted
-from .header_meta import check_meta
-from .header_nifti import check_nifti
-from .header_nrrd import check_nrrd
+from ...core.errors import FileError
+from ...system.reading import check_input_file
+from ..headers.claims import Vetted
+from ..headers.metaimage import check_meta
+from ..headers.nifti import check_nifti
+from ..headers.nrrd import check_nrrd
 
 _CHECKS = {
     (".nii", ".nii.gz"): check_nifti,

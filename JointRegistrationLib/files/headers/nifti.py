@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from ..core.errors import FileError, GeometryError, InputError
+from ...core.errors import FileError, GeometryError, InputError
 from .claims import Vetted, check_claim, read_exactly
 
 _TOLERANCE = 1e-2

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import FileError, GeometryError, InputError
-from ..core.geometry import FloatArray, Grid
-from ..core.image import Image
-from .dicom_frames import DISTINCTIONS, DicomFile, Frame, read_frames
-from .dicom_pixels import read_pixels
+from ...core.errors import FileError, GeometryError, InputError
+from ...core.geometry import FloatArray, Grid
+from ...core.image import Image
+from .frames import DISTINCTIONS, DicomFile, Frame, read_frames
+from .pixels import read_pixels
 
 _TAGS = ("PatientID", "StudyDate", "Laterality", "SeriesDescription")
 #: How much steps may differ, how far slices may be off their place, and how close two are at the same, in mm.

@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..core import errors
-from ..core.errors import FileError, JointRegistrationError, ResourceError
-from ..system.children import python_program
-from ..system.memory import available_bytes
-from ..system.reading import check_input_file
+from ...core import errors
+from ...core.errors import FileError, JointRegistrationError, ResourceError
+from ...system.children import python_program
+from ...system.memory import available_bytes
+from ...system.reading import check_input_file
 from .forker import STDERR, Forker
 
 #: Memory that any file may take, and how many times its size a larger one may: a field is 6 bytes a voxel in a file
@@ -134,7 +134,7 @@ def _command(call: str) -> list[str]:
     return [
         python_program(),
         "-c",
-        f"{start}from JointRegistrationLib.files.child_reader import *; {call}",
+        f"{start}from JointRegistrationLib.files.guarded.child_reader import *; {call}",
         "\n".join(found),
     ]
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from ..core.errors import FileError, GeometryError, InputError, ResourceError
-from ..core.geometry import Grid
-from .output import itk_reason
+from ...core.errors import FileError, GeometryError, InputError, ResourceError
+from ...core.geometry import Grid
+from ..output import itk_reason
 
 READABLE = "NIfTI (.nii, .nii.gz), NRRD (.nrrd), MetaImage (.mha) or a folder with one DICOM series"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..core.errors import FileError
+from ...core.errors import FileError
 
 
 @contextmanager

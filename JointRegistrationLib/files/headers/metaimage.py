@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import FileError
-from ..system.reading import check_input_file
+from ...core.errors import FileError
+from ...system.reading import check_input_file
 from .claims import Inflated, Vetted, check_claim, read_exactly
-from .header_nrrd import NUMBER
+from .nrrd import NUMBER
 
 _LONGEST_HEADER = 1 << 15
 _NUMBERS = rf"{NUMBER}(?: {NUMBER}){{0,15}}"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import FileError
-from ..system.reading import check_input_file
+from ...core.errors import FileError
+from ...system.reading import check_input_file
 from .claims import Vetted, check_claim, read_exactly
 
 _LONGEST_HEADER = 1 << 16

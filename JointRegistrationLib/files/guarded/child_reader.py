@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from ..core.errors import FileError, JointRegistrationError
+from ...core.errors import FileError, JointRegistrationError
+from ..output import itk_reason
+from ..transform_hdf5 import honest_numbers
 from .child import write_answer, write_failure
 from .forker import serve
+from .names import native_input
 from .native import execute, header_values, open_image, read_voxels
-from .native_names import native_input
-from .output import itk_reason
-from .transform_hdf5 import honest_numbers
 
 try:
     import resource

@@ -1,0 +1,1 @@
+"""Files read in a child process, with bounds on its memory and time."""

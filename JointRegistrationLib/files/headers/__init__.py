@@ -1,0 +1,1 @@
+"""Headers of image files, looked at before a native parser sees them."""
