@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import vtk
 
+from JointRegistrationLib.core.extremes import Extremes, find_extremes
 from JointRegistrationLib.core.result import RegistrationResult
-from JointRegistrationLib.extremes import Extremes, find_extremes
 
 from .nodes import newNode
 from .run_segments import RunSegments

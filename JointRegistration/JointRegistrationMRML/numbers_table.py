@@ -9,7 +9,7 @@ from typing import Any
 
 import vtk
 
-from JointRegistrationLib.csv_cells import cell
+from JointRegistrationLib.core.csv_cells import cell
 
 from .nodes import newNode
 from .numbers import Figures

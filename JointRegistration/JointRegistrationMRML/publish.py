@@ -22,10 +22,10 @@ from .figures import Overlap, overlapSteps, resultsTableSteps
 from .jacobian import foldsSteps, jacobianSteps
 from .nodes import INPUT_ROLES, RESULT_ATTRIBUTE, movedBy
 from .result_display import displayResults
+from .run.shown_through import showPair
 from .run_segments import RunSegments, carriedHereSteps
 from .segment_layers import LabelLayers
 from .segmentations import segmentationSteps
-from .shown_through import showPair
 from .steps import finished
 from .transaction import SceneTransaction, checkTarget, isEmpty
 from .transforms import FIXED_ROLE, MOVING_ROLE, affineTransformNode, gridTransformNodeSteps

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from JointRegistrationLib.core.errors import GeometryError, InputError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import MIN_SIZE
-from JointRegistrationLib.knee_size import COARSE, LOST_SPACING, NO_KNEE, size_text, unusual_size, voxel_text
+from JointRegistrationLib.core.knee_size import COARSE, LOST_SPACING, NO_KNEE, size_text, unusual_size, voxel_text
 
 from .nodes import gridOf, numpyView
 from .problems import ERROR, WARNING, Problem, sentence

@@ -17,6 +17,7 @@ from JointRegistrationMRML.unforeseen import asError
 
 from . import dependencies
 from .controls import Controls, PanelState
+from .inputs.ties import Ties
 from .inspect_section import InspectSection
 from .install_view import InstallView
 from .judgement import Judgement, deviceText, judge, missingInputs
@@ -29,7 +30,6 @@ from .registrations import Registrations, Sections
 from .remedies import Remedies
 from .results_view import ResultsView
 from .text import _, breakable, sentence
-from .ties import Ties
 from .window import showVolumes
 
 #: How long a person has to be still before the inputs are judged, in ms.

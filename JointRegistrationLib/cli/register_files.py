@@ -18,6 +18,7 @@ from ..core.config import LandmarkConfig, NetworkConfig, RegistrationConfig, Vsv
 from ..core.errors import ConfigError, InputError
 from ..core.image import Image, LandmarkPairs
 from ..core.metrics import label_metrics
+from ..core.onto_grid import check_belongs, on_grid_of
 from ..core.result import RegistrationResult, StartingMap
 from ..core.sampling import carried_image
 from ..core.serialization import from_json, to_dict
@@ -35,7 +36,6 @@ from ..files import (
     starting_map,
     write_result,
 )
-from ..onto_grid import check_belongs, on_grid_of
 from ..ops.devices import peak_memory_mb
 from ..registration import register
 from ..system.reading import read_text

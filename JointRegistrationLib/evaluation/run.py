@@ -13,9 +13,9 @@ from ..core.config import RegistrationConfig
 from ..core.errors import JointRegistrationError, RegistrationCancelled
 from ..core.image import Image
 from ..core.metrics import LabelMetrics, label_metrics
+from ..core.onto_grid import on_grid_of
 from ..core.progress import CancelCheck, ProgressCallback
 from ..files import read_image, read_labels
-from ..onto_grid import on_grid_of
 from ..ops.devices import choose_device, peak_memory_mb
 from ..ops.maps import from_displacement, identity, warp_labels
 from ..registration import register

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..core.csv_cells import cell
 from ..core.errors import FileError
-from ..csv_cells import cell
 from ..files.output import raise_write_error, sole_writer
 from ..system.reading import malformed
 

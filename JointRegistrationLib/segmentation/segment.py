@@ -13,7 +13,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..along_axes import alignment, interpolated, onto_lattice
 from ..core.geometry import Grid, transform_points
 from ..core.image import Image
 from ..core.progress import CancelCheck, ProgressCallback, Reporter
@@ -22,6 +21,7 @@ from ..networks.predict import FIELD_OF_VIEW_MM, canonical_lattice
 from ..networks.segmenter import CLASSES, MULTIPLES, Segmenter
 from ..networks.segmenter_weights import SEGMENTER_WEIGHTS, load_segmenter
 from ..networks.side import SideGuess
+from ..ops.along_axes import alignment, interpolated, onto_lattice
 from ..ops.devices import choose_device
 from ..registration.preprocessing import check_image, normalize
 

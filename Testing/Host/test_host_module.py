@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from slicer_host.application_python import source
-from slicer_host.version import emulatedVersion
+from slicer_host.application.application_python import source
+from slicer_host.qt.version import emulatedVersion
 
 EXAMPLE = Path(__file__).parent / "Example" / "HostExample.py"
 

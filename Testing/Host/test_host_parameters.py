@@ -11,8 +11,8 @@ import sys
 from typing import Annotated, Any, Optional, Union
 
 import pytest
-from slicer_host.application_python import source
-from slicer_host.version import emulatedVersion
+from slicer_host.application.application_python import source
+from slicer_host.qt.version import emulatedVersion
 
 
 class Quality(enum.Enum):

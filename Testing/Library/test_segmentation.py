@@ -10,7 +10,6 @@ import torch
 from click.testing import CliRunner
 from torch import nn
 
-from JointRegistrationLib import along_axes
 from JointRegistrationLib.cli import cli
 from JointRegistrationLib.core.errors import CheckpointError, GeometryError, InputError, RegistrationCancelled
 from JointRegistrationLib.core.geometry import Grid, reorient_array, transform_points
@@ -19,6 +18,7 @@ from JointRegistrationLib.core.progress import Reporter
 from JointRegistrationLib.files import read_labels, write_image
 from JointRegistrationLib.networks import cache, checkpoint, segmenter_weights
 from JointRegistrationLib.networks.segmenter import ARCHITECTURE, CLASSES, Segmenter, SegmenterConfig
+from JointRegistrationLib.ops import along_axes
 from JointRegistrationLib.segmentation import segment as segmentation
 from JointRegistrationLib.segmentation.segment import (
     LABELS,

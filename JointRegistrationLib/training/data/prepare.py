@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...core.csv_cells import cell
 from ...core.errors import FileError, InputError, JointRegistrationError
 from ...core.image import Image
-from ...csv_cells import cell
+from ...core.onto_grid import check_belongs
 from ...files import atomic_file, read_image, read_labels
 from ...networks.predict import FIELD_OF_VIEW_MM, canonical_lattice, on_lattice
-from ...onto_grid import check_belongs
 from ...ops.resampling import to_tensor
 from ...registration.preprocessing import check_image, normalize
 from . import labels as lab

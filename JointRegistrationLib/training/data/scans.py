@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ...core.csv_cells import text_of
 from ...core.errors import ConfigError, FileError, InputError
-from ...csv_cells import text_of
 from ...files.dicom.series import series_tags
 from ...files.guarded.native import READABLE
 from ...files.images import WRITABLE_SUFFIXES

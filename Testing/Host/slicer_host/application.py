@@ -10,8 +10,8 @@ from typing import Any
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from .core_io import qSlicerCoreIOManager
-from .version import emulatedVersion
+from .application.core_io import qSlicerCoreIOManager
+from .qt.version import emulatedVersion
 
 
 class qSlicerApplication(QtWidgets.QApplication):

@@ -7,7 +7,7 @@ from typing import Any
 
 from PySide6 import QtWidgets
 
-from . import absent
+from .widgets import absent
 from .widgets.buttons import ctkCollapsibleButton, ctkMenuButton
 from .widgets.combos import ctkCheckableComboBox, ctkComboBox, ctkPathLineEdit
 from .widgets.sliders import ctkDoubleSpinBox, ctkRangeWidget, ctkSliderWidget

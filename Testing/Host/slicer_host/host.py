@@ -19,11 +19,11 @@ from Testing.patience import patient
 
 from . import connections, dialogs, slicer_additions
 from .application import application
+from .application.subject_hierarchy import SubjectHierarchy
 from .gap_monitor import GapMonitor
 from .layout import qSlicerLayoutManager
 from .main_window import qSlicerMainWindow
 from .modules import qSlicerModuleManager
-from .subject_hierarchy import SubjectHierarchy
 
 ROOT = Path(__file__).resolve().parents[3]
 MODULES = ROOT / "JointRegistration"

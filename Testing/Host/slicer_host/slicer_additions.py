@@ -12,9 +12,11 @@ from typing import Any
 import slicer
 import slicer.util
 
-from . import absent, application_python, ctk_module, parameter_node, sample_data, scripted_module
+from . import ctk_module, parameter_node, sample_data, scripted_module
+from .application import application_python
 from .modules import qSlicerScriptedLoadableModule, qSlicerScriptedLoadableModuleWidget
 from .qt_module import makeQtModule
+from .widgets import absent
 from .widgets.checkable_node_combo_box import qMRMLCheckableNodeComboBox
 from .widgets.node_combo_box import qMRMLNodeComboBox
 from .widgets.scene_widgets import qMRMLWidget

@@ -11,7 +11,7 @@ from typing import Any
 
 import slicer
 
-from ..version import emulatedVersion
+from ..qt.version import emulatedVersion
 from .annotations import IsInstance, NotNone, Validator
 from .packs import isParameterPack
 

@@ -9,7 +9,7 @@ import vtk
 from PySide6 import QtWidgets
 
 from ..observers import observe, weakly
-from ..version import emulatedVersion
+from ..qt.version import emulatedVersion
 from . import left_behind
 from .annotations import Default, Validator, findFirstAnnotation, splitAnnotations
 from .connectors import Connector, createConnector

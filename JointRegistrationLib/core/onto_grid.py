@@ -6,10 +6,10 @@ import dataclasses
 
 import numpy as np
 
-from .core.errors import InputError
-from .core.geometry import Grid, transform_points
-from .core.image import Image
-from .core.sampling import carried_image
+from .errors import InputError
+from .geometry import Grid, transform_points
+from .image import Image
+from .sampling import carried_image
 
 _SAME_MM = 1e-2
 #: At most this share of the marked voxels may lie outside the image, or they were drawn for another one.

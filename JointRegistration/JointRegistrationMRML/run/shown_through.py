@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import vtk
 
-from .nodes import movedBy, newNode, vtkMatrix, worldTransform
+from ..nodes import movedBy, newNode, vtkMatrix, worldTransform
 
 if TYPE_CHECKING:
-    from .publish import InputNodes
-    from .transaction import SceneTransaction
+    from ..publish import InputNodes
+    from ..transaction import SceneTransaction
 
 
 def showPair(transaction: SceneTransaction, scene: Any, inputs: InputNodes, transform: Any, below: Any) -> list[Any]:

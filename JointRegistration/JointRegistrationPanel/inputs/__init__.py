@@ -1,0 +1,1 @@
+"""What a person chooses: volumes, masks, landmarks, options, outputs."""

@@ -1,0 +1,1 @@
+"""The application's own part: main window, layouts, modules, sample data."""

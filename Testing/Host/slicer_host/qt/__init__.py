@@ -1,0 +1,1 @@
+"""PythonQt's Qt, put on PySide6."""
