@@ -83,7 +83,7 @@ def followScenes() -> None:
 
 
 def _onSceneRead(caller: Any, event: str) -> None:
-    from JointRegistrationMRML.transforms import interpolateLinearly
+    from JointRegistrationMRML.nodes.transforms import interpolateLinearly
 
     interpolateLinearly(slicer.mrmlScene)
 

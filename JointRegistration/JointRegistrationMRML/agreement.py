@@ -11,11 +11,11 @@ import slicer
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 
-from .inspect_segments import FIXED_COLOR, WARPED_COLOR
-from .nodes import newNode
+from .nodes.arrays import newNode
+from .nodes.colors import FIXED_COLOR, WARPED_COLOR
+from .nodes.segment_masks import SegmentMask, segmentMaskSteps
+from .nodes.segmentations import BINARY_LABELMAP, orientedImage, setReferenceGeometry
 from .open_view import OpenView, opening
-from .segment_masks import SegmentMask, segmentMaskSteps
-from .segmentations import BINARY_LABELMAP, orientedImage, setReferenceGeometry
 from .translation import _
 
 if TYPE_CHECKING:

@@ -14,14 +14,15 @@ import numpy as np
 import slicer
 import vtk
 
-from .jacobian import COLOR_NAME, FOLDS_NAME
-from .nodes import numpyMatrix
+from .nodes.arrays import numpyMatrix
+from .nodes.colors import COLOR_NAME
+from .nodes.jacobian import FOLDS_NAME
+from .nodes.transforms import FIXED_ROLE, MOVING_ROLE, fixedToMovingGrid
+from .nodes.world import ijkToRasOf
 from .publish import INPUT_ROLES, InputNodes, OutputNodes, RegistrationOutputs
 from .stored_result import storedResult
 from .transaction import SceneTransaction, nodesOf
-from .transforms import FIXED_ROLE, MOVING_ROLE, fixedToMovingGrid
 from .undo import RunRecord
-from .volumes import ijkToRasOf
 
 
 @dataclass(frozen=True)

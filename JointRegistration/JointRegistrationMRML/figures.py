@@ -13,9 +13,9 @@ import vtk
 from JointRegistrationLib.core.extremes import Extremes, find_extremes
 from JointRegistrationLib.core.result import RegistrationResult
 
-from .nodes import newNode
+from .nodes.arrays import newNode
+from .nodes.segment_layers import LabelLayers
 from .run_segments import RunSegments
-from .segment_layers import LabelLayers
 from .steps import inThread
 from .translation import _
 

@@ -12,8 +12,8 @@ import vtk
 
 from JointRegistrationLib.core.geometry import Grid, transform_points
 
-from .jacobian import foldsSegmentation
-from .nodes import newNode
+from .nodes.arrays import newNode
+from .nodes.jacobian import foldsSegmentation
 from .open_view import OpenView, opening
 from .steps import inThread
 from .translation import _

@@ -7,14 +7,14 @@ from typing import Any
 
 from JointRegistrationLib.core.errors import GeometryError, InputError
 
-from .landmarks import pointIndices
+from .nodes.points import pointIndices
+from .nodes.segment_layers import BINARY_LABELMAP
+from .nodes.segment_masks import segmentIdOf
+from .nodes.volumes import checkVolume
+from .nodes.world import ownGrid
 from .problems import ERROR, Problem, sentence
 from .publish import InputNodes
-from .segment_layers import BINARY_LABELMAP
-from .segment_masks import segmentIdOf
 from .translation import _
-from .volumes import checkVolume
-from .world import ownGrid
 
 
 def landmarkProblems(nodes: InputNodes) -> Iterator[Problem]:

@@ -17,8 +17,8 @@ from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.result import RegistrationResult
 
-from .colors import MAGNITUDE_COLORS, addScale
-from .nodes import newNode, vtkMatrix
+from .nodes.arrays import newNode, vtkMatrix
+from .nodes.colors import MAGNITUDE_COLORS, addScale
 from .open_view import OpenView, opening
 from .run_nodes import fixedVolume
 from .translation import _

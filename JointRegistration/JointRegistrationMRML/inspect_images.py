@@ -9,10 +9,10 @@ import slicer
 
 from JointRegistrationLib.core.image import Image
 
-from .colors import DIFFERENCE_COLORS, addColors
 from .compared import brightnessRange, checkerboard, differencePercent, edges
-from .inspect_segments import WARPED_COLOR
-from .nodes import numpyView
+from .nodes.arrays import numpyView
+from .nodes.colors import DIFFERENCE_COLORS, WARPED_COLOR, addColors
+from .nodes.volumes import imageSteps, volumeFromImage
 from .open_view import OpenView, opening
 from .run_nodes import addVolume, fixedVolume, warpedVolume
 from .show import refreshLegends, slicesOf
@@ -20,7 +20,6 @@ from .slice_geometry import showWhole
 from .steps import inThread
 from .translation import _
 from .view_legend import addViewLegend
-from .volumes import imageSteps, volumeFromImage
 
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs

@@ -11,13 +11,14 @@ from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
 
-from .jacobian import LEGEND_TITLE, divergingColors, halfWindow
+from .nodes.colors import LEGEND_TITLE, divergingColors
+from .nodes.jacobian import halfWindow
+from .nodes.segment_masks import segmentMask
+from .nodes.volumes import volumeFromImage
 from .open_view import OpenView, opening
 from .run_nodes import addVolume, fixedVolume, log2JacobianVolume
-from .segment_masks import segmentMask
 from .translation import _
 from .view_legend import addViewLegend
-from .volumes import volumeFromImage
 
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs

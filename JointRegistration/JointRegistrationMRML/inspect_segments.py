@@ -10,20 +10,20 @@ import vtk
 
 from JointRegistrationLib.core.errors import InputError
 
-from .nodes import newNode, vtkMatrix, worldTransform
+from .nodes.arrays import newNode, vtkMatrix
+from .nodes.segment_layers import segmentNames
+from .nodes.segment_masks import segmentMaskSteps
+from .nodes.segmentations import copiedSegments
+from .nodes.world import worldTransform
 from .open_view import OpenView, keepCameras, opening
-from .segment_layers import segmentNames
-from .segment_masks import segmentMaskSteps
-from .segmentations import copiedSegments
 from .surfaces import surfaceSteps
 from .translation import _
 
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs
 
-#: One colour for each side in every view; told apart by the colour-blind, and from the Jacobian's.
-FIXED_COLOR = (1.0, 0.85, 0.1)
-WARPED_COLOR = (0.25, 0.85, 1.0)
+from .nodes.colors import FIXED_COLOR, WARPED_COLOR
+
 TEXT = _(
     "Yellow: a structure in the fixed image. Blue: the same structure of the moving image, carried over by the "
     "registration. Where it is right, the thin blue line runs inside the yellow one."

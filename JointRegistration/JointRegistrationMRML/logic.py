@@ -20,16 +20,16 @@ from JointRegistrationLib.core.errors import InputError, RegistrationCancelled
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 
-from .landmarks import landmarksFromMarkups
-from .nodes import numpyMatrix
+from .nodes.arrays import numpyMatrix
+from .nodes.points import landmarksFromMarkups
+from .nodes.segment_layers import checkSegmentation
+from .nodes.segment_masks import maskSteps, segmentIdOf
+from .nodes.transforms import checkStart, startSteps
+from .nodes.volumes import checkVolume, imageSteps
 from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, checkOutputs, leftOut, publishResult
 from .runner import CancelCheck, Progress, RegistrationInputs, Runner, runInProcess
-from .segment_layers import checkSegmentation
-from .segment_masks import maskSteps, segmentIdOf
-from .start_map import checkStart, startSteps
 from .steps import finished
 from .translation import _
-from .volumes import checkVolume, imageSteps
 
 #: Share of the progress that the runner gets; the rest is making the nodes.
 _RUNNER_SHARE = 0.95

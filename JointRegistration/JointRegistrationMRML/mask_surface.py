@@ -17,7 +17,7 @@ from vtk.util import numpy_support
 
 from JointRegistrationLib.core.geometry import Grid, transform_points
 
-from .nodes import vtkImage
+from .nodes.arrays import vtkImage
 from .steps import finished
 
 SMOOTHING_VOXELS = 0.8

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .nodes import ownedList
+from .nodes.arrays import ownedList
 
 
 def centreViews(scene: Any, ras: Sequence[float]) -> None:

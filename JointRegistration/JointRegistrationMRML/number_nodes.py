@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import slicer
 
-from .jacobian import addLegend, sharedDivergingColors
+from .nodes.colors import addLegend, sharedDivergingColors
+from .nodes.transforms import FIXED_ROLE, MOVING_ROLE
 from .numbers import Figures
 from .numbers_table import numbersTable
 from .plots import Plot, connect, graphsOf, plotOf
 from .thickness_model import LEGEND_TITLE, halfRangeMm, showThickness, thicknessModel
 from .transaction import SceneTransaction
-from .transforms import FIXED_ROLE, MOVING_ROLE
 from .undo import RunRecord
 
 if TYPE_CHECKING:

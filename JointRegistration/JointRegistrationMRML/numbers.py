@@ -27,10 +27,10 @@ from JointRegistrationLib.core.result import RegistrationResult
 
 from .cartilage import CartilageFigures, CartilagePair, guessedPairs
 from .depth_profile import depthSteps
-from .landmarks import landmarksFromMarkups
 from .mask_surface import Mask
+from .nodes.points import landmarksFromMarkups
+from .nodes.segmentations import LabelLayers, SegmentLabel, labelSteps
 from .segment_figures import SegmentCount, SegmentFigures
-from .segmentations import LabelLayers, SegmentLabel, labelSteps
 from .steps import named
 from .thickness import thicknessChange, thicknessSteps
 from .translation import _

@@ -11,7 +11,7 @@ import vtk
 
 from JointRegistrationLib.core.csv_cells import cell
 
-from .nodes import newNode
+from .nodes.arrays import newNode
 from .numbers import Figures
 from .segment_figures import SegmentFigures
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import slicer
 
-from .nodes import freeName, giveDisplay, ownedList
+from .nodes.arrays import freeName, giveDisplay, ownedList
 from .show import ViewRecord, refreshLegends, restoreSteps, slicesOf
 from .steps import finished
 

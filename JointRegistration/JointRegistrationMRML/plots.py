@@ -18,7 +18,7 @@ from JointRegistrationLib.core.map_statistics import LOG2_EDGES
 
 from .depth_profile import DEPTH_EDGES_MM
 from .mask_surface import Points
-from .nodes import newNode
+from .nodes.arrays import newNode
 from .numbers import Figures
 from .thickness_model import histogramOf
 from .translation import _

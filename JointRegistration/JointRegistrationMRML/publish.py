@@ -19,19 +19,19 @@ from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import RegistrationResult
 
 from .figures import Overlap, overlapSteps, resultsTableSteps
-from .jacobian import foldsSteps, jacobianSteps
-from .nodes import INPUT_ROLES, RESULT_ATTRIBUTE, movedBy
+from .nodes.arrays import INPUT_ROLES, RESULT_ATTRIBUTE, movedBy
+from .nodes.jacobian import foldsSteps, jacobianSteps
+from .nodes.segment_layers import LabelLayers
+from .nodes.segmentations import segmentationSteps
+from .nodes.transforms import FIXED_ROLE, MOVING_ROLE, affineTransformNode, gridTransformNodeSteps
+from .nodes.volumes import volumeFromImage
 from .result_display import displayResults
 from .run.shown_through import showPair
 from .run_segments import RunSegments, carriedHereSteps
-from .segment_layers import LabelLayers
-from .segmentations import segmentationSteps
 from .steps import finished
 from .transaction import SceneTransaction, checkTarget, isEmpty
-from .transforms import FIXED_ROLE, MOVING_ROLE, affineTransformNode, gridTransformNodeSteps
 from .translation import _
 from .undo import RunRecord
-from .volumes import volumeFromImage
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ import numpy as np
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import InputError
 
-from .nodes import newNode, vtkMatrix
+from .nodes.arrays import newNode, vtkMatrix
+from .nodes.world import fromWorld, ownGrid, toWorld
 from .problems import RESOLUTION, Problem
 from .publish import InputNodes
 from .transaction import SceneTransaction
 from .undo import RunRecord
-from .world import fromWorld, ownGrid, toWorld
 
 
 @dataclass(frozen=True)

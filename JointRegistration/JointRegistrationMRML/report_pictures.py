@@ -15,20 +15,19 @@ from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import log2_jacobian
 
-from .colors import DIFFERENCE_COLORS, MAGNITUDE_COLORS, Color
 from .compared import brightnessRange
 from .inspect_deformation import SPACING_MM, affineToLeaveOut, leftOutText, longestMm
 from .inspect_images import DIFFERENCE_LIMIT_PERCENT, SQUARE_MM
-from .inspect_segments import FIXED_COLOR, WARPED_COLOR
-from .jacobian import ENDS_AND_CENTER, FOLDS_COLOR, halfWindow
 from .mask_surface import Points
+from .nodes.colors import DIFFERENCE_COLORS, ENDS_AND_CENTER, FIXED_COLOR, MAGNITUDE_COLORS, WARPED_COLOR, Color
+from .nodes.jacobian import FOLDS_COLOR, halfWindow
+from .nodes.segmentations import LabelLayers, labelsFromSegmentation
+from .nodes.volumes import imageFromVolume
 from .report_page import ColorBar, Picture, PictureRow
 from .report_slices import Plane, outlines, planesThrough, sampled, telltaleOffsets, thick
 from .report_texts import cssColor, differenceBars, displacementBar, positionText, rowOf
-from .segmentations import LabelLayers, labelsFromSegmentation
 from .steps import finished, named
 from .translation import _
-from .volumes import imageFromVolume
 
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs

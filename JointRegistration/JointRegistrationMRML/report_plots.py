@@ -7,8 +7,8 @@ from html import escape
 
 import numpy as np
 
-from .colors import Color
 from .mask_surface import Points
+from .nodes.colors import Color
 from .plots import Curve, Graph
 from .report_texts import cssColor
 

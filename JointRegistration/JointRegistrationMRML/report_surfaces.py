@@ -7,8 +7,8 @@ from collections.abc import Generator, Sequence
 import numpy as np
 
 from .cartilage import CartilageFigures
-from .jacobian import ENDS_AND_CENTER
 from .mask_surface import Points, Surface
+from .nodes.colors import ENDS_AND_CENTER
 from .numbers import Figures
 from .report_page import ColorBar, Picture
 from .report_pictures import ReportPictures

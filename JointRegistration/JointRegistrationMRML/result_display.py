@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .jacobian import addLegend, sharedDivergingColors, showJacobian
-from .nodes import numpyView
+from .nodes.arrays import numpyView
+from .nodes.colors import addLegend, sharedDivergingColors
+from .nodes.jacobian import showJacobian
 from .transaction import SceneTransaction
 
 if TYPE_CHECKING:

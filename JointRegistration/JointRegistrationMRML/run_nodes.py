@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.image import Image
 
-from .jacobian import divergingColors, jacobianVolume, showJacobian
-from .nodes import numpyView
+from .nodes.arrays import numpyView
+from .nodes.colors import divergingColors
+from .nodes.jacobian import jacobianVolume, showJacobian
+from .nodes.volumes import volumeFromImage
 from .open_view import OpenView
 from .translation import _
-from .volumes import volumeFromImage
 
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs

@@ -15,9 +15,9 @@ from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.core.sampling import LabelMap
 from JointRegistrationLib.worker.segments import CarriedSegments, Segments
 
-from .carried import labelMap
-from .segment_layers import LabelLayers, OwnLayers, ownLayerSteps
-from .segmentations import labelSteps
+from .nodes.label_warping import labelMap
+from .nodes.segment_layers import LabelLayers, OwnLayers, ownLayerSteps
+from .nodes.segmentations import labelSteps
 
 if TYPE_CHECKING:
     from .publish import InputNodes, OutputOptions

@@ -14,7 +14,7 @@ import numpy as np
 
 from JointRegistrationLib.core.errors import InputError
 
-from .nodes import numpyView, ownedList
+from .nodes.arrays import numpyView, ownedList
 from .steps import finished
 from .translation import _
 

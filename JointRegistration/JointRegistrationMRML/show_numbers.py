@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import slicer
 
-from .nodes import ownedList
+from .nodes.arrays import ownedList
 from .open_view import OpenView, keepCameras, opening
 from .translation import _
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from JointRegistrationLib.core.geometry import transform_points
 
-from .nodes import numpyMatrix, ownedList, vtkMatrix
+from .nodes.arrays import numpyMatrix, ownedList, vtkMatrix
+from .nodes.world import ownGrid, toWorld
 from .open_view import OpenView
-from .world import ownGrid, toWorld
 
 
 def showWhole(view: OpenView, volume: Any, *names: str) -> None:

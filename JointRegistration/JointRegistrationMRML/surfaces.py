@@ -10,8 +10,8 @@ import vtk
 
 from JointRegistrationLib.core.geometry import Grid
 
-from .nodes import vtkImage, vtkMatrix
-from .segment_masks import SegmentMask
+from .nodes.arrays import vtkImage, vtkMatrix
+from .nodes.segment_masks import SegmentMask
 from .steps import finished
 
 #: Finer voxels than this are joined first: a surface's triangles grow with the square of their number.

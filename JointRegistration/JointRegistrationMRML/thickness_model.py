@@ -9,7 +9,7 @@ from vtk.util import numpy_support
 
 from .cartilage import CartilageFigures
 from .mask_surface import Points, polyData
-from .nodes import newNode
+from .nodes.arrays import newNode
 from .thickness import ThicknessChange
 from .translation import _
 

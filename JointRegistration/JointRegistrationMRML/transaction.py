@@ -12,7 +12,7 @@ import vtk
 
 from JointRegistrationLib.core.errors import InputError
 
-from .nodes import contentState, freeName, giveDisplay, newNode, ownedList
+from .nodes.arrays import contentState, freeName, giveDisplay, newNode, ownedList
 from .translation import _
 
 #: Nodes that only serve another node: they go when nothing that stays needs them.

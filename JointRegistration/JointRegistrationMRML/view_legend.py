@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .jacobian import addLegend
+from .nodes.colors import addLegend
 from .open_view import OpenView
 
 

@@ -13,10 +13,10 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.plan import Plan, estimate_plan
 from JointRegistrationLib.worker.messages import Ready
 from JointRegistrationMRML.checks import findProblems
-from JointRegistrationMRML.nodes import gridOf
+from JointRegistrationMRML.nodes.arrays import gridOf
+from JointRegistrationMRML.nodes.world import ijkToRasOf
 from JointRegistrationMRML.problems import Problem
 from JointRegistrationMRML.publish import OutputNodes, checkOutputs, leftOut
-from JointRegistrationMRML.volumes import ijkToRasOf
 
 from .machine import Speed, availableMemoryBytes
 from .messages import Message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from JointRegistrationMRML.transforms import FIXED_ROLE, MOVING_ROLE
+from JointRegistrationMRML.nodes.transforms import FIXED_ROLE, MOVING_ROLE
 
 from .parameters import OUTPUT_KINDS, wants
 

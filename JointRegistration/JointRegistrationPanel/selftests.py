@@ -15,7 +15,7 @@ from JointRegistrationLib.core.config import AffineConfig, RegistrationConfig
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.worker.process import WorkerCommand, worker_command
-from JointRegistrationMRML.volumes import volumeFromImage
+from JointRegistrationMRML.nodes.volumes import volumeFromImage
 
 from .dependencies import PACKAGES, missingPackages, missingText
 from .machine import Speed

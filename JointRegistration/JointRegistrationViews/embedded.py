@@ -13,14 +13,14 @@ from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationMRML.folds import foldsOf
 from JointRegistrationMRML.inspect_deformation import affineToLeaveOut, leftOutText, longestMm
 from JointRegistrationMRML.logic import registerVolumes
+from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
+from JointRegistrationMRML.nodes.volumes import volumeFromImage
 from JointRegistrationMRML.numbers import measure
 from JointRegistrationMRML.publish import InputNodes, OutputNodes, RegistrationOutputs
 from JointRegistrationMRML.report_numbers import ReportNumbers, reportNumberSteps
 from JointRegistrationMRML.runner import Runner, runInProcess
 from JointRegistrationMRML.scene import HeadlessScene
-from JointRegistrationMRML.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.steps import finished
-from JointRegistrationMRML.volumes import volumeFromImage
 
 from .inputs import DemoInputs
 from .pictures import ShownNodes, showAsOutline

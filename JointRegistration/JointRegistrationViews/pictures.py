@@ -11,17 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from JointRegistrationLib.core.image import Image
-from JointRegistrationMRML.colors import DIFFERENCE_COLORS, MAGNITUDE_COLORS, scaleNode
 from JointRegistrationMRML.compared import brightnessRange, checkerboard, differencePercent
 from JointRegistrationMRML.inspect_deformation import SPACING_MM, inTurn
 from JointRegistrationMRML.inspect_images import DIFFERENCE_LIMIT_PERCENT
-from JointRegistrationMRML.inspect_segments import FIXED_COLOR, WARPED_COLOR
-from JointRegistrationMRML.nodes import newNode, vtkMatrix
+from JointRegistrationMRML.nodes.arrays import newNode, vtkMatrix
+from JointRegistrationMRML.nodes.colors import DIFFERENCE_COLORS, FIXED_COLOR, MAGNITUDE_COLORS, WARPED_COLOR, scaleNode
+from JointRegistrationMRML.nodes.segmentations import maskSegmentation
+from JointRegistrationMRML.nodes.volumes import imageFromVolume, volumeFromImage
 from JointRegistrationMRML.report_page import PictureRow
 from JointRegistrationMRML.report_slices import telltaleOffsets
 from JointRegistrationMRML.report_texts import rowOf
-from JointRegistrationMRML.segmentations import maskSegmentation
-from JointRegistrationMRML.volumes import imageFromVolume, volumeFromImage
 
 from .comparison import onGridOf
 from .slice_plane import NORMAL_AXIS, ORIENTATIONS

@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from vtk.util.numpy_support import vtk_to_numpy
 
 from JointRegistrationLib.core.geometry import transform_points
-from JointRegistrationMRML.nodes import numpyMatrix, transformPoints
+from JointRegistrationMRML.nodes.arrays import numpyMatrix
+from JointRegistrationMRML.nodes.world import transformPoints
 
 from .slice_plane import IN_PLANE, SlicePlane, rasBounds
 

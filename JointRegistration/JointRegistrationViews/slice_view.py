@@ -20,7 +20,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from JointRegistrationLib.core.errors import ResourceError
 from JointRegistrationLib.system.children import code_command
-from JointRegistrationMRML.nodes import ownedList
+from JointRegistrationMRML.nodes.arrays import ownedList
 
 from .slice_plane import IN_PLANE, SlicePlane, onlyVisible, rasBounds
 

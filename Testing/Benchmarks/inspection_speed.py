@@ -27,11 +27,11 @@ from JointRegistrationLib.files import read_image, read_labels  # noqa: E402
 from JointRegistrationLib.phantom import sample  # noqa: E402
 from JointRegistrationMRML.inspection import VIEWS, Inspection  # noqa: E402
 from JointRegistrationMRML.logic import registerVolumes  # noqa: E402
+from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels  # noqa: E402
+from JointRegistrationMRML.nodes.volumes import imageFromVolume, volumeFromImage  # noqa: E402
 from JointRegistrationMRML.publish import InputNodes  # noqa: E402
 from JointRegistrationMRML.samples import sampleFiles  # noqa: E402
 from JointRegistrationMRML.scene import createHeadlessScene  # noqa: E402
-from JointRegistrationMRML.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels  # noqa: E402
-from JointRegistrationMRML.volumes import imageFromVolume, volumeFromImage  # noqa: E402
 from JointRegistrationViews.shown_now import pictureOf  # noqa: E402
 from JointRegistrationViews.slice_view import SliceViewRenderer  # noqa: E402
 

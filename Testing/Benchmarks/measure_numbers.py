@@ -26,14 +26,14 @@ from JointRegistrationLib.core.result import FoldCount, RegistrationResult  # no
 from JointRegistrationLib.phantom import random_deformation  # noqa: E402
 from JointRegistrationLib.phantom.sample import SEED  # noqa: E402
 from JointRegistrationMRML.export_report import exportSteps  # noqa: E402
+from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation, segmentationFromLabels  # noqa: E402
+from JointRegistrationMRML.nodes.volumes import imageFromVolume, volumeFromImage  # noqa: E402
 from JointRegistrationMRML.numbers import measureSteps  # noqa: E402
 from JointRegistrationMRML.publish import InputNodes, OutputNodes, RegistrationOutputs  # noqa: E402
 from JointRegistrationMRML.samples import addSamplePair  # noqa: E402
 from JointRegistrationMRML.scene import createHeadlessScene  # noqa: E402
-from JointRegistrationMRML.segmentations import labelsFromSegmentation, segmentationFromLabels  # noqa: E402
 from JointRegistrationMRML.transaction import SceneTransaction  # noqa: E402
 from JointRegistrationMRML.undo import RunRecord  # noqa: E402
-from JointRegistrationMRML.volumes import imageFromVolume, volumeFromImage  # noqa: E402
 
 SIZE_IJK = (384, 384, 160)
 

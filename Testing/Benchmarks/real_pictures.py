@@ -22,10 +22,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "JointRegistration")]
 
 from JointRegistrationLib.files import read_image  # noqa: E402
 from JointRegistrationMRML.compared import brightnessRange  # noqa: E402
-from JointRegistrationMRML.jacobian import sharedDivergingColors, showJacobian  # noqa: E402
+from JointRegistrationMRML.nodes.colors import sharedDivergingColors  # noqa: E402
+from JointRegistrationMRML.nodes.jacobian import showJacobian  # noqa: E402
+from JointRegistrationMRML.nodes.volumes import volumeFromImage  # noqa: E402
 from JointRegistrationMRML.report_slices import telltaleOffsets  # noqa: E402
 from JointRegistrationMRML.scene import createHeadlessScene  # noqa: E402
-from JointRegistrationMRML.volumes import volumeFromImage  # noqa: E402
 from JointRegistrationViews.slice_plane import NORMAL_AXIS, ORIENTATIONS  # noqa: E402
 from JointRegistrationViews.slice_plot import SlicePlotRenderer  # noqa: E402
 from JointRegistrationViews.slice_view import SliceViewRenderer, canRender  # noqa: E402

@@ -12,10 +12,10 @@ from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult
+from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
+from JointRegistrationMRML.nodes.volumes import volumeFromImage
 from JointRegistrationMRML.publish import InputNodes
 from JointRegistrationMRML.scene import HeadlessScene, createHeadlessScene
-from JointRegistrationMRML.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
-from JointRegistrationMRML.volumes import volumeFromImage
 
 
 def _rotation(axis: tuple[float, float, float], degrees: float) -> np.ndarray:

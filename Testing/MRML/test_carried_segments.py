@@ -11,9 +11,10 @@ from known_scene import FIXED_GRID, GRIDS, smoothField
 from JointRegistrationLib.core import sampling
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.ops import maps
-from JointRegistrationMRML.carried import carriedLabels
-from JointRegistrationMRML.nodes import WorldTransform, vtkMatrix
-from JointRegistrationMRML.transforms import gridTransform
+from JointRegistrationMRML.nodes.arrays import vtkMatrix
+from JointRegistrationMRML.nodes.label_warping import carriedLabels
+from JointRegistrationMRML.nodes.transforms import gridTransform
+from JointRegistrationMRML.nodes.world import WorldTransform
 
 
 def _labels(grid: Grid, kinds: int, rng: np.random.Generator) -> np.ndarray:

@@ -17,13 +17,14 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.plan import MIN_WORKING_VOXELS, estimate_plan
 from JointRegistrationMRML import volume_checks
 from JointRegistrationMRML.checks import findProblems
-from JointRegistrationMRML.nodes import newNode, vtkMatrix, worldTransform
+from JointRegistrationMRML.nodes.arrays import newNode, vtkMatrix
+from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
+from JointRegistrationMRML.nodes.volumes import imageFromVolume
+from JointRegistrationMRML.nodes.world import worldTransform
 from JointRegistrationMRML.problems import CENTRE, ERROR, RESOLUTION, WARNING
 from JointRegistrationMRML.publish import InputNodes
 from JointRegistrationMRML.remedy import applyRemedy
-from JointRegistrationMRML.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.undo import discard
-from JointRegistrationMRML.volumes import imageFromVolume
 
 CONFIG = RegistrationConfig()
 #: A knee's field of view, 140 x 140 x 112 mm, centred on the origin.

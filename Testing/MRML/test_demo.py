@@ -178,7 +178,7 @@ def test_the_saved_transform_resamples_the_moving_image_in_the_scene_to_the_warp
     folder, _ = tinyDemo
     hosted = createHeadlessScene()
     loadScene(hosted.scene, folder / "scene.mrb")
-    from JointRegistrationMRML.volumes import imageFromVolume
+    from JointRegistrationMRML.nodes.volumes import imageFromVolume
 
     moving, warped = (
         imageFromVolume(hosted.scene.GetFirstNodeByName(name)) for name in ("Moving knee", "Moving knee warped")

@@ -101,7 +101,7 @@ def test_without_a_warped_volume_the_moving_one_is_resampled(knee: Any) -> None:
 
 
 def _voxels(node: Any) -> Any:
-    from JointRegistrationMRML.nodes import numpyView
+    from JointRegistrationMRML.nodes.arrays import numpyView
 
     return numpyView(node.GetImageData())
 

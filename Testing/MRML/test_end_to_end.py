@@ -11,10 +11,10 @@ from JointRegistrationLib.core.config import AffineConfig, RegistrationConfig, S
 from JointRegistrationLib.core.errors import RegistrationCancelled
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationMRML.logic import registerVolumes
-from JointRegistrationMRML.nodes import numpyView, vtkMatrix
+from JointRegistrationMRML.nodes.arrays import numpyView, vtkMatrix
+from JointRegistrationMRML.nodes.segmentations import maskSegmentation
 from JointRegistrationMRML.publish import InputNodes
 from JointRegistrationMRML.scene import createHeadlessScene
-from JointRegistrationMRML.segmentations import maskSegmentation
 
 pytest.importorskip("torch")
 

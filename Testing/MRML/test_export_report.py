@@ -18,9 +18,9 @@ from JointRegistrationLib.core.errors import FileError
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationMRML import export_report, report_page, steps
 from JointRegistrationMRML.export_report import exportReport, exportSteps
-from JointRegistrationMRML.inspect_segments import FIXED_COLOR, WARPED_COLOR
-from JointRegistrationMRML.jacobian import FOLDS_COLOR
 from JointRegistrationMRML.logic import registerVolumes
+from JointRegistrationMRML.nodes.colors import FIXED_COLOR, WARPED_COLOR
+from JointRegistrationMRML.nodes.jacobian import FOLDS_COLOR
 from JointRegistrationMRML.numbers import measure
 from JointRegistrationMRML.numbers_table import tableRows
 from JointRegistrationMRML.report_pictures import reportPictures

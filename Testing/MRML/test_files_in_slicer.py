@@ -19,7 +19,7 @@ from JointRegistrationLib.files import (
     write_image,
     write_transform,
 )
-from JointRegistrationMRML.nodes import transformPoints
+from JointRegistrationMRML.nodes.world import transformPoints
 
 AFFINE = np.array([[1.04, -0.12, 0.03, 2.0], [0.11, 0.97, -0.05, -3.0], [-0.02, 0.06, 1.02, 1.5], [0, 0, 0, 1]])
 
@@ -112,7 +112,7 @@ def test_slicer_finds_an_image_where_its_grid_says(grid, scene, tmp_path):
     storage.SetFileName(str(tmp_path / "image.nrrd"))
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
     assert storage.ReadData(node)
-    from JointRegistrationMRML.volumes import imageFromVolume
+    from JointRegistrationMRML.nodes.volumes import imageFromVolume
 
     image = imageFromVolume(node)
     point = transform_points(grid.ijk_to_ras, [3, 4, 5])

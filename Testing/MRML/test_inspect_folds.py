@@ -15,8 +15,8 @@ from JointRegistrationLib.core.result import FoldCount
 from JointRegistrationMRML.folds import COLUMNS, foldsOf
 from JointRegistrationMRML.inspection import Inspection
 from JointRegistrationMRML.logic import registerVolumes
+from JointRegistrationMRML.nodes.segment_masks import segmentMask
 from JointRegistrationMRML.publish import OutputOptions
-from JointRegistrationMRML.segment_masks import segmentMask
 
 #: Centre and reach, in voxels (i, j, k), of what is turned over; far enough apart not to touch.
 PLANTED = (((5, 5, 6), 2.4), ((14, 12, 16), 1.6), ((6, 14, 12), 1.2))

@@ -13,19 +13,20 @@ from conftest import FIXED_GRID, GRIDS, MOVING_GRID, latticePoints
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationMRML.agreement import setPartShown
-from JointRegistrationMRML.inspect_segments import FIXED_COLOR, WARPED_COLOR, setShown
+from JointRegistrationMRML.inspect_segments import setShown
 from JointRegistrationMRML.inspection import Inspection
 from JointRegistrationMRML.logic import registerVolumes
-from JointRegistrationMRML.nodes import numpyView
-from JointRegistrationMRML.publish import OutputOptions
-from JointRegistrationMRML.segment_masks import SegmentMask, segmentMask
-from JointRegistrationMRML.segmentations import (
+from JointRegistrationMRML.nodes.arrays import numpyView
+from JointRegistrationMRML.nodes.colors import FIXED_COLOR, WARPED_COLOR
+from JointRegistrationMRML.nodes.segment_masks import SegmentMask, segmentMask
+from JointRegistrationMRML.nodes.segmentations import (
     LabelLayers,
     SegmentLabel,
     labelsFromSegmentation,
     maskSegmentation,
     segmentationFromLabels,
 )
+from JointRegistrationMRML.publish import OutputOptions
 from JointRegistrationMRML.surfaces import surfaceOf
 
 

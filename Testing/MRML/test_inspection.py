@@ -14,9 +14,9 @@ from conftest import FIXED_GRID, addVolume, latticePoints, sceneState
 from JointRegistrationMRML.inspect_images import flick
 from JointRegistrationMRML.inspection import VIEWS, Inspection
 from JointRegistrationMRML.logic import registerVolumes
-from JointRegistrationMRML.nodes import numpyView
+from JointRegistrationMRML.nodes.arrays import numpyView
+from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.publish import OutputOptions
-from JointRegistrationMRML.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.show import restoreViews, showComparison
 from JointRegistrationMRML.transaction import nodesOf
 

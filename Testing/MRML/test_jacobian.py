@@ -8,15 +8,10 @@ from conftest import latticePoints
 
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR
-from JointRegistrationMRML.jacobian import (
-    divergingColors,
-    foldsSegmentation,
-    halfWindow,
-    jacobianVolume,
-    sharedDivergingColors,
-)
-from JointRegistrationMRML.segmentations import labelsFromSegmentation
-from JointRegistrationMRML.volumes import imageFromVolume
+from JointRegistrationMRML.nodes.colors import divergingColors, sharedDivergingColors
+from JointRegistrationMRML.nodes.jacobian import foldsSegmentation, halfWindow, jacobianVolume
+from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation
+from JointRegistrationMRML.nodes.volumes import imageFromVolume
 
 
 def test_volume_of_an_affine_map_is_the_log2_of_its_determinant(grid):

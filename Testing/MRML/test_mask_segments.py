@@ -12,11 +12,11 @@ from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationMRML.checks import findProblems
 from JointRegistrationMRML.logic import readInputs, registerVolumes
+from JointRegistrationMRML.nodes.segment_masks import maskSteps, segmentIdOf
+from JointRegistrationMRML.nodes.segmentations import BINARY_LABELMAP, labelsFromSegmentation
 from JointRegistrationMRML.problems import ERROR
 from JointRegistrationMRML.publish import OutputOptions
 from JointRegistrationMRML.request import makeRequest
-from JointRegistrationMRML.segment_masks import maskSteps, segmentIdOf
-from JointRegistrationMRML.segmentations import BINARY_LABELMAP, labelsFromSegmentation
 from JointRegistrationMRML.steps import finished
 
 

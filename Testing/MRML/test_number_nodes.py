@@ -9,12 +9,12 @@ from known_scene import sceneState
 from test_numbers import linearResult, masks, outputsOf
 from vtk.util import numpy_support
 
+from JointRegistrationMRML.nodes.transforms import FIXED_ROLE
 from JointRegistrationMRML.number_nodes import addNumbers
 from JointRegistrationMRML.numbers import measure
 from JointRegistrationMRML.plots import KIND_ATTRIBUTE, THICKNESS_EDGES_MM, jacobianCurves, thicknessCurves
 from JointRegistrationMRML.publish import publishResult
 from JointRegistrationMRML.thickness_model import CHANGE_NAME, FIXED_NAME, MOVING_NAME, halfRangeMm
-from JointRegistrationMRML.transforms import FIXED_ROLE
 from JointRegistrationMRML.undo import discard
 
 

@@ -17,12 +17,12 @@ from JointRegistrationLib.core.errors import FileError, InputError
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.map_statistics import DisplacementStatistics, VolumeChange
 from JointRegistrationMRML.cartilage import CartilagePair, guessedPairs
+from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
+from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.numbers import LandmarkError, measure, measureSteps
 from JointRegistrationMRML.numbers_table import COLUMNS, numbersTable, tableRows, writeCsv
 from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, publishResult
 from JointRegistrationMRML.segment_figures import Agreement, SegmentFigures
-from JointRegistrationMRML.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
-from JointRegistrationMRML.transforms import gridTransformNode
 from JointRegistrationMRML.undo import RunRecord
 
 GRID = GRIDS["oblique-anisotropic-left-handed"]

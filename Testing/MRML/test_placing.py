@@ -11,9 +11,9 @@ import vtk
 from known_scene import FIXED_GRID, smoothField
 
 from JointRegistrationMRML.input_checks import landmarkProblems
-from JointRegistrationMRML.inspect_segments import FIXED_COLOR, WARPED_COLOR
-from JointRegistrationMRML.landmarks import landmarksFromMarkups
 from JointRegistrationMRML.logic import registerVolumes
+from JointRegistrationMRML.nodes.colors import FIXED_COLOR, WARPED_COLOR
+from JointRegistrationMRML.nodes.points import landmarksFromMarkups
 from JointRegistrationMRML.placing import isPlacing, modeNode, newLandmarks, startPlacing, stopPlacing
 from JointRegistrationMRML.publish import InputNodes, OutputOptions
 from JointRegistrationMRML.undo import discard

@@ -16,10 +16,9 @@ from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR
 from JointRegistrationMRML import publish, result_display
 from JointRegistrationMRML.logic import readInputs, registerVolumes
-from JointRegistrationMRML.nodes import numpyView, transformPoints, vtkMatrix
-from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions, publishResult
-from JointRegistrationMRML.segmentations import labelsFromSegmentation, maskSegmentation, segmentationFromLabels
-from JointRegistrationMRML.transforms import (
+from JointRegistrationMRML.nodes.arrays import numpyView, vtkMatrix
+from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation, maskSegmentation, segmentationFromLabels
+from JointRegistrationMRML.nodes.transforms import (
     FIXED_ROLE,
     MOVING_ROLE,
     affineFromNode,
@@ -27,7 +26,9 @@ from JointRegistrationMRML.transforms import (
     displacementFromNode,
     gridTransformNode,
 )
-from JointRegistrationMRML.volumes import imageFromVolume
+from JointRegistrationMRML.nodes.volumes import imageFromVolume
+from JointRegistrationMRML.nodes.world import transformPoints
+from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions, publishResult
 
 KINDS = [field.name for field in fields(OutputNodes)]
 

@@ -14,11 +14,10 @@ from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationMRML import steps
 from JointRegistrationMRML.logic import checkInputs, readInputs, registerVolumes
-from JointRegistrationMRML.nodes import numpyView
+from JointRegistrationMRML.nodes.arrays import numpyView
+from JointRegistrationMRML.nodes.transforms import displacementFromNode, gridTransformNode, startSteps
 from JointRegistrationMRML.publish import OutputNodes, OutputOptions
 from JointRegistrationMRML.refine import furtherNodes, refineFurther
-from JointRegistrationMRML.start_map import startSteps
-from JointRegistrationMRML.transforms import displacementFromNode, gridTransformNode
 from JointRegistrationMRML.undo import discard
 
 KINDS = [field.name for field in fields(OutputNodes)]

@@ -15,9 +15,9 @@ from JointRegistrationLib.files.manifest import MANIFEST_NAME
 from JointRegistrationLib.phantom import sample
 from JointRegistrationLib.system.children import code_command
 from JointRegistrationMRML import samples
-from JointRegistrationMRML.nodes import numpyView
+from JointRegistrationMRML.nodes.arrays import numpyView
+from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation
 from JointRegistrationMRML.samples import addSamplePair, loadSample, sampleFiles
-from JointRegistrationMRML.segmentations import labelsFromSegmentation
 
 GRID = Grid((12, 11, 10), (3.0, 3.0, 3.5), (1.0, 2.0, 3.0), ((0, 0, 1), (-1, 0, 0), (0, -1, 0)))
 TINY = (24, 24, 16)

@@ -7,8 +7,8 @@ import pytest
 import vtk
 from conftest import GRIDS, addVolume, latticePoints
 
-from JointRegistrationMRML.segmentations import maskSegmentation
-from JointRegistrationMRML.transforms import gridTransformNode
+from JointRegistrationMRML.nodes.segmentations import maskSegmentation
+from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from Testing.Slicer.scenario.changes import May, differences, unexpected
 from Testing.Slicer.scenario.snapshot import snapshot
 
@@ -69,7 +69,7 @@ def test_a_segment_that_is_gone_is_named(filled):
 
 
 def test_a_voxel_of_a_segment_or_of_a_volume_that_changed_is_named(filled):
-    from JointRegistrationMRML.nodes import numpyView
+    from JointRegistrationMRML.nodes.arrays import numpyView
 
     segmentation = named(filled, "bone").GetSegmentation()
     segment = segmentation.GetSegment(segmentation.GetNthSegmentID(0))
@@ -93,7 +93,7 @@ def test_a_node_taken_out_of_its_transform_is_named(filled):
 
 
 def test_a_map_that_interpolates_otherwise_or_has_another_field_is_named(filled):
-    from JointRegistrationMRML.nodes import numpyView
+    from JointRegistrationMRML.nodes.arrays import numpyView
 
     transform = named(filled, "bend").GetTransformFromParent()
     grid = (transform if hasattr(transform, "GetDisplacementGrid") else transform.GetInverse()).GetDisplacementGrid()

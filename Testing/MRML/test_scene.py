@@ -11,12 +11,12 @@ from conftest import FIXED_GRID, MOVING_GRID, pointsInside
 
 from JointRegistrationLib.core.errors import FileError
 from JointRegistrationMRML.logic import registerVolumes
-from JointRegistrationMRML.nodes import transformPoints
+from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation
+from JointRegistrationMRML.nodes.transforms import FIXED_ROLE, MOVING_ROLE, affineFromNode, displacementFromNode
+from JointRegistrationMRML.nodes.volumes import imageFromVolume
+from JointRegistrationMRML.nodes.world import transformPoints
 from JointRegistrationMRML.publish import OutputOptions
 from JointRegistrationMRML.scene import createHeadlessScene, loadScene, saveScene
-from JointRegistrationMRML.segmentations import labelsFromSegmentation
-from JointRegistrationMRML.transforms import FIXED_ROLE, MOVING_ROLE, affineFromNode, displacementFromNode
-from JointRegistrationMRML.volumes import imageFromVolume
 
 
 @pytest.fixture

@@ -11,10 +11,9 @@ from conftest import FIXED_GRID, GRIDS, MOVING_GRID, latticePoints
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationMRML.figures import overlapSteps
-from JointRegistrationMRML.nodes import vtkMatrix
-from JointRegistrationMRML.run_segments import RunSegments
-from JointRegistrationMRML.segment_masks import segmentMasks
-from JointRegistrationMRML.segmentations import (
+from JointRegistrationMRML.nodes.arrays import vtkMatrix
+from JointRegistrationMRML.nodes.segment_masks import segmentMasks
+from JointRegistrationMRML.nodes.segmentations import (
     BINARY_LABELMAP,
     LabelLayers,
     SegmentLabel,
@@ -24,8 +23,9 @@ from JointRegistrationMRML.segmentations import (
     segmentationFromLabels,
     warpSegmentation,
 )
+from JointRegistrationMRML.nodes.transforms import gridTransformNode
+from JointRegistrationMRML.run_segments import RunSegments
 from JointRegistrationMRML.steps import finished
-from JointRegistrationMRML.transforms import gridTransformNode
 
 FINE = Grid((48, 46, 44), (1.0, 1.0, 1.0), (-18.0, -32.0, -2.0))
 

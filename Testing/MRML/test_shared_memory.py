@@ -14,10 +14,10 @@ from known_scene import FIXED_GRID
 
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.worker.exchange import read_result, write_result
-from JointRegistrationMRML.nodes import numpyView, vtkImage
+from JointRegistrationMRML.nodes.arrays import numpyView, vtkImage
+from JointRegistrationMRML.nodes.volumes import imageFromVolume, volumeFromImage
 from JointRegistrationMRML.publish import OutputOptions, publishResult
 from JointRegistrationMRML.undo import discard
-from JointRegistrationMRML.volumes import imageFromVolume, volumeFromImage
 
 
 def fieldOf(node):

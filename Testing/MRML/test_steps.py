@@ -9,11 +9,11 @@ import pytest
 from known_scene import FIXED_GRID, GRIDS, addVolume, smoothField
 
 from JointRegistrationMRML import steps
-from JointRegistrationMRML.segment_masks import maskSteps
-from JointRegistrationMRML.segmentations import labelsFromSegmentation, maskSegmentation
+from JointRegistrationMRML.nodes.segment_masks import maskSteps
+from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation, maskSegmentation
+from JointRegistrationMRML.nodes.transforms import gridTransformNode
+from JointRegistrationMRML.nodes.volumes import imageFromVolume, imageSteps
 from JointRegistrationMRML.steps import finished, inSteps
-from JointRegistrationMRML.transforms import gridTransformNode
-from JointRegistrationMRML.volumes import imageFromVolume, imageSteps
 
 
 class Clock:

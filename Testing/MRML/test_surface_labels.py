@@ -10,11 +10,11 @@ from known_scene import GRIDS
 
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationMRML import steps
-from JointRegistrationMRML.nodes import numpyMatrix, numpyView
-from JointRegistrationMRML.segment_layers import ownLayerSteps
-from JointRegistrationMRML.segmentations import labelsFromSegmentation, setReferenceGeometry
+from JointRegistrationMRML.nodes.arrays import numpyMatrix, numpyView
+from JointRegistrationMRML.nodes.segment_layers import ownLayerSteps
+from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation, setReferenceGeometry
+from JointRegistrationMRML.nodes.surface_to_labels import canBeStepped, surfaceLabelSteps
 from JointRegistrationMRML.steps import finished
-from JointRegistrationMRML.surface_labels import canBeStepped, surfaceLabelSteps
 
 
 def _ball(center=(1.3, -7.7, 12.4), radius=13.0):

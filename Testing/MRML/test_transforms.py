@@ -11,8 +11,8 @@ from conftest import GRIDS, latticePoints, pointsInside, smoothField
 
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid, transform_points
-from JointRegistrationMRML.nodes import transformPoints, vtkMatrix
-from JointRegistrationMRML.transforms import (
+from JointRegistrationMRML.nodes.arrays import vtkMatrix
+from JointRegistrationMRML.nodes.transforms import (
     FIXED_ROLE,
     MOVING_ROLE,
     affineFromNode,
@@ -21,6 +21,7 @@ from JointRegistrationMRML.transforms import (
     gridTransform,
     gridTransformNode,
 )
+from JointRegistrationMRML.nodes.world import transformPoints
 
 LPS = np.array([-1.0, -1.0, 1.0])
 

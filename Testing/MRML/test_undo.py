@@ -10,10 +10,10 @@ import slicer
 from conftest import FIXED_GRID, addVolume, knownResult, sceneState
 
 from JointRegistrationMRML.logic import registerVolumes
-from JointRegistrationMRML.nodes import numpyView, vtkMatrix
+from JointRegistrationMRML.nodes.arrays import numpyView, vtkMatrix
+from JointRegistrationMRML.nodes.transforms import displacementFromNode
 from JointRegistrationMRML.publish import OutputNodes, OutputOptions
 from JointRegistrationMRML.scene import saveScene
-from JointRegistrationMRML.transforms import displacementFromNode
 from JointRegistrationMRML.undo import discard
 
 KINDS = [field.name for field in fields(OutputNodes)]

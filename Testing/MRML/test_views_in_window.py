@@ -12,8 +12,8 @@ from conftest import FIXED_GRID, sceneState
 
 from JointRegistrationMRML.inspection import VIEWS, Inspection
 from JointRegistrationMRML.logic import registerVolumes
+from JointRegistrationMRML.nodes.segmentations import maskSegmentation
 from JointRegistrationMRML.publish import OutputOptions
-from JointRegistrationMRML.segmentations import maskSegmentation
 from JointRegistrationMRML.show import restoreViews, showComparison, slicesOf
 from JointRegistrationViews.slice_view import SliceViewRenderer
 

@@ -10,11 +10,12 @@ import pytest
 
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
-from JointRegistrationMRML.jacobian import addLegend, divergingColors, showJacobian
+from JointRegistrationMRML.nodes.colors import addLegend, divergingColors
+from JointRegistrationMRML.nodes.jacobian import showJacobian
+from JointRegistrationMRML.nodes.segmentations import maskSegmentation
+from JointRegistrationMRML.nodes.transforms import gridTransformNode
+from JointRegistrationMRML.nodes.volumes import volumeFromImage
 from JointRegistrationMRML.scene import HeadlessScene, createHeadlessScene
-from JointRegistrationMRML.segmentations import maskSegmentation
-from JointRegistrationMRML.transforms import gridTransformNode
-from JointRegistrationMRML.volumes import volumeFromImage
 from JointRegistrationViews import slice_view
 from JointRegistrationViews.pictures import showAsGrid, showAsOutline
 from JointRegistrationViews.slice_plane import NORMAL_AXIS, ORIENTATIONS

@@ -10,9 +10,9 @@ import vtk
 from JointRegistrationLib.core.errors import GeometryError, InputError
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
-from JointRegistrationMRML.nodes import numpyView, vtkMatrix
-from JointRegistrationMRML.transforms import gridTransformNode
-from JointRegistrationMRML.volumes import imageFromVolume, volumeFromImage
+from JointRegistrationMRML.nodes.arrays import numpyView, vtkMatrix
+from JointRegistrationMRML.nodes.transforms import gridTransformNode
+from JointRegistrationMRML.nodes.volumes import imageFromVolume, volumeFromImage
 
 
 def _blobs(grid: Grid, points_ras: np.ndarray | None = None) -> np.ndarray:

@@ -11,9 +11,9 @@ import slicer
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult
-from JointRegistrationMRML.nodes import giveDisplay
+from JointRegistrationMRML.nodes.arrays import giveDisplay
+from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.publish import InputNodes, OutputOptions, RegistrationOutputs, publishResult
-from JointRegistrationMRML.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.stored_result import jacobianOf
 
 SHIFT_MM = (4.0, 0.0, 0.0)
@@ -86,8 +86,8 @@ def addViewNodes(scene: Any) -> None:
 
 def publishKnown(scene: Any, folded: bool = True, options: OutputOptions | None = None) -> RegistrationOutputs:
     """Volumes, segmentations and the known run's results, in ``scene``."""
-    from JointRegistrationMRML.nodes import gridOf
-    from JointRegistrationMRML.volumes import ijkToRasOf
+    from JointRegistrationMRML.nodes.arrays import gridOf
+    from JointRegistrationMRML.nodes.world import ijkToRasOf
     from JointRegistrationPanel.selftests import addEllipsoid
 
     fixed, moving = addEllipsoid("Fixed knee", 0.0), addEllipsoid("Moving knee", SHIFT_MM[0])

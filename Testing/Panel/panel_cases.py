@@ -12,10 +12,10 @@ import vtk
 
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
-from JointRegistrationMRML.nodes import giveDisplay
-from JointRegistrationMRML.segmentations import maskSegmentation, setReferenceGeometry
-from JointRegistrationMRML.transforms import gridTransformNode
-from JointRegistrationMRML.volumes import volumeFromImage
+from JointRegistrationMRML.nodes.arrays import giveDisplay
+from JointRegistrationMRML.nodes.segmentations import maskSegmentation, setReferenceGeometry
+from JointRegistrationMRML.nodes.transforms import gridTransformNode
+from JointRegistrationMRML.nodes.volumes import volumeFromImage
 
 #: Where screenshots of the panel's states go; nowhere if unset.
 PICTURES = os.environ.get("JOINTREG_PANEL_PICTURES")
@@ -173,7 +173,7 @@ def sceneContent(scene: Any) -> dict[str, tuple[Any, ...]]:
 
 
 def _nodeContent(node: Any) -> tuple[Any, ...]:
-    from JointRegistrationMRML.nodes import contentState
+    from JointRegistrationMRML.nodes.arrays import contentState
 
     content: list[Any] = [node.GetName(), node.GetClassName()]
     if node.IsA("vtkMRMLTableNode"):  # a table given back is another object with the same cells

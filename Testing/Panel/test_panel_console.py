@@ -23,9 +23,9 @@ def scripts() -> list[str]:
 
 def addSample(person: Person) -> tuple[Any, Any]:
     """Nodes with the names of the sample pair."""
-    from JointRegistrationMRML.nodes import giveDisplay
-    from JointRegistrationMRML.segmentations import maskSegmentation
-    from JointRegistrationMRML.volumes import imageFromVolume
+    from JointRegistrationMRML.nodes.arrays import giveDisplay
+    from JointRegistrationMRML.nodes.segmentations import maskSegmentation
+    from JointRegistrationMRML.nodes.volumes import imageFromVolume
 
     fixed, moving = person.addVolumes()
     image = imageFromVolume(moving)

@@ -15,8 +15,8 @@ def addSegments(person: Person, name: str = "Bones") -> Any:
     """A segmentation of two overlapping boxes, drawn on the fixed volume."""
     from inspect_cases import addSegmentation
 
-    from JointRegistrationMRML.nodes import gridOf
-    from JointRegistrationMRML.volumes import ijkToRasOf
+    from JointRegistrationMRML.nodes.arrays import gridOf
+    from JointRegistrationMRML.nodes.world import ijkToRasOf
 
     volume = person.parameters.fixedVolume
     grid = gridOf("fixed", volume.GetImageData().GetDimensions(), ijkToRasOf(volume))
@@ -209,7 +209,7 @@ def test_points_placed_after_a_run_guide_its_refinement_and_discard_leaves_them(
     person.host.click(person.ui.placeMovingButton)
     moving = person.parameters.movingLandmarks
     assert moving.GetParentTransformNode() is transform
-    from JointRegistrationMRML.landmarks import landmarksFromMarkups
+    from JointRegistrationMRML.nodes.points import landmarksFromMarkups
 
     read = landmarksFromMarkups(person.parameters.fixedLandmarks, moving, below=transform)
     shift = read.moving_ras - read.fixed_ras

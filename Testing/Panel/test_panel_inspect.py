@@ -12,7 +12,7 @@ from inspect_cases import FOLDS, addViewNodes, publishKnown
 from panel_cases import Person, sceneContent
 
 from JointRegistrationMRML.inspection import VIEWS
-from JointRegistrationMRML.nodes import ownedList
+from JointRegistrationMRML.nodes.arrays import ownedList
 
 LAYOUTS = slicer.vtkMRMLLayoutNode
 

@@ -10,9 +10,9 @@ import slicer
 import vtk
 from panel_cases import Person, sceneContent
 
-from JointRegistrationMRML.nodes import giveDisplay
-from JointRegistrationMRML.segmentations import maskSegmentation
-from JointRegistrationMRML.volumes import imageFromVolume
+from JointRegistrationMRML.nodes.arrays import giveDisplay
+from JointRegistrationMRML.nodes.segmentations import maskSegmentation
+from JointRegistrationMRML.nodes.volumes import imageFromVolume
 
 pytest.importorskip("torch")
 

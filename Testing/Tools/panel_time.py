@@ -31,15 +31,15 @@ from JointRegistrationLib.worker.exchange import job_steps, read_result, read_se
 from JointRegistrationLib.worker.folders import new_folder, remove_folder  # noqa: E402
 from JointRegistrationLib.worker.segments import Segments, carried  # noqa: E402
 from JointRegistrationMRML.logic import inputSteps  # noqa: E402
-from JointRegistrationMRML.nodes import newNode  # noqa: E402
+from JointRegistrationMRML.nodes.arrays import newNode  # noqa: E402
+from JointRegistrationMRML.nodes.segment_layers import LabelLayers, SegmentLabel  # noqa: E402
+from JointRegistrationMRML.nodes.segmentations import segmentationFromLabels, setReferenceGeometry  # noqa: E402
+from JointRegistrationMRML.nodes.transforms import gridTransformNode  # noqa: E402
+from JointRegistrationMRML.nodes.volumes import volumeFromImage  # noqa: E402
 from JointRegistrationMRML.publish import InputNodes, OutputOptions, publishResult  # noqa: E402
 from JointRegistrationMRML.run_segments import workerSteps  # noqa: E402
 from JointRegistrationMRML.scene import createHeadlessScene  # noqa: E402
-from JointRegistrationMRML.segment_layers import LabelLayers, SegmentLabel  # noqa: E402
-from JointRegistrationMRML.segmentations import segmentationFromLabels, setReferenceGeometry  # noqa: E402
-from JointRegistrationMRML.transforms import gridTransformNode  # noqa: E402
 from JointRegistrationMRML.undo import discard  # noqa: E402
-from JointRegistrationMRML.volumes import volumeFromImage  # noqa: E402
 
 GRID = Grid((384, 384, 160), (0.36, 0.36, 0.7), (-69.0, -69.0, -56.0))
 _BALLS = (((-0.4, 0, 0), 0.3), ((0.4, 0, 0), 0.3), ((0, 0.4, 0), 0.2), ((0, -0.4, 0.2), 0.2), ((0, 0, -0.6), 0.2))

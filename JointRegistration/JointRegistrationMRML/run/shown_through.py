@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import vtk
 
-from ..nodes import movedBy, newNode, vtkMatrix, worldTransform
+from ..nodes.arrays import movedBy, newNode, vtkMatrix
+from ..nodes.world import worldTransform
 
 if TYPE_CHECKING:
     from ..publish import InputNodes

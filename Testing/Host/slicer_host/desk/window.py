@@ -85,7 +85,7 @@ class Desk:
 def loadVolume(path: Path) -> Any:
     """A volume node in the scene from an image file."""
     from JointRegistrationLib.files import read_image
-    from JointRegistrationMRML.volumes import volumeFromImage
+    from JointRegistrationMRML.nodes.volumes import volumeFromImage
 
     image = read_image(path)
     node = slicer.mrmlScene.AddNode(volumeFromImage(image, path.name.partition(".")[0]))

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.image import LandmarkPairs, paired_landmarks
 
-from .nodes import transformPoints, worldTransform
-from .translation import _
+from ..translation import _
+from .world import transformPoints, worldTransform
 
 
 def landmarksFromMarkups(fixedNode: Any, movingNode: Any, below: Any = None) -> LandmarkPairs:

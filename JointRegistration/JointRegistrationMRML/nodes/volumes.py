@@ -19,19 +19,10 @@ from JointRegistrationLib.core.errors import GeometryError, InputError
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
 
-from .nodes import (
-    WorldTransform,
-    gridOf,
-    newNode,
-    numpyMatrix,
-    numpyView,
-    transformPoints,
-    vtkImage,
-    vtkMatrix,
-    worldTransform,
-)
-from .steps import finished, inSteps
-from .translation import _
+from ..steps import finished, inSteps
+from ..translation import _
+from .arrays import gridOf, newNode, numpyView, vtkImage, vtkMatrix
+from .world import WorldTransform, ijkToRasOf, transformPoints, worldTransform
 
 SCALAR_VOLUME = "vtkMRMLScalarVolumeNode"
 LABEL_MAP = "vtkMRMLLabelMapVolumeNode"
@@ -96,13 +87,6 @@ def checkVolume(node: Any) -> str:
         )
         raise InputError(text.format(name=name, count=image.GetNumberOfScalarComponents()))
     return name
-
-
-def ijkToRasOf(node: Any) -> npt.NDArray[np.float64]:
-    """The volume node's own index-to-RAS matrix, 4x4, without the transforms above it."""
-    matrix = vtk.vtkMatrix4x4()
-    node.GetIJKToRASMatrix(matrix)
-    return numpyMatrix(matrix)
 
 
 def _resampledToWorld(

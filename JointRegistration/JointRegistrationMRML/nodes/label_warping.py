@@ -14,9 +14,9 @@ import numpy.typing as npt
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.sampling import LabelCarrier, LabelMap, Labels
 
-from .nodes import WorldTransform, transformPoints
-from .parallel import inParallel
-from .steps import finished, inSteps
+from ..parallel import inParallel
+from ..steps import finished, inSteps
+from .world import WorldTransform, transformPoints
 
 _FIRST_ROWS = 16
 

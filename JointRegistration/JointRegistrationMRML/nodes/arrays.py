@@ -6,7 +6,6 @@ import mmap
 import sys
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from vtk.util import numpy_support
 from JointRegistrationLib.core.errors import GeometryError
 from JointRegistrationLib.core.geometry import Grid
 
-from .parallel import inParallel, slabs
+from ..parallel import inParallel, slabs
 
 #: A node that a run made or wrote to says with this attribute which of the run's results it is.
 RESULT_ATTRIBUTE = "JointRegistration.Result"
@@ -137,29 +136,6 @@ def numpyView(image: Any) -> npt.NDArray[Any]:
     return values.reshape((k, j, i) if values.ndim == 1 else (k, j, i, values.shape[1]))
 
 
-def transformPoints(transform: Any, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Send points (n, 3) through any ``vtkAbstractTransform``."""
-    given, moved = vtk.vtkPoints(), vtk.vtkPoints()
-    for container in (given, moved):
-        container.SetDataTypeToDouble()
-    given.SetData(numpy_support.numpy_to_vtk(np.ascontiguousarray(points, dtype=np.float64), deep=True))
-    transform.TransformPoints(given, moved)
-    return numpy_support.vtk_to_numpy(moved.GetData()).copy()
-
-
-@dataclass(frozen=True)
-class WorldTransform:
-    """What stands above a node, flattened.
-
-    ``toWorld`` and ``fromWorld`` are ``vtkGeneralTransform``; ``matrix`` is the 4x4 of ``toWorld`` if
-    it is linear, else None.
-    """
-
-    toWorld: Any
-    fromWorld: Any
-    matrix: npt.NDArray[np.float64] | None
-
-
 def movedBy(node: Any) -> Any:
     """The transform of an earlier run under which ``node``, which that run moved, is shown; None if there is none."""
     return next((above for above in _transformsAbove(node) if _hasMoved(above, node)), None)
@@ -175,34 +151,6 @@ def _transformsAbove(node: Any) -> Iterator[Any]:
 def _hasMoved(transform: Any, node: Any) -> bool:
     made = transform.GetAttribute(RESULT_ATTRIBUTE) is not None  # other registrations use the same roles
     return made and any(transform.GetNodeReferenceID(role) == node.GetID() for role in _MOVED_ROLES)
-
-
-def worldTransform(node: Any, below: Any = None) -> WorldTransform | None:
-    """All transforms above ``node`` as one; None if there are none.
-
-    A result under which the node is shown, because a run moved it, does not count, nor does what stands above that:
-    the next run starts from where the first did, and does not depend on which result is shown.
-
-    Args:
-        node: any transformable node.
-        below: a transform node to leave out likewise, where it stands above ``node``.
-    """
-    parent = node.GetParentTransformNode()
-    if parent is None:
-        return None
-    below = next((above for above in _transformsAbove(node) if above is below or _hasMoved(above, node)), None)
-    if parent is below:
-        return None
-    toWorld = vtk.vtkGeneralTransform()
-    parent.GetTransformToNode(below, toWorld)
-    fromWorld = vtk.vtkGeneralTransform()
-    fromWorld.Concatenate(toWorld)
-    fromWorld.Inverse()
-    if not parent.IsTransformToNodeLinear(below):
-        return WorldTransform(toWorld, fromWorld, None)
-    matrix = vtk.vtkMatrix4x4()
-    parent.GetMatrixTransformToNode(below, matrix)
-    return WorldTransform(toWorld, fromWorld, numpyMatrix(matrix))
 
 
 def ownedList(collection: Any) -> list[Any]:

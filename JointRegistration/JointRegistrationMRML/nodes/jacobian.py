@@ -13,33 +13,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import slicer
 
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
 
-from .nodes import newNode, ownedList
-from .parallel import inParallel, slabs
+from ..parallel import inParallel, slabs
+from ..steps import finished, inThread
 from .segmentations import maskSegmentationSteps
-from .steps import finished, inThread
-from .translation import _
 from .volumes import volumeFromImage
 
-LEGEND_TITLE = _("Size in moving image\n(+1 twice, -1 half)")
-COLOR_NAME = "Jacobian blue-white-red"
 FOLDS_NAME = "Folds"
 FOLDS_COLOR = (1.0, 0.85, 0.0)  # told from both ends of the colour table
-
-_NUM_COLORS = 256
-ENDS_AND_CENTER = ((0.02, 0.19, 0.58), (0.97, 0.97, 0.97), (0.58, 0.03, 0.07))
 _HALF_WINDOWS = (0.2, 0.4, 0.6, 1.0, 1.4, 2.0, 3.0)  # halves of them still have one decimal on the legend
 _WINDOW_SAMPLES = 1_000_000  # enough for a percentile
-_NUM_LEGEND_LABELS = 5
-# Fractions of a view. The legend's text grows with its size, whatever font size is set: at the default size it
-# covers a third of a slice view. Here it stays in the lower right corner, below the letter of the direction.
-_LEGEND_SIZE = (0.1, 0.33)
-_LEGEND_POSITION = (0.97, 0.1)
 
 
 def jacobianVolume(determinant: npt.NDArray[Any], grid: Grid, name: str) -> Any:
@@ -81,36 +68,6 @@ def halfWindow(values: npt.NDArray[Any]) -> float:
     return next((half for half in _HALF_WINDOWS if half >= needed), _HALF_WINDOWS[-1])
 
 
-def divergingColors() -> Any:
-    """A new colour table node, in no scene yet: blue below, white in the middle, red above.
-
-    Slicer's own diverging tables are files of the desktop application and its procedural nodes are
-    not saved with a scene. A table of our own looks the same everywhere and is saved.
-    """
-    node = newNode("vtkMRMLColorTableNode", COLOR_NAME)
-    node.SetTypeToUser()
-    node.SetNumberOfColors(_NUM_COLORS)
-    positions = np.linspace(0, 1, _NUM_COLORS)
-    channels = np.array([np.interp(positions, (0, 0.5, 1), channel) for channel in zip(*ENDS_AND_CENTER, strict=True)])
-    for index, (red, green, blue) in enumerate(channels.T):
-        node.SetColor(index, f"{index}", float(red), float(green), float(blue), 1.0)
-    node.SetAttribute("Category", "Registration")
-    node.SetHideFromEditors(False)
-    node.SaveWithSceneOn()
-    return node
-
-
-def sharedDivergingColors(scene: Any) -> Any:
-    """The colour table of :func:`divergingColors` in ``scene``: an earlier run's, or a new one."""
-    nodes = ownedList(scene.GetNodesByClassByName("vtkMRMLColorTableNode", COLOR_NAME))
-    if nodes:
-        return nodes[0]
-    node = scene.AddNode(divergingColors())
-    node.AddDefaultStorageNode()
-    node.GetStorageNode().SetDefaultWriteFileExtension("ctbl")  # before 5.10, Slicer cannot read the newer .csv
-    return node
-
-
 def showJacobian(node: Any, colorNode: Any, values: npt.NDArray[Any]) -> None:
     """Show a log2 Jacobian volume (in the scene, with a display node) in ``colorNode``, 0 in the middle."""
     display = node.GetDisplayNode()
@@ -118,15 +75,3 @@ def showJacobian(node: Any, colorNode: Any, values: npt.NDArray[Any]) -> None:
     display.AutoWindowLevelOff()
     display.SetWindowLevel(2 * halfWindow(values), 0.0)
     display.SetInterpolate(True)
-
-
-def addLegend(node: Any, title: str = LEGEND_TITLE) -> Any:
-    """Give a displayed node a colour legend whose title says what the numbers mean; returns it."""
-    legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
-    legend.SetTitleText(title)
-    legend.SetLabelFormat("%+.1f")
-    legend.SetNumberOfLabels(_NUM_LEGEND_LABELS)
-    legend.SetSize(*_LEGEND_SIZE)
-    legend.SetPosition(*_LEGEND_POSITION)
-    legend.SetVisibility(True)
-    return legend
