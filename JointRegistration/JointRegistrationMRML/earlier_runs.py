@@ -20,9 +20,8 @@ from .nodes.jacobian import FOLDS_NAME
 from .nodes.transforms import FIXED_ROLE, MOVING_ROLE, fixedToMovingGrid
 from .nodes.world import ijkToRasOf
 from .publish import INPUT_ROLES, InputNodes, OutputNodes, RegistrationOutputs
+from .scene.transaction import RunRecord, SceneTransaction, nodesOf
 from .stored_result import storedResult
-from .transaction import SceneTransaction, nodesOf
-from .undo import RunRecord
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from .nodes.colors import DIFFERENCE_COLORS, WARPED_COLOR, addColors
 from .nodes.volumes import imageSteps, volumeFromImage
 from .open_view import OpenView, opening
 from .run_nodes import addVolume, fixedVolume, warpedVolume
-from .show import refreshLegends, slicesOf
+from .scene.view_state import refreshLegends, slicesOf
 from .slice_geometry import showWhole
 from .steps import inThread
 from .translation import _

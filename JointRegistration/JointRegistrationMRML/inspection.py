@@ -23,10 +23,9 @@ from .inspect_deformation import arrowSteps, gridSteps
 from .inspect_images import checkerboardSteps, differenceSteps, edgeSteps, flickerSteps, sideBySideSteps
 from .inspect_jacobian import jacobianSteps
 from .inspect_segments import contourSteps
-from .navigation import centreViews
 from .open_view import OpenView, closeSteps
 from .read_out import ReadOut, readOut
-from .show import ViewRecord, restoreSteps, restoreViews
+from .scene.view_state import ViewRecord, centreViews, restoreSteps, restoreViews
 from .steps import finished
 from .translation import _
 

@@ -20,9 +20,8 @@ from .nodes.transforms import FIXED_ROLE, MOVING_ROLE
 from .numbers import Figures
 from .numbers_table import numbersTable
 from .plots import Plot, connect, graphsOf, plotOf
+from .scene.transaction import RunRecord, SceneTransaction
 from .thickness_model import LEGEND_TITLE, halfRangeMm, showThickness, thicknessModel
-from .transaction import SceneTransaction
-from .undo import RunRecord
 
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs

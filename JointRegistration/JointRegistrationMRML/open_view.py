@@ -13,7 +13,7 @@ from typing import Any
 import slicer
 
 from .nodes.arrays import freeName, giveDisplay, ownedList
-from .show import ViewRecord, refreshLegends, restoreSteps, slicesOf
+from .scene.view_state import ViewRecord, refreshLegends, restoreSteps, slicesOf
 from .steps import finished
 
 _ALPHA_BLENDING = 0

@@ -28,10 +28,9 @@ from .nodes.volumes import volumeFromImage
 from .result_display import displayResults
 from .run.shown_through import showPair
 from .run_segments import RunSegments, carriedHereSteps
+from .scene.transaction import RunRecord, SceneTransaction, checkTarget, isEmpty
 from .steps import finished
-from .transaction import SceneTransaction, checkTarget, isEmpty
 from .translation import _
-from .undo import RunRecord
 
 
 @dataclass(frozen=True)

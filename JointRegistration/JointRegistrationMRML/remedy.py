@@ -14,8 +14,7 @@ from .nodes.arrays import newNode, vtkMatrix
 from .nodes.world import fromWorld, ownGrid, toWorld
 from .problems import RESOLUTION, Problem
 from .publish import InputNodes
-from .transaction import SceneTransaction
-from .undo import RunRecord
+from .scene.transaction import RunRecord, SceneTransaction
 
 
 @dataclass(frozen=True)

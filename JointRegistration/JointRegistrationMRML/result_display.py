@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .nodes.arrays import numpyView
 from .nodes.colors import addLegend, sharedDivergingColors
 from .nodes.jacobian import showJacobian
-from .transaction import SceneTransaction
+from .scene.transaction import SceneTransaction
 
 if TYPE_CHECKING:
     from .publish import InputNodes, OutputNodes

@@ -6,20 +6,21 @@ fits them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from JointRegistrationLib.core.errors import InputError
 
-from .nodes.arrays import numpyView, ownedList
+from .nodes.arrays import numpyView
 from .steps import finished
 from .translation import _
 
 if TYPE_CHECKING:
     from .publish import RegistrationOutputs
+
+from .scene.view_state import ViewRecord, refreshLegends, restoreViews, slicesOf
 
 #: What can lie over the fixed volume, and how a user would say it.
 MODES = {
@@ -32,38 +33,6 @@ _FOREGROUND_OPACITY = 0.5
 #: Intensity ranges within this factor are taken for the same kind of image.
 _SAME_RANGE_FACTOR = 2.0
 _SAMPLES_PER_AXIS = 32
-
-
-@dataclass
-class _Change:
-    """One value that was set: how to read and write it, what it was and what it became."""
-
-    node: Any
-    get: Callable[[], Any]
-    set: Callable[[Any], None]
-    before: Any
-    after: Any
-    always: bool = False
-
-
-@dataclass
-class ViewRecord:
-    """What :func:`showComparison` changed, for :func:`restoreViews`."""
-
-    changes: list[_Change] = field(default_factory=list)
-
-    def change(
-        self, node: Any, get: Callable[[], Any], setter: Callable[[Any], None], value: Any, always: bool = False
-    ) -> None:
-        """Set a value of ``node`` and note what it was; ``always``: to be restored even if it is changed since."""
-        before = get()
-        if before != value:
-            setter(value)
-            self.changes.append(_Change(node, get, setter, before, get(), always))
-
-    def keep(self, node: Any, get: Callable[[], Any], setter: Callable[[Any], None]) -> None:
-        """Note a value of ``node`` that somebody else is going to change: it is to be restored in any case."""
-        self.changes.append(_Change(node, get, setter, get(), None, always=True))
 
 
 def showComparison(
@@ -127,35 +96,6 @@ def _layerSteps(scene: Any, record: ViewRecord, background: Any, foreground: Any
         _setLayers(record, composite, background.GetID(), foreground.GetID())
         yield
     refreshLegends(scene)
-
-
-def restoreViews(scene: Any, record: ViewRecord) -> None:
-    """Set back what :func:`showComparison` set, except where it was changed or deleted since."""
-    finished(restoreSteps(scene, record))
-
-
-def restoreSteps(scene: Any, record: ViewRecord) -> Generator[None, None, None]:
-    """:func:`restoreViews` with a pause after each node."""
-    changes, record.changes = record.changes[::-1], []
-    for index, change in enumerate(changes):
-        if change.node.GetScene() is scene and (change.get() == change.after or change.always):
-            gone = isinstance(change.before, str) and scene.GetNodeByID(change.before) is None
-            change.set(None if gone else change.before)
-            if index + 1 < len(changes) and changes[index + 1].node is not change.node:
-                yield
-    if changes:
-        refreshLegends(scene)
-
-
-def refreshLegends(scene: Any) -> None:
-    """Let colour legends look which layers the slice views show; by themselves they do so only after a click."""
-    for legend in ownedList(scene.GetNodesByClass("vtkMRMLColorLegendDisplayNode")):
-        legend.Modified()
-
-
-def slicesOf(scene: Any) -> list[Any]:
-    """The nodes that say which layers each slice view shows."""
-    return ownedList(scene.GetNodesByClass("vtkMRMLSliceCompositeNode"))
 
 
 def _foreground(outputs: RegistrationOutputs, mode: str) -> Any:

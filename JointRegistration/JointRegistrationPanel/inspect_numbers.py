@@ -12,8 +12,8 @@ import qt
 from JointRegistrationLib.core.errors import JointRegistrationError
 from JointRegistrationMRML.open_view import OpenView, closeView
 from JointRegistrationMRML.publish import RegistrationOutputs
+from JointRegistrationMRML.scene.transaction import discard
 from JointRegistrationMRML.show_numbers import hide, openPlot, openTable, openThickness
-from JointRegistrationMRML.undo import discard
 from JointRegistrationMRML.unforeseen import asError
 
 from .messages import markOpen

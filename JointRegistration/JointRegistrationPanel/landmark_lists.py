@@ -9,7 +9,7 @@ import vtk
 from slicer.util import VTKObservationMixin
 
 from JointRegistrationMRML import placing
-from JointRegistrationMRML.show import ViewRecord
+from JointRegistrationMRML.scene.view_state import ViewRecord
 
 from .messages import markOpen
 from .text import _

@@ -197,7 +197,7 @@ def nodesToReuse(parameters: Any) -> OutputNodes:
 
 
 def choosePair(parameters: Any, pair: Any) -> None:
-    """Choose the nodes of a ``JointRegistrationMRML.samples.SamplePair``."""
+    """Choose the nodes of a ``JointRegistrationMRML.scene.sample_pair.SamplePair``."""
     with slicer.util.NodeModify(parameters):
         parameters.fixedVolume, parameters.movingVolume = pair.fixed, pair.moving
         parameters.fixedSegmentation = pair.fixedSegmentation

@@ -9,7 +9,7 @@ from typing import Any
 from JointRegistrationLib.core.errors import CheckpointError, JointRegistrationError, OutOfMemory
 from JointRegistrationMRML.problems import Problem
 from JointRegistrationMRML.remedy import applyRemedy
-from JointRegistrationMRML.undo import discard
+from JointRegistrationMRML.scene.transaction import discard
 
 from .messages import Message
 from .parameters import inputNodes, parametersFromConfig

@@ -7,8 +7,9 @@ from typing import Any
 
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationMRML.publish import RegistrationOutputs
-from JointRegistrationMRML.show import ViewRecord, comparisonSteps, slicesOf
-from JointRegistrationMRML.undo import discard
+from JointRegistrationMRML.scene.transaction import discard
+from JointRegistrationMRML.scene.view_state import ViewRecord, slicesOf
+from JointRegistrationMRML.show import comparisonSteps
 
 from .summary import meaningsHtml, summaryHtml
 from .text import _

@@ -36,7 +36,7 @@ def registerSource(thumbnail: str) -> None:
 
 def addPair(source: Any = None) -> list[Any]:
     """Add the pair to Slicer's scene and show it; what Sample Data calls. Returns the nodes."""
-    from JointRegistrationMRML.samples import addSamplePair
+    from JointRegistrationMRML.scene.sample_pair import addSamplePair
 
     pair = addSamplePair(slicer.mrmlScene, waiting=slicer.app.processEvents)
     showVolumes(pair.fixed, pair.moving)

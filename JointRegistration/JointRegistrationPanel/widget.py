@@ -212,13 +212,13 @@ class Panel(VTKObservationMixin):
 
     def onSample(self) -> None:
         """Add the sample pair and choose it. It is computed by a process of its own; the window stays alive."""
-        from JointRegistrationMRML import samples
+        from JointRegistrationMRML.scene import sample_pair
 
         self.ui.sampleButton.setEnabled(False)
         self._sampleProblem()
         self._progress.show("sample")
         try:
-            pair = samples.addSamplePair(self._scene, waiting=slicer.app.processEvents)
+            pair = sample_pair.addSamplePair(self._scene, waiting=slicer.app.processEvents)
             if self._parameters is not None:  # the module may have been left meanwhile
                 choosePair(self._parameters, pair)
             showVolumes(pair.fixed, pair.moving)

@@ -73,7 +73,7 @@ def run(inputs: DemoInputs, output: Path, progress: Progress, interruption: Inte
         JointRegistrationError: the output folder is as it was then.
     """
     from JointRegistrationLib.files import RESULT_NAMES, output_folder, result_bytes, write_result
-    from JointRegistrationMRML.scene import createHeadlessScene, saveScene
+    from JointRegistrationMRML.scene.headless import createHeadlessScene, saveScene
 
     from .embedded import arrangeDesktopViews, numbersOf, registerInScene
     from .evaluation import evaluate

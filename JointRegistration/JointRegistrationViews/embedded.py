@@ -19,7 +19,7 @@ from JointRegistrationMRML.numbers import measure
 from JointRegistrationMRML.publish import InputNodes, OutputNodes, RegistrationOutputs
 from JointRegistrationMRML.report_numbers import ReportNumbers, reportNumberSteps
 from JointRegistrationMRML.runner import Runner, runInProcess
-from JointRegistrationMRML.scene import HeadlessScene
+from JointRegistrationMRML.scene.headless import HeadlessScene
 from JointRegistrationMRML.steps import finished
 
 from .inputs import DemoInputs

@@ -61,7 +61,7 @@ def writeRunReport(folder: Path, path: Path, fixed: Path | None = None, moving: 
     from JointRegistrationLib.files import read_metrics, read_result
     from JointRegistrationLib.files.output import atomic_file
     from JointRegistrationMRML.report_page import renderReport
-    from JointRegistrationMRML.scene import createHeadlessScene
+    from JointRegistrationMRML.scene.headless import createHeadlessScene
 
     from .demo import draw
     from .embedded import numbersOf, registerInScene

@@ -30,8 +30,8 @@ from JointRegistrationMRML.logic import registerVolumes  # noqa: E402
 from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, volumeFromImage  # noqa: E402
 from JointRegistrationMRML.publish import InputNodes  # noqa: E402
-from JointRegistrationMRML.samples import sampleFiles  # noqa: E402
-from JointRegistrationMRML.scene import createHeadlessScene  # noqa: E402
+from JointRegistrationMRML.scene.headless import createHeadlessScene  # noqa: E402
+from JointRegistrationMRML.scene.sample_pair import sampleFiles  # noqa: E402
 from JointRegistrationViews.shown_now import pictureOf  # noqa: E402
 from JointRegistrationViews.slice_view import SliceViewRenderer  # noqa: E402
 

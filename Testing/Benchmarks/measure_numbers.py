@@ -30,10 +30,12 @@ from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation, se
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, volumeFromImage  # noqa: E402
 from JointRegistrationMRML.numbers import measureSteps  # noqa: E402
 from JointRegistrationMRML.publish import InputNodes, OutputNodes, RegistrationOutputs  # noqa: E402
-from JointRegistrationMRML.samples import addSamplePair  # noqa: E402
-from JointRegistrationMRML.scene import createHeadlessScene  # noqa: E402
-from JointRegistrationMRML.transaction import SceneTransaction  # noqa: E402
-from JointRegistrationMRML.undo import RunRecord  # noqa: E402
+from JointRegistrationMRML.scene.headless import createHeadlessScene  # noqa: E402
+from JointRegistrationMRML.scene.sample_pair import addSamplePair  # noqa: E402
+from JointRegistrationMRML.scene.transaction import (  # noqa: E402
+    RunRecord,
+    SceneTransaction,
+)
 
 SIZE_IJK = (384, 384, 160)
 

@@ -159,7 +159,7 @@ def test_unknown_parameters_are_refused(parameters: Any) -> None:
 
 
 def test_parameters_come_back_with_the_saved_scene(parameters: Any, host: Any, tmp_path: Any) -> None:
-    from JointRegistrationMRML.scene import loadScene, saveScene
+    from JointRegistrationMRML.scene.headless import loadScene, saveScene
 
     parameters.sigma, parameters.quality, parameters.folder = 7.5, Quality.FAST, pathlib.Path("/a/b")
     parameters.window.low = 3.0

@@ -15,7 +15,7 @@ from JointRegistrationLib.core.result import FoldCount, RegistrationResult
 from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
 from JointRegistrationMRML.publish import InputNodes
-from JointRegistrationMRML.scene import HeadlessScene, createHeadlessScene
+from JointRegistrationMRML.scene.headless import HeadlessScene, createHeadlessScene
 
 
 def _rotation(axis: tuple[float, float, float], degrees: float) -> np.ndarray:

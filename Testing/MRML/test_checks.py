@@ -24,7 +24,7 @@ from JointRegistrationMRML.nodes.world import worldTransform
 from JointRegistrationMRML.problems import CENTRE, ERROR, RESOLUTION, WARNING
 from JointRegistrationMRML.publish import InputNodes
 from JointRegistrationMRML.remedy import applyRemedy
-from JointRegistrationMRML.undo import discard
+from JointRegistrationMRML.scene.transaction import discard
 
 CONFIG = RegistrationConfig()
 #: A knee's field of view, 140 x 140 x 112 mm, centred on the origin.

@@ -24,7 +24,7 @@ from JointRegistrationLib.core.errors import FileError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import write_image
-from JointRegistrationMRML.scene import createHeadlessScene, loadScene
+from JointRegistrationMRML.scene.headless import createHeadlessScene, loadScene
 from JointRegistrationViews import demo, inputs, slice_view
 from JointRegistrationViews.run_report import writeRunReport
 from Testing.patience import patient

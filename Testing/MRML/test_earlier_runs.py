@@ -18,9 +18,9 @@ from JointRegistrationMRML.earlier_runs import findRuns, guessedInputs, outputsO
 from JointRegistrationMRML.inspection import VIEWS, Inspection
 from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.publish import INPUT_ROLES, OutputOptions
-from JointRegistrationMRML.scene import loadScene, saveScene
+from JointRegistrationMRML.scene.headless import loadScene, saveScene
+from JointRegistrationMRML.scene.transaction import nodesOf
 from JointRegistrationMRML.stored_result import jacobianOf
-from JointRegistrationMRML.transaction import nodesOf
 
 
 def _run(knee: Any, options: OutputOptions | None = None) -> Any:

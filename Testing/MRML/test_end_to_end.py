@@ -14,7 +14,7 @@ from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.nodes.arrays import numpyView, vtkMatrix
 from JointRegistrationMRML.nodes.segmentations import maskSegmentation
 from JointRegistrationMRML.publish import InputNodes
-from JointRegistrationMRML.scene import createHeadlessScene
+from JointRegistrationMRML.scene.headless import createHeadlessScene
 
 pytest.importorskip("torch")
 

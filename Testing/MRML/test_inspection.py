@@ -17,8 +17,9 @@ from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.nodes.arrays import numpyView
 from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.publish import OutputOptions
-from JointRegistrationMRML.show import restoreViews, showComparison
-from JointRegistrationMRML.transaction import nodesOf
+from JointRegistrationMRML.scene.transaction import nodesOf
+from JointRegistrationMRML.scene.view_state import restoreViews
+from JointRegistrationMRML.show import showComparison
 
 LIVE = OutputOptions(showMovingTransformed=True)
 ONLY_NUMBERS = OutputOptions(

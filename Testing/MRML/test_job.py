@@ -27,14 +27,13 @@ from JointRegistrationLib.worker.process import SubprocessTransport
 from JointRegistrationMRML import job as jobModule
 from JointRegistrationMRML.job import JobState, RegistrationJob
 from JointRegistrationMRML.logic import registerVolumes
-from JointRegistrationMRML.nodes.arrays import contentState
 from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation, segmentationFromLabels
 from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
 from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions
 from JointRegistrationMRML.runner import WorkerRunner
-from JointRegistrationMRML.transaction import nodesOf
-from JointRegistrationMRML.undo import discard
+from JointRegistrationMRML.scene.content import contentState
+from JointRegistrationMRML.scene.transaction import discard, nodesOf
 from Testing.patience import patient
 
 

@@ -16,7 +16,7 @@ import pytest
 import slicer
 from known_scene import FIXED_GRID, Knee, addVolume
 
-from JointRegistrationMRML.scene import createHeadlessScene
+from JointRegistrationMRML.scene.headless import createHeadlessScene
 from Testing.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,8 +14,8 @@ from JointRegistrationMRML.number_nodes import addNumbers
 from JointRegistrationMRML.numbers import measure
 from JointRegistrationMRML.plots import KIND_ATTRIBUTE, THICKNESS_EDGES_MM, jacobianCurves, thicknessCurves
 from JointRegistrationMRML.publish import publishResult
+from JointRegistrationMRML.scene.transaction import discard
 from JointRegistrationMRML.thickness_model import CHANGE_NAME, FIXED_NAME, MOVING_NAME, halfRangeMm
-from JointRegistrationMRML.undo import discard
 
 
 @pytest.fixture

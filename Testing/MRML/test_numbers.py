@@ -22,8 +22,8 @@ from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.numbers import LandmarkError, measure, measureSteps
 from JointRegistrationMRML.numbers_table import COLUMNS, numbersTable, tableRows, writeCsv
 from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, publishResult
+from JointRegistrationMRML.scene.transaction import RunRecord
 from JointRegistrationMRML.segment_figures import Agreement, SegmentFigures
-from JointRegistrationMRML.undo import RunRecord
 
 GRID = GRIDS["oblique-anisotropic-left-handed"]
 NAMES = ("Femur", "Femoral cartilage")

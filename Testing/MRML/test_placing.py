@@ -16,7 +16,7 @@ from JointRegistrationMRML.nodes.colors import FIXED_COLOR, WARPED_COLOR
 from JointRegistrationMRML.nodes.points import landmarksFromMarkups
 from JointRegistrationMRML.placing import isPlacing, modeNode, newLandmarks, startPlacing, stopPlacing
 from JointRegistrationMRML.publish import InputNodes, OutputOptions
-from JointRegistrationMRML.undo import discard
+from JointRegistrationMRML.scene.transaction import discard
 
 
 @pytest.fixture

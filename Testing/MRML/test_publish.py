@@ -476,7 +476,7 @@ def test_layer_imports_neither_torch_nor_qt():
     import subprocess
 
     code = (
-        "import sys; import JointRegistrationMRML.logic, JointRegistrationMRML.scene;"
+        "import sys; import JointRegistrationMRML.logic, JointRegistrationMRML.scene.headless;"
         "sys.exit(any(name in sys.modules for name in ('torch', 'qt', 'ctk', 'PythonQt')))"
     )
     environment = {"PYTHONPATH": ":".join(path for path in sys.path if path)}

@@ -18,7 +18,7 @@ from JointRegistrationMRML.nodes.arrays import numpyView
 from JointRegistrationMRML.nodes.transforms import displacementFromNode, gridTransformNode, startSteps
 from JointRegistrationMRML.publish import OutputNodes, OutputOptions
 from JointRegistrationMRML.refine import furtherNodes, refineFurther
-from JointRegistrationMRML.undo import discard
+from JointRegistrationMRML.scene.transaction import discard
 
 KINDS = [field.name for field in fields(OutputNodes)]
 CONFIG = RegistrationConfig(method="vsvf-opt")

@@ -14,10 +14,10 @@ from JointRegistrationLib.files import output_folder, write_image, write_labels
 from JointRegistrationLib.files.manifest import MANIFEST_NAME
 from JointRegistrationLib.phantom import sample
 from JointRegistrationLib.system.children import code_command
-from JointRegistrationMRML import samples
 from JointRegistrationMRML.nodes.arrays import numpyView
 from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation
-from JointRegistrationMRML.samples import addSamplePair, loadSample, sampleFiles
+from JointRegistrationMRML.scene import sample_pair
+from JointRegistrationMRML.scene.sample_pair import addSamplePair, loadSample, sampleFiles
 
 GRID = Grid((12, 11, 10), (3.0, 3.0, 3.5), (1.0, 2.0, 3.0), ((0, 0, 1), (-1, 0, 0), (0, -1, 0)))
 TINY = (24, 24, 16)
@@ -63,7 +63,7 @@ def test_the_pair_is_computed_by_a_child_process_and_only_once(scene, tmp_path, 
     folder = sampleFiles(tmp_path / "new" / "pair", lambda: turns.append(1), TINY)
     assert turns
     assert sorted(path.name for path in folder.iterdir()) == sorted([*sample.NAMES, MANIFEST_NAME])
-    monkeypatch.setattr(samples, "module_command", None)  # would fail if it were computed again
+    monkeypatch.setattr(sample_pair, "module_command", None)  # would fail if it were computed again
     pair = addSamplePair(scene, folder)
     assert pair.fixed.GetImageData().GetDimensions() == TINY
 
@@ -83,10 +83,10 @@ def test_a_process_that_fails_is_reported_in_a_sentence(tmp_path, monkeypatch):
     with pytest.raises(ResourceError, match="could not be made"):
         sampleFiles(occupied / "pair", None, TINY)
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")", encoding="utf-8")
-    command = samples.module_command("JointRegistrationLib.phantom.sample", str(tmp_path / "pair"), *map(str, TINY))
+    command = sample_pair.module_command("JointRegistrationLib.phantom.sample", str(tmp_path / "pair"), *map(str, TINY))
     paths = f"{tmp_path}:{command.environment['PYTHONPATH']}"
     blocked = command._replace(environment={**command.environment, "PYTHONPATH": paths})
-    monkeypatch.setattr(samples, "module_command", lambda *_: blocked)
+    monkeypatch.setattr(sample_pair, "module_command", lambda *_: blocked)
     with pytest.raises(ResourceError, match="PyTorch is needed"):
         sampleFiles(tmp_path / "pair", None, TINY)
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'SimpleITK'\")", encoding="utf-8")
@@ -95,19 +95,19 @@ def test_a_process_that_fails_is_reported_in_a_sentence(tmp_path, monkeypatch):
 
 
 def test_the_folder_is_in_the_users_cache(monkeypatch, tmp_path):
-    monkeypatch.setattr(samples.sys, "platform", "linux")
+    monkeypatch.setattr(sample_pair.sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert samples.sampleFolder().is_relative_to(tmp_path)
-    monkeypatch.setattr(samples.sys, "platform", "win32")
+    assert sample_pair.sampleFolder().is_relative_to(tmp_path)
+    monkeypatch.setattr(sample_pair.sys, "platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
-    assert samples.sampleFolder().is_relative_to(tmp_path / "local")
-    monkeypatch.setattr(samples.sys, "platform", "darwin")
-    assert "Library" in samples.sampleFolder().parts
+    assert sample_pair.sampleFolder().is_relative_to(tmp_path / "local")
+    monkeypatch.setattr(sample_pair.sys, "platform", "darwin")
+    assert "Library" in sample_pair.sampleFolder().parts
 
 
 def test_a_process_that_says_very_much_does_not_stop_at_a_full_pipe(tmp_path, monkeypatch):
     talkative = code_command("sys.stderr.write('x' * 10**6 + '\\nlast words\\n'); sys.exit(1)")
-    monkeypatch.setattr(samples, "module_command", lambda *_: talkative)
+    monkeypatch.setattr(sample_pair, "module_command", lambda *_: talkative)
     with pytest.raises(ResourceError, match=r"could not be made \(last words\)"):
         sampleFiles(tmp_path / "pair", None, TINY)
 

@@ -16,7 +16,7 @@ from JointRegistrationMRML.nodes.transforms import FIXED_ROLE, MOVING_ROLE, affi
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
 from JointRegistrationMRML.nodes.world import transformPoints
 from JointRegistrationMRML.publish import OutputOptions
-from JointRegistrationMRML.scene import createHeadlessScene, loadScene, saveScene
+from JointRegistrationMRML.scene.headless import createHeadlessScene, loadScene, saveScene
 
 
 @pytest.fixture

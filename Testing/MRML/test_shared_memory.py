@@ -17,7 +17,7 @@ from JointRegistrationLib.worker.exchange import read_result, write_result
 from JointRegistrationMRML.nodes.arrays import numpyView, vtkImage
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, volumeFromImage
 from JointRegistrationMRML.publish import OutputOptions, publishResult
-from JointRegistrationMRML.undo import discard
+from JointRegistrationMRML.scene.transaction import discard
 
 
 def fieldOf(node):

@@ -9,8 +9,9 @@ from conftest import FIXED_GRID, addVolume, sceneState
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.publish import OutputOptions
-from JointRegistrationMRML.show import restoreViews, showComparison
-from JointRegistrationMRML.undo import discard
+from JointRegistrationMRML.scene.transaction import discard
+from JointRegistrationMRML.scene.view_state import restoreViews
+from JointRegistrationMRML.show import showComparison
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.nodes.arrays import numpyView, vtkMatrix
 from JointRegistrationMRML.nodes.transforms import displacementFromNode
 from JointRegistrationMRML.publish import OutputNodes, OutputOptions
-from JointRegistrationMRML.scene import saveScene
-from JointRegistrationMRML.undo import discard
+from JointRegistrationMRML.scene.headless import saveScene
+from JointRegistrationMRML.scene.transaction import discard
 
 KINDS = [field.name for field in fields(OutputNodes)]
 LIVE = OutputOptions(showMovingTransformed=True)

@@ -14,7 +14,8 @@ from JointRegistrationMRML.inspection import VIEWS, Inspection
 from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.nodes.segmentations import maskSegmentation
 from JointRegistrationMRML.publish import OutputOptions
-from JointRegistrationMRML.show import restoreViews, showComparison, slicesOf
+from JointRegistrationMRML.scene.view_state import restoreViews, slicesOf
+from JointRegistrationMRML.show import showComparison
 from JointRegistrationViews.slice_view import SliceViewRenderer
 
 

@@ -15,7 +15,7 @@ from JointRegistrationMRML.nodes.jacobian import showJacobian
 from JointRegistrationMRML.nodes.segmentations import maskSegmentation
 from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
-from JointRegistrationMRML.scene import HeadlessScene, createHeadlessScene
+from JointRegistrationMRML.scene.headless import HeadlessScene, createHeadlessScene
 from JointRegistrationViews import slice_view
 from JointRegistrationViews.pictures import showAsGrid, showAsOutline
 from JointRegistrationViews.slice_plane import NORMAL_AXIS, ORIENTATIONS

@@ -173,7 +173,7 @@ def sceneContent(scene: Any) -> dict[str, tuple[Any, ...]]:
 
 
 def _nodeContent(node: Any) -> tuple[Any, ...]:
-    from JointRegistrationMRML.nodes.arrays import contentState
+    from JointRegistrationMRML.scene.content import contentState
 
     content: list[Any] = [node.GetName(), node.GetClassName()]
     if node.IsA("vtkMRMLTableNode"):  # a table given back is another object with the same cells

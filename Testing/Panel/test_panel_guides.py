@@ -127,7 +127,7 @@ def click(person: Person, ras: tuple[float, float, float]) -> None:
 
 
 def layers(person: Person) -> list[tuple[Any, float]]:
-    from JointRegistrationMRML.show import slicesOf
+    from JointRegistrationMRML.scene.view_state import slicesOf
 
     return [(node.GetBackgroundVolumeID(), node.GetForegroundOpacity()) for node in slicesOf(person.scene)]
 

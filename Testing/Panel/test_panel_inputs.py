@@ -12,7 +12,7 @@ from inspect_cases import publishKnown
 from panel_cases import Person
 
 from JointRegistrationLib.core.config import DETAIL_WEIGHTS, DEVICES, METHODS, SIDES, SIMILARITIES, RegistrationConfig
-from JointRegistrationMRML.show import slicesOf
+from JointRegistrationMRML.scene.view_state import slicesOf
 
 
 def test_the_first_sentence_says_what_to_do_and_the_tooltip_what_is_missing(person: Person) -> None:
@@ -135,19 +135,19 @@ def test_swap_exchanges_what_belongs_to_each_image(person: Person) -> None:
 
 
 def test_sample_button_adds_the_pair_and_chooses_it(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    from JointRegistrationMRML import samples
+    from JointRegistrationMRML.scene import sample_pair
 
     person.open()
     shown = []
 
-    def add(scene: object, waiting: object) -> samples.SamplePair:
+    def add(scene: object, waiting: object) -> sample_pair.SamplePair:
         waiting()
         shown.append(person.ui.stageLabel.text)
         fixed, moving = person.addVolumes()
         segments = [scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name) for name in ("a", "b")]
-        return samples.SamplePair(fixed, moving, *segments)
+        return sample_pair.SamplePair(fixed, moving, *segments)
 
-    monkeypatch.setattr(samples, "addSamplePair", add)
+    monkeypatch.setattr(sample_pair, "addSamplePair", add)
     person.fit()
     person.host.click(person.ui.sampleButton)
     assert "Making two knees" in shown[0]
@@ -158,13 +158,13 @@ def test_sample_button_adds_the_pair_and_chooses_it(person: Person, monkeypatch:
 
 def test_why_there_is_no_sample_pair_is_said_below_its_button(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     from JointRegistrationLib.core.errors import ResourceError
-    from JointRegistrationMRML import samples
+    from JointRegistrationMRML.scene import sample_pair
 
     def fail(scene: object, waiting: object) -> None:
         raise ResourceError("SimpleITK is needed to compute the sample knees; install it")
 
     person.open()
-    monkeypatch.setattr(samples, "addSamplePair", fail)
+    monkeypatch.setattr(sample_pair, "addSamplePair", fail)
     person.fit()
     person.host.click(person.ui.sampleButton)
     assert person.problems() == []
@@ -273,7 +273,7 @@ def test_parameters_and_input_nodes_have_the_same_names(person: Person) -> None:
 
 
 def test_the_module_is_listed_and_offers_the_sample_data(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    from JointRegistrationMRML import samples
+    from JointRegistrationMRML.scene import sample_pair
 
     person.open()
     module = slicer.modules.jointregistration
@@ -285,8 +285,8 @@ def test_the_module_is_listed_and_offers_the_sample_data(person: Person, monkeyp
     assert Path(source.thumbnailFileName).is_file()
 
     fixed, moving = person.addVolumes()
-    pair = samples.SamplePair(fixed, moving, None, None)
-    monkeypatch.setattr(samples, "addSamplePair", lambda scene, waiting: pair)
+    pair = sample_pair.SamplePair(fixed, moving, None, None)
+    monkeypatch.setattr(sample_pair, "addSamplePair", lambda scene, waiting: pair)
     assert source.customDownloader(source) == [fixed, moving]
     shown = {(view.GetBackgroundVolumeID(), view.GetForegroundVolumeID()) for view in slicesOf(person.scene)}
     assert shown == {(fixed.GetID(), moving.GetID())}
@@ -308,14 +308,14 @@ def test_a_registration_of_a_scene_that_is_opened_is_interpolated_as_it_was(pers
 def test_a_panel_that_goes_while_the_pair_is_made_is_left_alone(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from JointRegistrationMRML import samples
+    from JointRegistrationMRML.scene import sample_pair
 
     panel = person.open()
 
-    def add(scene: object, waiting: object) -> samples.SamplePair:
+    def add(scene: object, waiting: object) -> sample_pair.SamplePair:
         panel.cleanup()
-        return samples.SamplePair(*person.addVolumes(), None, None)
+        return sample_pair.SamplePair(*person.addVolumes(), None, None)
 
-    monkeypatch.setattr(samples, "addSamplePair", add)
+    monkeypatch.setattr(sample_pair, "addSamplePair", add)
     person.host.click(person.ui.sampleButton)
     assert person.parameters.fixedVolume is None

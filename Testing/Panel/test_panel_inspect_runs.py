@@ -16,7 +16,7 @@ from panel_cases import Person, sceneContent
 from PySide6 import QtCore, QtGui
 
 from JointRegistrationMRML.publish import OutputOptions
-from JointRegistrationMRML.scene import loadScene, saveScene
+from JointRegistrationMRML.scene.headless import loadScene, saveScene
 
 LAYOUTS = slicer.vtkMRMLLayoutNode
 

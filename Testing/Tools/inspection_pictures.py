@@ -34,8 +34,8 @@ from JointRegistrationMRML.logic import registerVolumes  # noqa: E402
 from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import volumeFromImage  # noqa: E402
 from JointRegistrationMRML.publish import InputNodes, RegistrationOutputs  # noqa: E402
-from JointRegistrationMRML.samples import addSamplePair  # noqa: E402
-from JointRegistrationMRML.scene import createHeadlessScene  # noqa: E402
+from JointRegistrationMRML.scene.headless import createHeadlessScene  # noqa: E402
+from JointRegistrationMRML.scene.sample_pair import addSamplePair  # noqa: E402
 from JointRegistrationViews.shown_now import pictureOf  # noqa: E402
 from JointRegistrationViews.slice_view import SliceViewRenderer  # noqa: E402
 from JointRegistrationViews.surface_view import SurfaceViewRenderer  # noqa: E402

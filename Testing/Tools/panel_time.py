@@ -38,8 +38,8 @@ from JointRegistrationMRML.nodes.transforms import gridTransformNode  # noqa: E4
 from JointRegistrationMRML.nodes.volumes import volumeFromImage  # noqa: E402
 from JointRegistrationMRML.publish import InputNodes, OutputOptions, publishResult  # noqa: E402
 from JointRegistrationMRML.run_segments import workerSteps  # noqa: E402
-from JointRegistrationMRML.scene import createHeadlessScene  # noqa: E402
-from JointRegistrationMRML.undo import discard  # noqa: E402
+from JointRegistrationMRML.scene.headless import createHeadlessScene  # noqa: E402
+from JointRegistrationMRML.scene.transaction import discard  # noqa: E402
 
 GRID = Grid((384, 384, 160), (0.36, 0.36, 0.7), (-69.0, -69.0, -56.0))
 _BALLS = (((-0.4, 0, 0), 0.3), ((0.4, 0, 0), 0.3), ((0, 0.4, 0), 0.2), ((0, -0.4, 0.2), 0.2), ((0, 0, -0.6), 0.2))

@@ -11,7 +11,7 @@ from ..nodes.world import worldTransform
 
 if TYPE_CHECKING:
     from ..publish import InputNodes
-    from ..transaction import SceneTransaction
+    from ..scene.transaction import SceneTransaction
 
 
 def showPair(transaction: SceneTransaction, scene: Any, inputs: InputNodes, transform: Any, below: Any) -> list[Any]:

@@ -236,7 +236,7 @@ def install(scene: Any = None, window: bool = True) -> Host:
     if scene is None:
         if str(MODULES) not in sys.path:
             sys.path.insert(0, str(MODULES))
-        from JointRegistrationMRML.scene import createHeadlessScene
+        from JointRegistrationMRML.scene.headless import createHeadlessScene
 
         scene = createHeadlessScene()
     return Host(scene, window)

@@ -64,7 +64,7 @@ class Desk:
 
     def saveScene(self, *_: Any) -> None:
         """Ask for a file name and save the scene as .mrb, for desktop Slicer."""
-        from JointRegistrationMRML.scene import saveScene
+        from JointRegistrationMRML.scene.headless import saveScene
 
         path = QtWidgets.QFileDialog.getSaveFileName(self.window, "Save scene", "scene.mrb")
         if path:

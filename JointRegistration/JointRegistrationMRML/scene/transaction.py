@@ -12,8 +12,10 @@ import vtk
 
 from JointRegistrationLib.core.errors import InputError
 
-from .nodes.arrays import contentState, freeName, giveDisplay, newNode, ownedList
-from .translation import _
+from ..nodes.arrays import freeName, giveDisplay, newNode, ownedList
+from ..translation import _
+from .content import contentState
+from .view_state import ViewRecord, restoreViews
 
 #: Nodes that only serve another node: they go when nothing that stays needs them.
 _COLORS = "vtkMRMLColorNode"
@@ -291,3 +293,29 @@ def checkTarget(target: Any, className: str, scene: Any, what: str) -> None:
         raise InputError(f"{what}: a {className} is needed for it, but {target.GetName()} is a {target.GetClassName()}")
     if target.GetScene() is not scene:
         raise InputError(f"{what}: {target.GetName()} is not in the scene that the result goes to")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run did to its scene, for :func:`discard`."""
+
+    transaction: SceneTransaction
+
+
+def discard(scene: Any, record: RunRecord, views: ViewRecord | None = None) -> list[str]:
+    """Bring the scene back to what it was before the run, but for what was made or edited since.
+
+    A second run into the same nodes is taken back to the first run's results. Once is enough: a second
+    call changes nothing, nor does one after the scene was closed.
+
+    Args:
+        scene: the run's scene.
+        record: ``RegistrationOutputs.record``.
+        views: what :func:`.show.showComparison` returned after the run, to restore the slice views too.
+
+    Returns:
+        Names of result nodes that stay because their voxels, transform or segments were edited since.
+    """
+    if views is not None:
+        restoreViews(scene, views)
+    return record.transaction.takeBack()

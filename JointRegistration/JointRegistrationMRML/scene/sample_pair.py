@@ -23,10 +23,10 @@ from JointRegistrationLib.core.errors import ResourceError
 from JointRegistrationLib.phantom import sample
 from JointRegistrationLib.system.children import module_command
 
-from .nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
-from .nodes.volumes import volumeFromImage
+from ..nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
+from ..nodes.volumes import volumeFromImage
+from ..translation import _
 from .transaction import SceneTransaction
-from .translation import _
 
 #: Raised when the pair changes, so that an older one in the cache is not taken for it.
 _VERSION = 1

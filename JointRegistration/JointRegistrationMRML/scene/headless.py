@@ -15,7 +15,7 @@ import slicer
 
 from JointRegistrationLib.core.errors import FileError
 
-from .nodes.transforms import interpolateLinearly
+from ..nodes.transforms import interpolateLinearly
 
 #: Module logics that register node types, segment conversions and subject hierarchy handling. The core
 #: colour logic, because the module's wants colour files that only the desktop application has.

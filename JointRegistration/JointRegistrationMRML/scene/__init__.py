@@ -1,0 +1,1 @@
+"""The scene as a whole: changes that are all made or none, what it holds, what its views show."""
