@@ -169,7 +169,7 @@ class JointRegistrationLogic(ScriptedLoadableModuleLogic):
             scene: where the nodes are and the results go; Slicer's own scene if None.
             progress: called with the stage, the fraction done (0 to 1), and the loss or None.
             cancelled: asked often; True ends the run.
-            arguments: what ``JointRegistrationMRML.request.makeRequest`` takes: ``device``, further inputs
+            arguments: what ``JointRegistrationMRML.run.register.makeRequest`` takes: ``device``, further inputs
                 (``movingSegmentation``, ``fixedMask``, ``fixedMaskSegment``, ``initialTransform``, ...) and nodes for
                 the results (``outputTransform``, ``outputVolume``, ...).
 
@@ -180,8 +180,7 @@ class JointRegistrationLogic(ScriptedLoadableModuleLogic):
             InputError: an input cannot be used; the message says why, and nothing was run.
             RegistrationCancelled, ResourceError: the scene is as it was.
         """
-        from JointRegistrationMRML.logic import registerVolumes
-        from JointRegistrationMRML.request import makeRequest
+        from JointRegistrationMRML.run.register import makeRequest, registerVolumes
 
         request = makeRequest(fixedVolume, movingVolume, config, arguments)
         return registerVolumes(
@@ -220,7 +219,7 @@ class JointRegistrationLogic(ScriptedLoadableModuleLogic):
             InputError: an input cannot be used.
             ResourceError: another registration is running.
         """
-        from JointRegistrationMRML.request import makeRequest
+        from JointRegistrationMRML.run.register import makeRequest
         from JointRegistrationPanel.console import startRun
 
         request = makeRequest(fixedVolume, movingVolume, config, arguments)

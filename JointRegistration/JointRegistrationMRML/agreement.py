@@ -19,7 +19,7 @@ from .open_view import OpenView, opening
 from .translation import _
 
 if TYPE_CHECKING:
-    from .publish import RegistrationOutputs
+    from .run.registration_nodes import RegistrationOutputs
 
 TEXT = _(
     "Grey: structure in the fixed image, and the registration puts it there too. Yellow: only in the fixed image. "

@@ -13,7 +13,7 @@ from JointRegistrationLib.core.config import RegistrationConfig
 from .input_checks import landmarkProblems, maskProblems, segmentationProblems
 from .pair_checks import memoryProblems, pairProblems
 from .problems import ERROR, Problem
-from .publish import InputNodes
+from .run.registration_nodes import InputNodes
 from .translation import _
 from .volume_checks import volumeProblems
 

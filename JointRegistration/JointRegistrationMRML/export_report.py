@@ -20,7 +20,7 @@ from .steps import named
 from .translation import _
 
 if TYPE_CHECKING:
-    from .publish import RegistrationOutputs
+    from .run.registration_nodes import RegistrationOutputs
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ from .steps import inThread
 from .translation import _
 
 if TYPE_CHECKING:
-    from .publish import RegistrationOutputs
+    from .run.registration_nodes import RegistrationOutputs
 
 FOLDS_TEXT = _(
     "Folds, bright yellow: there the map turns space inside out, which tissue cannot do. Neither the map nor a "

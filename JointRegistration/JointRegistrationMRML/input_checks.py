@@ -13,7 +13,7 @@ from .nodes.segment_masks import segmentIdOf
 from .nodes.volumes import checkVolume
 from .nodes.world import ownGrid
 from .problems import ERROR, Problem, sentence
-from .publish import InputNodes
+from .run.registration_nodes import InputNodes
 from .translation import _
 
 

@@ -25,7 +25,7 @@ from .translation import _
 from .view_legend import addViewLegend
 
 if TYPE_CHECKING:
-    from .publish import RegistrationOutputs
+    from .run.registration_nodes import RegistrationOutputs
 
 GRID_TEXT = _(
     "A square grid drawn on the moving image, carried onto the fixed one. Bent lines: tissue was bent; lines close "

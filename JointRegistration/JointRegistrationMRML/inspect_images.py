@@ -22,7 +22,7 @@ from .translation import _
 from .view_legend import addViewLegend
 
 if TYPE_CHECKING:
-    from .publish import RegistrationOutputs
+    from .run.registration_nodes import RegistrationOutputs
 
 CHECKERBOARD_TEXT = _(
     "Squares show the fixed and the warped image in turn. Edges should run on from square to square; where they "

@@ -21,7 +21,7 @@ from .translation import _
 from .view_legend import addViewLegend
 
 if TYPE_CHECKING:
-    from .publish import RegistrationOutputs
+    from .run.registration_nodes import RegistrationOutputs
 
 TEXT = _(
     "Local volume change, log2 J of the map from the fixed to the moving image. Red, above 0: the same tissue is "

@@ -20,7 +20,7 @@ from .surfaces import surfaceSteps
 from .translation import _
 
 if TYPE_CHECKING:
-    from .publish import RegistrationOutputs
+    from .run.registration_nodes import RegistrationOutputs
 
 from .nodes.colors import FIXED_COLOR, WARPED_COLOR
 

@@ -30,7 +30,7 @@ from .steps import finished
 from .translation import _
 
 if TYPE_CHECKING:
-    from .publish import RegistrationOutputs
+    from .run.registration_nodes import RegistrationOutputs
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from .scene.transaction import RunRecord, SceneTransaction
 from .thickness_model import LEGEND_TITLE, halfRangeMm, showThickness, thicknessModel
 
 if TYPE_CHECKING:
-    from .publish import RegistrationOutputs
+    from .run.registration_nodes import RegistrationOutputs
 
 
 @dataclass(frozen=True)

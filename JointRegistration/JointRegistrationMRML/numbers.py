@@ -36,7 +36,7 @@ from .thickness import thicknessChange, thicknessSteps
 from .translation import _
 
 if TYPE_CHECKING:
-    from .publish import InputNodes, RegistrationOutputs
+    from .run.registration_nodes import InputNodes, RegistrationOutputs
 
 Steps = Generator[tuple[float, str], None, "Figures"]
 

@@ -17,7 +17,7 @@ from JointRegistrationLib.core.plan import estimate_plan, low_memory
 from .nodes.transforms import checkStart
 from .nodes.world import fromWorld, ownGrid, toWorld
 from .problems import CENTRE, ERROR, RESOLUTION, WARNING, Problem, Remedy, sentence
-from .publish import InputNodes
+from .run.registration_nodes import InputNodes
 from .translation import _
 
 #: Below this share of common field of view a run may still work, but is likely to begin wrongly.

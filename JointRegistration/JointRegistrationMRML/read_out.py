@@ -14,7 +14,7 @@ from JointRegistrationLib.core.geometry import transform_points
 from .translation import _
 
 if TYPE_CHECKING:
-    from .publish import RegistrationOutputs
+    from .run.registration_nodes import RegistrationOutputs
 
 Point = tuple[float, float, float]
 _AXES = (("L", "R"), ("P", "A"), ("I", "S"))

@@ -13,7 +13,7 @@ from JointRegistrationLib.core.errors import InputError
 from .nodes.arrays import newNode, vtkMatrix
 from .nodes.world import fromWorld, ownGrid, toWorld
 from .problems import RESOLUTION, Problem
-from .publish import InputNodes
+from .run.registration_nodes import InputNodes
 from .scene.transaction import RunRecord, SceneTransaction
 
 

@@ -30,7 +30,7 @@ from .steps import finished, named
 from .translation import _
 
 if TYPE_CHECKING:
-    from .publish import RegistrationOutputs
+    from .run.registration_nodes import RegistrationOutputs
 
 _LONG_SIDE_PX = 440
 _GRID_MM = SPACING_MM["grid"]

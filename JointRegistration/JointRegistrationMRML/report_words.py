@@ -10,8 +10,8 @@ from JointRegistrationLib.core.config import METHOD_DESCRIPTIONS, RegistrationCo
 from JointRegistrationLib.core.map_statistics import DisplacementStatistics
 from JointRegistrationLib.core.result import LandmarkErrors, RegistrationResult
 
-from .figures import extremeReasons
 from .report_page import KeyFigure, Measure, MeasureGroup
+from .run.results_table import extremeReasons
 from .translation import _
 
 

@@ -15,7 +15,7 @@ from .open_view import OpenView
 from .translation import _
 
 if TYPE_CHECKING:
-    from .publish import RegistrationOutputs
+    from .run.registration_nodes import RegistrationOutputs
 
 
 def fixedVolume(view: OpenView, outputs: RegistrationOutputs) -> Any:

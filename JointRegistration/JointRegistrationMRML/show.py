@@ -18,7 +18,7 @@ from .steps import finished
 from .translation import _
 
 if TYPE_CHECKING:
-    from .publish import RegistrationOutputs
+    from .run.registration_nodes import RegistrationOutputs
 
 from .scene.view_state import ViewRecord, refreshLegends, restoreViews, slicesOf
 

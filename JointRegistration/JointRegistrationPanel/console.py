@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from JointRegistrationLib.core.errors import JointRegistrationError, RegistrationCancelled
-from JointRegistrationMRML.publish import OutputOptions, RegistrationOutputs
-from JointRegistrationMRML.request import Request
+from JointRegistrationMRML.run.register import Request
+from JointRegistrationMRML.run.registration_nodes import OutputOptions, RegistrationOutputs
 
 from .process import Worker, sharedWorker
 from .run_control import RunControl

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from JointRegistrationMRML.publish import RegistrationOutputs
-from JointRegistrationMRML.refine import REFINING_METHODS
+from JointRegistrationMRML.run.register import REFINING_METHODS
+from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
 
 from .choices import makeChoices, methodExplanation
 from .judgement import Judgement, missingInputs

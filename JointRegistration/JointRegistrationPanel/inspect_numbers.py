@@ -11,7 +11,7 @@ import qt
 
 from JointRegistrationLib.core.errors import JointRegistrationError
 from JointRegistrationMRML.open_view import OpenView, closeView
-from JointRegistrationMRML.publish import RegistrationOutputs
+from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
 from JointRegistrationMRML.scene.transaction import discard
 from JointRegistrationMRML.show_numbers import hide, openPlot, openTable, openThickness
 from JointRegistrationMRML.unforeseen import asError

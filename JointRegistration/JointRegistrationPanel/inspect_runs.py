@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from JointRegistrationMRML.earlier_runs import FoundRun, findRuns
-from JointRegistrationMRML.publish import RegistrationOutputs
+from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
+from JointRegistrationMRML.run.saved_runs import FoundRun, findRuns
 
 from .text import _
 

@@ -10,10 +10,10 @@ from typing import Any
 import slicer
 
 from JointRegistrationLib.core.errors import JointRegistrationError
-from JointRegistrationMRML.earlier_runs import FoundRun, guessedInputs, outputsOf
 from JointRegistrationMRML.inspection import Inspection
-from JointRegistrationMRML.publish import InputNodes, RegistrationOutputs
 from JointRegistrationMRML.read_out import readOutText
+from JointRegistrationMRML.run.registration_nodes import InputNodes, RegistrationOutputs
+from JointRegistrationMRML.run.saved_runs import FoundRun, guessedInputs, outputsOf
 from JointRegistrationMRML.unforeseen import asError
 
 from .inspect_cursor import CursorReadOut

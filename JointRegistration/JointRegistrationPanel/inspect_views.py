@@ -14,7 +14,7 @@ from JointRegistrationMRML.inspect_images import flick
 from JointRegistrationMRML.inspect_jacobian import halfRangeOf, rangeText, setHalfRange
 from JointRegistrationMRML.inspect_segments import setShown
 from JointRegistrationMRML.inspection import VIEWS, Inspection
-from JointRegistrationMRML.publish import RegistrationOutputs
+from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
 
 from .inspect_folds import FoldsTable
 from .messages import markOpen

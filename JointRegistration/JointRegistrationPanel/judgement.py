@@ -16,7 +16,8 @@ from JointRegistrationMRML.checks import findProblems
 from JointRegistrationMRML.nodes.arrays import gridOf
 from JointRegistrationMRML.nodes.world import ijkToRasOf
 from JointRegistrationMRML.problems import Problem
-from JointRegistrationMRML.publish import OutputNodes, checkOutputs, leftOut
+from JointRegistrationMRML.run.publish import checkOutputs, leftOut
+from JointRegistrationMRML.run.registration_nodes import OutputNodes
 
 from .machine import Speed, availableMemoryBytes
 from .messages import Message

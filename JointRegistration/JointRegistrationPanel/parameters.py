@@ -19,7 +19,7 @@ from slicer import (
 from slicer.parameterNodeWrapper import WithinRange, isNodeOrUnionOfNodes, parameterNodeWrapper
 
 from JointRegistrationLib.core.config import RegistrationConfig, detail_of, with_detail
-from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions
+from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, OutputOptions
 
 DEFAULTS = RegistrationConfig()
 DEFAULT_MILLIONS = round(DEFAULTS.preprocess.max_working_voxels / 1e6, 2)

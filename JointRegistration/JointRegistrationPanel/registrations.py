@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from JointRegistrationLib.core.errors import JointRegistrationError
-from JointRegistrationMRML import refine
-from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
+from JointRegistrationMRML.run import register
+from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
 
 from . import outputs
 from .inspect_section import InspectSection
@@ -89,11 +89,11 @@ class Registrations:
         self._sections.remedies.notice = None
         self._goesFurther = True
         try:
-            nodes, reuse = refine.furtherNodes(self._scene, made, inputNodes(self._getParameters()))
+            nodes, reuse = register.furtherNodes(self._scene, made, inputNodes(self._getParameters()))
         except JointRegistrationError as error:
             self.onRunFailed(error)
             return
-        self._start(nodes, refine.furtherOptions(made), reuse)
+        self._start(nodes, register.furtherOptions(made), reuse)
 
     def onCancel(self) -> None:
         """Stop the run."""

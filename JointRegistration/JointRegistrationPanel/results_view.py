@@ -6,7 +6,7 @@ from collections.abc import Generator
 from typing import Any
 
 from JointRegistrationLib.core.errors import InputError
-from JointRegistrationMRML.publish import RegistrationOutputs
+from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
 from JointRegistrationMRML.scene.transaction import discard
 from JointRegistrationMRML.scene.view_state import ViewRecord, slicesOf
 from JointRegistrationMRML.show import comparisonSteps

@@ -8,8 +8,8 @@ import qt
 
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import JointRegistrationError, ResourceError
-from JointRegistrationMRML.job import RegistrationJob
-from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
+from JointRegistrationMRML.run.job import RegistrationJob
+from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
 
 from .process import Worker, isBusy
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from JointRegistrationLib.core.result import LandmarkErrors, RegistrationResult
-from JointRegistrationMRML.figures import Overlap, extremesOf
+from JointRegistrationMRML.run.registration_nodes import Overlap
+from JointRegistrationMRML.run.results_table import extremesOf
 
 from .choices import METHOD_CHOICES
 from .text import _, breakable, duration, escaped, sentence

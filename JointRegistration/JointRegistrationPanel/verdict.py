@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 from JointRegistrationLib.core.result import RegistrationResult
-from JointRegistrationMRML.figures import Overlap, extremeReasons
+from JointRegistrationMRML.run.registration_nodes import Overlap
+from JointRegistrationMRML.run.results_table import extremeReasons
 
 from .text import _
 

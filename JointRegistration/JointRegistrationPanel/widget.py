@@ -12,7 +12,7 @@ import vtk
 from slicer.util import VTKObservationMixin
 
 from JointRegistrationLib.core.errors import JointRegistrationError
-from JointRegistrationMRML.publish import InputNodes
+from JointRegistrationMRML.run.registration_nodes import InputNodes
 from JointRegistrationMRML.unforeseen import asError
 
 from . import dependencies

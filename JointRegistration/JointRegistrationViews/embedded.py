@@ -12,13 +12,13 @@ from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationMRML.folds import foldsOf
 from JointRegistrationMRML.inspect_deformation import affineToLeaveOut, leftOutText, longestMm
-from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
 from JointRegistrationMRML.numbers import measure
-from JointRegistrationMRML.publish import InputNodes, OutputNodes, RegistrationOutputs
 from JointRegistrationMRML.report_numbers import ReportNumbers, reportNumberSteps
-from JointRegistrationMRML.runner import Runner, runInProcess
+from JointRegistrationMRML.run.register import registerVolumes
+from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, RegistrationOutputs
+from JointRegistrationMRML.run.runner import Runner, runInProcess
 from JointRegistrationMRML.scene.headless import HeadlessScene
 from JointRegistrationMRML.steps import finished
 

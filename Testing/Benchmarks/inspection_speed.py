@@ -26,10 +26,10 @@ from JointRegistrationLib.core.result import FoldCount, RegistrationResult  # no
 from JointRegistrationLib.files import read_image, read_labels  # noqa: E402
 from JointRegistrationLib.phantom import sample  # noqa: E402
 from JointRegistrationMRML.inspection import VIEWS, Inspection  # noqa: E402
-from JointRegistrationMRML.logic import registerVolumes  # noqa: E402
 from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, volumeFromImage  # noqa: E402
-from JointRegistrationMRML.publish import InputNodes  # noqa: E402
+from JointRegistrationMRML.run.register import registerVolumes  # noqa: E402
+from JointRegistrationMRML.run.registration_nodes import InputNodes  # noqa: E402
 from JointRegistrationMRML.scene.headless import createHeadlessScene  # noqa: E402
 from JointRegistrationMRML.scene.sample_pair import sampleFiles  # noqa: E402
 from JointRegistrationViews.shown_now import pictureOf  # noqa: E402

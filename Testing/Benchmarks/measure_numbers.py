@@ -29,13 +29,10 @@ from JointRegistrationMRML.export_report import exportSteps  # noqa: E402
 from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation, segmentationFromLabels  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, volumeFromImage  # noqa: E402
 from JointRegistrationMRML.numbers import measureSteps  # noqa: E402
-from JointRegistrationMRML.publish import InputNodes, OutputNodes, RegistrationOutputs  # noqa: E402
+from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, RegistrationOutputs  # noqa: E402
 from JointRegistrationMRML.scene.headless import createHeadlessScene  # noqa: E402
 from JointRegistrationMRML.scene.sample_pair import addSamplePair  # noqa: E402
-from JointRegistrationMRML.scene.transaction import (  # noqa: E402
-    RunRecord,
-    SceneTransaction,
-)
+from JointRegistrationMRML.scene.transaction import RunRecord, SceneTransaction  # noqa: E402
 
 SIZE_IJK = (384, 384, 160)
 

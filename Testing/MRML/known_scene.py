@@ -14,7 +14,7 @@ from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult
 from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
-from JointRegistrationMRML.publish import InputNodes
+from JointRegistrationMRML.run.registration_nodes import InputNodes
 from JointRegistrationMRML.scene.headless import HeadlessScene, createHeadlessScene
 
 

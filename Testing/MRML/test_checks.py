@@ -22,8 +22,8 @@ from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel,
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
 from JointRegistrationMRML.nodes.world import worldTransform
 from JointRegistrationMRML.problems import CENTRE, ERROR, RESOLUTION, WARNING
-from JointRegistrationMRML.publish import InputNodes
 from JointRegistrationMRML.remedy import applyRemedy
+from JointRegistrationMRML.run.registration_nodes import InputNodes
 from JointRegistrationMRML.scene.transaction import discard
 
 CONFIG = RegistrationConfig()

@@ -14,13 +14,13 @@ from scipy.ndimage import map_coordinates
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.ops import maps
-from JointRegistrationMRML.earlier_runs import findRuns, guessedInputs, outputsOf
 from JointRegistrationMRML.inspection import VIEWS, Inspection
-from JointRegistrationMRML.logic import registerVolumes
-from JointRegistrationMRML.publish import INPUT_ROLES, OutputOptions
+from JointRegistrationMRML.run.register import registerVolumes
+from JointRegistrationMRML.run.registration_nodes import INPUT_ROLES, OutputOptions
+from JointRegistrationMRML.run.saved_result import jacobianOf
+from JointRegistrationMRML.run.saved_runs import findRuns, guessedInputs, outputsOf
 from JointRegistrationMRML.scene.headless import loadScene, saveScene
 from JointRegistrationMRML.scene.transaction import nodesOf
-from JointRegistrationMRML.stored_result import jacobianOf
 
 
 def _run(knee: Any, options: OutputOptions | None = None) -> Any:

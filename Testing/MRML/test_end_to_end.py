@@ -10,10 +10,10 @@ from conftest import addVolume, latticePoints
 from JointRegistrationLib.core.config import AffineConfig, RegistrationConfig, SimilarityConfig, VsvfConfig
 from JointRegistrationLib.core.errors import RegistrationCancelled
 from JointRegistrationLib.core.geometry import Grid, transform_points
-from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.nodes.arrays import numpyView, vtkMatrix
 from JointRegistrationMRML.nodes.segmentations import maskSegmentation
-from JointRegistrationMRML.publish import InputNodes
+from JointRegistrationMRML.run.register import registerVolumes
+from JointRegistrationMRML.run.registration_nodes import InputNodes
 from JointRegistrationMRML.scene.headless import createHeadlessScene
 
 pytest.importorskip("torch")

@@ -18,13 +18,13 @@ from JointRegistrationLib.core.errors import FileError
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationMRML import export_report, report_page, steps
 from JointRegistrationMRML.export_report import exportReport, exportSteps
-from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.nodes.colors import FIXED_COLOR, WARPED_COLOR
 from JointRegistrationMRML.nodes.jacobian import FOLDS_COLOR
 from JointRegistrationMRML.numbers import measure
 from JointRegistrationMRML.numbers_table import tableRows
 from JointRegistrationMRML.report_pictures import reportPictures
 from JointRegistrationMRML.report_slices import border, planesThrough, sampled
+from JointRegistrationMRML.run.register import registerVolumes
 
 KEYS = (
     "fixed", "moving", "warped", "outlines_before", "outlines_after", "difference_before", "difference_after",

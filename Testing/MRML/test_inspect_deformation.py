@@ -12,9 +12,9 @@ from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationMRML.inspect_deformation import LEGEND_WITHOUT_AFFINE, leavesAffineOut, longestMm
 from JointRegistrationMRML.inspection import Inspection
-from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.nodes.world import transformPoints
-from JointRegistrationMRML.publish import OutputOptions
+from JointRegistrationMRML.run.register import registerVolumes
+from JointRegistrationMRML.run.registration_nodes import OutputOptions
 
 AFFINE = np.array([[0.98, -0.17, 0, 25.0], [0.17, 0.98, 0, -14.0], [0, 0, 1.05, 3.0], [0, 0, 0, 1]])
 LOCAL_MM = 2.0

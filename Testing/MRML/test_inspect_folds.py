@@ -14,9 +14,9 @@ from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.result import FoldCount
 from JointRegistrationMRML.folds import COLUMNS, foldsOf
 from JointRegistrationMRML.inspection import Inspection
-from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.nodes.segment_masks import segmentMask
-from JointRegistrationMRML.publish import OutputOptions
+from JointRegistrationMRML.run.register import registerVolumes
+from JointRegistrationMRML.run.registration_nodes import OutputOptions
 
 #: Centre and reach, in voxels (i, j, k), of what is turned over; far enough apart not to touch.
 PLANTED = (((5, 5, 6), 2.4), ((14, 12, 16), 1.6), ((6, 14, 12), 1.2))

@@ -15,7 +15,6 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationMRML.agreement import setPartShown
 from JointRegistrationMRML.inspect_segments import setShown
 from JointRegistrationMRML.inspection import Inspection
-from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.nodes.arrays import numpyView
 from JointRegistrationMRML.nodes.colors import FIXED_COLOR, WARPED_COLOR
 from JointRegistrationMRML.nodes.segment_masks import SegmentMask, segmentMask
@@ -26,7 +25,8 @@ from JointRegistrationMRML.nodes.segmentations import (
     maskSegmentation,
     segmentationFromLabels,
 )
-from JointRegistrationMRML.publish import OutputOptions
+from JointRegistrationMRML.run.register import registerVolumes
+from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.surfaces import surfaceOf
 
 

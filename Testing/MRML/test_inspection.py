@@ -13,10 +13,10 @@ from conftest import FIXED_GRID, addVolume, latticePoints, sceneState
 
 from JointRegistrationMRML.inspect_images import flick
 from JointRegistrationMRML.inspection import VIEWS, Inspection
-from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.nodes.arrays import numpyView
 from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
-from JointRegistrationMRML.publish import OutputOptions
+from JointRegistrationMRML.run.register import registerVolumes
+from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.scene.transaction import nodesOf
 from JointRegistrationMRML.scene.view_state import restoreViews
 from JointRegistrationMRML.show import showComparison

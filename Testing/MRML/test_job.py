@@ -24,14 +24,14 @@ from JointRegistrationLib.core.errors import (
 from JointRegistrationLib.worker import folders
 from JointRegistrationLib.worker.client import Client, State
 from JointRegistrationLib.worker.process import SubprocessTransport
-from JointRegistrationMRML import job as jobModule
-from JointRegistrationMRML.job import JobState, RegistrationJob
-from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation, segmentationFromLabels
 from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
-from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions
-from JointRegistrationMRML.runner import WorkerRunner
+from JointRegistrationMRML.run import job as jobModule
+from JointRegistrationMRML.run.job import JobState, RegistrationJob
+from JointRegistrationMRML.run.register import registerVolumes
+from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, OutputOptions
+from JointRegistrationMRML.run.runner import WorkerRunner
 from JointRegistrationMRML.scene.content import contentState
 from JointRegistrationMRML.scene.transaction import discard, nodesOf
 from Testing.patience import patient
@@ -311,7 +311,7 @@ def test_failure_of_the_run_reaches_the_listener(bench):
     [(MemoryError(), OutOfMemory, "memory"), (KeyError("x"), JointRegistrationError, "see the log")],
 )
 def test_failure_while_publishing_leaves_the_scene_as_it_was(bench, monkeypatch, error, kind, words):
-    from JointRegistrationMRML import publish
+    from JointRegistrationMRML.run import publish
 
     def failing(*args, **kwargs):
         real(*args, **kwargs)

@@ -11,12 +11,12 @@ from known_scene import FIXED_GRID, MOVING_GRID
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationMRML.checks import findProblems
-from JointRegistrationMRML.logic import readInputs, registerVolumes
 from JointRegistrationMRML.nodes.segment_masks import maskSteps, segmentIdOf
 from JointRegistrationMRML.nodes.segmentations import BINARY_LABELMAP, labelsFromSegmentation
 from JointRegistrationMRML.problems import ERROR
-from JointRegistrationMRML.publish import OutputOptions
-from JointRegistrationMRML.request import makeRequest
+from JointRegistrationMRML.run.inputs import readInputs
+from JointRegistrationMRML.run.register import makeRequest, registerVolumes
+from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.steps import finished
 
 

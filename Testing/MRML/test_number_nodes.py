@@ -13,7 +13,7 @@ from JointRegistrationMRML.nodes.transforms import FIXED_ROLE
 from JointRegistrationMRML.number_nodes import addNumbers
 from JointRegistrationMRML.numbers import measure
 from JointRegistrationMRML.plots import KIND_ATTRIBUTE, THICKNESS_EDGES_MM, jacobianCurves, thicknessCurves
-from JointRegistrationMRML.publish import publishResult
+from JointRegistrationMRML.run.publish import publishResult
 from JointRegistrationMRML.scene.transaction import discard
 from JointRegistrationMRML.thickness_model import CHANGE_NAME, FIXED_NAME, MOVING_NAME, halfRangeMm
 

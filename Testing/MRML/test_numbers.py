@@ -21,7 +21,8 @@ from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel,
 from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.numbers import LandmarkError, measure, measureSteps
 from JointRegistrationMRML.numbers_table import COLUMNS, numbersTable, tableRows, writeCsv
-from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, publishResult
+from JointRegistrationMRML.run.publish import publishResult
+from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
 from JointRegistrationMRML.scene.transaction import RunRecord
 from JointRegistrationMRML.segment_figures import Agreement, SegmentFigures
 

@@ -11,11 +11,11 @@ import vtk
 from known_scene import FIXED_GRID, smoothField
 
 from JointRegistrationMRML.input_checks import landmarkProblems
-from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.nodes.colors import FIXED_COLOR, WARPED_COLOR
 from JointRegistrationMRML.nodes.points import landmarksFromMarkups
 from JointRegistrationMRML.placing import isPlacing, modeNode, newLandmarks, startPlacing, stopPlacing
-from JointRegistrationMRML.publish import InputNodes, OutputOptions
+from JointRegistrationMRML.run.register import registerVolumes
+from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputOptions
 from JointRegistrationMRML.scene.transaction import discard
 
 

@@ -14,8 +14,6 @@ from conftest import FIXED_GRID, MOVING_GRID, addVolume, knownResult, pointsInsi
 from JointRegistrationLib.core.errors import InputError, RegistrationCancelled
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR
-from JointRegistrationMRML import publish, result_display
-from JointRegistrationMRML.logic import readInputs, registerVolumes
 from JointRegistrationMRML.nodes.arrays import numpyView, vtkMatrix
 from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation, maskSegmentation, segmentationFromLabels
 from JointRegistrationMRML.nodes.transforms import (
@@ -28,7 +26,12 @@ from JointRegistrationMRML.nodes.transforms import (
 )
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
 from JointRegistrationMRML.nodes.world import transformPoints
-from JointRegistrationMRML.publish import InputNodes, OutputNodes, OutputOptions, publishResult
+from JointRegistrationMRML.run import display as result_display
+from JointRegistrationMRML.run import publish
+from JointRegistrationMRML.run.inputs import readInputs
+from JointRegistrationMRML.run.publish import publishResult
+from JointRegistrationMRML.run.register import registerVolumes
+from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, OutputOptions
 
 KINDS = [field.name for field in fields(OutputNodes)]
 
@@ -476,7 +479,7 @@ def test_layer_imports_neither_torch_nor_qt():
     import subprocess
 
     code = (
-        "import sys; import JointRegistrationMRML.logic, JointRegistrationMRML.scene.headless;"
+        "import sys; import JointRegistrationMRML.run.register, JointRegistrationMRML.scene.headless;"
         "sys.exit(any(name in sys.modules for name in ('torch', 'qt', 'ctk', 'PythonQt')))"
     )
     environment = {"PYTHONPATH": ":".join(path for path in sys.path if path)}

@@ -8,9 +8,9 @@ from conftest import FIXED_GRID, pointsInside
 from scipy import ndimage
 
 from JointRegistrationLib.core.geometry import transform_points
-from JointRegistrationMRML.logic import registerVolumes
-from JointRegistrationMRML.publish import OutputOptions
 from JointRegistrationMRML.read_out import ReadOut, readOut, readOutText
+from JointRegistrationMRML.run.register import registerVolumes
+from JointRegistrationMRML.run.registration_nodes import OutputOptions
 
 
 def _interpolated(array, ras):

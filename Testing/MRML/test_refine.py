@@ -13,11 +13,11 @@ from slicer import vtkOrientedGridTransform
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationMRML import steps
-from JointRegistrationMRML.logic import checkInputs, readInputs, registerVolumes
 from JointRegistrationMRML.nodes.arrays import numpyView
 from JointRegistrationMRML.nodes.transforms import displacementFromNode, gridTransformNode, startSteps
-from JointRegistrationMRML.publish import OutputNodes, OutputOptions
-from JointRegistrationMRML.refine import furtherNodes, refineFurther
+from JointRegistrationMRML.run.inputs import checkInputs, readInputs
+from JointRegistrationMRML.run.register import furtherNodes, refineFurther, registerVolumes
+from JointRegistrationMRML.run.registration_nodes import OutputNodes, OutputOptions
 from JointRegistrationMRML.scene.transaction import discard
 
 KINDS = [field.name for field in fields(OutputNodes)]

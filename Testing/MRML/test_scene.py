@@ -10,12 +10,12 @@ import slicer
 from conftest import FIXED_GRID, MOVING_GRID, pointsInside
 
 from JointRegistrationLib.core.errors import FileError
-from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation
 from JointRegistrationMRML.nodes.transforms import FIXED_ROLE, MOVING_ROLE, affineFromNode, displacementFromNode
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
 from JointRegistrationMRML.nodes.world import transformPoints
-from JointRegistrationMRML.publish import OutputOptions
+from JointRegistrationMRML.run.register import registerVolumes
+from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.scene.headless import createHeadlessScene, loadScene, saveScene
 
 

@@ -10,7 +10,6 @@ from conftest import FIXED_GRID, GRIDS, MOVING_GRID, latticePoints
 
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
-from JointRegistrationMRML.figures import overlapSteps
 from JointRegistrationMRML.nodes.arrays import vtkMatrix
 from JointRegistrationMRML.nodes.segment_masks import segmentMasks
 from JointRegistrationMRML.nodes.segmentations import (
@@ -24,7 +23,8 @@ from JointRegistrationMRML.nodes.segmentations import (
     warpSegmentation,
 )
 from JointRegistrationMRML.nodes.transforms import gridTransformNode
-from JointRegistrationMRML.run_segments import RunSegments
+from JointRegistrationMRML.run.results_table import overlapSteps
+from JointRegistrationMRML.run.segments import RunSegments
 from JointRegistrationMRML.steps import finished
 
 FINE = Grid((48, 46, 44), (1.0, 1.0, 1.0), (-18.0, -32.0, -2.0))

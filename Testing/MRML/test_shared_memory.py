@@ -16,7 +16,8 @@ from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.worker.exchange import read_result, write_result
 from JointRegistrationMRML.nodes.arrays import numpyView, vtkImage
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, volumeFromImage
-from JointRegistrationMRML.publish import OutputOptions, publishResult
+from JointRegistrationMRML.run.publish import publishResult
+from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.scene.transaction import discard
 
 

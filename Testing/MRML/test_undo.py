@@ -9,10 +9,10 @@ import pytest
 import slicer
 from conftest import FIXED_GRID, addVolume, knownResult, sceneState
 
-from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.nodes.arrays import numpyView, vtkMatrix
 from JointRegistrationMRML.nodes.transforms import displacementFromNode
-from JointRegistrationMRML.publish import OutputNodes, OutputOptions
+from JointRegistrationMRML.run.register import registerVolumes
+from JointRegistrationMRML.run.registration_nodes import OutputNodes, OutputOptions
 from JointRegistrationMRML.scene.headless import saveScene
 from JointRegistrationMRML.scene.transaction import discard
 

@@ -11,9 +11,9 @@ import vtk
 from conftest import FIXED_GRID, sceneState
 
 from JointRegistrationMRML.inspection import VIEWS, Inspection
-from JointRegistrationMRML.logic import registerVolumes
 from JointRegistrationMRML.nodes.segmentations import maskSegmentation
-from JointRegistrationMRML.publish import OutputOptions
+from JointRegistrationMRML.run.register import registerVolumes
+from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.scene.view_state import restoreViews, slicesOf
 from JointRegistrationMRML.show import showComparison
 from JointRegistrationViews.slice_view import SliceViewRenderer

@@ -13,8 +13,9 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult
 from JointRegistrationMRML.nodes.arrays import giveDisplay
 from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
-from JointRegistrationMRML.publish import InputNodes, OutputOptions, RegistrationOutputs, publishResult
-from JointRegistrationMRML.stored_result import jacobianOf
+from JointRegistrationMRML.run.publish import publishResult
+from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputOptions, RegistrationOutputs
+from JointRegistrationMRML.run.saved_result import jacobianOf
 
 SHIFT_MM = (4.0, 0.0, 0.0)
 #: Where the planted folds are, voxels (k, j, i), the larger one first, and how strongly points are pulled there.

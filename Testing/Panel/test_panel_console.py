@@ -41,10 +41,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scripts without a configuration register by the quickest method."""
     pytest.importorskip("torch")
     from JointRegistrationLib.core import config
-    from JointRegistrationMRML import request
+    from JointRegistrationMRML.run import register
 
     fast = config.RegistrationConfig(method="affine-opt", affine=config.AffineConfig(model="rigid", levels=(2,)))
-    monkeypatch.setattr(request, "RegistrationConfig", lambda: fast)
+    monkeypatch.setattr(register, "RegistrationConfig", lambda: fast)
 
 
 @pytest.mark.usefixtures("quick")

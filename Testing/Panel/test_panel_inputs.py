@@ -262,7 +262,7 @@ def test_a_saved_scene_brings_the_panel_back(person: Person, tmp_path: Path) -> 
 
 def test_parameters_and_input_nodes_have_the_same_names(person: Person) -> None:
     person.open()
-    from JointRegistrationMRML.publish import InputNodes, OutputNodes
+    from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes
     from JointRegistrationPanel.parameters import inputNodes, wants
 
     nodes = inputNodes(person.parameters)

@@ -15,7 +15,7 @@ from inspect_cases import addViewNodes, publishKnown
 from panel_cases import Person, sceneContent
 from PySide6 import QtCore, QtGui
 
-from JointRegistrationMRML.publish import OutputOptions
+from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.scene.headless import loadScene, saveScene
 
 LAYOUTS = slicer.vtkMRMLLayoutNode

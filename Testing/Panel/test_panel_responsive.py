@@ -12,7 +12,7 @@ import pytest
 from panel_cases import Person, bentPair, surfacePair
 
 from JointRegistrationMRML import steps
-from JointRegistrationMRML.job import RegistrationJob
+from JointRegistrationMRML.run.job import RegistrationJob
 
 
 def roundsOfTheLoop(person: Person, monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -91,7 +91,7 @@ def test_nothing_ticked_cannot_be_registered_and_the_tooltip_says_why(person: Pe
 def test_a_second_run_makes_new_nodes_from_the_same_start_and_keeps_the_first(person: Person) -> None:
     """Only nodes that a person chose are overwritten; a volume shown through the first does not count twice."""
     from JointRegistrationMRML.nodes.volumes import imageFromVolume
-    from JointRegistrationMRML.publish import leftOut
+    from JointRegistrationMRML.run.publish import leftOut
 
     person.open()
     _fixed, moving = person.chooseVolumes()

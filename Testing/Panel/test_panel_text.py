@@ -72,7 +72,7 @@ def test_the_results_say_how_far_the_landmarks_are_apart_before_and_after(person
 def test_the_first_sentence_of_the_results_says_what_speaks_against_them(person: Person) -> None:
     person.host.loadModule("JointRegistration")
     from JointRegistrationLib.core.result import FoldCount
-    from JointRegistrationMRML.figures import Overlap
+    from JointRegistrationMRML.run.registration_nodes import Overlap
     from JointRegistrationPanel.verdict import verdict
 
     def said(

@@ -30,10 +30,10 @@ from JointRegistrationLib.core.result import FoldCount, RegistrationResult  # no
 from JointRegistrationLib.files import read_image, read_labels  # noqa: E402
 from JointRegistrationLib.phantom.sample import LABELS  # noqa: E402
 from JointRegistrationMRML.inspection import VIEWS, Inspection  # noqa: E402
-from JointRegistrationMRML.logic import registerVolumes  # noqa: E402
 from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import volumeFromImage  # noqa: E402
-from JointRegistrationMRML.publish import InputNodes, RegistrationOutputs  # noqa: E402
+from JointRegistrationMRML.run.register import registerVolumes  # noqa: E402
+from JointRegistrationMRML.run.registration_nodes import InputNodes, RegistrationOutputs  # noqa: E402
 from JointRegistrationMRML.scene.headless import createHeadlessScene  # noqa: E402
 from JointRegistrationMRML.scene.sample_pair import addSamplePair  # noqa: E402
 from JointRegistrationViews.shown_now import pictureOf  # noqa: E402

@@ -30,14 +30,15 @@ from JointRegistrationLib.core.result import FoldCount, RegistrationResult  # no
 from JointRegistrationLib.worker.exchange import job_steps, read_result, read_segments, write_result  # noqa: E402
 from JointRegistrationLib.worker.folders import new_folder, remove_folder  # noqa: E402
 from JointRegistrationLib.worker.segments import Segments, carried  # noqa: E402
-from JointRegistrationMRML.logic import inputSteps  # noqa: E402
 from JointRegistrationMRML.nodes.arrays import newNode  # noqa: E402
 from JointRegistrationMRML.nodes.segment_layers import LabelLayers, SegmentLabel  # noqa: E402
 from JointRegistrationMRML.nodes.segmentations import segmentationFromLabels, setReferenceGeometry  # noqa: E402
 from JointRegistrationMRML.nodes.transforms import gridTransformNode  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import volumeFromImage  # noqa: E402
-from JointRegistrationMRML.publish import InputNodes, OutputOptions, publishResult  # noqa: E402
-from JointRegistrationMRML.run_segments import workerSteps  # noqa: E402
+from JointRegistrationMRML.run.inputs import inputSteps  # noqa: E402
+from JointRegistrationMRML.run.publish import publishResult  # noqa: E402
+from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputOptions  # noqa: E402
+from JointRegistrationMRML.run.segments import workerSteps  # noqa: E402
 from JointRegistrationMRML.scene.headless import createHeadlessScene  # noqa: E402
 from JointRegistrationMRML.scene.transaction import discard  # noqa: E402
 

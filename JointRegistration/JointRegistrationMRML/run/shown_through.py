@@ -10,8 +10,8 @@ from ..nodes.arrays import movedBy, newNode, vtkMatrix
 from ..nodes.world import worldTransform
 
 if TYPE_CHECKING:
-    from ..publish import InputNodes
     from ..scene.transaction import SceneTransaction
+    from .registration_nodes import InputNodes
 
 
 def showPair(transaction: SceneTransaction, scene: Any, inputs: InputNodes, transform: Any, below: Any) -> list[Any]:

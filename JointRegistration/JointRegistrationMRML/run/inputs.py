@@ -1,10 +1,4 @@
-"""One run in a scene: nodes to images, the runner, the result to nodes.
-
-Example::
-
-    outputs = registerVolumes(scene, InputNodes(fixed, moving, movingSegmentation=labels))
-    outputs.nodes.warpedVolume, outputs.result.similarity_after
-"""
+"""Read the nodes of a run, in steps that leave the window responsive."""
 
 from __future__ import annotations
 
@@ -15,65 +9,21 @@ import numpy as np
 import numpy.typing as npt
 import vtk
 
-from JointRegistrationLib.core.config import RegistrationConfig
-from JointRegistrationLib.core.errors import InputError, RegistrationCancelled
+from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 
-from .nodes.arrays import numpyMatrix
-from .nodes.points import landmarksFromMarkups
-from .nodes.segment_layers import checkSegmentation
-from .nodes.segment_masks import maskSteps, segmentIdOf
-from .nodes.transforms import checkStart, startSteps
-from .nodes.volumes import checkVolume, imageSteps
-from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, checkOutputs, leftOut, publishResult
-from .runner import CancelCheck, Progress, RegistrationInputs, Runner, runInProcess
-from .steps import finished
-from .translation import _
-
-#: Share of the progress that the runner gets; the rest is making the nodes.
-_RUNNER_SHARE = 0.95
-
-
-def registerVolumes(
-    scene: Any,
-    nodes: InputNodes,
-    config: RegistrationConfig | None = None,
-    *,
-    options: OutputOptions | None = None,
-    reuse: OutputNodes | None = None,
-    runner: Runner = runInProcess,
-    progress: Progress | None = None,
-    cancelled: CancelCheck | None = None,
-) -> RegistrationOutputs:
-    """Register the moving volume to the fixed one and put the results into ``scene``, all or none.
-
-    Args:
-        scene: MRML scene that holds the nodes.
-        nodes: fixed and moving volume, and what else there is.
-        config: method and settings; defaults if None.
-        options: which results are wanted.
-        reuse: nodes to be given results instead of new ones.
-        runner: what registers.
-        progress: called with stage, fraction 0..1 and loss or None.
-        cancelled: asked often; True ends the run.
-
-    Raises:
-        InputError: an input or output node cannot be used; nothing was run.
-        RegistrationCancelled, ResourceError: from the runner; the scene is as it was.
-    """
-    reuse = reuse or OutputNodes()
-    checkOutputs(scene, nodes, reuse)
-    inputs = readInputs(nodes, reuse)
-    result = runner(inputs, config or RegistrationConfig(), _scaled(progress), cancelled)
-    if cancelled is not None and cancelled():
-        raise RegistrationCancelled(_("the registration was cancelled; the scene is as it was"))
-    if progress is not None:
-        progress("publishing", _RUNNER_SHARE, None)
-    outputs = publishResult(scene, nodes, result, options, reuse)
-    if progress is not None:
-        progress("done", 1.0, None)
-    return outputs
+from ..nodes.arrays import numpyMatrix
+from ..nodes.points import landmarksFromMarkups
+from ..nodes.segment_layers import checkSegmentation
+from ..nodes.segment_masks import maskSteps, segmentIdOf
+from ..nodes.transforms import checkStart, startSteps
+from ..nodes.volumes import checkVolume, imageSteps
+from ..steps import finished
+from ..translation import _
+from .publish import leftOut
+from .registration_nodes import InputNodes, OutputNodes
+from .runner import RegistrationInputs
 
 
 def readInputs(nodes: InputNodes, reuse: OutputNodes | None = None) -> RegistrationInputs:
@@ -163,9 +113,3 @@ def _maskSteps(node: Any, segment: str, grid: Grid, below: Any) -> Generator[Non
         return (yield from imageSteps(node, below))
     mask = yield from maskSteps(node, grid, below, segment)
     return Image(mask, grid, node.GetName())
-
-
-def _scaled(progress: Progress | None) -> Progress | None:
-    if progress is None:
-        return None
-    return lambda stage, fraction, loss: progress(stage, fraction * _RUNNER_SHARE, loss)

@@ -15,12 +15,12 @@ from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.core.sampling import LabelMap
 from JointRegistrationLib.worker.segments import CarriedSegments, Segments
 
-from .nodes.label_warping import labelMap
-from .nodes.segment_layers import LabelLayers, OwnLayers, ownLayerSteps
-from .nodes.segmentations import labelSteps
+from ..nodes.label_warping import labelMap
+from ..nodes.segment_layers import LabelLayers, OwnLayers, ownLayerSteps
+from ..nodes.segmentations import labelSteps
 
 if TYPE_CHECKING:
-    from .publish import InputNodes, OutputOptions
+    from .registration_nodes import InputNodes, OutputOptions
 
 
 @dataclass(frozen=True)

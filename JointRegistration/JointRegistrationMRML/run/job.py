@@ -30,12 +30,13 @@ from JointRegistrationLib.worker.exchange import job_steps, read_result, read_se
 from JointRegistrationLib.worker.folders import new_folder, remove_folder
 from JointRegistrationLib.worker.messages import Progress
 
-from .logic import checkInputs, inputSteps
-from .publish import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs, checkOutputs, leftOut, publishSteps
-from .run_segments import SegmentsForWorker, workerSteps
-from .steps import saying
-from .translation import _
-from .unforeseen import asError
+from ..steps import saying
+from ..translation import _
+from ..unforeseen import asError
+from .inputs import checkInputs, inputSteps
+from .publish import checkOutputs, leftOut, publishSteps
+from .registration_nodes import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
+from .segments import SegmentsForWorker, workerSteps
 
 #: Share of the progress at which the images are with the worker, and at which its result is there.
 _PREPARED, _RETURNED = 0.02, 0.95

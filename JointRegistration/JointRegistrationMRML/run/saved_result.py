@@ -19,12 +19,12 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult
 
-from .nodes.arrays import numpyView, vtkImage, vtkMatrix
-from .nodes.transforms import affineFromNode, displacementFromNode, fixedToMovingGrid, latticeOf
-from .nodes.volumes import imageFromVolume
-from .parallel import inParallel, slabs
-from .publish import InputNodes, OutputNodes
-from .translation import _
+from ..nodes.arrays import numpyView, vtkImage, vtkMatrix
+from ..nodes.transforms import affineFromNode, displacementFromNode, fixedToMovingGrid, latticeOf
+from ..nodes.volumes import imageFromVolume
+from ..parallel import inParallel, slabs
+from ..translation import _
+from .registration_nodes import InputNodes, OutputNodes
 
 _NAN = float("nan")
 _BYTES_PER_FIELD_BYTE = 4  # derivatives and products beside a part of the field

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .nodes.arrays import numpyView
-from .nodes.colors import addLegend, sharedDivergingColors
-from .nodes.jacobian import showJacobian
-from .scene.transaction import SceneTransaction
+from ..nodes.arrays import numpyView
+from ..nodes.colors import addLegend, sharedDivergingColors
+from ..nodes.jacobian import showJacobian
+from ..scene.transaction import SceneTransaction
 
 if TYPE_CHECKING:
-    from .publish import InputNodes, OutputNodes
+    from .registration_nodes import InputNodes, OutputNodes
 
 
 def displayResults(transaction: SceneTransaction, scene: Any, nodes: OutputNodes, inputs: InputNodes) -> None:

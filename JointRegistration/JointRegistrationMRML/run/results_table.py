@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,20 +12,12 @@ import vtk
 from JointRegistrationLib.core.extremes import Extremes, find_extremes
 from JointRegistrationLib.core.result import RegistrationResult
 
-from .nodes.arrays import newNode
-from .nodes.segment_layers import LabelLayers
-from .run_segments import RunSegments
-from .steps import inThread
-from .translation import _
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """Dice of a moving segment with the fixed one of the same name: as the images lay, and registered."""
-
-    name: str
-    before: float
-    after: float
+from ..nodes.arrays import newNode
+from ..nodes.segment_layers import LabelLayers
+from ..steps import inThread
+from ..translation import _
+from .registration_nodes import Overlap
+from .segments import RunSegments
 
 
 def extremesOf(result: RegistrationResult) -> Extremes:

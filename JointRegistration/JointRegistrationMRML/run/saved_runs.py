@@ -14,14 +14,14 @@ import numpy as np
 import slicer
 import vtk
 
-from .nodes.arrays import numpyMatrix
-from .nodes.colors import COLOR_NAME
-from .nodes.jacobian import FOLDS_NAME
-from .nodes.transforms import FIXED_ROLE, MOVING_ROLE, fixedToMovingGrid
-from .nodes.world import ijkToRasOf
-from .publish import INPUT_ROLES, InputNodes, OutputNodes, RegistrationOutputs
-from .scene.transaction import RunRecord, SceneTransaction, nodesOf
-from .stored_result import storedResult
+from ..nodes.arrays import numpyMatrix
+from ..nodes.colors import COLOR_NAME
+from ..nodes.jacobian import FOLDS_NAME
+from ..nodes.transforms import FIXED_ROLE, MOVING_ROLE, fixedToMovingGrid
+from ..nodes.world import ijkToRasOf
+from ..scene.transaction import RunRecord, SceneTransaction, nodesOf
+from .registration_nodes import INPUT_ROLES, InputNodes, OutputNodes, RegistrationOutputs
+from .saved_result import storedResult
 
 
 @dataclass(frozen=True)

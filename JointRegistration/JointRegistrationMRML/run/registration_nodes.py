@@ -1,0 +1,114 @@
+"""The nodes that go into a run and the nodes that come out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.result import RegistrationResult
+
+from ..scene.transaction import RunRecord
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Dice of a moving segment with the fixed one of the same name: as the images lay, and registered."""
+
+    name: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class InputNodes:
+    """The nodes of one run. Masks are label maps or segmentations; landmarks are point lists.
+
+    ``fixedMaskSegment`` and ``movingMaskSegment``: id or name of the one segment of a mask that counts; empty for all.
+
+    ``fixedSegmentation`` is for measuring the overlap only. ``initialTransform`` is linear and brings moving
+    nodes near the fixed image. ``startTransform`` is an earlier run's transform, to be refined further; it goes
+    before the other starts, and may itself be given the result.
+    """
+
+    fixed: Any
+    moving: Any
+    fixedMask: Any = None
+    movingMask: Any = None
+    fixedMaskSegment: str = ""
+    movingMaskSegment: str = ""
+    fixedLandmarks: Any = None
+    movingLandmarks: Any = None
+    movingSegmentation: Any = None
+    fixedSegmentation: Any = None
+    initialTransform: Any = None
+    startTransform: Any = None
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Which results are wanted.
+
+    ``showMovingTransformed`` puts the moving volume, its segmentation and its landmarks under the transform.
+    """
+
+    transform: bool = True
+    inverseTransform: bool = True
+    affine: bool = True
+    warpedVolume: bool = True
+    warpedSegmentation: bool = True
+    jacobian: bool = True
+    folds: bool = True
+    resultsTable: bool = True
+    showMovingTransformed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.showMovingTransformed and not self.transform:
+            raise InputError("outputs: the moving volume can be shown transformed only if the transform is wanted")
+
+
+@dataclass(frozen=True)
+class OutputNodes:
+    """Result nodes by kind; None where there is none. Also how a caller names nodes to be reused.
+
+    ``transform`` takes moving nodes to the fixed image, ``inverseTransform`` fixed nodes to the moving
+    image; see :mod:`.transforms` for what each side of them holds.
+    """
+
+    transform: Any = None
+    inverseTransform: Any = None
+    affine: Any = None
+    warpedVolume: Any = None
+    warpedSegmentation: Any = None
+    jacobian: Any = None
+    folds: Any = None
+    resultsTable: Any = None
+
+
+@dataclass(frozen=True)
+class RegistrationOutputs:
+    """What a run left in the scene: its nodes, its subject-hierarchy folder (0: none), the figures and the inputs.
+
+    ``record`` is what :func:`.undo.discard` needs to take the run back; it holds on to the old content
+    of reused nodes, so drop it when it is no longer wanted. ``overlaps`` is empty without a fixed segmentation.
+    """
+
+    nodes: OutputNodes
+    folderItem: int
+    result: RegistrationResult
+    inputs: InputNodes
+    record: RunRecord
+    overlaps: tuple[Overlap, ...] = ()
+
+
+_CLASSES = {
+    "transform": "vtkMRMLTransformNode",
+    "inverseTransform": "vtkMRMLTransformNode",
+    "affine": "vtkMRMLTransformNode",
+    "warpedVolume": "vtkMRMLScalarVolumeNode",
+    "warpedSegmentation": "vtkMRMLSegmentationNode",
+    "jacobian": "vtkMRMLScalarVolumeNode",
+    "folds": "vtkMRMLSegmentationNode",
+    "resultsTable": "vtkMRMLTableNode",
+}
+_KINDS = tuple(field.name for field in fields(OutputNodes))
