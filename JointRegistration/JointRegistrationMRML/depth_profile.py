@@ -11,7 +11,7 @@ from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.result import RegistrationResult
 
 from .mask_surface import Mask, Points, nearestPoints
-from .steps import inSteps
+from .pauses import inSteps
 from .thickness import Thickness
 
 #: Edges of the bins of depth, mm; deeper voxels are left out.

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from .folds import foldsOf
 from .numbers import Figures, measureSteps
+from .pauses import named
 from .report_numbers import ReportNumbers, reportNumberSteps
 from .report_page import Report, renderSteps
 from .report_pictures import ReportPictures, pictureSteps
 from .report_texts import FOOTER, sectionsOf
 from .report_words import imageMeasures, mapMeasures, runFacts, runFigures, verdict
-from .steps import named
 from .translation import _
 
 if TYPE_CHECKING:

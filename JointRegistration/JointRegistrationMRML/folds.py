@@ -15,7 +15,7 @@ from JointRegistrationLib.core.geometry import Grid, transform_points
 from .nodes.arrays import newNode
 from .nodes.jacobian import foldsSegmentation
 from .open_view import OpenView, opening
-from .steps import inThread
+from .pauses import inThread
 from .translation import _
 
 if TYPE_CHECKING:

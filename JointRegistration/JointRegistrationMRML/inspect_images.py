@@ -14,10 +14,10 @@ from .nodes.arrays import numpyView
 from .nodes.colors import DIFFERENCE_COLORS, WARPED_COLOR, addColors
 from .nodes.volumes import imageSteps, volumeFromImage
 from .open_view import OpenView, opening
+from .pauses import inThread
 from .run_nodes import addVolume, fixedVolume, warpedVolume
 from .scene.view_state import refreshLegends, slicesOf
 from .slice_geometry import showWhole
-from .steps import inThread
 from .translation import _
 from .view_legend import addViewLegend
 

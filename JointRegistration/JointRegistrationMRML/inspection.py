@@ -24,9 +24,9 @@ from .inspect_images import checkerboardSteps, differenceSteps, edgeSteps, flick
 from .inspect_jacobian import jacobianSteps
 from .inspect_segments import contourSteps
 from .open_view import OpenView, closeSteps
+from .pauses import finished
 from .read_out import ReadOut, readOut
 from .scene.view_state import ViewRecord, centreViews, restoreSteps, restoreViews
-from .steps import finished
 from .translation import _
 
 if TYPE_CHECKING:

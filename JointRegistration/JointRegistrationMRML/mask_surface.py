@@ -18,7 +18,7 @@ from vtk.util import numpy_support
 from JointRegistrationLib.core.geometry import Grid, transform_points
 
 from .nodes.arrays import vtkImage
-from .steps import finished
+from .pauses import finished
 
 SMOOTHING_VOXELS = 0.8
 _SMOOTHING_RADIUS = 3.0  # standard deviations

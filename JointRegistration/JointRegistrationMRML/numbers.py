@@ -30,8 +30,8 @@ from .depth_profile import depthSteps
 from .mask_surface import Mask
 from .nodes.points import landmarksFromMarkups
 from .nodes.segmentations import LabelLayers, SegmentLabel, labelSteps
+from .pauses import named
 from .segment_figures import SegmentCount, SegmentFigures
-from .steps import named
 from .thickness import thicknessChange, thicknessSteps
 from .translation import _
 

@@ -13,8 +13,8 @@ from typing import Any
 import slicer
 
 from .nodes.arrays import freeName, giveDisplay, ownedList
+from .pauses import finished
 from .scene.view_state import ViewRecord, refreshLegends, restoreSteps, slicesOf
-from .steps import finished
 
 _ALPHA_BLENDING = 0
 _COLORS = "vtkMRMLColorNode"

@@ -16,8 +16,8 @@ import numpy.typing as npt
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
+from .pauses import finished
 from .report_style import STYLE
-from .steps import finished
 from .translation import _
 
 Picture = npt.NDArray[np.uint8]

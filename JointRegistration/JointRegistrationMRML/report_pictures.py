@@ -23,10 +23,10 @@ from .nodes.colors import DIFFERENCE_COLORS, ENDS_AND_CENTER, FIXED_COLOR, MAGNI
 from .nodes.jacobian import FOLDS_COLOR, halfWindow
 from .nodes.segmentations import LabelLayers, labelsFromSegmentation
 from .nodes.volumes import imageFromVolume
+from .pauses import finished, named
 from .report_page import ColorBar, Picture, PictureRow
 from .report_slices import Plane, outlines, planesThrough, sampled, telltaleOffsets, thick
 from .report_texts import cssColor, differenceBars, displacementBar, positionText, rowOf
-from .steps import finished, named
 from .translation import _
 
 if TYPE_CHECKING:

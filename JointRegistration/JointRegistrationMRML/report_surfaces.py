@@ -10,10 +10,10 @@ from .cartilage import CartilageFigures
 from .mask_surface import Points, Surface
 from .nodes.colors import ENDS_AND_CENTER
 from .numbers import Figures
+from .pauses import finished, inSteps
 from .report_page import ColorBar, Picture
 from .report_pictures import ReportPictures
 from .report_texts import cssColor, rowOf
-from .steps import finished, inSteps
 from .thickness_model import halfRangeMm
 from .translation import _
 

@@ -14,7 +14,7 @@ import numpy as np
 from JointRegistrationLib.core.errors import InputError
 
 from .nodes.arrays import numpyView
-from .steps import finished
+from .pauses import finished
 from .translation import _
 
 if TYPE_CHECKING:

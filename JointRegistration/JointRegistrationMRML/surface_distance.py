@@ -11,7 +11,7 @@ from collections.abc import Generator, Sequence
 import numpy as np
 
 from .mask_surface import Mask, Points, nearestPoints
-from .steps import inSteps
+from .pauses import inSteps
 
 _POINTS = 20_000  # at least in a step: each step sorts the points that are searched
 

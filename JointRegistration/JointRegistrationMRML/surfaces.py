@@ -12,7 +12,7 @@ from JointRegistrationLib.core.geometry import Grid
 
 from .nodes.arrays import vtkImage, vtkMatrix
 from .nodes.segment_masks import SegmentMask
-from .steps import finished
+from .pauses import finished
 
 #: Finer voxels than this are joined first: a surface's triangles grow with the square of their number.
 _COARSEST_MM = 0.8

@@ -26,7 +26,7 @@ from JointRegistrationLib.core.sampling import values_at
 
 from .mask_surface import Mask, Points, Surface, nearestPoints, noSurface, surfaceSteps
 from .nodes.arrays import numpyView, vtkImage
-from .steps import finished, inSteps
+from .pauses import finished, inSteps
 
 #: Points this far around the cartilage still belong to the surface on which thickness is known, as 0.
 MARGIN_MM = 10.0

@@ -15,12 +15,12 @@ from JointRegistrationMRML.inspect_deformation import affineToLeaveOut, leftOutT
 from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
 from JointRegistrationMRML.numbers import measure
+from JointRegistrationMRML.pauses import finished
 from JointRegistrationMRML.report_numbers import ReportNumbers, reportNumberSteps
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, RegistrationOutputs
 from JointRegistrationMRML.run.runner import Runner, runInProcess
 from JointRegistrationMRML.scene.headless import HeadlessScene
-from JointRegistrationMRML.steps import finished
 
 from .inputs import DemoInputs
 from .pictures import ShownNodes, showAsOutline

@@ -16,7 +16,7 @@ from test_numbers import GRID, addPoints, linearResult, masks, outputsOf
 
 from JointRegistrationLib.core.errors import FileError
 from JointRegistrationLib.core.geometry import transform_points
-from JointRegistrationMRML import export_report, report_page, steps
+from JointRegistrationMRML import export_report, pauses, report_page
 from JointRegistrationMRML.export_report import exportReport, exportSteps
 from JointRegistrationMRML.nodes.colors import FIXED_COLOR, WARPED_COLOR
 from JointRegistrationMRML.nodes.jacobian import FOLDS_COLOR
@@ -247,7 +247,7 @@ def test_a_report_that_cannot_be_made_leaves_the_old_one(outputs, tmp_path, monk
 
 
 def test_the_report_is_made_in_many_steps(scene, tmp_path, monkeypatch):
-    monkeypatch.setattr(steps, "STEP_S", 0.0)
+    monkeypatch.setattr(pauses, "STEP_S", 0.0)
     outputs = outputsOf(scene, linearResult(np.diag([1.1] * 3)), masks(), masks(scale=1.1))
     fractions = [fraction for fraction, _ in exportSteps(outputs, tmp_path / "report.html", measure(outputs))]
     assert len(fractions) > 100

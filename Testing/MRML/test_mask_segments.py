@@ -13,11 +13,11 @@ from JointRegistrationLib.core.errors import InputError
 from JointRegistrationMRML.checks import findProblems
 from JointRegistrationMRML.nodes.segment_masks import maskSteps, segmentIdOf
 from JointRegistrationMRML.nodes.segmentations import BINARY_LABELMAP, labelsFromSegmentation
+from JointRegistrationMRML.pauses import finished
 from JointRegistrationMRML.problems import ERROR
 from JointRegistrationMRML.run.inputs import readInputs
 from JointRegistrationMRML.run.register import makeRequest, registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
-from JointRegistrationMRML.steps import finished
 
 
 def _expected(node, grid, segmentId):

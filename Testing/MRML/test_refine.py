@@ -12,7 +12,7 @@ from slicer import vtkOrientedGridTransform
 
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import InputError
-from JointRegistrationMRML import steps
+from JointRegistrationMRML import pauses
 from JointRegistrationMRML.nodes.arrays import numpyView
 from JointRegistrationMRML.nodes.transforms import displacementFromNode, gridTransformNode, startSteps
 from JointRegistrationMRML.run.inputs import checkInputs, readInputs
@@ -130,7 +130,7 @@ def test_a_start_that_cannot_be_used_is_refused(knee):
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 def test_a_start_is_read_in_steps_and_as_it_is(knee, kind, monkeypatch):
-    monkeypatch.setattr(steps, "STEP_S", 0.0)
+    monkeypatch.setattr(pauses, "STEP_S", 0.0)
     field = smoothField(FIXED_GRID).astype(kind)
     node = knee.scene.AddNode(gridTransformNode(field, FIXED_GRID, "start"))
     reading = startSteps(node)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from test_numbers import linearResult, masks, outputsOf
 
-from JointRegistrationMRML import steps
+from JointRegistrationMRML import pauses
 from JointRegistrationMRML.mask_surface import Surface
 from JointRegistrationMRML.numbers import measure
+from JointRegistrationMRML.pauses import finished
 from JointRegistrationMRML.report_surfaces import surfacePicture, surfacePictureSteps, surfaceSteps
-from JointRegistrationMRML.steps import finished
 
 FRONT, BACK, ABOVE = (0.0, 1.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 1.0)
 SIDE_MM = 40.0
@@ -79,7 +79,7 @@ def test_parts_with_pauses_between_them_make_the_same_picture(monkeypatch):
     both = joined(sheet(5.0, count=60), sheet(-5.0, normal=1, count=60))
     values = np.sin(both.points[:, 0]) * np.sign(both.points[:, 1])
     whole = surfacePicture(both, values, (0.0, 0.75, -0.66), SIDE_MM)
-    monkeypatch.setattr(steps, "STEP_S", 0.0)
+    monkeypatch.setattr(pauses, "STEP_S", 0.0)
     inParts = surfacePictureSteps(both, values, (0.0, 0.75, -0.66), SIDE_MM)
     count = 0
     while True:

@@ -11,9 +11,9 @@ from known_scene import FIXED_GRID, smoothField
 from JointRegistrationLib.worker.segments import carried
 from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation, segmentationFromLabels
 from JointRegistrationMRML.nodes.transforms import affineTransformNode, gridTransformNode
+from JointRegistrationMRML.pauses import finished
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.run.segments import RunSegments, areCarried, carriedHereSteps, workerSteps
-from JointRegistrationMRML.steps import finished
 
 SHEARED = np.array([[1, 0.2, 0, 3], [0, 1.1, 0, -2], [0.1, 0, 0.9, 4], [0, 0, 0, 1.0]])
 

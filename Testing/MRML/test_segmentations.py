@@ -23,9 +23,9 @@ from JointRegistrationMRML.nodes.segmentations import (
     warpSegmentation,
 )
 from JointRegistrationMRML.nodes.transforms import gridTransformNode
+from JointRegistrationMRML.pauses import finished
 from JointRegistrationMRML.run.results_table import overlapSteps
 from JointRegistrationMRML.run.segments import RunSegments
-from JointRegistrationMRML.steps import finished
 
 FINE = Grid((48, 46, 44), (1.0, 1.0, 1.0), (-18.0, -32.0, -2.0))
 

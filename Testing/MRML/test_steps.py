@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from known_scene import FIXED_GRID, GRIDS, addVolume, smoothField
 
-from JointRegistrationMRML import steps
+from JointRegistrationMRML import pauses
 from JointRegistrationMRML.nodes.segment_masks import maskSteps
 from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation, maskSegmentation
 from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, imageSteps
-from JointRegistrationMRML.steps import finished, inSteps
+from JointRegistrationMRML.pauses import finished, inSteps
 
 
 class Clock:
@@ -21,7 +21,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
-        monkeypatch.setattr(steps.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(pauses.time, "perf_counter", lambda: self.now)
 
 
 def test_every_part_is_done_once_and_in_order():
@@ -42,8 +42,8 @@ def test_steps_come_to_the_same_length_however_fast_the_work_is(monkeypatch, sec
 
     for _ in inSteps(20_000 if secondsEach < 0.01 else 50, work):
         clock.now += 5.0  # what a window does in a pause does not count
-    assert max(lengths) * secondsEach < 1.5 * steps.STEP_S
-    assert lengths[-2] * secondsEach > 0.5 * steps.STEP_S
+    assert max(lengths) * secondsEach < 1.5 * pauses.STEP_S
+    assert lengths[-2] * secondsEach > 0.5 * pauses.STEP_S
 
 
 def test_a_generator_taken_at_once_gives_its_result():
@@ -73,7 +73,7 @@ def test_a_volume_under_a_non_linear_transform_is_resampled_row_by_row(scene, rn
     node = addVolume(scene, rng.random(FIXED_GRID.shape).astype(np.float32), FIXED_GRID, "knee")
     node.SetAndObserveTransformNodeID(_bend(scene).GetID())
     whole = imageFromVolume(node)
-    monkeypatch.setattr(steps, "STEP_S", 0.0)
+    monkeypatch.setattr(pauses, "STEP_S", 0.0)
     count, image = _counted(imageSteps(node))
     assert count == whole.grid.size_ijk[1] * whole.grid.size_ijk[2]
     np.testing.assert_array_equal(image.array, whole.array)
@@ -102,7 +102,7 @@ def test_a_mask_is_read_row_by_row(scene, kind, moved, monkeypatch):
     if moved:
         node.SetAndObserveTransformNodeID(_bend(scene).GetID())
     layers = labelsFromSegmentation(node, FIXED_GRID).layers
-    monkeypatch.setattr(steps, "STEP_S", 0.0)
+    monkeypatch.setattr(pauses, "STEP_S", 0.0)
     count, mask = _counted(maskSteps(node, FIXED_GRID))
     assert count > 100
     expected = np.any([layer > 0 for layer in layers], axis=0)

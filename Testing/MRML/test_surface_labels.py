@@ -9,12 +9,12 @@ import vtk
 from known_scene import GRIDS
 
 from JointRegistrationLib.core.geometry import Grid
-from JointRegistrationMRML import steps
+from JointRegistrationMRML import pauses
 from JointRegistrationMRML.nodes.arrays import numpyMatrix, numpyView
 from JointRegistrationMRML.nodes.segment_layers import ownLayerSteps
 from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation, setReferenceGeometry
 from JointRegistrationMRML.nodes.surface_to_labels import canBeStepped, surfaceLabelSteps
-from JointRegistrationMRML.steps import finished
+from JointRegistrationMRML.pauses import finished
 
 
 def _ball(center=(1.3, -7.7, 12.4), radius=13.0):
@@ -49,7 +49,7 @@ def _segmentation(scene, surfaces, grid=None, **settings):
     "settings", [{}, {"Oversampling_factor": "2"}, {"Crop_to_reference_image_geometry": "1"}], ids="".join
 )
 def test_label_map_is_the_one_that_slicer_makes(scene, lattice, settings, monkeypatch):
-    monkeypatch.setattr(steps, "STEP_S", 0.0)  # a slice a step
+    monkeypatch.setattr(pauses, "STEP_S", 0.0)  # a slice a step
     node = _segmentation(scene, {"ball": _ball()}, GRIDS.get(lattice), **settings)
     segmentation = node.GetSegmentation()
     assert canBeStepped(segmentation)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from panel_cases import Person, bentPair, surfacePair
 
-from JointRegistrationMRML import steps
+from JointRegistrationMRML import pauses
 from JointRegistrationMRML.run.job import RegistrationJob
 
 
@@ -45,7 +45,7 @@ def test_the_event_loop_comes_round_after_every_step_of_reading(
     choose(person)
     person.waitUntilReady()
     taken = roundsOfTheLoop(person, monkeypatch)
-    monkeypatch.setattr(steps, "STEP_S", 0.0)  # the shortest steps, however fast the machine is
+    monkeypatch.setattr(pauses, "STEP_S", 0.0)  # the shortest steps, however fast the machine is
     person.host.click(person.ui.registerButton)
     person.host.wait(lambda: person.panel._worker.client.state.value == "busy")
     person.host.click(person.ui.cancelButton)

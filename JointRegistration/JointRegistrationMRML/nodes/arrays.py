@@ -16,7 +16,7 @@ from vtk.util import numpy_support
 from JointRegistrationLib.core.errors import GeometryError
 from JointRegistrationLib.core.geometry import Grid
 
-from ..parallel import inParallel, slabs
+from ..pauses import inParallel, slabs
 
 #: A node that a run made or wrote to says with this attribute which of the run's results it is.
 RESULT_ATTRIBUTE = "JointRegistration.Result"

@@ -18,8 +18,7 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
 
-from ..parallel import inParallel, slabs
-from ..steps import finished, inThread
+from ..pauses import finished, inParallel, inThread, slabs
 from .segmentations import maskSegmentationSteps
 from .volumes import volumeFromImage
 

@@ -14,8 +14,7 @@ import numpy.typing as npt
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.sampling import LabelCarrier, LabelMap, Labels
 
-from ..parallel import inParallel
-from ..steps import finished, inSteps
+from ..pauses import finished, inParallel, inSteps
 from .world import WorldTransform, transformPoints
 
 _FIRST_ROWS = 16

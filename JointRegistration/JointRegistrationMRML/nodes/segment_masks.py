@@ -17,7 +17,7 @@ import vtk
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 
-from ..steps import finished, inSteps
+from ..pauses import finished, inSteps
 from ..translation import _
 from .arrays import numpyMatrix, numpyView
 from .segment_layers import BINARY_LABELMAP, checkSegmentation, segmentNames

@@ -16,7 +16,7 @@ import slicer
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 
-from ..steps import finished, inThread
+from ..pauses import finished, inThread
 from .arrays import newNode, vtkImage, vtkMatrix
 from .label_warping import carriedSteps
 from .segment_layers import BINARY_LABELMAP, LabelLayers, SegmentLabel, ownLayerSteps

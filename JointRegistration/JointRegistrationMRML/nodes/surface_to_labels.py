@@ -12,7 +12,7 @@ from typing import Any
 import slicer
 import vtk
 
-from ..steps import inSteps
+from ..pauses import inSteps
 from .arrays import numpyView
 
 CLOSED_SURFACE = "Closed surface"  # Slicer's name; its getter is not in every version's Python

@@ -41,8 +41,7 @@ from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.result import StartingMap
 
-from ..parallel import inParallel, slabs
-from ..steps import finished, inSteps, inThread
+from ..pauses import finished, inParallel, inSteps, inThread, slabs
 from ..translation import _
 from .arrays import gridOf, newNode, numpyMatrix, numpyView, ownedList, vtkImage, vtkMatrix
 

@@ -19,7 +19,7 @@ from JointRegistrationLib.core.errors import GeometryError, InputError
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
 
-from ..steps import finished, inSteps
+from ..pauses import finished, inSteps
 from ..translation import _
 from .arrays import gridOf, newNode, numpyView, vtkImage, vtkMatrix
 from .world import WorldTransform, ijkToRasOf, transformPoints, worldTransform

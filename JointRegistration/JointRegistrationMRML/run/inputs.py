@@ -19,7 +19,7 @@ from ..nodes.segment_layers import checkSegmentation
 from ..nodes.segment_masks import maskSteps, segmentIdOf
 from ..nodes.transforms import checkStart, startSteps
 from ..nodes.volumes import checkVolume, imageSteps
-from ..steps import finished
+from ..pauses import finished
 from ..translation import _
 from .publish import leftOut
 from .registration_nodes import InputNodes, OutputNodes

@@ -30,7 +30,7 @@ from JointRegistrationLib.worker.exchange import job_steps, read_result, read_se
 from JointRegistrationLib.worker.folders import new_folder, remove_folder
 from JointRegistrationLib.worker.messages import Progress
 
-from ..steps import saying
+from ..pauses import saying
 from ..translation import _
 from ..unforeseen import asError
 from .inputs import checkInputs, inputSteps

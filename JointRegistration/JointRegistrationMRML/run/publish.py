@@ -24,8 +24,8 @@ from ..nodes.segment_layers import LabelLayers
 from ..nodes.segmentations import segmentationSteps
 from ..nodes.transforms import FIXED_ROLE, MOVING_ROLE, affineTransformNode, gridTransformNodeSteps
 from ..nodes.volumes import volumeFromImage
+from ..pauses import finished
 from ..scene.transaction import RunRecord, SceneTransaction, checkTarget, isEmpty
-from ..steps import finished
 from ..translation import _
 from .display import displayResults
 from .registration_nodes import _CLASSES, _KINDS, InputNodes, OutputNodes, OutputOptions, Overlap, RegistrationOutputs

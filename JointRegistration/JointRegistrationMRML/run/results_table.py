@@ -14,7 +14,7 @@ from JointRegistrationLib.core.result import RegistrationResult
 
 from ..nodes.arrays import newNode
 from ..nodes.segment_layers import LabelLayers
-from ..steps import inThread
+from ..pauses import inThread
 from ..translation import _
 from .registration_nodes import Overlap
 from .segments import RunSegments

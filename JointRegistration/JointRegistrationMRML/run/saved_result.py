@@ -22,7 +22,7 @@ from JointRegistrationLib.core.result import FoldCount, RegistrationResult
 from ..nodes.arrays import numpyView, vtkImage, vtkMatrix
 from ..nodes.transforms import affineFromNode, displacementFromNode, fixedToMovingGrid, latticeOf
 from ..nodes.volumes import imageFromVolume
-from ..parallel import inParallel, slabs
+from ..pauses import inParallel, slabs
 from ..translation import _
 from .registration_nodes import InputNodes, OutputNodes
 

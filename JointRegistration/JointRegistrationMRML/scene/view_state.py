@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..nodes.arrays import ownedList
-from ..steps import finished
+from ..pauses import finished
 
 
 def centreViews(scene: Any, ras: Sequence[float]) -> None:
