@@ -12,10 +12,10 @@ from JointRegistrationLib.core.errors import InputError, JointRegistrationError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.plan import Plan, estimate_plan
 from JointRegistrationLib.worker.messages import Ready
-from JointRegistrationMRML.checks import findProblems
+from JointRegistrationMRML.checks.find import findProblems
+from JointRegistrationMRML.checks.problems import Problem
 from JointRegistrationMRML.nodes.arrays import gridOf
 from JointRegistrationMRML.nodes.world import ijkToRasOf
-from JointRegistrationMRML.problems import Problem
 from JointRegistrationMRML.run.publish import checkOutputs, leftOut
 from JointRegistrationMRML.run.registration_nodes import OutputNodes
 

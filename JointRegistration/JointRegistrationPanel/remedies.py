@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from JointRegistrationLib.core.errors import CheckpointError, JointRegistrationError, OutOfMemory
-from JointRegistrationMRML.problems import Problem
-from JointRegistrationMRML.remedy import applyRemedy
+from JointRegistrationMRML.checks.problems import Problem
+from JointRegistrationMRML.checks.remedies import applyRemedy
 from JointRegistrationMRML.scene.transaction import discard
 
 from .messages import Message

@@ -39,7 +39,7 @@ from JointRegistrationLib.core.geometry import Grid  # noqa: E402
 from JointRegistrationLib.core.image import Image  # noqa: E402
 from JointRegistrationLib.worker.client import CANCEL_PATIENCE_S, STOP_PATIENCE_S, State  # noqa: E402
 from JointRegistrationLib.worker.exchange import Job, read_job, write_job  # noqa: E402
-from JointRegistrationMRML.checks import findProblems  # noqa: E402
+from JointRegistrationMRML.checks.find import findProblems  # noqa: E402
 from JointRegistrationMRML.export_report import exportSteps  # noqa: E402
 from JointRegistrationMRML.numbers import measure  # noqa: E402
 from JointRegistrationMRML.run.register import registerVolumes  # noqa: E402

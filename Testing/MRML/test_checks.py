@@ -15,14 +15,14 @@ from JointRegistrationLib.core.config import NetworkConfig, RegistrationConfig
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.plan import MIN_WORKING_VOXELS, estimate_plan
-from JointRegistrationMRML import volume_checks
-from JointRegistrationMRML.checks import findProblems
+from JointRegistrationMRML.checks import volumes
+from JointRegistrationMRML.checks.find import findProblems
+from JointRegistrationMRML.checks.problems import CENTRE, ERROR, RESOLUTION, WARNING
+from JointRegistrationMRML.checks.remedies import applyRemedy
 from JointRegistrationMRML.nodes.arrays import newNode, vtkMatrix
 from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
 from JointRegistrationMRML.nodes.world import worldTransform
-from JointRegistrationMRML.problems import CENTRE, ERROR, RESOLUTION, WARNING
-from JointRegistrationMRML.remedy import applyRemedy
 from JointRegistrationMRML.run.registration_nodes import InputNodes
 from JointRegistrationMRML.scene.transaction import discard
 
@@ -327,8 +327,8 @@ def test_errors_come_first_and_all_are_told(scene, pair):
 
 def test_checking_large_volumes_looks_at_few_voxels_and_copies_none(scene, monkeypatch):
     looked = []
-    few = volume_checks._fewVoxels
-    monkeypatch.setattr(volume_checks, "_fewVoxels", lambda image: looked.append(few(image)) or looked[-1])
+    few = volumes._fewVoxels
+    monkeypatch.setattr(volumes, "_fewVoxels", lambda image: looked.append(few(image)) or looked[-1])
     grid = Grid((384, 384, 160), (0.36, 0.36, 0.7), (-69.0, -69.0, -56.0))
     array = np.zeros(grid.shape, np.int16)
     array[::2] = 100

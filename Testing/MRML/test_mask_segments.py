@@ -10,11 +10,11 @@ from known_scene import FIXED_GRID, MOVING_GRID
 
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import InputError
-from JointRegistrationMRML.checks import findProblems
+from JointRegistrationMRML.checks.find import findProblems
+from JointRegistrationMRML.checks.problems import ERROR
 from JointRegistrationMRML.nodes.segment_masks import maskSteps, segmentIdOf
 from JointRegistrationMRML.nodes.segmentations import BINARY_LABELMAP, labelsFromSegmentation
 from JointRegistrationMRML.pauses import finished
-from JointRegistrationMRML.problems import ERROR
 from JointRegistrationMRML.run.inputs import readInputs
 from JointRegistrationMRML.run.register import makeRequest, registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputOptions

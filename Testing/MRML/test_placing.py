@@ -10,7 +10,7 @@ import slicer
 import vtk
 from known_scene import FIXED_GRID, smoothField
 
-from JointRegistrationMRML.input_checks import landmarkProblems
+from JointRegistrationMRML.checks.guides import landmarkProblems
 from JointRegistrationMRML.nodes.colors import FIXED_COLOR, WARPED_COLOR
 from JointRegistrationMRML.nodes.points import landmarksFromMarkups
 from JointRegistrationMRML.placing import isPlacing, modeNode, newLandmarks, startPlacing, stopPlacing

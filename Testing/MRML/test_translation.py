@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import slicer
 
-from JointRegistrationMRML.problems import sentence
+from JointRegistrationMRML.checks.problems import sentence
 from JointRegistrationMRML.translation import translator
 
 MODULE = Path(__file__).resolve().parents[2] / "JointRegistration"

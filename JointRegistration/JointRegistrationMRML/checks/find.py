@@ -10,12 +10,12 @@ from typing import Any
 
 from JointRegistrationLib.core.config import RegistrationConfig
 
-from .input_checks import landmarkProblems, maskProblems, segmentationProblems
-from .pair_checks import memoryProblems, pairProblems
+from ..run.registration_nodes import InputNodes
+from ..translation import _
+from .guides import landmarkProblems, maskProblems, segmentationProblems
+from .pair import memoryProblems, pairProblems
 from .problems import ERROR, Problem
-from .run.registration_nodes import InputNodes
-from .translation import _
-from .volume_checks import volumeProblems
+from .volumes import volumeProblems
 
 
 def findProblems(

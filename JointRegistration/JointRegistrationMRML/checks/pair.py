@@ -14,11 +14,11 @@ from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.image import MIN_OVERLAP
 from JointRegistrationLib.core.plan import estimate_plan, low_memory
 
-from .nodes.transforms import checkStart
-from .nodes.world import fromWorld, ownGrid, toWorld
+from ..nodes.transforms import checkStart
+from ..nodes.world import fromWorld, ownGrid, toWorld
+from ..run.registration_nodes import InputNodes
+from ..translation import _
 from .problems import CENTRE, ERROR, RESOLUTION, WARNING, Problem, Remedy, sentence
-from .run.registration_nodes import InputNodes
-from .translation import _
 
 #: Below this share of common field of view a run may still work, but is likely to begin wrongly.
 _LITTLE_OVERLAP = 0.25

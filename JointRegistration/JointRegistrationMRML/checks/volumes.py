@@ -13,11 +13,11 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import MIN_SIZE
 from JointRegistrationLib.core.knee_size import COARSE, LOST_SPACING, NO_KNEE, size_text, unusual_size, voxel_text
 
-from .nodes.arrays import gridOf, numpyView
-from .nodes.volumes import LABEL_MAP, checkVolume
-from .nodes.world import ijkToRasOf
+from ..nodes.arrays import gridOf, numpyView
+from ..nodes.volumes import LABEL_MAP, checkVolume
+from ..nodes.world import ijkToRasOf
+from ..translation import _
 from .problems import ERROR, WARNING, Problem, sentence
-from .translation import _
 
 _SAMPLES_PER_AXIS = 24
 

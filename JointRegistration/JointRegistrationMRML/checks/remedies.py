@@ -10,11 +10,11 @@ import numpy as np
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import InputError
 
-from .nodes.arrays import newNode, vtkMatrix
-from .nodes.world import fromWorld, ownGrid, toWorld
+from ..nodes.arrays import newNode, vtkMatrix
+from ..nodes.world import fromWorld, ownGrid, toWorld
+from ..run.registration_nodes import InputNodes
+from ..scene.transaction import RunRecord, SceneTransaction
 from .problems import RESOLUTION, Problem
-from .run.registration_nodes import InputNodes
-from .scene.transaction import RunRecord, SceneTransaction
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from typing import Any
 
 from JointRegistrationLib.core.errors import GeometryError, InputError
 
-from .nodes.points import pointIndices
-from .nodes.segment_layers import BINARY_LABELMAP
-from .nodes.segment_masks import segmentIdOf
-from .nodes.volumes import checkVolume
-from .nodes.world import ownGrid
+from ..nodes.points import pointIndices
+from ..nodes.segment_layers import BINARY_LABELMAP
+from ..nodes.segment_masks import segmentIdOf
+from ..nodes.volumes import checkVolume
+from ..nodes.world import ownGrid
+from ..run.registration_nodes import InputNodes
+from ..translation import _
 from .problems import ERROR, Problem, sentence
-from .run.registration_nodes import InputNodes
-from .translation import _
 
 
 def landmarkProblems(nodes: InputNodes) -> Iterator[Problem]:
