@@ -9,8 +9,8 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from .folds import foldsOf
-from .numbers import Figures, measureSteps
+from .measure.folds import foldsOf
+from .measure.measurement import Figures, measureSteps
 from .pauses import named
 from .report_numbers import ReportNumbers, reportNumberSteps
 from .report_page import Report, renderSteps

@@ -9,7 +9,7 @@ import slicer
 
 from JointRegistrationLib.core.image import Image
 
-from .compared import brightnessRange, checkerboard, differencePercent, edges
+from .measure.images import brightnessRange, checkerboard, differencePercent, edges
 from .nodes.arrays import numpyView
 from .nodes.colors import DIFFERENCE_COLORS, WARPED_COLOR, addColors
 from .nodes.volumes import imageSteps, volumeFromImage

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 from JointRegistrationLib.core.errors import InputError
 
 from .agreement import agreementSteps
-from .folds import Fold, foldsOf, foldSteps
+from .folds import foldSteps
 from .inspect_deformation import arrowSteps, gridSteps
 from .inspect_images import checkerboardSteps, differenceSteps, edgeSteps, flickerSteps, sideBySideSteps
 from .inspect_jacobian import jacobianSteps
 from .inspect_segments import contourSteps
+from .measure.folds import Fold, foldsOf
 from .open_view import OpenView, closeSteps
 from .pauses import finished
 from .read_out import ReadOut, readOut

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
-from .folds import Fold
-from .numbers import Figures
-from .plots import graphsOf
+from .measure.folds import Fold
+from .measure.graphs import graphsOf
+from .measure.measurement import Figures
 from .report_page import Drawing, Table
 from .report_pictures import ReportPictures
 from .report_plots import plotSvg

@@ -7,9 +7,9 @@ from html import escape
 
 import numpy as np
 
-from .mask_surface import Points
+from .measure.graphs import Curve, Graph
+from .measure.surfaces import Points
 from .nodes.colors import Color
-from .plots import Curve, Graph
 from .report_texts import cssColor
 
 _WIDTH, _HEIGHT = 520, 300

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.sampling import values_at
 
-from .mask_surface import Mask, Points
+from .measure.surfaces import Mask, Points
 from .nodes.segmentations import LabelLayers
 
 #: The RAS axes of a picture's columns and rows, both from high to low, and of its normal: A and R are left, S and A up.

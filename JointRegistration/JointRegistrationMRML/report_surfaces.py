@@ -6,15 +6,15 @@ from collections.abc import Generator, Sequence
 
 import numpy as np
 
-from .cartilage import CartilageFigures
-from .mask_surface import Points, Surface
+from .measure.cartilage import CartilageFigures
+from .measure.measurement import Figures
+from .measure.surfaces import Points, Surface
+from .measure.thickness_model import halfRangeMm
 from .nodes.colors import ENDS_AND_CENTER
-from .numbers import Figures
 from .pauses import finished, inSteps
 from .report_page import ColorBar, Picture
 from .report_pictures import ReportPictures
 from .report_texts import cssColor, rowOf
-from .thickness_model import halfRangeMm
 from .translation import _
 
 Vector = tuple[float, float, float]

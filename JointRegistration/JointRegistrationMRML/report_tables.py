@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .folds import COLUMNS, Fold
-from .numbers import Figures
-from .numbers_table import tableRows
+from .measure.folds import COLUMNS, Fold
+from .measure.measurement import Figures
+from .measure.table import tableRows
 from .report_page import Table
 from .translation import _
 

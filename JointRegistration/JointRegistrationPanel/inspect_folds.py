@@ -6,8 +6,8 @@ from typing import Any
 
 import qt
 
-from JointRegistrationMRML.folds import Fold
 from JointRegistrationMRML.inspection import Inspection
+from JointRegistrationMRML.measure.folds import Fold
 
 from .text import _
 

@@ -21,8 +21,8 @@ from .text import _, breakable
 from .window import showAll3D
 
 if TYPE_CHECKING:  # what measures imports SimpleITK, which would hold up the opening of the panel
-    from JointRegistrationMRML.number_nodes import NumberNodes
-    from JointRegistrationMRML.numbers import Figures
+    from JointRegistrationMRML.measure.measurement import Figures
+    from JointRegistrationMRML.measure.scene_nodes import NumberNodes
 
 
 class NumbersOwner(Protocol):
@@ -95,7 +95,7 @@ class NumbersView:
         outputs = self._owner.needOutputs()
         if outputs is None:
             return
-        from JointRegistrationMRML.numbers import measureSteps
+        from JointRegistrationMRML.measure.measurement import measureSteps
 
         self._begin(outputs, measureSteps(outputs), _("Measuring"), self._show)
 
@@ -155,7 +155,7 @@ class NumbersView:
         self._steps, self._reporting = None, False
 
     def _show(self, figures: Figures) -> None:
-        from JointRegistrationMRML.number_nodes import addNumbers
+        from JointRegistrationMRML.measure.scene_nodes import addNumbers
 
         from .inspect_summary import numbersHtml
 
@@ -227,7 +227,7 @@ class NumbersView:
         )
         if not path:
             return
-        from JointRegistrationMRML.numbers_table import writeCsv
+        from JointRegistrationMRML.measure.table import writeCsv
 
         try:
             writeCsv(self._nodes.table, Path(path))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from JointRegistrationMRML.numbers import Figures
-from JointRegistrationMRML.segment_figures import SegmentFigures
+from JointRegistrationMRML.measure.measurement import Figures
+from JointRegistrationMRML.measure.segments import SegmentFigures
 
 from .text import _, escaped, sentence
 

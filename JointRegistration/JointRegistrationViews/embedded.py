@@ -10,11 +10,11 @@ import slicer
 
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import RegistrationResult
-from JointRegistrationMRML.folds import foldsOf
 from JointRegistrationMRML.inspect_deformation import affineToLeaveOut, leftOutText, longestMm
+from JointRegistrationMRML.measure.folds import foldsOf
+from JointRegistrationMRML.measure.measurement import measure
 from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
-from JointRegistrationMRML.numbers import measure
 from JointRegistrationMRML.pauses import finished
 from JointRegistrationMRML.report_numbers import ReportNumbers, reportNumberSteps
 from JointRegistrationMRML.run.register import registerVolumes

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "JointRegistration")]
 
 from JointRegistrationLib.files import read_image  # noqa: E402
-from JointRegistrationMRML.compared import brightnessRange  # noqa: E402
+from JointRegistrationMRML.measure.images import brightnessRange  # noqa: E402
 from JointRegistrationMRML.nodes.colors import sharedDivergingColors  # noqa: E402
 from JointRegistrationMRML.nodes.jacobian import showJacobian  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import volumeFromImage  # noqa: E402

@@ -10,9 +10,9 @@ from known_scene import GRIDS, latticePoints
 from test_numbers import linearResult
 
 from JointRegistrationLib.core.geometry import Grid
-from JointRegistrationMRML.depth_profile import DEPTH_EDGES_MM, MIN_SHARE, MIN_VOXELS, depthSteps
+from JointRegistrationMRML.measure.cartilage import DEPTH_EDGES_MM, MIN_SHARE, MIN_VOXELS, depthSteps
+from JointRegistrationMRML.measure.thickness import cartilageThickness
 from JointRegistrationMRML.pauses import finished
-from JointRegistrationMRML.thickness import cartilageThickness
 
 GRID = Grid((60, 62, 44), (0.6, 0.6, 0.9), (-17.0, -20.0, 5.0), GRIDS["oblique"].direction_ras)
 BONE_MM, OUTER_MM = 10.0, 14.0

@@ -18,10 +18,10 @@ from JointRegistrationLib.core.errors import FileError
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationMRML import export_report, pauses, report_page
 from JointRegistrationMRML.export_report import exportReport, exportSteps
+from JointRegistrationMRML.measure.measurement import measure
+from JointRegistrationMRML.measure.table import tableRows
 from JointRegistrationMRML.nodes.colors import FIXED_COLOR, WARPED_COLOR
 from JointRegistrationMRML.nodes.jacobian import FOLDS_COLOR
-from JointRegistrationMRML.numbers import measure
-from JointRegistrationMRML.numbers_table import tableRows
 from JointRegistrationMRML.report_pictures import reportPictures
 from JointRegistrationMRML.report_slices import border, planesThrough, sampled
 from JointRegistrationMRML.run.register import registerVolumes

@@ -12,8 +12,8 @@ from scipy import ndimage
 
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.result import FoldCount
-from JointRegistrationMRML.folds import COLUMNS, foldsOf
 from JointRegistrationMRML.inspection import Inspection
+from JointRegistrationMRML.measure.folds import COLUMNS, foldsOf
 from JointRegistrationMRML.nodes.segment_masks import segmentMask
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputOptions

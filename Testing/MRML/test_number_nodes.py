@@ -9,13 +9,13 @@ from known_scene import sceneState
 from test_numbers import linearResult, masks, outputsOf
 from vtk.util import numpy_support
 
+from JointRegistrationMRML.measure.graphs import THICKNESS_EDGES_MM, jacobianCurves, thicknessCurves
+from JointRegistrationMRML.measure.measurement import measure
+from JointRegistrationMRML.measure.scene_nodes import KIND_ATTRIBUTE, addNumbers
+from JointRegistrationMRML.measure.thickness_model import CHANGE_NAME, FIXED_NAME, MOVING_NAME, halfRangeMm
 from JointRegistrationMRML.nodes.transforms import FIXED_ROLE
-from JointRegistrationMRML.number_nodes import addNumbers
-from JointRegistrationMRML.numbers import measure
-from JointRegistrationMRML.plots import KIND_ATTRIBUTE, THICKNESS_EDGES_MM, jacobianCurves, thicknessCurves
 from JointRegistrationMRML.run.publish import publishResult
 from JointRegistrationMRML.scene.transaction import discard
-from JointRegistrationMRML.thickness_model import CHANGE_NAME, FIXED_NAME, MOVING_NAME, halfRangeMm
 
 
 @pytest.fixture

@@ -16,15 +16,15 @@ from scipy import ndimage
 from JointRegistrationLib.core.errors import FileError, InputError
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.map_statistics import DisplacementStatistics, VolumeChange
-from JointRegistrationMRML.cartilage import CartilagePair, guessedPairs
+from JointRegistrationMRML.measure.cartilage import CartilagePair, guessedPairs
+from JointRegistrationMRML.measure.measurement import LandmarkError, measure, measureSteps
+from JointRegistrationMRML.measure.segments import Agreement, SegmentFigures
+from JointRegistrationMRML.measure.table import COLUMNS, numbersTable, tableRows, writeCsv
 from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.nodes.transforms import gridTransformNode
-from JointRegistrationMRML.numbers import LandmarkError, measure, measureSteps
-from JointRegistrationMRML.numbers_table import COLUMNS, numbersTable, tableRows, writeCsv
 from JointRegistrationMRML.run.publish import publishResult
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
 from JointRegistrationMRML.scene.transaction import RunRecord
-from JointRegistrationMRML.segment_figures import Agreement, SegmentFigures
 
 GRID = GRIDS["oblique-anisotropic-left-handed"]
 NAMES = ("Femur", "Femoral cartilage")

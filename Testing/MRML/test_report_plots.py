@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from test_numbers import linearResult, masks, outputsOf
 
-from JointRegistrationMRML.numbers import measure
-from JointRegistrationMRML.plots import Curve, Graph, PlotText, graphsOf
+from JointRegistrationMRML.measure.graphs import Curve, Graph, PlotText, graphsOf
+from JointRegistrationMRML.measure.measurement import measure
 from JointRegistrationMRML.report_plots import plotSvg
 
 NAN = float("nan")

@@ -7,8 +7,8 @@ import pytest
 from test_numbers import linearResult, masks, outputsOf
 
 from JointRegistrationMRML import pauses
-from JointRegistrationMRML.mask_surface import Surface
-from JointRegistrationMRML.numbers import measure
+from JointRegistrationMRML.measure.measurement import measure
+from JointRegistrationMRML.measure.surfaces import Surface
 from JointRegistrationMRML.pauses import finished
 from JointRegistrationMRML.report_surfaces import surfacePicture, surfacePictureSteps, surfaceSteps
 

@@ -9,8 +9,8 @@ from scipy.spatial import cKDTree
 
 from JointRegistrationLib.core.errors import GeometryError
 from JointRegistrationLib.core.geometry import transform_points
-from JointRegistrationMRML.mask_surface import maskSurface, nearestPoints
-from JointRegistrationMRML.thickness import MAX_DISTANCE_MM, cartilageThickness, thicknessChange
+from JointRegistrationMRML.measure.surfaces import maskSurface, nearestPoints
+from JointRegistrationMRML.measure.thickness import MAX_DISTANCE_MM, cartilageThickness, thicknessChange
 
 KNEE = (0.365, 0.365, 0.7)
 GRIDS = {

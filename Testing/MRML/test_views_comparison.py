@@ -7,7 +7,7 @@ import pytest
 
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
-from JointRegistrationMRML.compared import brightnessRange, checkerboard, differencePercent, edges
+from JointRegistrationMRML.measure.images import brightnessRange, checkerboard, differencePercent, edges
 from JointRegistrationMRML.report_slices import telltaleOffsets
 from JointRegistrationViews.comparison import onGridOf
 

@@ -7,8 +7,8 @@ import pytest
 import slicer
 import vtk
 
+from JointRegistrationMRML.measure.thickness_model import LEGEND_TITLE
 from JointRegistrationMRML.nodes.colors import addLegend, sharedDivergingColors
-from JointRegistrationMRML.thickness_model import LEGEND_TITLE
 from JointRegistrationViews.slice_view import canRender
 from JointRegistrationViews.surface_view import SurfaceViewRenderer
 

@@ -25,18 +25,17 @@ from JointRegistrationLib.core.map_statistics import DisplacementStatistics, dis
 from JointRegistrationLib.core.metrics import displacement_transform, tre_mm
 from JointRegistrationLib.core.result import RegistrationResult
 
-from .cartilage import CartilageFigures, CartilagePair, guessedPairs
-from .depth_profile import depthSteps
-from .mask_surface import Mask
-from .nodes.points import landmarksFromMarkups
-from .nodes.segmentations import LabelLayers, SegmentLabel, labelSteps
-from .pauses import named
-from .segment_figures import SegmentCount, SegmentFigures
+from ..nodes.points import landmarksFromMarkups
+from ..nodes.segmentations import LabelLayers, SegmentLabel, labelSteps
+from ..pauses import named
+from ..translation import _
+from .cartilage import CartilageFigures, CartilagePair, depthSteps, guessedPairs
+from .segments import SegmentCount, SegmentFigures
+from .surfaces import Mask
 from .thickness import thicknessChange, thicknessSteps
-from .translation import _
 
 if TYPE_CHECKING:
-    from .run.registration_nodes import InputNodes, RegistrationOutputs
+    from ..run.registration_nodes import InputNodes, RegistrationOutputs
 
 Steps = Generator[tuple[float, str], None, "Figures"]
 

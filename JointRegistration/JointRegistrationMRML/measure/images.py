@@ -8,7 +8,7 @@ import numpy.typing as npt
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 
-from .pauses import inParallel, slabs
+from ..pauses import inParallel, slabs
 
 FloatVolume = npt.NDArray[np.float32]
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from vtk.util import numpy_support
 
+from ..nodes.arrays import newNode
+from ..translation import _
 from .cartilage import CartilageFigures
-from .mask_surface import Points, polyData
-from .nodes.arrays import newNode
+from .surfaces import Points, polyData
 from .thickness import ThicknessChange
-from .translation import _
 
 LEGEND_TITLE = _("Thickness (mm)\nmoving - fixed")
 CHANGE_NAME = "Thickness, moving minus fixed (mm)"

@@ -24,9 +24,9 @@ from JointRegistrationLib.core.errors import GeometryError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.sampling import values_at
 
-from .mask_surface import Mask, Points, Surface, nearestPoints, noSurface, surfaceSteps
-from .nodes.arrays import numpyView, vtkImage
-from .pauses import finished, inSteps
+from ..nodes.arrays import numpyView, vtkImage
+from ..pauses import finished, inSteps
+from .surfaces import Mask, Points, Surface, nearestPoints, noSurface, surfaceSteps
 
 #: Points this far around the cartilage still belong to the surface on which thickness is known, as 0.
 MARGIN_MM = 10.0

@@ -15,16 +15,23 @@ from typing import TYPE_CHECKING, Any
 
 import slicer
 
-from .nodes.colors import addLegend, sharedDivergingColors
-from .nodes.transforms import FIXED_ROLE, MOVING_ROLE
-from .numbers import Figures
-from .numbers_table import numbersTable
-from .plots import Plot, connect, graphsOf, plotOf
-from .scene.transaction import RunRecord, SceneTransaction
+from ..nodes.colors import addLegend, sharedDivergingColors
+from ..nodes.transforms import FIXED_ROLE, MOVING_ROLE
+from ..scene.transaction import RunRecord, SceneTransaction
+from .graphs import graphsOf
+from .measurement import Figures
+from .table import numbersTable
 from .thickness_model import LEGEND_TITLE, halfRangeMm, showThickness, thicknessModel
 
 if TYPE_CHECKING:
-    from .run.registration_nodes import RegistrationOutputs
+    from ..run.registration_nodes import RegistrationOutputs
+import numpy as np
+import vtk
+from vtk.util import numpy_support
+
+from ..nodes.arrays import newNode
+from .graphs import Curve, Graph
+from .surfaces import Points
 
 
 @dataclass(frozen=True)
@@ -104,3 +111,70 @@ def _intoFolder(scene: Any, folderItem: int, nodes: list[Any]) -> None:
             hierarchy.CreateItem(folderItem, node)
         else:
             hierarchy.SetItemParent(item, folderItem)
+
+
+#: Of a chart node: which plot it is.
+KIND_ATTRIBUTE = "JointRegistration.plot"
+_LINE_WIDTH = 3
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Nodes of one plot, in no scene yet: :func:`connect` ties them together once they are in one."""
+
+    table: Any
+    series: tuple[Any, ...]
+    chart: Any
+
+
+# -- nodes ----------------------------------------------------------------------------------------------
+
+
+def plotOf(graph: Graph, name: str) -> Plot:
+    """Nodes that show a graph.
+
+    Args:
+        graph: one of :func:`graphsOf`.
+        name: of the run, for the nodes' names.
+    """
+    text, full = graph.text, f"{name} ({graph.text.name})"
+    table = newNode("vtkMRMLTableNode", full)
+    content = vtk.vtkTable()
+    content.AddColumn(_column(text.xColumn, graph.middles))
+    for curve in graph.curves:
+        content.AddColumn(_column(curve.name, curve.values))
+    table.SetAndObserveTable(content)
+    table.SetUseColumnTitleAsColumnHeader(True)
+    table.SetLocked(True)
+    series = tuple(_series(curve, text.xColumn) for curve in graph.curves)
+    chart = newNode("vtkMRMLPlotChartNode", full)
+    chart.SetAttribute(KIND_ATTRIBUTE, text.kind)
+    chart.SetTitle(text.title)
+    chart.SetXAxisTitle(text.xTitle)
+    chart.SetYAxisTitle(text.yTitle)
+    return Plot(table, series, chart)
+
+
+def connect(plot: Plot) -> None:
+    """Let series refer to their table and the chart to its series: they have ids once they are in a scene."""
+    for series in plot.series:
+        series.SetAndObserveTableNodeID(plot.table.GetID())
+        plot.chart.AddAndObservePlotSeriesNodeID(series.GetID())
+
+
+def _column(name: str, values: Points) -> Any:
+    column = numpy_support.numpy_to_vtk(np.ascontiguousarray(values, dtype=np.float64), deep=True)
+    column.SetName(name)
+    return column
+
+
+def _series(curve: Curve, xColumn: str) -> Any:
+    series = newNode("vtkMRMLPlotSeriesNode", curve.name)
+    series.SetXColumnName(xColumn)
+    series.SetYColumnName(curve.name)
+    series.SetPlotType(series.PlotTypeScatter)
+    series.SetMarkerStyle(series.MarkerStyleNone)
+    series.SetLineStyle(series.LineStyleSolid)
+    series.SetLineWidth(_LINE_WIDTH)
+    series.SetColor(*curve.color)
+    return series

@@ -13,8 +13,7 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.map_statistics import VolumeChange, volume_change_steps
 from JointRegistrationLib.core.result import RegistrationResult
 
-from .mask_surface import Mask
-from .surface_distance import distanceSteps
+from .surfaces import Mask, distanceSteps
 
 _NAN = float("nan")
 

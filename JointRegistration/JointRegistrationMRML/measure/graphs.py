@@ -8,29 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import vtk
-from vtk.util import numpy_support
 
 from JointRegistrationLib.core.map_statistics import LOG2_EDGES
 
-from .depth_profile import DEPTH_EDGES_MM
-from .mask_surface import Points
-from .nodes.arrays import newNode
-from .numbers import Figures
+from ..translation import _
+from .cartilage import DEPTH_EDGES_MM
+from .measurement import Figures
+from .surfaces import Points
 from .thickness_model import histogramOf
-from .translation import _
 
 #: Edges of the histogram of thickness change, mm.
 THICKNESS_EDGES_MM = np.linspace(-3.0, 3.0, 61)
-#: Of a chart node: which plot it is.
-KIND_ATTRIBUTE = "JointRegistration.plot"
 
 _DEPTH = _("distance from the bone (mm)")
 _DEPTH_COLUMN = "distance from the bone (mm)"
-_LINE_WIDTH = 3
 
 
 @dataclass(frozen=True)
@@ -93,15 +86,6 @@ class Graph:
     curves: tuple[Curve, ...]
 
 
-@dataclass(frozen=True)
-class Plot:
-    """Nodes of one plot, in no scene yet: :func:`connect` ties them together once they are in one."""
-
-    table: Any
-    series: tuple[Any, ...]
-    chart: Any
-
-
 def graphsOf(figures: Figures) -> list[Graph]:
     """The plots of a run; one that would be empty is left out."""
     graphs = (
@@ -157,56 +141,3 @@ def _occupied(curves: Sequence[Curve]) -> slice:
     if used.size == 0:
         return slice(None)
     return slice(max(0, int(used[0]) - 1), int(used[-1]) + 2)
-
-
-# -- nodes ----------------------------------------------------------------------------------------------
-
-
-def plotOf(graph: Graph, name: str) -> Plot:
-    """Nodes that show a graph.
-
-    Args:
-        graph: one of :func:`graphsOf`.
-        name: of the run, for the nodes' names.
-    """
-    text, full = graph.text, f"{name} ({graph.text.name})"
-    table = newNode("vtkMRMLTableNode", full)
-    content = vtk.vtkTable()
-    content.AddColumn(_column(text.xColumn, graph.middles))
-    for curve in graph.curves:
-        content.AddColumn(_column(curve.name, curve.values))
-    table.SetAndObserveTable(content)
-    table.SetUseColumnTitleAsColumnHeader(True)
-    table.SetLocked(True)
-    series = tuple(_series(curve, text.xColumn) for curve in graph.curves)
-    chart = newNode("vtkMRMLPlotChartNode", full)
-    chart.SetAttribute(KIND_ATTRIBUTE, text.kind)
-    chart.SetTitle(text.title)
-    chart.SetXAxisTitle(text.xTitle)
-    chart.SetYAxisTitle(text.yTitle)
-    return Plot(table, series, chart)
-
-
-def connect(plot: Plot) -> None:
-    """Let series refer to their table and the chart to its series: they have ids once they are in a scene."""
-    for series in plot.series:
-        series.SetAndObserveTableNodeID(plot.table.GetID())
-        plot.chart.AddAndObservePlotSeriesNodeID(series.GetID())
-
-
-def _column(name: str, values: Points) -> Any:
-    column = numpy_support.numpy_to_vtk(np.ascontiguousarray(values, dtype=np.float64), deep=True)
-    column.SetName(name)
-    return column
-
-
-def _series(curve: Curve, xColumn: str) -> Any:
-    series = newNode("vtkMRMLPlotSeriesNode", curve.name)
-    series.SetXColumnName(xColumn)
-    series.SetYColumnName(curve.name)
-    series.SetPlotType(series.PlotTypeScatter)
-    series.SetMarkerStyle(series.MarkerStyleNone)
-    series.SetLineStyle(series.LineStyleSolid)
-    series.SetLineWidth(_LINE_WIDTH)
-    series.SetColor(*curve.color)
-    return series

@@ -11,9 +11,9 @@ import vtk
 
 from JointRegistrationLib.core.csv_cells import cell
 
-from .nodes.arrays import newNode
-from .numbers import Figures
-from .segment_figures import SegmentFigures
+from ..nodes.arrays import newNode
+from .measurement import Figures
+from .segments import SegmentFigures
 
 #: Title and decimals of each column after the first two. A cell is empty where the row has no such number.
 COLUMNS = {
