@@ -15,8 +15,8 @@ from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import log2_jacobian
 
-from .inspect_deformation import SPACING_MM, affineToLeaveOut, leftOutText, longestMm
-from .inspect_images import DIFFERENCE_LIMIT_PERCENT, SQUARE_MM
+from .inspection.deformation import SPACING_MM, affineToLeaveOut, leftOutText, longestMm
+from .inspection.images import DIFFERENCE_LIMIT_PERCENT, SQUARE_MM
 from .measure.images import brightnessRange
 from .measure.surfaces import Points
 from .nodes.colors import DIFFERENCE_COLORS, ENDS_AND_CENTER, FIXED_COLOR, MAGNITUDE_COLORS, WARPED_COLOR, Color

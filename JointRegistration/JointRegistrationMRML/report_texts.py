@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from JointRegistrationLib import __version__
 
-from .inspect_images import DIFFERENCE_LIMIT_PERCENT
+from .inspection.images import DIFFERENCE_LIMIT_PERCENT
 from .nodes.colors import DIFFERENCE_COLORS, MAGNITUDE_COLORS, Color
 from .report_page import ColorBar, Picture, PictureRow, Section
 from .translation import _

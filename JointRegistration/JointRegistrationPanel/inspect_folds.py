@@ -6,7 +6,7 @@ from typing import Any
 
 import qt
 
-from JointRegistrationMRML.inspection import Inspection
+from JointRegistrationMRML.inspection.session import Inspection
 from JointRegistrationMRML.measure.folds import Fold
 
 from .text import _

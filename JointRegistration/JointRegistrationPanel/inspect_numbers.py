@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import qt
 
 from JointRegistrationLib.core.errors import JointRegistrationError
-from JointRegistrationMRML.open_view import OpenView, closeView
+from JointRegistrationMRML.inspection.tables_and_plots import hide, openPlot, openTable, openThickness
+from JointRegistrationMRML.inspection.view import OpenView, closeView
 from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
 from JointRegistrationMRML.scene.transaction import discard
-from JointRegistrationMRML.show_numbers import hide, openPlot, openTable, openThickness
 from JointRegistrationMRML.unforeseen import asError
 
 from .messages import markOpen

@@ -10,8 +10,8 @@ from typing import Any
 import slicer
 
 from JointRegistrationLib.core.errors import JointRegistrationError
-from JointRegistrationMRML.inspection import Inspection
-from JointRegistrationMRML.read_out import readOutText
+from JointRegistrationMRML.inspection.read_out import readOutText
+from JointRegistrationMRML.inspection.session import Inspection
 from JointRegistrationMRML.run.registration_nodes import InputNodes, RegistrationOutputs
 from JointRegistrationMRML.run.saved_runs import FoundRun, guessedInputs, outputsOf
 from JointRegistrationMRML.unforeseen import asError

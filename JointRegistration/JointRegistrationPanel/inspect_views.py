@@ -8,12 +8,12 @@ from typing import Any, Protocol
 import qt
 import slicer
 
-from JointRegistrationMRML.agreement import PARTS, setPartShown
-from JointRegistrationMRML.inspect_deformation import SPACING_MM, leavesAffineOut, setSpacing
-from JointRegistrationMRML.inspect_images import flick
-from JointRegistrationMRML.inspect_jacobian import halfRangeOf, rangeText, setHalfRange
-from JointRegistrationMRML.inspect_segments import setShown
-from JointRegistrationMRML.inspection import VIEWS, Inspection
+from JointRegistrationMRML.inspection.agreement import PARTS, setPartShown
+from JointRegistrationMRML.inspection.deformation import SPACING_MM, leavesAffineOut, setSpacing
+from JointRegistrationMRML.inspection.images import flick
+from JointRegistrationMRML.inspection.outlines import setShown
+from JointRegistrationMRML.inspection.session import VIEWS, Inspection
+from JointRegistrationMRML.inspection.volume_change import halfRangeOf, rangeText, setHalfRange
 from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
 
 from .inspect_folds import FoldsTable

@@ -8,7 +8,7 @@ from typing import Any
 import vtk
 from slicer.util import VTKObservationMixin
 
-from JointRegistrationMRML import placing
+from JointRegistrationMRML.inspection import placing
 from JointRegistrationMRML.scene.view_state import ViewRecord
 
 from .messages import markOpen

@@ -6,10 +6,10 @@ from collections.abc import Generator
 from typing import Any
 
 from JointRegistrationLib.core.errors import InputError
+from JointRegistrationMRML.inspection.comparison import comparisonSteps
 from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
 from JointRegistrationMRML.scene.transaction import discard
 from JointRegistrationMRML.scene.view_state import ViewRecord, slicesOf
-from JointRegistrationMRML.show import comparisonSteps
 
 from .summary import meaningsHtml, summaryHtml
 from .text import _

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import qt
 import slicer
 
-from JointRegistrationMRML.show import pairSteps
+from JointRegistrationMRML.inspection.comparison import pairSteps
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ import slicer
 
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import RegistrationResult
-from JointRegistrationMRML.inspect_deformation import affineToLeaveOut, leftOutText, longestMm
+from JointRegistrationMRML.inspection.deformation import affineToLeaveOut, leftOutText, longestMm
 from JointRegistrationMRML.measure.folds import foldsOf
 from JointRegistrationMRML.measure.measurement import measure
 from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from JointRegistrationLib.core.image import Image
-from JointRegistrationMRML.inspect_deformation import SPACING_MM, inTurn
-from JointRegistrationMRML.inspect_images import DIFFERENCE_LIMIT_PERCENT
+from JointRegistrationMRML.inspection.deformation import SPACING_MM, inTurn
+from JointRegistrationMRML.inspection.images import DIFFERENCE_LIMIT_PERCENT
 from JointRegistrationMRML.measure.images import brightnessRange, checkerboard, differencePercent
 from JointRegistrationMRML.nodes.arrays import newNode, vtkMatrix
 from JointRegistrationMRML.nodes.colors import DIFFERENCE_COLORS, FIXED_COLOR, MAGNITUDE_COLORS, WARPED_COLOR, scaleNode

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from JointRegistrationLib import __version__
 from JointRegistrationLib.core.map_statistics import displacement_statistics
 from JointRegistrationLib.core.result import RegistrationResult
-from JointRegistrationMRML.inspect_deformation import affineToLeaveOut, longestMm
+from JointRegistrationMRML.inspection.deformation import affineToLeaveOut, longestMm
 from JointRegistrationMRML.report_numbers import ReportNumbers
 from JointRegistrationMRML.report_page import KeyFigure, MeasureGroup, PictureRow, Report
 from JointRegistrationMRML.report_pictures import ReportPictures

@@ -14,7 +14,7 @@ from scipy.ndimage import map_coordinates
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.ops import maps
-from JointRegistrationMRML.inspection import VIEWS, Inspection
+from JointRegistrationMRML.inspection.session import VIEWS, Inspection
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import INPUT_ROLES, OutputOptions
 from JointRegistrationMRML.run.saved_result import jacobianOf

@@ -10,8 +10,8 @@ from known_scene import FIXED_GRID, knownResult, latticePoints, pointsInside, sm
 
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import transform_points
-from JointRegistrationMRML.inspect_deformation import LEGEND_WITHOUT_AFFINE, leavesAffineOut, longestMm
-from JointRegistrationMRML.inspection import Inspection
+from JointRegistrationMRML.inspection.deformation import LEGEND_WITHOUT_AFFINE, leavesAffineOut, longestMm
+from JointRegistrationMRML.inspection.session import Inspection
 from JointRegistrationMRML.nodes.world import transformPoints
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputOptions

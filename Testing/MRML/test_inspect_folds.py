@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.result import FoldCount
-from JointRegistrationMRML.inspection import Inspection
+from JointRegistrationMRML.inspection.session import Inspection
 from JointRegistrationMRML.measure.folds import COLUMNS, foldsOf
 from JointRegistrationMRML.nodes.segment_masks import segmentMask
 from JointRegistrationMRML.run.register import registerVolumes

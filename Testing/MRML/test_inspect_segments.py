@@ -12,9 +12,9 @@ from conftest import FIXED_GRID, GRIDS, MOVING_GRID, latticePoints
 
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
-from JointRegistrationMRML.agreement import setPartShown
-from JointRegistrationMRML.inspect_segments import setShown
-from JointRegistrationMRML.inspection import Inspection
+from JointRegistrationMRML.inspection.agreement import setPartShown
+from JointRegistrationMRML.inspection.outlines import setShown, surfaceOf
+from JointRegistrationMRML.inspection.session import Inspection
 from JointRegistrationMRML.nodes.arrays import numpyView
 from JointRegistrationMRML.nodes.colors import FIXED_COLOR, WARPED_COLOR
 from JointRegistrationMRML.nodes.segment_masks import SegmentMask, segmentMask
@@ -27,7 +27,6 @@ from JointRegistrationMRML.nodes.segmentations import (
 )
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
-from JointRegistrationMRML.surfaces import surfaceOf
 
 
 def _ball(grid, radiusMm, shiftMm=(0, 0, 0)):

@@ -11,15 +11,15 @@ import pytest
 import slicer
 from conftest import FIXED_GRID, addVolume, latticePoints, sceneState
 
-from JointRegistrationMRML.inspect_images import flick
-from JointRegistrationMRML.inspection import VIEWS, Inspection
+from JointRegistrationMRML.inspection.comparison import showComparison
+from JointRegistrationMRML.inspection.images import flick
+from JointRegistrationMRML.inspection.session import VIEWS, Inspection
 from JointRegistrationMRML.nodes.arrays import numpyView
 from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.scene.transaction import nodesOf
 from JointRegistrationMRML.scene.view_state import restoreViews
-from JointRegistrationMRML.show import showComparison
 
 LIVE = OutputOptions(showMovingTransformed=True)
 ONLY_NUMBERS = OutputOptions(

@@ -11,9 +11,9 @@ import vtk
 from known_scene import FIXED_GRID, smoothField
 
 from JointRegistrationMRML.checks.guides import landmarkProblems
+from JointRegistrationMRML.inspection.placing import isPlacing, modeNode, newLandmarks, startPlacing, stopPlacing
 from JointRegistrationMRML.nodes.colors import FIXED_COLOR, WARPED_COLOR
 from JointRegistrationMRML.nodes.points import landmarksFromMarkups
-from JointRegistrationMRML.placing import isPlacing, modeNode, newLandmarks, startPlacing, stopPlacing
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputOptions
 from JointRegistrationMRML.scene.transaction import discard

@@ -8,7 +8,7 @@ from conftest import FIXED_GRID, pointsInside
 from scipy import ndimage
 
 from JointRegistrationLib.core.geometry import transform_points
-from JointRegistrationMRML.read_out import ReadOut, readOut, readOutText
+from JointRegistrationMRML.inspection.read_out import ReadOut, readOut, readOutText
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
 

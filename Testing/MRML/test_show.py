@@ -7,11 +7,11 @@ import pytest
 from conftest import FIXED_GRID, addVolume, sceneState
 
 from JointRegistrationLib.core.errors import InputError
+from JointRegistrationMRML.inspection.comparison import showComparison
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.scene.transaction import discard
 from JointRegistrationMRML.scene.view_state import restoreViews
-from JointRegistrationMRML.show import showComparison
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import slicer
 
-from JointRegistrationMRML.open_view import closeView
-from JointRegistrationMRML.show_numbers import openPlot, openTable
+from JointRegistrationMRML.inspection.tables_and_plots import openPlot, openTable
+from JointRegistrationMRML.inspection.view import closeView
 
 
 @pytest.fixture

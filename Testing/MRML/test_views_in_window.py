@@ -10,12 +10,12 @@ import slicer
 import vtk
 from conftest import FIXED_GRID, sceneState
 
-from JointRegistrationMRML.inspection import VIEWS, Inspection
+from JointRegistrationMRML.inspection.comparison import showComparison
+from JointRegistrationMRML.inspection.session import VIEWS, Inspection
 from JointRegistrationMRML.nodes.segmentations import maskSegmentation
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.scene.view_state import restoreViews, slicesOf
-from JointRegistrationMRML.show import showComparison
 from JointRegistrationViews.slice_view import SliceViewRenderer
 
 

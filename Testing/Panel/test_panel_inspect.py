@@ -11,7 +11,7 @@ import slicer
 from inspect_cases import FOLDS, addViewNodes, publishKnown
 from panel_cases import Person, sceneContent
 
-from JointRegistrationMRML.inspection import VIEWS
+from JointRegistrationMRML.inspection.session import VIEWS
 from JointRegistrationMRML.nodes.arrays import ownedList
 
 LAYOUTS = slicer.vtkMRMLLayoutNode

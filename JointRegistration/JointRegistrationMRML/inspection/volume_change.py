@@ -11,17 +11,22 @@ from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
 
-from .nodes.colors import LEGEND_TITLE, divergingColors
-from .nodes.jacobian import halfWindow
-from .nodes.segment_masks import segmentMask
-from .nodes.volumes import volumeFromImage
-from .open_view import OpenView, opening
-from .run_nodes import addVolume, fixedVolume, log2JacobianVolume
-from .translation import _
-from .view_legend import addViewLegend
+from ..nodes.colors import LEGEND_TITLE, divergingColors
+from ..nodes.jacobian import halfWindow
+from ..nodes.segment_masks import segmentMask
+from ..nodes.volumes import volumeFromImage
+from ..translation import _
+from .view import OpenView, addViewLegend, addVolume, fixedVolume, log2JacobianVolume, opening
 
 if TYPE_CHECKING:
-    from .run.registration_nodes import RegistrationOutputs
+    from ..run.registration_nodes import RegistrationOutputs
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..run.registration_nodes import RegistrationOutputs
+from ..measure.folds import foldsOf, foldsTableNode
+from ..nodes.jacobian import foldsSegmentation
+from ..pauses import inThread
 
 TEXT = _(
     "Local volume change, log2 J of the map from the fixed to the moving image. Red, above 0: the same tissue is "
@@ -104,3 +109,31 @@ def _insideSegment(view: OpenView, outputs: RegistrationOutputs, segmentation: A
     display.SetThreshold(LOG2_JACOBIAN_FLOOR - 1, -2 * LOG2_JACOBIAN_FLOOR)
     display.SetApplyThreshold(True)
     return node
+
+
+FOLDS_TEXT = _(
+    "Folds, bright yellow: there the map turns space inside out, which tissue cannot do. Neither the map nor a "
+    "measure near a fold can be trusted."
+)
+
+
+def foldSteps(scene: Any, outputs: RegistrationOutputs) -> Generator[None, None, OpenView]:
+    """Show the folds as opaque areas, and list them in a table: ``nodes["table"]`` of the view."""
+    result, made = outputs.result, outputs.nodes.folds
+    with opening(scene, "folds", FOLDS_TEXT) as view:
+        name = f"{outputs.inputs.moving.GetName()} to {outputs.inputs.fixed.GetName()} (folds)"
+        found = yield from inThread(lambda: foldsOf(result.jacobian_determinant, result.fixed_grid))
+        view.add("table", foldsTableNode(found, name))
+        yield
+        if made is None or made.GetScene() is not scene:
+            made = foldsSegmentation(result.jacobian_determinant, result.fixed_grid, name)
+            view.giveDisplay(made, "vtkMRMLSegmentationDisplayNode")
+            view.add("folds", made)
+        display = made.GetDisplayNode()
+        for get, setter, value in (
+            (display.GetVisibility, display.SetVisibility, 1),
+            (display.GetVisibility2DFill, display.SetVisibility2DFill, True),
+            (display.GetOpacity2DFill, display.SetOpacity2DFill, 1.0),
+        ):
+            view.record.change(display, get, setter, value)
+    return view

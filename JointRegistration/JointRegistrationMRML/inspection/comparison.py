@@ -13,14 +13,14 @@ import numpy as np
 
 from JointRegistrationLib.core.errors import InputError
 
-from .nodes.arrays import numpyView
-from .pauses import finished
-from .translation import _
+from ..nodes.arrays import numpyView
+from ..pauses import finished
+from ..translation import _
 
 if TYPE_CHECKING:
-    from .run.registration_nodes import RegistrationOutputs
+    from ..run.registration_nodes import RegistrationOutputs
 
-from .scene.view_state import ViewRecord, refreshLegends, restoreViews, slicesOf
+from ..scene.view_state import ViewRecord, refreshLegends, restoreViews, slicesOf
 
 #: What can lie over the fixed volume, and how a user would say it.
 MODES = {

@@ -11,15 +11,15 @@ import slicer
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 
-from .nodes.arrays import newNode
-from .nodes.colors import FIXED_COLOR, WARPED_COLOR
-from .nodes.segment_masks import SegmentMask, segmentMaskSteps
-from .nodes.segmentations import BINARY_LABELMAP, orientedImage, setReferenceGeometry
-from .open_view import OpenView, opening
-from .translation import _
+from ..nodes.arrays import newNode
+from ..nodes.colors import FIXED_COLOR, WARPED_COLOR
+from ..nodes.segment_masks import SegmentMask, segmentMaskSteps
+from ..nodes.segmentations import BINARY_LABELMAP, orientedImage, setReferenceGeometry
+from ..translation import _
+from .view import OpenView, opening
 
 if TYPE_CHECKING:
-    from .run.registration_nodes import RegistrationOutputs
+    from ..run.registration_nodes import RegistrationOutputs
 
 TEXT = _(
     "Grey: structure in the fixed image, and the registration puts it there too. Yellow: only in the fixed image. "

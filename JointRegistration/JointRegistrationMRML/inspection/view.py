@@ -8,13 +8,26 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import slicer
 
-from .nodes.arrays import freeName, giveDisplay, ownedList
-from .pauses import finished
-from .scene.view_state import ViewRecord, refreshLegends, restoreSteps, slicesOf
+from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.image import Image
+
+from ..nodes.arrays import freeName, giveDisplay, newNode, ownedList
+from ..nodes.colors import Color, scaleNode
+from ..pauses import finished
+from ..scene.view_state import ViewRecord, refreshLegends, restoreSteps, slicesOf
+
+if TYPE_CHECKING:
+    from ..run.registration_nodes import RegistrationOutputs
+from ..nodes.arrays import numpyView
+from ..nodes.colors import addLegend, divergingColors
+from ..nodes.jacobian import jacobianVolume, showJacobian
+from ..nodes.volumes import volumeFromImage
+from ..translation import _
 
 _ALPHA_BLENDING = 0
 _COLORS = "vtkMRMLColorNode"
@@ -183,3 +196,97 @@ def _putCamera(camera: Any, position: Sequence[float], focalPoint: Sequence[floa
     camera.SetFocalPoint(*focalPoint)
     camera.SetViewUp(*up)
     camera.ResetClippingRange()
+
+
+def addColors(
+    view: OpenView, name: str, colors: Sequence[Color], *, count: int = 256, transparentFirst: bool = False
+) -> Any:
+    """A colour table node that runs through ``colors`` evenly, in the scene as long as the view is open.
+
+    Args:
+        view: the view it is for.
+        name: of the node.
+        colors: RGB, 0..1.
+        count: of entries.
+        transparentFirst: whether the first entry hides what has it, as for label maps.
+    """
+    node = newNode("vtkMRMLColorTableNode", name)
+    node.SetTypeToUser()
+    node.SetNumberOfColors(count)
+    at = np.linspace(0, 1, count)
+    channels = [np.interp(at, np.linspace(0, 1, len(colors)), channel) for channel in zip(*colors, strict=True)]
+    for index, (red, green, blue) in enumerate(zip(*channels, strict=True)):
+        opacity = 0.0 if transparentFirst and index == 0 else 1.0
+        node.SetColor(index, str(index), float(red), float(green), float(blue), opacity)
+    return view.add(f"colors {name}", node)
+
+
+def addScale(view: OpenView, name: str, colors: Sequence[Color], upTo: float) -> Any:
+    """:func:`scaleNode` in the scene as long as the view is open."""
+    return view.add(f"colors {name}", scaleNode(name, colors, upTo))
+
+
+def fixedVolume(view: OpenView, outputs: RegistrationOutputs) -> Any:
+    """The run's fixed volume.
+
+    Raises:
+        InputError: if it was removed from the scene.
+    """
+    node = outputs.inputs.fixed
+    if node.GetScene() is not view.scene:
+        text = _("fixed volume: {name} is no longer in the scene; load it and run the registration again")
+        raise InputError(text.format(name=node.GetName()))
+    return node
+
+
+def warpedVolume(view: OpenView, outputs: RegistrationOutputs) -> Any:
+    """The moving volume on the fixed grid: the run's node, or one of the view's own."""
+    node = outputs.nodes.warpedVolume
+    if isThere(view, node):
+        return node
+    name = f"{outputs.inputs.moving.GetName()} warped"
+    built = volumeFromImage(Image(outputs.result.warped, outputs.result.fixed_grid, name), name)  # a copy
+    return addVolume(view, "warped", built)
+
+
+def log2JacobianVolume(view: OpenView, outputs: RegistrationOutputs) -> Any:
+    """log2 J on the fixed grid: the run's node, or one of the view's own."""
+    node = outputs.nodes.jacobian
+    if isThere(view, node):
+        return node
+    name = f"{outputs.inputs.moving.GetName()} to {outputs.inputs.fixed.GetName()} (log2 Jacobian)"
+    colors = view.add("colors", divergingColors())
+    built = jacobianVolume(outputs.result.jacobian_determinant, outputs.result.fixed_grid, name)
+    node = addVolume(view, "jacobian", built, colors.GetID())
+    showJacobian(node, colors, numpyView(node.GetImageData()))
+    return node
+
+
+def addVolume(view: OpenView, kind: str, built: Any, colorID: str = "vtkMRMLColorTableNodeGrey") -> Any:
+    """Bring a scalar volume into the scene for as long as the view is open, with a display node."""
+    display = view.giveDisplay(built, "vtkMRMLScalarVolumeDisplayNode")
+    display.AutoWindowLevelOff()  # looking for a window takes a while on a knee; whoever adds it sets one
+    display.SetAndObserveColorNodeID(colorID)
+    return view.add(kind, built)
+
+
+def isThere(view: OpenView, node: Any) -> bool:
+    """Whether there is such a node, in the view's scene, with something to draw it by."""
+    return node is not None and node.GetScene() is view.scene and node.GetDisplayNode() is not None
+
+
+def addViewLegend(view: OpenView, node: Any, title: str, labelFormat: str) -> Any:
+    """A colour legend for a node of the view, where the Jacobian's stands.
+
+    Args:
+        view: that is being opened.
+        node: displayed node with colours.
+        title: what the numbers are.
+        labelFormat: of the numbers, as for ``printf``.
+    """
+    legend = addLegend(node)
+    legend.SetSaveWithScene(False)
+    legend.SetTitleText(title)
+    legend.SetLabelFormat(labelFormat)
+    view.nodes["legend"] = legend
+    return legend

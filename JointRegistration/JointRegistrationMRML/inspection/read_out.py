@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from JointRegistrationLib.core.geometry import transform_points
 
-from .translation import _
+from ..translation import _
 
 if TYPE_CHECKING:
-    from .run.registration_nodes import RegistrationOutputs
+    from ..run.registration_nodes import RegistrationOutputs
 
 Point = tuple[float, float, float]
 _AXES = (("L", "R"), ("P", "A"), ("I", "S"))

@@ -19,11 +19,11 @@ import vtk
 
 from JointRegistrationLib.core.geometry import transform_points
 
-from .nodes.arrays import freeName, ownedList
-from .nodes.colors import FIXED_COLOR, WARPED_COLOR
-from .nodes.points import pointIndices
-from .nodes.world import ownGrid, transformPoints
-from .scene.view_state import ViewRecord, refreshLegends, restoreViews, slicesOf
+from ..nodes.arrays import freeName, ownedList
+from ..nodes.colors import FIXED_COLOR, WARPED_COLOR
+from ..nodes.points import pointIndices
+from ..nodes.world import ownGrid, transformPoints
+from ..scene.view_state import ViewRecord, refreshLegends, restoreViews, slicesOf
 
 #: By the image that points belong to: what stands before their number, which is the same on both points of a pair,
 #: and their colour, which is that of the image's outlines.

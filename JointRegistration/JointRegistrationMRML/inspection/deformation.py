@@ -17,15 +17,13 @@ from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.result import RegistrationResult
 
-from .nodes.arrays import newNode, vtkMatrix
-from .nodes.colors import MAGNITUDE_COLORS, addScale
-from .open_view import OpenView, opening
-from .run_nodes import fixedVolume
-from .translation import _
-from .view_legend import addViewLegend
+from ..nodes.arrays import newNode, vtkMatrix
+from ..nodes.colors import MAGNITUDE_COLORS
+from ..translation import _
+from .view import OpenView, addScale, addViewLegend, fixedVolume, opening
 
 if TYPE_CHECKING:
-    from .run.registration_nodes import RegistrationOutputs
+    from ..run.registration_nodes import RegistrationOutputs
 
 GRID_TEXT = _(
     "A square grid drawn on the moving image, carried onto the fixed one. Bent lines: tissue was bent; lines close "

@@ -17,21 +17,20 @@ from typing import TYPE_CHECKING, Any
 
 from JointRegistrationLib.core.errors import InputError
 
+from ..measure.folds import Fold, foldsOf
+from ..pauses import finished
+from ..scene.view_state import ViewRecord, centreViews, restoreSteps, restoreViews
+from ..translation import _
 from .agreement import agreementSteps
-from .folds import foldSteps
-from .inspect_deformation import arrowSteps, gridSteps
-from .inspect_images import checkerboardSteps, differenceSteps, edgeSteps, flickerSteps, sideBySideSteps
-from .inspect_jacobian import jacobianSteps
-from .inspect_segments import contourSteps
-from .measure.folds import Fold, foldsOf
-from .open_view import OpenView, closeSteps
-from .pauses import finished
+from .deformation import arrowSteps, gridSteps
+from .images import checkerboardSteps, differenceSteps, edgeSteps, flickerSteps, sideBySideSteps
+from .outlines import contourSteps
 from .read_out import ReadOut, readOut
-from .scene.view_state import ViewRecord, centreViews, restoreSteps, restoreViews
-from .translation import _
+from .view import OpenView, closeSteps
+from .volume_change import foldSteps, jacobianSteps
 
 if TYPE_CHECKING:
-    from .run.registration_nodes import RegistrationOutputs
+    from ..run.registration_nodes import RegistrationOutputs
 
 
 @dataclass(frozen=True)

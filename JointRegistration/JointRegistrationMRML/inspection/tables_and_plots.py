@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import slicer
 
-from .nodes.arrays import ownedList
-from .open_view import OpenView, keepCameras, opening
-from .translation import _
+from ..nodes.arrays import ownedList
+from ..translation import _
+from .view import OpenView, keepCameras, opening
 
 if TYPE_CHECKING:
-    from .run.registration_nodes import RegistrationOutputs
+    from ..run.registration_nodes import RegistrationOutputs
 
 TABLE_TEXT = _("All numbers, a row for each segment, for the whole image and for each landmark. Empty: not measured.")
 PLOT_TEXT = _("Click the plot's push pin to choose another plot, or drag to zoom.")

@@ -1,0 +1,1 @@
+"""Views of a run: opened by one click and closed without a trace."""
