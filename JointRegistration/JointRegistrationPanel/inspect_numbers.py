@@ -109,7 +109,7 @@ class NumbersView:
         path = None if outputs is None else self._askForReport(outputs)
         if not path:
             return
-        from JointRegistrationMRML.export_report import exportSteps
+        from JointRegistrationMRML.report.export import exportSteps
 
         figures = self._figures if outputs is self._outputs else None
         steps = exportSteps(outputs, Path(path), figures)

@@ -17,8 +17,8 @@ from JointRegistrationLib.cli.progress import shown_progress
 from JointRegistrationLib.cli.terminal import say
 
 if TYPE_CHECKING:
-    from JointRegistrationMRML.report_numbers import ReportNumbers
-    from JointRegistrationMRML.report_page import PictureRow
+    from JointRegistrationMRML.report.page import PictureRow
+    from JointRegistrationMRML.report.tables import ReportNumbers
 
     from .evaluation import Evaluation
     from .inputs import DemoInputs
@@ -160,7 +160,7 @@ def _writePages(
     notices: list[str],
     numbers: ReportNumbers,
 ) -> None:
-    from JointRegistrationMRML.report_page import renderReport
+    from JointRegistrationMRML.report.page import renderReport
 
     from .overview import writeOverview
     from .story import buildReport, keyFigures

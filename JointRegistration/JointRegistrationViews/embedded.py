@@ -16,7 +16,7 @@ from JointRegistrationMRML.measure.measurement import measure
 from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
 from JointRegistrationMRML.pauses import finished
-from JointRegistrationMRML.report_numbers import ReportNumbers, reportNumberSteps
+from JointRegistrationMRML.report.tables import ReportNumbers, reportNumberSteps
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, RegistrationOutputs
 from JointRegistrationMRML.run.runner import Runner, runInProcess

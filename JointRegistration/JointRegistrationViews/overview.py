@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from JointRegistrationMRML.report_page import KeyFigure, PictureRow
+from JointRegistrationMRML.report.page import KeyFigure, PictureRow
 
 from .slice_plane import ORIENTATIONS
 

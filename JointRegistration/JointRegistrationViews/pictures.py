@@ -18,9 +18,9 @@ from JointRegistrationMRML.nodes.arrays import newNode, vtkMatrix
 from JointRegistrationMRML.nodes.colors import DIFFERENCE_COLORS, FIXED_COLOR, MAGNITUDE_COLORS, WARPED_COLOR, scaleNode
 from JointRegistrationMRML.nodes.segmentations import maskSegmentation
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, volumeFromImage
-from JointRegistrationMRML.report_page import PictureRow
-from JointRegistrationMRML.report_slices import telltaleOffsets
-from JointRegistrationMRML.report_texts import rowOf
+from JointRegistrationMRML.report.captions import rowOf
+from JointRegistrationMRML.report.page import PictureRow
+from JointRegistrationMRML.report.slices import telltaleOffsets
 
 from .comparison import onGridOf
 from .slice_plane import NORMAL_AXIS, ORIENTATIONS

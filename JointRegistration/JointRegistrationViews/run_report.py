@@ -19,7 +19,7 @@ from JointRegistrationLib.core.errors import FileError
 if TYPE_CHECKING:
     from JointRegistrationLib.core.image import Image
     from JointRegistrationLib.core.result import RegistrationResult
-    from JointRegistrationMRML.report_page import MeasureGroup
+    from JointRegistrationMRML.report.page import MeasureGroup
 
     from .inputs import DemoInputs
     from .pictures import OutlinedTissue
@@ -60,7 +60,7 @@ def writeRunReport(folder: Path, path: Path, fixed: Path | None = None, moving: 
     """
     from JointRegistrationLib.files import read_metrics, read_result
     from JointRegistrationLib.files.output import atomic_file
-    from JointRegistrationMRML.report_page import renderReport
+    from JointRegistrationMRML.report.page import renderReport
     from JointRegistrationMRML.scene.headless import createHeadlessScene
 
     from .demo import draw
@@ -143,8 +143,8 @@ def _outlines(inputs: DemoInputs, result: RegistrationResult) -> OutlinedTissue 
 
 def _labelGroups(scores: dict[str, Any], names: dict[int, str]) -> list[MeasureGroup]:
     """The label scores of metrics.json as groups of the table."""
-    from JointRegistrationMRML.report_page import MeasureGroup
-    from JointRegistrationMRML.report_words import compared
+    from JointRegistrationMRML.report.page import MeasureGroup
+    from JointRegistrationMRML.report.words import compared
 
     nan = float("nan")
     groups = []

@@ -10,11 +10,10 @@ from JointRegistrationLib import __version__
 from JointRegistrationLib.core.map_statistics import displacement_statistics
 from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationMRML.inspection.deformation import affineToLeaveOut, longestMm
-from JointRegistrationMRML.report_numbers import ReportNumbers
-from JointRegistrationMRML.report_page import KeyFigure, MeasureGroup, PictureRow, Report
-from JointRegistrationMRML.report_pictures import ReportPictures
-from JointRegistrationMRML.report_texts import FOOTER, differenceBars, displacementBar, positionText, sectionsOf
-from JointRegistrationMRML.report_words import (
+from JointRegistrationMRML.report.captions import FOOTER, differenceBars, displacementBar, positionText, sectionsOf
+from JointRegistrationMRML.report.page import KeyFigure, MeasureGroup, PictureRow, Report, ReportPictures
+from JointRegistrationMRML.report.tables import ReportNumbers
+from JointRegistrationMRML.report.words import (
     betweenText,
     changeText,
     compared,
@@ -24,7 +23,7 @@ from JointRegistrationMRML.report_words import (
     runFacts,
     runFigures,
 )
-from JointRegistrationMRML.report_words import verdict as runVerdict
+from JointRegistrationMRML.report.words import verdict as runVerdict
 
 from .evaluation import Evaluation
 from .inputs import DemoInputs

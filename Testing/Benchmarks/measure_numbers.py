@@ -25,10 +25,10 @@ from JointRegistrationLib.core.image import Image  # noqa: E402
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult  # noqa: E402
 from JointRegistrationLib.phantom import random_deformation  # noqa: E402
 from JointRegistrationLib.phantom.sample import SEED  # noqa: E402
-from JointRegistrationMRML.export_report import exportSteps  # noqa: E402
 from JointRegistrationMRML.measure.measurement import measureSteps  # noqa: E402
 from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation, segmentationFromLabels  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, volumeFromImage  # noqa: E402
+from JointRegistrationMRML.report.export import exportSteps  # noqa: E402
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, RegistrationOutputs  # noqa: E402
 from JointRegistrationMRML.scene.headless import createHeadlessScene  # noqa: E402
 from JointRegistrationMRML.scene.sample_pair import addSamplePair  # noqa: E402

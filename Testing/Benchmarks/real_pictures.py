@@ -25,7 +25,7 @@ from JointRegistrationMRML.measure.images import brightnessRange  # noqa: E402
 from JointRegistrationMRML.nodes.colors import sharedDivergingColors  # noqa: E402
 from JointRegistrationMRML.nodes.jacobian import showJacobian  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import volumeFromImage  # noqa: E402
-from JointRegistrationMRML.report_slices import telltaleOffsets  # noqa: E402
+from JointRegistrationMRML.report.slices import telltaleOffsets  # noqa: E402
 from JointRegistrationMRML.scene.headless import createHeadlessScene  # noqa: E402
 from JointRegistrationViews.slice_plane import NORMAL_AXIS, ORIENTATIONS  # noqa: E402
 from JointRegistrationViews.slice_plot import SlicePlotRenderer  # noqa: E402

@@ -40,8 +40,8 @@ from JointRegistrationLib.core.image import Image  # noqa: E402
 from JointRegistrationLib.worker.client import CANCEL_PATIENCE_S, STOP_PATIENCE_S, State  # noqa: E402
 from JointRegistrationLib.worker.exchange import Job, read_job, write_job  # noqa: E402
 from JointRegistrationMRML.checks.find import findProblems  # noqa: E402
-from JointRegistrationMRML.export_report import exportSteps  # noqa: E402
 from JointRegistrationMRML.measure.measurement import measure  # noqa: E402
+from JointRegistrationMRML.report.export import exportSteps  # noqa: E402
 from JointRegistrationMRML.run.register import registerVolumes  # noqa: E402
 from JointRegistrationMRML.run.registration_nodes import InputNodes  # noqa: E402
 from JointRegistrationMRML.run.runner import WorkerRunner  # noqa: E402

@@ -231,7 +231,7 @@ def test_a_missing_file_is_one_sentence_and_leaves_nothing(tmp_path):
 
 
 def test_a_failure_at_the_very_end_leaves_the_earlier_results(ownFiles, tmp_path, monkeypatch, quickRegistration):
-    from JointRegistrationMRML import report_page
+    from JointRegistrationMRML.report import page as report_page
 
     folder = tmp_path / "out"
     folder.mkdir()

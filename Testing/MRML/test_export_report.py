@@ -16,14 +16,15 @@ from test_numbers import GRID, addPoints, linearResult, masks, outputsOf
 
 from JointRegistrationLib.core.errors import FileError
 from JointRegistrationLib.core.geometry import transform_points
-from JointRegistrationMRML import export_report, pauses, report_page
-from JointRegistrationMRML.export_report import exportReport, exportSteps
+from JointRegistrationMRML import pauses
 from JointRegistrationMRML.measure.measurement import measure
 from JointRegistrationMRML.measure.table import tableRows
 from JointRegistrationMRML.nodes.colors import FIXED_COLOR, WARPED_COLOR
 from JointRegistrationMRML.nodes.jacobian import FOLDS_COLOR
-from JointRegistrationMRML.report_pictures import reportPictures
-from JointRegistrationMRML.report_slices import border, planesThrough, sampled
+from JointRegistrationMRML.report import export, page
+from JointRegistrationMRML.report.export import exportReport, exportSteps
+from JointRegistrationMRML.report.pictures import reportPictures
+from JointRegistrationMRML.report.slices import border, planesThrough, sampled
 from JointRegistrationMRML.run.register import registerVolumes
 
 KEYS = (
@@ -198,7 +199,7 @@ def test_grid_lines_are_drawn_where_the_moving_image_has_them(outputs):
 
 def test_a_picture_survives_as_png():
     picture = np.random.default_rng(1).integers(0, 256, (5, 7, 3)).astype(np.uint8)
-    np.testing.assert_array_equal(decoded(report_page.pngBase64(picture)), picture)
+    np.testing.assert_array_equal(decoded(page.pngBase64(picture)), picture)
 
 
 @pytest.mark.parametrize("name", list(GRIDS))
@@ -239,7 +240,7 @@ def test_a_report_that_cannot_be_made_leaves_the_old_one(outputs, tmp_path, monk
     def fail(_report):
         raise MemoryError
 
-    monkeypatch.setattr(export_report, "renderSteps", fail)
+    monkeypatch.setattr(export, "renderSteps", fail)
     with pytest.raises(MemoryError):
         exportReport(outputs, path)
     assert path.read_text() == "earlier"

@@ -23,7 +23,7 @@ from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.metrics import LabelMetrics
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult
 from JointRegistrationLib.phantom import LABEL_NAMES
-from JointRegistrationMRML.report_page import PictureRow, Table, renderReport
+from JointRegistrationMRML.report.page import PictureRow, Table, renderReport
 from JointRegistrationViews.evaluation import Evaluation, TruthError
 from JointRegistrationViews.inputs import DemoInputs
 from JointRegistrationViews.overview import writeOverview

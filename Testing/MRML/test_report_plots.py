@@ -10,7 +10,7 @@ from test_numbers import linearResult, masks, outputsOf
 
 from JointRegistrationMRML.measure.graphs import Curve, Graph, PlotText, graphsOf
 from JointRegistrationMRML.measure.measurement import measure
-from JointRegistrationMRML.report_plots import plotSvg
+from JointRegistrationMRML.report.plots import plotSvg
 
 NAN = float("nan")
 TEXT = PlotText("kind", "name", "depth", "Title & more", "depth (mm)", "mean (mm)")

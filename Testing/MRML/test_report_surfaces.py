@@ -10,7 +10,7 @@ from JointRegistrationMRML import pauses
 from JointRegistrationMRML.measure.measurement import measure
 from JointRegistrationMRML.measure.surfaces import Surface
 from JointRegistrationMRML.pauses import finished
-from JointRegistrationMRML.report_surfaces import surfacePicture, surfacePictureSteps, surfaceSteps
+from JointRegistrationMRML.report.surfaces import surfacePicture, surfacePictureSteps, surfaceSteps
 
 FRONT, BACK, ABOVE = (0.0, 1.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 1.0)
 SIDE_MM = 40.0

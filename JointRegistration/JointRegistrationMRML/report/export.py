@@ -9,18 +9,18 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from .measure.folds import foldsOf
-from .measure.measurement import Figures, measureSteps
-from .pauses import named
-from .report_numbers import ReportNumbers, reportNumberSteps
-from .report_page import Report, renderSteps
-from .report_pictures import ReportPictures, pictureSteps
-from .report_texts import FOOTER, sectionsOf
-from .report_words import imageMeasures, mapMeasures, runFacts, runFigures, verdict
-from .translation import _
+from ..measure.folds import foldsOf
+from ..measure.measurement import Figures, measureSteps
+from ..pauses import named
+from ..translation import _
+from .captions import FOOTER, sectionsOf
+from .page import Report, ReportPictures, renderSteps
+from .pictures import pictureSteps
+from .tables import ReportNumbers, reportNumberSteps
+from .words import imageMeasures, mapMeasures, runFacts, runFigures, verdict
 
 if TYPE_CHECKING:
-    from .run.registration_nodes import RegistrationOutputs
+    from ..run.registration_nodes import RegistrationOutputs
 
 T = TypeVar("T")
 

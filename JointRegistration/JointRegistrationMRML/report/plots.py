@@ -7,10 +7,10 @@ from html import escape
 
 import numpy as np
 
-from .measure.graphs import Curve, Graph
-from .measure.surfaces import Points
-from .nodes.colors import Color
-from .report_texts import cssColor
+from ..measure.graphs import Curve, Graph
+from ..measure.surfaces import Points
+from ..nodes.colors import Color
+from .captions import cssColor
 
 _WIDTH, _HEIGHT = 520, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 506, 12, 252  # of the axes, pixels

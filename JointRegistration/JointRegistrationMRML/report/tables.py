@@ -5,13 +5,17 @@ Columns are called as there, in every language.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 
-from .measure.folds import COLUMNS, Fold
-from .measure.measurement import Figures
-from .measure.table import tableRows
-from .report_page import Table
-from .translation import _
+from ..measure.folds import COLUMNS, Fold
+from ..measure.graphs import graphsOf
+from ..measure.measurement import Figures
+from ..measure.table import tableRows
+from ..translation import _
+from .page import Drawing, ReportPictures, Table
+from .plots import plotSvg
+from .surfaces import surfaceSteps
 
 _LISTED_FOLDS = 50
 
@@ -82,3 +86,28 @@ def _foldsTable(folds: Sequence[Fold]) -> Table:
 def _foldRow(index: int, fold: Fold) -> list[str]:
     place = [f"{x:.1f}" for x in fold.position_ras]
     return [str(index), *place, str(fold.voxels), f"{fold.volumeMm3:.1f}", f"{fold.lowestJ:.3f}"]
+
+
+@dataclass(frozen=True)
+class ReportNumbers:
+    """What :func:`reportNumberSteps` made; a list is empty where nothing is known."""
+
+    tables: list[Table]
+    plots: list[Drawing]
+    surfaces: ReportPictures
+
+
+def reportNumberSteps(figures: Figures, folds: Sequence[Fold]) -> Generator[None, None, ReportNumbers]:
+    """Tables, plots and surfaces, with pauses.
+
+    Args:
+        figures: of :func:`.numbers.measure`.
+        folds: of the same run, the largest first.
+    """
+    plots = []
+    for graph in graphsOf(figures):
+        yield
+        plots.append(Drawing(graph.text.kind, graph.text.title, plotSvg(graph)))
+    yield
+    surfaces = yield from surfaceSteps(figures)
+    return ReportNumbers(numberTables(figures, folds), plots, surfaces)

@@ -6,16 +6,15 @@ from collections.abc import Generator, Sequence
 
 import numpy as np
 
-from .measure.cartilage import CartilageFigures
-from .measure.measurement import Figures
-from .measure.surfaces import Points, Surface
-from .measure.thickness_model import halfRangeMm
-from .nodes.colors import ENDS_AND_CENTER
-from .pauses import finished, inSteps
-from .report_page import ColorBar, Picture
-from .report_pictures import ReportPictures
-from .report_texts import cssColor, rowOf
-from .translation import _
+from ..measure.cartilage import CartilageFigures
+from ..measure.measurement import Figures
+from ..measure.surfaces import Points, Surface
+from ..measure.thickness_model import halfRangeMm
+from ..nodes.colors import ENDS_AND_CENTER
+from ..pauses import finished, inSteps
+from ..translation import _
+from .captions import cssColor, rowOf
+from .page import ColorBar, Picture, ReportPictures
 
 Vector = tuple[float, float, float]
 

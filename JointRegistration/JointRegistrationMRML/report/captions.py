@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from JointRegistrationLib import __version__
 
-from .inspection.images import DIFFERENCE_LIMIT_PERCENT
-from .nodes.colors import DIFFERENCE_COLORS, MAGNITUDE_COLORS, Color
-from .report_page import ColorBar, Picture, PictureRow, Section
-from .translation import _
+from ..inspection.images import DIFFERENCE_LIMIT_PERCENT
+from ..nodes.colors import DIFFERENCE_COLORS, MAGNITUDE_COLORS, Color
+from ..translation import _
+from .page import ColorBar, Picture, PictureRow, Section
 
 FOOTER = _(
     "Made by Joint Registration {version}. Research software: not a medical device, not for decisions about patients."

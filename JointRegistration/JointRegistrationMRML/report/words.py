@@ -10,9 +10,9 @@ from JointRegistrationLib.core.config import METHOD_DESCRIPTIONS, RegistrationCo
 from JointRegistrationLib.core.map_statistics import DisplacementStatistics
 from JointRegistrationLib.core.result import LandmarkErrors, RegistrationResult
 
-from .report_page import KeyFigure, Measure, MeasureGroup
-from .run.results_table import extremeReasons
-from .translation import _
+from ..run.results_table import extremeReasons
+from ..translation import _
+from .page import KeyFigure, Measure, MeasureGroup
 
 
 def verdict(result: RegistrationResult, gains: Sequence[str] = ()) -> str:

@@ -15,22 +15,24 @@ from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import log2_jacobian
 
-from .inspection.deformation import SPACING_MM, affineToLeaveOut, leftOutText, longestMm
-from .inspection.images import DIFFERENCE_LIMIT_PERCENT, SQUARE_MM
-from .measure.images import brightnessRange
-from .measure.surfaces import Points
-from .nodes.colors import DIFFERENCE_COLORS, ENDS_AND_CENTER, FIXED_COLOR, MAGNITUDE_COLORS, WARPED_COLOR, Color
-from .nodes.jacobian import FOLDS_COLOR, halfWindow
-from .nodes.segmentations import LabelLayers, labelsFromSegmentation
-from .nodes.volumes import imageFromVolume
-from .pauses import finished, named
-from .report_page import ColorBar, Picture, PictureRow
-from .report_slices import Plane, outlines, planesThrough, sampled, telltaleOffsets, thick
-from .report_texts import cssColor, differenceBars, displacementBar, positionText, rowOf
-from .translation import _
+from ..inspection.deformation import SPACING_MM, affineToLeaveOut, leftOutText, longestMm
+from ..inspection.images import DIFFERENCE_LIMIT_PERCENT, SQUARE_MM
+from ..measure.images import brightnessRange
+from ..measure.surfaces import Points
+from ..nodes.colors import DIFFERENCE_COLORS, ENDS_AND_CENTER, FIXED_COLOR, MAGNITUDE_COLORS, WARPED_COLOR, Color
+from ..nodes.jacobian import FOLDS_COLOR, halfWindow
+from ..nodes.segmentations import LabelLayers, labelsFromSegmentation
+from ..nodes.volumes import imageFromVolume
+from ..pauses import finished, named
+from ..translation import _
+from .captions import cssColor, differenceBars, displacementBar, positionText, rowOf
+from .page import ColorBar, Picture
+from .slices import Plane, outlines, planesThrough, sampled, telltaleOffsets, thick
 
 if TYPE_CHECKING:
-    from .run.registration_nodes import RegistrationOutputs
+    from ..run.registration_nodes import RegistrationOutputs
+
+from .page import ReportPictures
 
 _LONG_SIDE_PX = 440
 _GRID_MM = SPACING_MM["grid"]
@@ -41,15 +43,6 @@ _INTEREST = ("cartilage", "tibial cartilage", "patellar cartilage")
 
 Values = Points
 Labels = tuple[LabelLayers, LabelLayers]
-
-
-@dataclass(frozen=True)
-class ReportPictures:
-    """Rows of pictures, the colour scales that belong to them, and where the slices lie, by orientation."""
-
-    rows: list[PictureRow]
-    bars: dict[str, ColorBar]
-    positions: dict[str, str]
 
 
 def reportPictures(outputs: RegistrationOutputs) -> ReportPictures:
