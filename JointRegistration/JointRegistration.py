@@ -146,7 +146,7 @@ class JointRegistrationLogic(ScriptedLoadableModuleLogic):
 
     def getParameterNode(self) -> Any:
         """The panel's parameters in Slicer's scene."""
-        from JointRegistrationPanel.parameters import PanelParameters
+        from JointRegistrationPanel.inputs.parameters import PanelParameters
 
         return PanelParameters(super().getParameterNode())
 

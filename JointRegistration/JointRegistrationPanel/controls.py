@@ -9,12 +9,12 @@ from typing import Any
 from JointRegistrationMRML.run.register import REFINING_METHODS
 from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
 
-from .choices import makeChoices, methodExplanation
+from .inputs.choices import makeChoices, methodExplanation
+from .inputs.landmark_lists import LandmarkLists
+from .inputs.mask_segments import MaskSegments
+from .inputs.outputs import showWhatIsWanted
 from .judgement import Judgement, missingInputs
-from .landmark_lists import LandmarkLists
-from .mask_segments import MaskSegments
 from .messages import Message, MessageRows
-from .outputs import showWhatIsWanted
 from .text import _, escaped
 
 

@@ -19,10 +19,10 @@ from JointRegistrationMRML.nodes.world import ijkToRasOf
 from JointRegistrationMRML.run.publish import checkOutputs, leftOut
 from JointRegistrationMRML.run.registration_nodes import OutputNodes
 
+from .inputs.outputs import anyWanted
+from .inputs.parameters import configFrom, inputNodes, nodesToReuse
 from .machine import Speed, availableMemoryBytes
 from .messages import Message
-from .outputs import anyWanted
-from .parameters import configFrom, inputNodes, nodesToReuse
 from .text import _, duration, memory, sentence
 
 

@@ -10,11 +10,11 @@ from JointRegistrationLib.core.errors import JointRegistrationError
 from JointRegistrationMRML.run import register
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
 
-from . import outputs
+from .inputs import outputs
+from .inputs.parameters import configFrom, inputNodes, nodesToReuse, outputOptions
 from .inspect_section import InspectSection
 from .judgement import planFor
 from .machine import Speed
-from .parameters import configFrom, inputNodes, nodesToReuse, outputOptions
 from .process import Worker
 from .progress_view import ProgressView
 from .remedies import Remedies

@@ -11,8 +11,8 @@ from JointRegistrationMRML.checks.problems import Problem
 from JointRegistrationMRML.checks.remedies import applyRemedy
 from JointRegistrationMRML.scene.transaction import discard
 
+from .inputs.parameters import inputNodes, parametersFromConfig
 from .messages import Message
-from .parameters import inputNodes, parametersFromConfig
 from .text import _, sentence
 
 _COARSEST_MILLIONS = 0.05

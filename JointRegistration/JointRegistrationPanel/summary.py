@@ -9,7 +9,7 @@ from JointRegistrationLib.core.result import LandmarkErrors, RegistrationResult
 from JointRegistrationMRML.run.registration_nodes import Overlap
 from JointRegistrationMRML.run.results_table import extremesOf
 
-from .choices import METHOD_CHOICES
+from .inputs.choices import METHOD_CHOICES
 from .text import _, breakable, duration, escaped, sentence
 from .verdict import verdict
 

@@ -17,13 +17,13 @@ from JointRegistrationMRML.unforeseen import asError
 
 from . import dependencies
 from .controls import Controls, PanelState
+from .inputs.parameters import choosePair, inputNodes, letGo, restoreDefaults, swapInputs
 from .inputs.ties import Ties
 from .inspect_section import InspectSection
 from .install_view import InstallView
 from .judgement import Judgement, deviceText, judge, missingInputs
 from .machine import Speed
 from .messages import tint
-from .parameters import choosePair, inputNodes, letGo, restoreDefaults, swapInputs
 from .process import Worker, sharedWorker
 from .progress_view import ProgressView
 from .registrations import Registrations, Sections

@@ -38,7 +38,7 @@ def entries(combo: Any) -> list[str]:
 
 
 def maskOf(person: Person) -> Any:
-    from JointRegistrationPanel.parameters import inputNodes
+    from JointRegistrationPanel.inputs.parameters import inputNodes
 
     nodes = inputNodes(person.parameters)
     return nodes.fixedMask, nodes.fixedMaskSegment

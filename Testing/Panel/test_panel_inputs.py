@@ -30,7 +30,7 @@ def test_the_first_sentence_says_what_to_do_and_the_tooltip_what_is_missing(pers
 def test_every_choice_of_a_node_may_be_empty(person: Person) -> None:
     """Slicer's wrapper writes None first, which a union of node classes takes only if it names it."""
     person.open()
-    from JointRegistrationPanel import parameters
+    from JointRegistrationPanel.inputs import parameters
 
     hints = get_type_hints(parameters.PanelParameters)
     unions = {name: get_args(kind) for name, kind in hints.items() if get_origin(kind) is Union}
@@ -189,7 +189,7 @@ def test_method_shows_its_explanation_and_only_the_networks_are_refined(person: 
 
 def test_every_choice_of_the_library_is_offered_with_words_of_our_own(person: Person) -> None:
     person.open()
-    from JointRegistrationPanel import choices
+    from JointRegistrationPanel.inputs import choices
 
     offered = (
         choices.METHOD_CHOICES,
@@ -205,7 +205,7 @@ def test_every_choice_of_the_library_is_offered_with_words_of_our_own(person: Pe
 
 def test_first_settings_are_the_librarys_and_every_control_reaches_the_configuration(person: Person) -> None:
     person.open()
-    from JointRegistrationPanel.parameters import configFrom, parametersFromConfig
+    from JointRegistrationPanel.inputs.parameters import configFrom, parametersFromConfig
 
     assert configFrom(person.parameters) == RegistrationConfig()
     person.openSection("advanced")
@@ -263,7 +263,7 @@ def test_a_saved_scene_brings_the_panel_back(person: Person, tmp_path: Path) -> 
 def test_parameters_and_input_nodes_have_the_same_names(person: Person) -> None:
     person.open()
     from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes
-    from JointRegistrationPanel.parameters import inputNodes, wants
+    from JointRegistrationPanel.inputs.parameters import inputNodes, wants
 
     nodes = inputNodes(person.parameters)
     assert not any(getattr(nodes, field.name) for field in dataclasses.fields(InputNodes))

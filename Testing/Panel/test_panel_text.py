@@ -53,7 +53,7 @@ def test_texts_stay_as_they_are_where_nothing_is_translated(person: Person, monk
 def test_a_method_is_explained_as_the_library_describes_it(person: Person) -> None:
     person.host.loadModule("JointRegistration")
     from JointRegistrationLib.core.config import METHOD_DESCRIPTIONS
-    from JointRegistrationPanel.choices import METHOD_EXPLANATIONS
+    from JointRegistrationPanel.inputs.choices import METHOD_EXPLANATIONS
     from JointRegistrationPanel.text import sentence
 
     assert {name: sentence(text) for name, text in METHOD_DESCRIPTIONS.items()} == METHOD_EXPLANATIONS

@@ -11,8 +11,8 @@ from slicer.util import VTKObservationMixin
 from JointRegistrationMRML.inspection import placing
 from JointRegistrationMRML.scene.view_state import ViewRecord
 
-from .messages import markOpen
-from .text import _
+from ..messages import markOpen
+from ..text import _
 
 #: Name of a new list, by the image it belongs to.
 NAMES = {"fixed": "Fixed landmarks", "moving": "Moving landmarks"}

@@ -7,7 +7,7 @@ from typing import Any
 
 from JointRegistrationLib.core.config import DETAIL_WEIGHTS, DEVICES, METHODS, SIDES, SIMILARITIES
 
-from .text import _
+from ..text import _
 
 _METHOD_LABELS = {
     "avsm": _("Networks, then refinement"),

@@ -8,7 +8,7 @@ from typing import Any
 import slicer
 from slicer.util import VTKObservationMixin
 
-from .text import _
+from ..text import _
 
 #: The masks, by the beginning of their parameters' and controls' names.
 MASKS = ("fixedMask", "movingMask")
