@@ -12,7 +12,7 @@ from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes
 
 from .inputs import outputs
 from .inputs.parameters import configFrom, inputNodes, nodesToReuse, outputOptions
-from .inspect_section import InspectSection
+from .inspection.section import InspectSection
 from .judgement import planFor
 from .machine import Speed
 from .process import Worker

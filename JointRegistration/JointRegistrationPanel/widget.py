@@ -19,7 +19,7 @@ from . import dependencies
 from .controls import Controls, PanelState
 from .inputs.parameters import choosePair, inputNodes, letGo, restoreDefaults, swapInputs
 from .inputs.ties import Ties
-from .inspect_section import InspectSection
+from .inspection.section import InspectSection
 from .install_view import InstallView
 from .judgement import Judgement, deviceText, judge, missingInputs
 from .machine import Speed

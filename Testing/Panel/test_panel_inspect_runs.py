@@ -335,7 +335,7 @@ def test_discard_takes_the_numbers_of_the_run_away_after_another_was_looked_at(p
 
 def test_the_numbers_have_no_column_for_what_cannot_be_known(looking: Person) -> None:
     from JointRegistrationMRML.measure.measurement import measure
-    from JointRegistrationPanel.inspect_summary import numbersHtml
+    from JointRegistrationPanel.inspection.summary import numbersHtml
 
     outputs = looking.panel.inspect.needOutputs()
     everything = numbersHtml(measure(outputs))

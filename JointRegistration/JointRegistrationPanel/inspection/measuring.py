@@ -16,9 +16,9 @@ from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
 from JointRegistrationMRML.scene.transaction import discard
 from JointRegistrationMRML.unforeseen import asError
 
-from .messages import markOpen
-from .text import _, breakable
-from .window import showAll3D
+from ..messages import markOpen
+from ..text import _, breakable
+from ..window import showAll3D
 
 if TYPE_CHECKING:  # what measures imports SimpleITK, which would hold up the opening of the panel
     from JointRegistrationMRML.measure.measurement import Figures
@@ -157,7 +157,7 @@ class NumbersView:
     def _show(self, figures: Figures) -> None:
         from JointRegistrationMRML.measure.scene_nodes import addNumbers
 
-        from .inspect_summary import numbersHtml
+        from .summary import numbersHtml
 
         outputs = self._outputs
         assert outputs is not None

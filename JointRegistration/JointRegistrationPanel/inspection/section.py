@@ -16,13 +16,13 @@ from JointRegistrationMRML.run.registration_nodes import InputNodes, Registratio
 from JointRegistrationMRML.run.saved_runs import FoundRun, guessedInputs, outputsOf
 from JointRegistrationMRML.unforeseen import asError
 
-from .inspect_cursor import CursorReadOut
-from .inspect_numbers import NumbersView
-from .inspect_runs import Run, RunList, isSame
-from .inspect_views import ViewButtons
-from .messages import tint
-from .text import _, escaped, sentence
-from .window import alive, showAll3D
+from ..messages import tint
+from ..text import _, escaped, sentence
+from ..window import alive, showAll3D
+from .cursor import CursorReadOut
+from .measuring import NumbersView
+from .runs import Run, RunList, isSame
+from .views import ViewButtons
 
 #: Inputs of the panel that belong to a run if its two volumes are the panel's.
 _FURTHER_INPUTS = ("movingSegmentation", "fixedSegmentation", "movingLandmarks", "fixedLandmarks")

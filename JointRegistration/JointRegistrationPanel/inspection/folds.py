@@ -9,7 +9,7 @@ import qt
 from JointRegistrationMRML.inspection.session import Inspection
 from JointRegistrationMRML.measure.folds import Fold
 
-from .text import _
+from ..text import _
 
 #: More folds than these are not listed; the map is of no use then.
 _LISTED = 200

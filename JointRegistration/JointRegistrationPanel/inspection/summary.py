@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from JointRegistrationMRML.measure.measurement import Figures
 from JointRegistrationMRML.measure.segments import SegmentFigures
 
-from .text import _, escaped, sentence
+from ..text import _, escaped, sentence
 
 
 def numbersHtml(figures: Figures) -> str:

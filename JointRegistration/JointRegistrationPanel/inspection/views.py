@@ -16,9 +16,9 @@ from JointRegistrationMRML.inspection.session import VIEWS, Inspection
 from JointRegistrationMRML.inspection.volume_change import halfRangeOf, rangeText, setHalfRange
 from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
 
-from .inspect_folds import FoldsTable
-from .messages import markOpen
-from .text import _, escaped
+from ..messages import markOpen
+from ..text import _, escaped
+from .folds import FoldsTable
 
 _FLICKER_MS = 600
 _CARTILAGE = "cartilage"

@@ -8,7 +8,7 @@ from typing import Any
 from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
 from JointRegistrationMRML.run.saved_runs import FoundRun, findRuns
 
-from .text import _
+from ..text import _
 
 Run = FoundRun | RegistrationOutputs
 
