@@ -72,7 +72,7 @@ class JointRegistration(ScriptedLoadableModule):
 def registerSampleData() -> None:
     """Offer the computed knee pair in the Sample Data module."""
     addLibraryToPath()
-    from JointRegistrationPanel.sample_data import registerSource
+    from JointRegistrationPanel.install.sample_data import registerSource
 
     registerSource(str(Path(__file__).parent / "Resources" / "Icons" / "SampleKnees.png"))
 

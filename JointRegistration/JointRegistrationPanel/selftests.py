@@ -17,7 +17,7 @@ from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.worker.process import WorkerCommand, worker_command
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
 
-from .dependencies import PACKAGES, missingPackages, missingText
+from .install.packages import PACKAGES, missingPackages, missingText
 from .machine import Speed
 from .process import Worker
 

@@ -15,12 +15,12 @@ from JointRegistrationLib.core.errors import JointRegistrationError
 from JointRegistrationMRML.run.registration_nodes import InputNodes
 from JointRegistrationMRML.unforeseen import asError
 
-from . import dependencies
 from .controls import Controls, PanelState
 from .inputs.parameters import choosePair, inputNodes, letGo, restoreDefaults, swapInputs
 from .inputs.ties import Ties
 from .inspection.section import InspectSection
-from .install_view import InstallView
+from .install import packages
+from .install.view import InstallView
 from .judgement import Judgement, deviceText, judge, missingInputs
 from .machine import Speed
 from .messages import tint
@@ -54,7 +54,7 @@ class Panel(VTKObservationMixin):
         getParameters: Callable[[], Any],
         scene: Any,
         worker: Worker | None = None,
-        confirm: Callable[[str], bool] = dependencies.askInWindow,
+        confirm: Callable[[str], bool] = packages.askInWindow,
         speed: Speed | None = None,
     ) -> None:
         VTKObservationMixin.__init__(self)

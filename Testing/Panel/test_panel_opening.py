@@ -77,7 +77,7 @@ class Installer:
     """Stands in for what is installed, and for the PyTorch extension that installs it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, there: set[str], extension: bool = True) -> None:
-        from JointRegistrationPanel import dependencies
+        from JointRegistrationPanel.install import packages as dependencies
 
         self.there, self.asked = there, []
         monkeypatch.setattr(dependencies, "_isInstalled", lambda package: package.name in self.there)
@@ -194,7 +194,7 @@ def test_an_installation_that_broke_off_counts_as_missing_and_windows_paths_are_
 ) -> None:
     """Windows' limit of paths leaves a folder of that name without the file that makes it a package."""
     person.host.loadModule("JointRegistration")
-    from JointRegistrationPanel import dependencies
+    from JointRegistrationPanel.install import packages as dependencies
 
     (tmp_path / "torch_in_part" / "lib").mkdir(parents=True)
     monkeypatch.syspath_prepend(tmp_path)
@@ -259,7 +259,7 @@ def test_a_package_in_use_asks_for_a_restart(person: Person, monkeypatch: pytest
 
 def test_versions_are_compared_by_number_and_without_importing() -> None:
     pytest.importorskip("torch")
-    from JointRegistrationPanel.dependencies import Package, missingPackages
+    from JointRegistrationPanel.install.packages import Package, missingPackages
 
     assert missingPackages([Package("torch", "PyTorch", "1.13", "")]) == ()
     for package in (Package("torch", "PyTorch", "99", ""), Package("no_such_package", "none", "1", "")):

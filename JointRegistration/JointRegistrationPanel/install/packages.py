@@ -18,7 +18,7 @@ from typing import Any
 
 import slicer
 
-from .text import _
+from ..text import _
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 import slicer
 
-from . import dependencies
-from .messages import tint
-from .text import _
+from ..messages import tint
+from ..text import _
+from . import packages as dependencies
 
 
 class InstallView:

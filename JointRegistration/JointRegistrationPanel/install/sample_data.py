@@ -6,7 +6,7 @@ from typing import Any
 
 import slicer
 
-from .window import showVolumes
+from ..window import showVolumes
 
 CATEGORY = "Joint Registration"
 #: Name and, since the registration takes no description, what stands below the picture.

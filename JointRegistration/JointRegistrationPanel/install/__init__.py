@@ -1,0 +1,1 @@
+"""What the extension needs beyond Slicer: packages, and the sample pair."""
