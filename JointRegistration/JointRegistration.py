@@ -115,7 +115,7 @@ class JointRegistrationWidget(ScriptedLoadableModuleWidget):
     def cleanup(self) -> None:
         if self.panel is None:
             return
-        from JointRegistrationPanel.process import closeSharedWorker
+        from JointRegistrationPanel.run.worker import closeSharedWorker
 
         self.panel.cleanup()
         self.panel = None

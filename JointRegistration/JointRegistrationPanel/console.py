@@ -10,8 +10,8 @@ from JointRegistrationLib.core.errors import JointRegistrationError, Registratio
 from JointRegistrationMRML.run.register import Request
 from JointRegistrationMRML.run.registration_nodes import OutputOptions, RegistrationOutputs
 
-from .process import Worker, sharedWorker
-from .run_control import RunControl
+from .run.run_control import RunControl
+from .run.worker import Worker, sharedWorker
 
 _log = logging.getLogger(__name__)
 _running: set[ConsoleRun] = set()  # a script may drop what startRun returned

@@ -18,8 +18,8 @@ from JointRegistrationLib.worker.process import WorkerCommand, worker_command
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
 
 from .install.packages import PACKAGES, missingPackages, missingText
-from .machine import Speed
-from .process import Worker
+from .run.machine import Speed
+from .run.worker import Worker
 
 _SIZE, _SPACING_MM = 32, 2.5
 #: A guard against hanging, no measure of speed.

@@ -15,20 +15,20 @@ from JointRegistrationLib.core.errors import JointRegistrationError
 from JointRegistrationMRML.run.registration_nodes import InputNodes
 from JointRegistrationMRML.unforeseen import asError
 
-from .controls import Controls, PanelState
 from .inputs.parameters import choosePair, inputNodes, letGo, restoreDefaults, swapInputs
 from .inputs.ties import Ties
 from .inspection.section import InspectSection
 from .install import packages
 from .install.view import InstallView
-from .judgement import Judgement, deviceText, judge, missingInputs
-from .machine import Speed
 from .messages import tint
-from .process import Worker, sharedWorker
-from .progress_view import ProgressView
-from .registrations import Registrations, Sections
-from .remedies import Remedies
-from .results_view import ResultsView
+from .run.controls import Controls, PanelState
+from .run.estimate import Judgement, deviceText, judge, missingInputs
+from .run.machine import Speed
+from .run.progress_view import ProgressView
+from .run.registrations import Registrations, Sections
+from .run.remedies import Remedies
+from .run.results_view import ResultsView
+from .run.worker import Worker, sharedWorker
 from .text import _, breakable, sentence
 from .window import showVolumes
 

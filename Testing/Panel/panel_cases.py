@@ -41,7 +41,8 @@ class Person:
     def open(self, *stubOptions: str, real: bool = False, width: int = 400) -> Any:
         """Open the module; the worker is the stub with these options unless ``real``."""
         self.host.loadModule("JointRegistration")
-        from JointRegistrationPanel import process, selftests
+        from JointRegistrationPanel import selftests
+        from JointRegistrationPanel.run import worker as process
 
         worker = process.Worker() if real else process.Worker(selftests.stubCommand(*stubOptions))
         process._Shared.worker = worker  # closed with the module

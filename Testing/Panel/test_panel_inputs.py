@@ -104,9 +104,9 @@ def test_volumes_apart_are_a_problem_whose_button_centres_them_and_undo_takes_it
 
 def test_a_lack_of_memory_is_solved_by_a_lower_resolution(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     person.open()
-    from JointRegistrationPanel import judgement
+    from JointRegistrationPanel.run import estimate
 
-    monkeypatch.setattr(judgement, "availableMemoryBytes", lambda: 441_000_000)
+    monkeypatch.setattr(estimate, "availableMemoryBytes", lambda: 441_000_000)
     person.chooseVolumes()
     person.host.wait(lambda: any("memory are needed" in text for text in person.problems()))
     assert person.ui.registerButton.enabled

@@ -104,11 +104,11 @@ def test_after_a_reload_nothing_of_the_panel_before_is_left(person: Person) -> N
     assert len(page().findChildren(QtWidgets.QWidget, "inputsButton")) == 1
     node.SetParameter("note", "changed")
     person.host.processEvents()
-    from JointRegistrationPanel import process
+    from JointRegistrationPanel.run import worker
 
-    assert process._Shared.worker is person.panel._worker
+    assert worker._Shared.worker is person.panel._worker
     slicer.modules.JointRegistrationWidget.cleanup()
-    assert process._Shared.worker is None
+    assert worker._Shared.worker is None
     gc.collect()
     node.SetParameter("note", "changed again")  # an observer that was left behind is an error of the host
     person.host.processEvents()

@@ -22,11 +22,12 @@ def host() -> Iterator[Any]:
 def logic(person: Person) -> Any:
     """The console's logic; runs in the background go to the stub."""
     person.host.loadModule("JointRegistration")
-    from JointRegistrationPanel import process, selftests
+    from JointRegistrationPanel import selftests
+    from JointRegistrationPanel.run import worker
 
-    process._Shared.worker = selftests.stubWorker()
+    worker._Shared.worker = selftests.stubWorker()
     yield sys.modules["JointRegistration"].JointRegistrationLogic()
-    process.closeSharedWorker()
+    worker.closeSharedWorker()
 
 
 def test_this_application_has_neither_window_nor_views(person: Person) -> None:

@@ -62,7 +62,7 @@ def test_a_method_is_explained_as_the_library_describes_it(person: Person) -> No
 def test_the_results_say_how_far_the_landmarks_are_apart_before_and_after(person: Person) -> None:
     person.host.loadModule("JointRegistration")
     from JointRegistrationLib.core.result import LandmarkErrors
-    from JointRegistrationPanel.summary import _landmarkRows
+    from JointRegistrationPanel.run.summary import _landmarkRows
 
     (row,) = _landmarkRows(LandmarkErrors(("1", "2"), (3.0, 5.0), (0.5, 1.5)))
     assert (row.name, row.value) == ("Landmarks, mean of 2", "4.00 → 1.00 mm")
@@ -73,7 +73,7 @@ def test_the_first_sentence_of_the_results_says_what_speaks_against_them(person:
     person.host.loadModule("JointRegistration")
     from JointRegistrationLib.core.result import FoldCount
     from JointRegistrationMRML.run.registration_nodes import Overlap
-    from JointRegistrationPanel.verdict import verdict
+    from JointRegistrationPanel.run.summary import verdict
 
     def said(
         before: float, after: float, folds: int = 0, dice: float = 0.9, times: Any = (0.5, 2.0), inverse: float = 0.01

@@ -62,7 +62,8 @@ class JointRegistrationInSlicerTest(unittest.TestCase):
         selftests.registersAndDiscards(self, stub=True)
 
     def test_cancel_leaves_the_scene_as_it_was(self):
-        from JointRegistrationPanel import process, selftests
+        from JointRegistrationPanel import selftests
+        from JointRegistrationPanel.run import worker as process
 
         panel = self.openedPanel()
         panel._worker.transport._command = selftests.stubCommand("--stay-at", "affine")

@@ -68,10 +68,11 @@ def useStub() -> None:
     from JointRegistration import addLibraryToPath
 
     addLibraryToPath()
-    from JointRegistrationPanel import process, selftests
+    from JointRegistrationPanel import selftests
+    from JointRegistrationPanel.run import worker
 
-    process.closeSharedWorker()
-    process._Shared.worker = selftests.stubWorker()
+    worker.closeSharedWorker()
+    worker._Shared.worker = selftests.stubWorker()
 
 
 # -- the pair and its registration ------------------------------------------------------------------------------

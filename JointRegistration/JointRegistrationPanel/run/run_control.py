@@ -11,7 +11,7 @@ from JointRegistrationLib.core.errors import JointRegistrationError, ResourceErr
 from JointRegistrationMRML.run.job import RegistrationJob
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
 
-from .process import Worker, isBusy
+from .worker import Worker, isBusy
 
 
 class RunOwner(Protocol):

@@ -13,7 +13,7 @@ from JointRegistrationLib.worker.client import Client, State
 from JointRegistrationLib.worker.priority import NICENESS, wanted_niceness
 from JointRegistrationLib.worker.process import WorkerCommand, worker_command
 
-from .install.packages import PACKAGES, Package
+from ..install.packages import PACKAGES, Package
 
 #: How often the client is told that time passes, in ms; a cancel must be over within a second.
 TICK_MS = 50

@@ -9,13 +9,13 @@ from typing import Any
 from JointRegistrationMRML.run.register import REFINING_METHODS
 from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
 
-from .inputs.choices import makeChoices, methodExplanation
-from .inputs.landmark_lists import LandmarkLists
-from .inputs.mask_segments import MaskSegments
-from .inputs.outputs import showWhatIsWanted
-from .judgement import Judgement, missingInputs
-from .messages import Message, MessageRows
-from .text import _, escaped
+from ..inputs.choices import makeChoices, methodExplanation
+from ..inputs.landmark_lists import LandmarkLists
+from ..inputs.mask_segments import MaskSegments
+from ..inputs.outputs import showWhatIsWanted
+from ..messages import Message, MessageRows
+from ..text import _, escaped
+from .estimate import Judgement, missingInputs
 
 
 @dataclass(frozen=True)

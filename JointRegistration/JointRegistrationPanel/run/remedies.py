@@ -11,9 +11,9 @@ from JointRegistrationMRML.checks.problems import Problem
 from JointRegistrationMRML.checks.remedies import applyRemedy
 from JointRegistrationMRML.scene.transaction import discard
 
-from .inputs.parameters import inputNodes, parametersFromConfig
-from .messages import Message
-from .text import _, sentence
+from ..inputs.parameters import inputNodes, parametersFromConfig
+from ..messages import Message
+from ..text import _, sentence
 
 _COARSEST_MILLIONS = 0.05
 

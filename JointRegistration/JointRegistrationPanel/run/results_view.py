@@ -11,9 +11,9 @@ from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
 from JointRegistrationMRML.scene.transaction import discard
 from JointRegistrationMRML.scene.view_state import ViewRecord, slicesOf
 
+from ..text import _
+from ..window import fitSteps
 from .summary import meaningsHtml, summaryHtml
-from .text import _
-from .window import fitSteps
 
 
 class ResultsView:

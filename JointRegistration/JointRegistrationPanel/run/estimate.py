@@ -19,11 +19,11 @@ from JointRegistrationMRML.nodes.world import ijkToRasOf
 from JointRegistrationMRML.run.publish import checkOutputs, leftOut
 from JointRegistrationMRML.run.registration_nodes import OutputNodes
 
-from .inputs.outputs import anyWanted
-from .inputs.parameters import configFrom, inputNodes, nodesToReuse
+from ..inputs.outputs import anyWanted
+from ..inputs.parameters import configFrom, inputNodes, nodesToReuse
+from ..messages import Message
+from ..text import _, duration, memory, sentence
 from .machine import Speed, availableMemoryBytes
-from .messages import Message
-from .text import _, duration, memory, sentence
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,18 @@ from JointRegistrationLib.core.errors import JointRegistrationError
 from JointRegistrationMRML.run import register
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
 
-from .inputs import outputs
-from .inputs.parameters import configFrom, inputNodes, nodesToReuse, outputOptions
-from .inspection.section import InspectSection
-from .judgement import planFor
+from ..inputs import outputs
+from ..inputs.parameters import configFrom, inputNodes, nodesToReuse, outputOptions
+from ..inspection.section import InspectSection
+from ..text import _
+from ..window import Turns
+from .estimate import planFor
 from .machine import Speed
-from .process import Worker
 from .progress_view import ProgressView
 from .remedies import Remedies
 from .results_view import ResultsView
 from .run_control import RunControl
-from .text import _
-from .window import Turns
+from .worker import Worker
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from JointRegistrationLib.worker.client import NOT_ANSWERING
 
-from .text import _, breakable, duration
+from ..text import _, breakable, duration
 
 #: Names of the library's stages as a person reads them.
 _STAGES = {

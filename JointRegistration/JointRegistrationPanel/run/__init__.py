@@ -1,0 +1,1 @@
+"""One run in the panel: its worker, progress, results and verdict."""
