@@ -243,20 +243,20 @@ class JointRegistrationTest(ScriptedLoadableModuleTest):
 
     def test_panelWithAStubWorker(self) -> None:
         """Two volumes are chosen, Register is pressed, and the results are in the scene; Discard takes them away."""
-        from JointRegistrationPanel import selftests
+        from JointRegistrationPanel.selftests import tests
 
-        selftests.registersAndDiscards(self, stub=True)
+        tests.registersAndDiscards(self, stub=True)
 
     def test_panelWithTheRealWorker(self) -> None:
         """The same with the process that registers."""
-        from JointRegistrationPanel import selftests
+        from JointRegistrationPanel.selftests import tests
 
-        selftests.skipWithoutPackages(self)
-        selftests.registersAndDiscards(self, stub=False)
+        tests.skipWithoutPackages(self)
+        tests.registersAndDiscards(self, stub=False)
 
     def test_syntheticPairIsRegistered(self) -> None:
         """From the console: a bright ellipsoid, moved by 4 mm, comes back to where the fixed one is."""
-        from JointRegistrationPanel import selftests
+        from JointRegistrationPanel.selftests import tests
 
-        selftests.skipWithoutPackages(self)
-        selftests.registersFromTheConsole(self, JointRegistrationLogic())
+        tests.skipWithoutPackages(self)
+        tests.registersFromTheConsole(self, JointRegistrationLogic())

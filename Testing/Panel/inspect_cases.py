@@ -89,7 +89,7 @@ def publishKnown(scene: Any, folded: bool = True, options: OutputOptions | None 
     """Volumes, segmentations and the known run's results, in ``scene``."""
     from JointRegistrationMRML.nodes.arrays import gridOf
     from JointRegistrationMRML.nodes.world import ijkToRasOf
-    from JointRegistrationPanel.selftests import addEllipsoid
+    from JointRegistrationPanel.selftests.tests import addEllipsoid
 
     fixed, moving = addEllipsoid("Fixed knee", 0.0), addEllipsoid("Moving knee", SHIFT_MM[0])
     grid = gridOf("fixed", fixed.GetImageData().GetDimensions(), ijkToRasOf(fixed))

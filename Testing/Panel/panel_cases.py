@@ -41,17 +41,17 @@ class Person:
     def open(self, *stubOptions: str, real: bool = False, width: int = 400) -> Any:
         """Open the module; the worker is the stub with these options unless ``real``."""
         self.host.loadModule("JointRegistration")
-        from JointRegistrationPanel import selftests
         from JointRegistrationPanel.run import worker as process
+        from JointRegistrationPanel.selftests import tests
 
-        worker = process.Worker() if real else process.Worker(selftests.stubCommand(*stubOptions))
+        worker = process.Worker() if real else process.Worker(tests.stubCommand(*stubOptions))
         process._Shared.worker = worker  # closed with the module
         self.panel = self.host.openModule("JointRegistration", width=width).panel
         return self.panel
 
     def addVolumes(self) -> tuple[Any, Any]:
         """A fixed and a moving volume in the scene."""
-        from JointRegistrationPanel.selftests import addEllipsoid
+        from JointRegistrationPanel.selftests.tests import addEllipsoid
 
         return addEllipsoid("Fixed knee", 0.0), addEllipsoid("Moving knee", 4.0)
 

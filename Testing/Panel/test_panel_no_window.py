@@ -22,10 +22,10 @@ def host() -> Iterator[Any]:
 def logic(person: Person) -> Any:
     """The console's logic; runs in the background go to the stub."""
     person.host.loadModule("JointRegistration")
-    from JointRegistrationPanel import selftests
     from JointRegistrationPanel.run import worker
+    from JointRegistrationPanel.selftests import tests
 
-    worker._Shared.worker = selftests.stubWorker()
+    worker._Shared.worker = tests.stubWorker()
     yield sys.modules["JointRegistration"].JointRegistrationLogic()
     worker.closeSharedWorker()
 

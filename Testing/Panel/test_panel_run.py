@@ -381,7 +381,7 @@ def _exists(pid: int) -> bool:
 
 def _useStub(person: Person, *options: str) -> None:
     """From now on, a worker that works."""
-    from JointRegistrationPanel.selftests import stubCommand
+    from JointRegistrationPanel.selftests.tests import stubCommand
 
     transport: Any = person.panel._worker.transport
     person.panel._worker.client.close()

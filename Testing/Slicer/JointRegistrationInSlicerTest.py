@@ -23,13 +23,13 @@ class JointRegistrationInSlicerTest(unittest.TestCase):
     def openedPanel(self):
         """A second panel with the stub as its worker; the module's own and the worker of that stay as they are."""
         from JointRegistration import JointRegistrationLogic
-        from JointRegistrationPanel import selftests
+        from JointRegistrationPanel.selftests import tests
         from JointRegistrationPanel.widget import Panel
 
         path = slicer.modules.jointregistration.path.replace(
             "JointRegistration.py", "Resources/UI/JointRegistration.ui"
         )
-        worker = selftests.stubWorker()
+        worker = tests.stubWorker()
         panel = Panel(path, JointRegistrationLogic().getParameterNode, slicer.mrmlScene, worker)
         self.addCleanup(worker.close)
         self.addCleanup(panel.cleanup)
@@ -57,29 +57,29 @@ class JointRegistrationInSlicerTest(unittest.TestCase):
         self.assertEqual(panel.ui.regularitySpinBox.value, 2.5)
 
     def test_register_and_discard(self):
-        from JointRegistrationPanel import selftests
+        from JointRegistrationPanel.selftests import tests
 
-        selftests.registersAndDiscards(self, stub=True)
+        tests.registersAndDiscards(self, stub=True)
 
     def test_cancel_leaves_the_scene_as_it_was(self):
-        from JointRegistrationPanel import selftests
         from JointRegistrationPanel.run import worker as process
+        from JointRegistrationPanel.selftests import tests
 
         panel = self.openedPanel()
-        panel._worker.transport._command = selftests.stubCommand("--stay-at", "affine")
-        selftests.chooseEllipsoids(panel)
-        selftests.waitFor(lambda: panel.ui.registerButton.enabled)
-        before = selftests.nodeIds()
+        panel._worker.transport._command = tests.stubCommand("--stay-at", "affine")
+        tests.chooseEllipsoids(panel)
+        tests.waitFor(lambda: panel.ui.registerButton.enabled)
+        before = tests.nodeIds()
         panel.ui.registerButton.click()
-        selftests.waitFor(lambda: panel.ui.progressBar.value > 100)
+        tests.waitFor(lambda: panel.ui.progressBar.value > 100)
         panel.ui.cancelButton.click()
-        selftests.waitFor(lambda: not process.isBusy(panel._worker))
-        self.assertEqual(selftests.nodeIds(), before)
+        tests.waitFor(lambda: not process.isBusy(panel._worker))
+        self.assertEqual(tests.nodeIds(), before)
 
     def test_a_closed_scene_empties_the_panel(self):
-        from JointRegistrationPanel import selftests
+        from JointRegistrationPanel.selftests import tests
 
         panel = self.openedPanel()
-        panel.ui.fixedVolumeSelector.setCurrentNode(selftests.addEllipsoid("fixed", 0.0))
+        panel.ui.fixedVolumeSelector.setCurrentNode(tests.addEllipsoid("fixed", 0.0))
         slicer.mrmlScene.Clear()
         self.assertIsNone(panel.ui.fixedVolumeSelector.currentNode())

@@ -68,11 +68,11 @@ def useStub() -> None:
     from JointRegistration import addLibraryToPath
 
     addLibraryToPath()
-    from JointRegistrationPanel import selftests
     from JointRegistrationPanel.run import worker
+    from JointRegistrationPanel.selftests import tests
 
     worker.closeSharedWorker()
-    worker._Shared.worker = selftests.stubWorker()
+    worker._Shared.worker = tests.stubWorker()
 
 
 # -- the pair and its registration ------------------------------------------------------------------------------

@@ -17,9 +17,9 @@ from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.worker.process import WorkerCommand, worker_command
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
 
-from .install.packages import PACKAGES, missingPackages, missingText
-from .run.machine import Speed
-from .run.worker import Worker
+from ..install.packages import PACKAGES, missingPackages, missingText
+from ..run.machine import Speed
+from ..run.worker import Worker
 
 _SIZE, _SPACING_MM = 32, 2.5
 #: A guard against hanging, no measure of speed.
@@ -87,7 +87,7 @@ def waitFor(happened: Callable[[], object]) -> None:
 
 def registersAndDiscards(test: Any, stub: bool) -> None:
     """Two volumes are chosen, Register and then Discard are pressed, and the scene follows."""
-    from .widget import Panel
+    from ..widget import Panel
 
     module = slicer.modules.jointregistration.path
     uiPath = Path(module).parent / "Resources" / "UI" / "JointRegistration.ui"

@@ -1,0 +1,1 @@
+"""Tests inside the application, and a worker that registers nothing."""
