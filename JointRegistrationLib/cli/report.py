@@ -14,7 +14,7 @@ from ..system.children import module_command
 from .failures import debug_option, interruptible
 
 _FILE = click.Path(path_type=Path)
-_PROGRAM = "JointRegistrationViews.run_report"
+_PROGRAM = "JointRegistrationViews.demo.run_report"
 
 #: What the pictures need beside this library, by module.
 _NEEDED = {"slicer": "slicer-core", "matplotlib": "matplotlib", "PIL": "Pillow"}

@@ -108,7 +108,7 @@ def test_the_options_reach_the_view_layer_and_its_exit_code_comes_back(
     done = run("report", "out", "-o", "page.html", "--fixed", "a.nrrd")
     assert done.exit_code == 2
     assert called[0][3:] == [
-        "JointRegistrationViews.run_report",
+        "JointRegistrationViews.demo.run_report",
         "out",
         "--output",
         "page.html",

@@ -25,8 +25,9 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import write_image
 from JointRegistrationMRML.scene.headless import createHeadlessScene, loadScene
-from JointRegistrationViews import demo, inputs, slice_view
-from JointRegistrationViews.run_report import writeRunReport
+from JointRegistrationViews import slice_view
+from JointRegistrationViews.demo import demo, inputs
+from JointRegistrationViews.demo.run_report import writeRunReport
 from Testing.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,7 +40,7 @@ FILES = {
 def runProgram(*arguments: str) -> subprocess.CompletedProcess[str]:
     """As ``make demo`` does."""
     return subprocess.run(
-        [sys.executable, "-m", "JointRegistrationViews.demo", *arguments],
+        [sys.executable, "-m", "JointRegistrationViews.demo.demo", *arguments],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": f".{os.pathsep}JointRegistration", "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -83,15 +84,15 @@ def quickMethod() -> str:
 def quickRegistration(quickMethod: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Affine only and no OpenGL, so that what comes after can be tried quickly."""
     from JointRegistrationLib.core.config import AffineConfig, RegistrationConfig
-    from JointRegistrationViews import embedded
+    from JointRegistrationViews.demo import scene_run
 
     config = RegistrationConfig(method=quickMethod, affine=AffineConfig(iterations=10, levels=(2,)))
-    real = embedded.registerVolumes
+    real = scene_run.registerVolumes
 
     def quick(scene: Any, nodes: Any, _config: Any, **callbacks: Any) -> Any:
         return real(scene, nodes, config, **callbacks)
 
-    monkeypatch.setattr(embedded, "registerVolumes", quick)
+    monkeypatch.setattr(scene_run, "registerVolumes", quick)
     monkeypatch.setattr(slice_view, "canRender", lambda: False)
 
 
@@ -263,7 +264,7 @@ def test_results_of_an_earlier_demo_are_replaced_and_other_files_kept(ownFiles, 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
 def test_ctrl_c_ends_the_demo_tidily(tmp_path):
     folder = tmp_path / "out"
-    command = [sys.executable, "-m", "JointRegistrationViews.demo", "--size", "tiny", "--output", str(folder)]
+    command = [sys.executable, "-m", "JointRegistrationViews.demo.demo", "--size", "tiny", "--output", str(folder)]
     environment = {**os.environ, "PYTHONPATH": f".{os.pathsep}JointRegistration", "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

@@ -24,13 +24,13 @@ from JointRegistrationLib.core.metrics import LabelMetrics
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult
 from JointRegistrationLib.phantom import LABEL_NAMES
 from JointRegistrationMRML.report.page import PictureRow, Table, renderReport
-from JointRegistrationViews.evaluation import Evaluation, TruthError
-from JointRegistrationViews.inputs import DemoInputs
-from JointRegistrationViews.overview import writeOverview
+from JointRegistrationViews.demo.evaluation import Evaluation, TruthError
+from JointRegistrationViews.demo.inputs import DemoInputs
+from JointRegistrationViews.demo.overview import writeOverview
+from JointRegistrationViews.demo.run_report import runReport
+from JointRegistrationViews.demo.story import buildReport, keyFigures, verdict
 from JointRegistrationViews.pictures import OutlinedTissue
-from JointRegistrationViews.run_report import runReport
 from JointRegistrationViews.slice_plane import ORIENTATIONS
-from JointRegistrationViews.story import buildReport, keyFigures, verdict
 
 GRID = Grid((8, 8, 8))
 KEYS = (

@@ -1,4 +1,4 @@
-"""``python -m JointRegistrationViews.demo``: a registration in an embedded Slicer scene, and its report.
+"""``python -m JointRegistrationViews.demo.demo``: a registration in an embedded Slicer scene, and its report.
 
 Heavy imports are inside the functions, so that ``--help`` answers at once.
 """
@@ -75,8 +75,8 @@ def run(inputs: DemoInputs, output: Path, progress: Progress, interruption: Inte
     from JointRegistrationLib.files import RESULT_NAMES, output_folder, result_bytes, write_result
     from JointRegistrationMRML.scene.headless import createHeadlessScene, saveScene
 
-    from .embedded import arrangeDesktopViews, numbersOf, registerInScene
     from .evaluation import evaluate
+    from .scene_run import arrangeDesktopViews, numbersOf, registerInScene
 
     numBytes = 3 * result_bytes(inputs.fixed.grid, inputs.moving.grid)
     with output_folder(output, (*RESULT_NAMES, *NAMES), num_bytes=numBytes, overwrite=True) as folder:
@@ -104,9 +104,9 @@ def draw(
     hosted: Any, done: Any, evaluation: Evaluation, progress: Progress
 ) -> tuple[list[PictureRow], dict[str, float], str, list[str]]:
     """The pictures, where their slices lie, what drew them, and what the user should know about that."""
-    from . import slice_view
-    from .pictures import PictureMaker
-    from .slice_plot import SlicePlotRenderer
+    from .. import slice_view
+    from ..pictures import PictureMaker
+    from ..slice_plot import SlicePlotRenderer
 
     progress("drawing", 0.0, None)
     notices = []
@@ -201,7 +201,7 @@ def main() -> None:
     # Threads that wait for work must sleep: by default they spin, and another busy program then slows
     # PyTorch's many short steps six times (measured). Read when PyTorch is loaded, so before that.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    demo(prog_name="python -m JointRegistrationViews.demo")
+    demo(prog_name="python -m JointRegistrationViews.demo.demo")
 
 
 if __name__ == "__main__":

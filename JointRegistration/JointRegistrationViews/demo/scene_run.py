@@ -22,9 +22,9 @@ from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes
 from JointRegistrationMRML.run.runner import Runner, runInProcess
 from JointRegistrationMRML.scene.headless import HeadlessScene
 
+from ..pictures import ShownNodes, showAsOutline
+from ..slice_plane import NORMAL_AXIS
 from .inputs import DemoInputs
-from .pictures import ShownNodes, showAsOutline
-from .slice_plane import NORMAL_AXIS
 
 _LABEL_COLORS = {
     "femur": (0.93, 0.84, 0.62),

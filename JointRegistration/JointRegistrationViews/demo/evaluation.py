@@ -16,8 +16,8 @@ from JointRegistrationLib.core.metrics import LabelMetrics, label_metrics
 from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.ops import maps
 
+from ..pictures import OutlinedTissue
 from .inputs import CARTILAGES, DemoInputs
-from .pictures import OutlinedTissue
 
 
 @dataclass(frozen=True)

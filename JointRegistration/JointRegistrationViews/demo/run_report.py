@@ -1,4 +1,4 @@
-"""``python -m JointRegistrationViews.run_report RUN_DIR``: the report of a run from the files it left.
+"""``python -m JointRegistrationViews.demo.run_report RUN_DIR``: the report of a run from the files it left.
 
 Heavy imports are inside the functions, so that ``--help`` answers at once.
 """
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from JointRegistrationLib.core.result import RegistrationResult
     from JointRegistrationMRML.report.page import MeasureGroup
 
+    from ..pictures import OutlinedTissue
     from .inputs import DemoInputs
-    from .pictures import OutlinedTissue
 
 _FILE = click.Path(path_type=Path)
 
@@ -64,8 +64,8 @@ def writeRunReport(folder: Path, path: Path, fixed: Path | None = None, moving: 
     from JointRegistrationMRML.scene.headless import createHeadlessScene
 
     from .demo import draw
-    from .embedded import numbersOf, registerInScene
     from .evaluation import Evaluation, evaluate
+    from .scene_run import numbersOf, registerInScene
     from .story import buildReport
 
     metrics = read_metrics(folder)
@@ -128,8 +128,8 @@ def _outlines(inputs: DemoInputs, result: RegistrationResult) -> OutlinedTissue 
     """All labels together, fixed, moving as scanned, and warped; None without label maps."""
     import numpy as np
 
+    from ..pictures import OutlinedTissue
     from .evaluation import carried
-    from .pictures import OutlinedTissue
 
     if inputs.fixedLabels is None or inputs.movingLabels is None:
         return None
@@ -167,7 +167,7 @@ def _labelGroups(scores: dict[str, Any], names: dict[int, str]) -> list[MeasureG
 def main() -> None:
     """Entry point."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    runReport(prog_name="python -m JointRegistrationViews.run_report")
+    runReport(prog_name="python -m JointRegistrationViews.demo.run_report")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""The demo, and reports made outside the application."""
