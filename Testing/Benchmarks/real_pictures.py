@@ -27,9 +27,9 @@ from JointRegistrationMRML.nodes.jacobian import showJacobian  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import volumeFromImage  # noqa: E402
 from JointRegistrationMRML.report.slices import telltaleOffsets  # noqa: E402
 from JointRegistrationMRML.scene.headless import createHeadlessScene  # noqa: E402
-from JointRegistrationViews.slice_plane import NORMAL_AXIS, ORIENTATIONS  # noqa: E402
-from JointRegistrationViews.slice_plot import SlicePlotRenderer  # noqa: E402
-from JointRegistrationViews.slice_view import SliceViewRenderer, canRender  # noqa: E402
+from JointRegistrationViews.offscreen.slice_plane import NORMAL_AXIS, ORIENTATIONS  # noqa: E402
+from JointRegistrationViews.offscreen.slice_plot import SlicePlotRenderer  # noqa: E402
+from JointRegistrationViews.offscreen.slice_view import SliceViewRenderer, canRender  # noqa: E402
 
 _INCHES = 3.2
 

@@ -25,9 +25,9 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import write_image
 from JointRegistrationMRML.scene.headless import createHeadlessScene, loadScene
-from JointRegistrationViews import slice_view
 from JointRegistrationViews.demo import demo, inputs
 from JointRegistrationViews.demo.run_report import writeRunReport
+from JointRegistrationViews.offscreen import slice_view
 from Testing.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -29,8 +29,8 @@ from JointRegistrationViews.demo.inputs import DemoInputs
 from JointRegistrationViews.demo.overview import writeOverview
 from JointRegistrationViews.demo.run_report import runReport
 from JointRegistrationViews.demo.story import buildReport, keyFigures, verdict
-from JointRegistrationViews.pictures import OutlinedTissue
-from JointRegistrationViews.slice_plane import ORIENTATIONS
+from JointRegistrationViews.offscreen.pictures import OutlinedTissue
+from JointRegistrationViews.offscreen.slice_plane import ORIENTATIONS
 
 GRID = Grid((8, 8, 8))
 KEYS = (

@@ -9,7 +9,7 @@ from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
 from JointRegistrationMRML.measure.images import brightnessRange, checkerboard, differencePercent, edges
 from JointRegistrationMRML.report.slices import telltaleOffsets
-from JointRegistrationViews.comparison import onGridOf
+from JointRegistrationViews.offscreen.pictures import onGridOf
 
 GRID = Grid((24, 20, 16), (1.0, 1.5, 2.0), (-10.0, 20.0, 15.0), ((0, 0, 1), (-1, 0, 0), (0, -1, 0)))
 

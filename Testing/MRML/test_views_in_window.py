@@ -16,7 +16,7 @@ from JointRegistrationMRML.nodes.segmentations import maskSegmentation
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.scene.view_state import restoreViews, slicesOf
-from JointRegistrationViews.slice_view import SliceViewRenderer
+from JointRegistrationViews.offscreen.slice_view import SliceViewRenderer
 
 
 @pytest.fixture

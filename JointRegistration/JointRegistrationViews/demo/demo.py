@@ -104,9 +104,9 @@ def draw(
     hosted: Any, done: Any, evaluation: Evaluation, progress: Progress
 ) -> tuple[list[PictureRow], dict[str, float], str, list[str]]:
     """The pictures, where their slices lie, what drew them, and what the user should know about that."""
-    from .. import slice_view
-    from ..pictures import PictureMaker
-    from ..slice_plot import SlicePlotRenderer
+    from ..offscreen import slice_view
+    from ..offscreen.pictures import PictureMaker
+    from ..offscreen.slice_plot import SlicePlotRenderer
 
     progress("drawing", 0.0, None)
     notices = []

@@ -16,7 +16,7 @@ from JointRegistrationLib.core.metrics import LabelMetrics, label_metrics
 from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.ops import maps
 
-from ..pictures import OutlinedTissue
+from ..offscreen.pictures import OutlinedTissue
 from .inputs import CARTILAGES, DemoInputs
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from JointRegistrationMRML.report.page import KeyFigure, PictureRow
 
-from ..slice_plane import ORIENTATIONS
+from ..offscreen.slice_plane import ORIENTATIONS
 
 _LEFT_ROWS = ("fixed", "moving", "warped")
 _RIGHT_ROWS = ("outlines_after", "grid", "jacobian")

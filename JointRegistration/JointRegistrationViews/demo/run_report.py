@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from JointRegistrationLib.core.result import RegistrationResult
     from JointRegistrationMRML.report.page import MeasureGroup
 
-    from ..pictures import OutlinedTissue
+    from ..offscreen.pictures import OutlinedTissue
     from .inputs import DemoInputs
 
 _FILE = click.Path(path_type=Path)
@@ -128,7 +128,7 @@ def _outlines(inputs: DemoInputs, result: RegistrationResult) -> OutlinedTissue 
     """All labels together, fixed, moving as scanned, and warped; None without label maps."""
     import numpy as np
 
-    from ..pictures import OutlinedTissue
+    from ..offscreen.pictures import OutlinedTissue
     from .evaluation import carried
 
     if inputs.fixedLabels is None or inputs.movingLabels is None:

@@ -22,8 +22,8 @@ from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes
 from JointRegistrationMRML.run.runner import Runner, runInProcess
 from JointRegistrationMRML.scene.headless import HeadlessScene
 
-from ..pictures import ShownNodes, showAsOutline
-from ..slice_plane import NORMAL_AXIS
+from ..offscreen.pictures import ShownNodes, showAsOutline
+from ..offscreen.slice_plane import NORMAL_AXIS
 from .inputs import DemoInputs
 
 _LABEL_COLORS = {

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.ops import maps
+from JointRegistrationLib.ops.resampling import to_tensor
 from JointRegistrationMRML.inspection.deformation import SPACING_MM, inTurn
 from JointRegistrationMRML.inspection.images import DIFFERENCE_LIMIT_PERCENT
 from JointRegistrationMRML.measure.images import brightnessRange, checkerboard, differencePercent
@@ -22,7 +24,6 @@ from JointRegistrationMRML.report.captions import rowOf
 from JointRegistrationMRML.report.page import PictureRow
 from JointRegistrationMRML.report.slices import telltaleOffsets
 
-from .comparison import onGridOf
 from .slice_plane import NORMAL_AXIS, ORIENTATIONS
 
 _SQUARE_MM = 18.0
@@ -262,3 +263,9 @@ def _tableNode(name: str, colors: tuple[tuple[float, float, float], ...], count:
     for index, (red, green, blue) in enumerate(zip(*channels, strict=True)):
         node.SetColor(index, str(index), float(red), float(green), float(blue), 1.0)
     return node
+
+
+def onGridOf(fixed: Image, moving: Image) -> Image:
+    """``moving`` sampled at the fixed lattice's positions in RAS, as it lies before registration; 0 outside."""
+    values = maps.sample(to_tensor(moving.array, "cpu"), moving.grid, maps.identity(fixed.grid))
+    return Image(values[0, 0].numpy(), fixed.grid, moving.name)

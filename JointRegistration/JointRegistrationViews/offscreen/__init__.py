@@ -1,0 +1,1 @@
+"""Slice views drawn without a window."""
