@@ -18,7 +18,8 @@ def _public(owner: Any) -> set[str]:
 
 
 def _standIns() -> dict[str, type]:
-    from slicer_host import ctk_module, slicer_additions
+    from slicer_host import ctk_module
+    from slicer_host.application import slicer_additions
 
     return {kind.__name__: kind for kind in (*ctk_module.WIDGETS, *slicer_additions.WIDGETS)}
 
@@ -59,7 +60,7 @@ def test_widgets_have_no_other_names_properties_or_signals(host: Any) -> None:
 
 def test_modules_of_slicer_have_no_other_names(host: Any) -> None:
     import slicer
-    from slicer_host.slicer_additions import additions
+    from slicer_host.application.slicer_additions import additions
 
     api = record()
     added = set(additions(host))
@@ -78,7 +79,7 @@ def test_the_application_object_has_no_other_names(host: Any) -> None:
 
 
 def test_base_classes_of_modules_have_no_other_names(host: Any) -> None:
-    from slicer_host import scripted_module
+    from slicer_host.application import scripted_module
 
     for name, recorded in record()["ScriptedLoadableModule"].items():
         own = _public(getattr(scripted_module, name))

@@ -17,13 +17,13 @@ from PySide6 import QtCore, QtGui, QtTest, QtWidgets
 
 from Testing.patience import patient
 
-from . import connections, dialogs, slicer_additions
-from .application import application
+from . import connections, dialogs
+from .application import application, slicer_additions
+from .application.layout import qSlicerLayoutManager
+from .application.main_window import qSlicerMainWindow
+from .application.modules import qSlicerModuleManager
 from .application.subject_hierarchy import SubjectHierarchy
 from .gap_monitor import GapMonitor
-from .layout import qSlicerLayoutManager
-from .main_window import qSlicerMainWindow
-from .modules import qSlicerModuleManager
 
 ROOT = Path(__file__).resolve().parents[3]
 MODULES = ROOT / "JointRegistration"

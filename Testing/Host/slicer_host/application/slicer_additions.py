@@ -12,15 +12,15 @@ from typing import Any
 import slicer
 import slicer.util
 
-from . import ctk_module, parameter_node, sample_data, scripted_module
-from .application import application_python
+from .. import ctk_module, parameter_node
+from ..qt_module import makeQtModule
+from ..widgets import absent
+from ..widgets.checkable_node_combo_box import qMRMLCheckableNodeComboBox
+from ..widgets.node_combo_box import qMRMLNodeComboBox
+from ..widgets.scene_widgets import qMRMLWidget
+from ..widgets.sliders import qMRMLSliderWidget
+from . import application_python, sample_data, scripted_module
 from .modules import qSlicerScriptedLoadableModule, qSlicerScriptedLoadableModuleWidget
-from .qt_module import makeQtModule
-from .widgets import absent
-from .widgets.checkable_node_combo_box import qMRMLCheckableNodeComboBox
-from .widgets.node_combo_box import qMRMLNodeComboBox
-from .widgets.scene_widgets import qMRMLWidget
-from .widgets.sliders import qMRMLSliderWidget
 
 WIDGETS = (qMRMLCheckableNodeComboBox, qMRMLNodeComboBox, qMRMLSliderWidget, qMRMLWidget)
 _MISSING = object()

@@ -10,8 +10,8 @@ from typing import Any
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from .application.core_io import qSlicerCoreIOManager
-from .qt.version import emulatedVersion
+from ..qt.version import emulatedVersion
+from .core_io import qSlicerCoreIOManager
 
 
 class qSlicerApplication(QtWidgets.QApplication):

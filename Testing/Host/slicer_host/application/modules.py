@@ -11,7 +11,7 @@ from typing import Any
 import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from .widgets.scene_widgets import qMRMLWidget
+from ..widgets.scene_widgets import qMRMLWidget
 
 
 class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
