@@ -7,7 +7,8 @@ import types
 
 def makeModule() -> types.ModuleType:
     """The module as scripted modules import it."""
-    from . import annotations, connectors, packs, serializers, wrapper
+    from . import annotations, connectors, serializers, wrapper
+    from . import serializers as packs
 
     module = types.ModuleType("slicer.parameterNodeWrapper")
     offered = {
