@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "Host"))
 if not MISSING and sys.platform.startswith("linux"):
     os.environ["QT_QPA_PLATFORM"] = "offscreen"  # a test never opens a window on somebody's screen
 if not MISSING:
-    importlib.import_module("slicer_host.pythonqt")  # before a test imports PySide6: its enums are numbers then
+    importlib.import_module("slicer_host.qt.pythonqt")  # before a test imports PySide6: its enums are numbers then
 
 
 def embedded(window: bool = True) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from slicer_host.recorded_api import UNLISTED, record
+from slicer_host.qt.recorded_api import UNLISTED, record
 from used_names import formProperties, signalNames, usedNames
 
 FILE = Path(__file__).with_name("confirmed_names.json")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from slicer_host.application.application_python import source
-from slicer_host.recorded_api import record, recordFile
+from slicer_host.qt.recorded_api import record, recordFile
 
 pytestmark = pytest.mark.skipif(
     recordFile() is None, reason="needs slicer-api.json; set JOINTREG_SLICER_API to its path"
@@ -18,8 +18,8 @@ def _public(owner: Any) -> set[str]:
 
 
 def _standIns() -> dict[str, type]:
-    from slicer_host import ctk_module
     from slicer_host.application import slicer_additions
+    from slicer_host.widgets import ctk_module
 
     return {kind.__name__: kind for kind in (*ctk_module.WIDGETS, *slicer_additions.WIDGETS)}
 
@@ -92,6 +92,6 @@ def test_names_that_only_pyside_has_are_refused(host: Any) -> None:
     with pytest.raises(AttributeError, match="PySide6"):
         qt.QPushButton("go").screen  # noqa: B018
     assert not qt.QCheckBox().connect("checkStateChanged(Qt::CheckState)", lambda: None)  # Qt 6.7 and later
-    from slicer_host.connections import refused
+    from slicer_host.qt.connections import refused
 
     refused.clear()

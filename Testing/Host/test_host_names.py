@@ -1,7 +1,7 @@
 """The extension uses only names that desktop Slicer has.
 
 ``confirmed_names.json`` holds those that were seen in a running Slicer 5.6.2. After a change of the sources that adds
-one, look it up in the record (slicer-api.json, see :mod:`slicer_host.recorded_api`) and write the list anew:
+one, look it up in the record (slicer-api.json, see :mod:`slicer_host.qt.recorded_api`) and write the list anew:
 ``python Testing/Host/confirmed_names.py``. VTK and MRML are those of slicer-core.
 """
 
@@ -13,7 +13,7 @@ import pytest
 import slicer
 import vtk
 from confirmed_names import FILE, ofApplication, recorded
-from slicer_host.recorded_api import UNLISTED, recordFile
+from slicer_host.qt.recorded_api import UNLISTED, recordFile
 from used_names import methodNames, signalNames, usedNames
 
 CONFIRMED = json.loads(FILE.read_text(encoding="utf-8"))

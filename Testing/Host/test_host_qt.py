@@ -100,7 +100,7 @@ def test_a_connection_can_be_undone_with_the_same_arguments(qt: Any) -> None:
 
 
 def test_a_wrong_signature_gives_false_and_is_reported(qt: Any, host: Any) -> None:
-    from slicer_host.connections import refused
+    from slicer_host.qt.connections import refused
 
     assert qt.QPushButton("go").connect("clickd(bool)", lambda: None) is False
     assert qt.QComboBox().connect("currentIndexChanged(QModelIndex)", lambda: None) is False

@@ -11,19 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .pythonqt import applyPythonQtManners  # isort: skip
+from .qt.pythonqt import applyPythonQtManners  # isort: skip
 
 from PySide6 import QtCore, QtGui, QtTest, QtWidgets
 
 from Testing.patience import patient
 
-from . import connections, dialogs
 from .application import application, slicer_additions
 from .application.layout import qSlicerLayoutManager
 from .application.main_window import qSlicerMainWindow
 from .application.modules import qSlicerModuleManager
 from .application.subject_hierarchy import SubjectHierarchy
-from .gap_monitor import GapMonitor
+from .qt import connections, dialogs
+from .qt.gap_monitor import GapMonitor
 
 ROOT = Path(__file__).resolve().parents[3]
 MODULES = ROOT / "JointRegistration"

@@ -12,9 +12,9 @@ from typing import Any
 import slicer
 import slicer.util
 
-from .. import ctk_module, parameter_node
-from ..qt_module import makeQtModule
-from ..widgets import absent
+from .. import parameter_node
+from ..qt.qt_module import makeQtModule
+from ..widgets import absent, ctk_module
 from ..widgets.checkable_node_combo_box import qMRMLCheckableNodeComboBox
 from ..widgets.node_combo_box import qMRMLNodeComboBox
 from ..widgets.scene_widgets import qMRMLWidget

@@ -12,7 +12,7 @@ from typing import Any
 import slicer
 import vtk
 
-from ..observers import observe
+from ..qt.observers import observe
 
 #: Kinds of nodes that some plugin of the application adds an item for.
 _DATA = ("Volume", "Transform", "Markups", "Model", "Segmentation", "Table", "Text", "PlotChart", "PlotSeries")

@@ -13,7 +13,7 @@ import slicer
 import vtk
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from ..observers import observe
+from ..qt.observers import observe
 
 COLOURS = {"Red": "#f34a33", "Yellow": "#edd54c", "Green": "#6eb04b"}
 _DELAY_MS = 40

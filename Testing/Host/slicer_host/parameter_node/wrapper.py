@@ -8,7 +8,7 @@ from typing import Any
 import vtk
 from PySide6 import QtWidgets
 
-from ..observers import observe, weakly
+from ..qt.observers import observe, weakly
 from ..qt.version import emulatedVersion
 from . import left_behind
 from .annotations import Default, Validator, findFirstAnnotation, splitAnnotations

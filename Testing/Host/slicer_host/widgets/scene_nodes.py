@@ -8,7 +8,7 @@ from typing import Any
 
 import vtk
 
-from ..observers import observe, weakly
+from ..qt.observers import observe, weakly
 
 
 @dataclass

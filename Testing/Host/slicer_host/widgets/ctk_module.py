@@ -7,10 +7,10 @@ from typing import Any
 
 from PySide6 import QtWidgets
 
-from .widgets import absent
-from .widgets.buttons import ctkCollapsibleButton, ctkMenuButton
-from .widgets.combos import ctkCheckableComboBox, ctkComboBox, ctkPathLineEdit
-from .widgets.sliders import ctkDoubleSpinBox, ctkRangeWidget, ctkSliderWidget
+from . import absent
+from .buttons import ctkCollapsibleButton, ctkMenuButton
+from .combos import ctkCheckableComboBox, ctkComboBox, ctkPathLineEdit
+from .sliders import ctkDoubleSpinBox, ctkRangeWidget, ctkSliderWidget
 
 
 class ctkMessageBox(QtWidgets.QMessageBox):
