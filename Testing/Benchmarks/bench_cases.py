@@ -105,7 +105,10 @@ def cold_run(fixed: Image, moving: Image, threads: int, device: str) -> dict[str
     """Wall and CPU seconds of the command line in a new process, and of importing with loading the weights only."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
-    load = "import JointRegistrationLib.registration.register; from JointRegistrationLib.networks import weights; weights.load_model()"
+    load = (
+        "import JointRegistrationLib.registration.register; "
+        "from JointRegistrationLib.networks import weights; weights.load_model()"
+    )
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write_image(fixed, folder / "fixed.nii.gz")

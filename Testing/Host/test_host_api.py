@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from slicer_host.application.application_python import source
+from slicer_host.qt.application_python import source
 from slicer_host.qt.recorded_api import record, recordFile
 
 pytestmark = pytest.mark.skipif(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from slicer_host.application.application_python import source
+from slicer_host.qt.application_python import source
 from slicer_host.qt.version import emulatedVersion
 
 EXAMPLE = Path(__file__).parent / "Example" / "HostExample.py"

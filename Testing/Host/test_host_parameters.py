@@ -11,7 +11,7 @@ import sys
 from typing import Annotated, Any, Optional, Union
 
 import pytest
-from slicer_host.application.application_python import source
+from slicer_host.qt.application_python import source
 from slicer_host.qt.version import emulatedVersion
 
 

@@ -15,8 +15,9 @@ from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.ops import maps
 from JointRegistrationMRML.inspection.session import VIEWS, Inspection
+from JointRegistrationMRML.nodes.arrays import INPUT_ROLES
 from JointRegistrationMRML.run.register import registerVolumes
-from JointRegistrationMRML.run.registration_nodes import INPUT_ROLES, OutputOptions
+from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.run.saved_result import jacobianOf
 from JointRegistrationMRML.run.saved_runs import findRuns, guessedInputs, outputsOf
 from JointRegistrationMRML.scene.headless import loadScene, saveScene

@@ -14,13 +14,13 @@ import numpy as np
 import slicer
 import vtk
 
-from ..nodes.arrays import numpyMatrix
+from ..nodes.arrays import INPUT_ROLES, numpyMatrix
 from ..nodes.colors import COLOR_NAME
 from ..nodes.jacobian import FOLDS_NAME
 from ..nodes.transforms import FIXED_ROLE, MOVING_ROLE, fixedToMovingGrid
 from ..nodes.world import ijkToRasOf
 from ..scene.transaction import RunRecord, SceneTransaction, nodesOf
-from .registration_nodes import INPUT_ROLES, InputNodes, OutputNodes, RegistrationOutputs
+from .registration_nodes import InputNodes, OutputNodes, RegistrationOutputs
 from .saved_result import storedResult
 
 

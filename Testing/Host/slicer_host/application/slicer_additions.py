@@ -13,13 +13,14 @@ import slicer
 import slicer.util
 
 from .. import parameter_node
+from ..qt import application_python
 from ..qt.qt_module import makeQtModule
 from ..widgets import absent, ctk_module
 from ..widgets.checkable_node_combo_box import qMRMLCheckableNodeComboBox
 from ..widgets.node_combo_box import qMRMLNodeComboBox
 from ..widgets.scene_widgets import qMRMLWidget
 from ..widgets.sliders import qMRMLSliderWidget
-from . import application_python, sample_data, scripted_module
+from . import sample_data, scripted_module
 from .modules import qSlicerScriptedLoadableModule, qSlicerScriptedLoadableModuleWidget
 
 WIDGETS = (qMRMLCheckableNodeComboBox, qMRMLNodeComboBox, qMRMLSliderWidget, qMRMLWidget)

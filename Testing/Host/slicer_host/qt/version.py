@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..application.application_python import source, sourceVersion
+from .application_python import source, sourceVersion
 
 _OLDEST = "5.6"
 
