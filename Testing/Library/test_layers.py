@@ -19,42 +19,53 @@ LIBRARY = ROOT / "JointRegistrationLib"
 MRML = ROOT / "JointRegistration" / "JointRegistrationMRML"
 VIEWS = ROOT / "JointRegistration" / "JointRegistrationViews"
 PANEL = ROOT / "JointRegistration" / "JointRegistrationPanel"
+HOST = ROOT / "Testing" / "Host" / "slicer_host"
 
 SLICER = {"slicer", "vtk", "vtkmodules", "qt", "ctk", "PythonQt"}
 QT = {"qt", "ctk", "PythonQt"}
 UPPER_LAYERS = {"JointRegistration", "JointRegistrationMRML", "JointRegistrationViews", "JointRegistrationPanel"}
-TORCH_FREE = (
-    "__init__",
-    "carried",
-    "change",
-    "config",
-    "config_json",
-    "errors",
-    "geometry",
-    "image",
-    "intensity",
-    "knee_size",
-    "memory",
-    "metrics",
-    "onto_grid",
-    "plan",
-    "points",
-    "reading",
-    "resolution",
-    "starting_map",
-    "result",
-)
-#: What the panel and the scene layer use of the worker.
-TORCH_FREE += tuple(
-    f"worker/{name}" for name in ("client", "exchange", "folders", "messages", "process", "segments", "server")
-)
+#: The folders and files of each package from top to bottom: one imports only what stands in a lower line. What shares a
+#: line does not know of each other.
+ORDER = {
+    "JointRegistrationLib": (
+        "__main__",
+        "cli",
+        "worker training evaluation",
+        "registration segmentation",
+        "phantom networks",
+        "files",
+        "ops",
+        "system",
+        "core",
+    ),
+    "JointRegistrationMRML": (
+        "report",
+        "inspection checks",
+        "measure run",
+        "scene",
+        "nodes",
+        "pauses translation unforeseen",
+    ),
+    "JointRegistrationPanel": (
+        "selftests console",
+        "widget",
+        "run",
+        "inputs inspection install",
+        "messages window",
+        "text",
+    ),
+    "JointRegistrationViews": ("demo surface_view", "offscreen shown_now"),
+}
+#: Below these no file imports PyTorch, and of the worker what the panel and the scene layer use of it.
+TORCH_FREE_FOLDERS = ("core", "files", "system")
+TORCH_FREE_WORKER = ("client", "exchange", "folders", "messages", "process", "segments", "server")
 EVERYWHERE_IN_LIBRARY = {"numpy", "torch", "safetensors", "JointRegistrationLib"}
 #: Which parts of the library, a folder or a file, may import a package that the others may not.
 ONLY_IN = {
-    "SimpleITK": {"files", "metrics.py", "phantom/from_labels.py", "training/labels.py"},
+    "SimpleITK": {"core/metrics.py", "files", "phantom/from_labels.py", "training/data/labels.py"},
     "click": {"cli"},
     "h5py": {"files/transform_hdf5.py"},
-    "pydicom": {"files/dicom_frames.py", "files/dicom_pixels.py"},
+    "pydicom": {"files/dicom/frames.py", "files/dicom/pixels.py"},
     "tqdm": {"cli"},
     "matplotlib": {"training/examples.py"},
 }
@@ -131,9 +142,96 @@ def test_layer_table_allows_no_more_than_is_used(package: str) -> None:
     assert {part for part in ONLY_IN[package] if not any(part in user for user in users)} == set()
 
 
-@pytest.mark.parametrize("name", TORCH_FREE)
-def test_foundation_module_imports_no_torch_even_in_functions(name: str) -> None:
-    assert "torch" not in {imported for imported, _ in imports(LIBRARY / f"{name}.py")}
+def torch_free() -> list[Path]:
+    folders = [path for folder in TORCH_FREE_FOLDERS for path in sources(LIBRARY / folder)]
+    return [LIBRARY / "__init__.py", *folders, *(LIBRARY / "worker" / f"{name}.py" for name in TORCH_FREE_WORKER)]
+
+
+@pytest.mark.parametrize("path", torch_free(), ids=lambda path: str(path.relative_to(LIBRARY)))
+def test_foundation_module_imports_no_torch_even_in_functions(path: Path) -> None:
+    assert "torch" not in {imported for imported, _ in imports(path)}
+
+
+# -- the order of folders ------------------------------------------------------------------------------
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the project's packages by its dotted name."""
+    found = {}
+    for root in (LIBRARY, MRML, PANEL, VIEWS, HOST):
+        for path in sources(root):
+            parts = path.relative_to(root.parent).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imported_modules(name: str, known: dict[str, Path]) -> set[str]:
+    """The modules of ``known`` that one of them imports anywhere, those for type checkers included."""
+    package = name.split(".") if known[name].name == "__init__.py" else name.split(".")[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(known[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {inner if (inner := f"{source}.{alias.name}") in known else source for alias in node.names}
+    return (found & known.keys()) - {name}
+
+
+def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
+    """Modules that import each other: what is left when those without arrows out are taken away again and again."""
+    left = {name: set(targets) for name, targets in arrows.items()}
+    while ends := [name for name, targets in left.items() if not targets & left.keys()]:
+        for name in ends:
+            del left[name]
+    return [sorted(left)] if left else []
+
+
+def rank(module: str) -> tuple[str, str, int] | None:
+    """(package, folder or file of its root, line in ORDER) of a module; None where there is no order."""
+    package, _, rest = module.partition(".")
+    entry = rest.partition(".")[0]
+    lines = ORDER.get(package, ())
+    line = next((number for number, entries in enumerate(lines) if entry in entries.split()), None)
+    return None if line is None else (package, entry, line)
+
+
+def upward_arrows() -> list[str]:
+    known = modules()
+    found = []
+    for name in known:
+        for other in imported_modules(name, known):
+            here, there = rank(name), rank(other)
+            if here and there and here[0] == there[0] and here[1] != there[1] and there[2] <= here[2]:
+                found.append(f"{name} imports {other}")
+    return sorted(found)
+
+
+def test_every_entry_of_a_package_has_its_place_in_the_order() -> None:
+    unplaced = [
+        f"{root.name}/{entry.name}"
+        for root in (LIBRARY, MRML, PANEL, VIEWS)
+        for entry in root.iterdir()
+        if (entry.suffix == ".py" or (entry / "__init__.py").exists())
+        and entry.stem != "__init__"
+        and rank(f"{root.name}.{entry.stem}") is None
+    ]
+    assert unplaced == []
+
+
+def test_imports_run_downwards_only() -> None:
+    assert upward_arrows() == []
+
+
+def test_a_circle_is_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [["a", "b", "c", "d"]]
+    assert circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_no_modules_import_each_other() -> None:
+    known = modules()
+    assert circles({name: imported_modules(name, known) for name in known}) == []
 
 
 def test_mrml_layer_imports_no_qt_and_no_torch_at_module_level() -> None:
@@ -216,7 +314,7 @@ def test_whole_library_imports_without_slicer_vtk_and_qt() -> None:
 
 
 def test_foundation_modules_import_without_torch() -> None:
-    names = ["JointRegistrationLib", *(f"JointRegistrationLib.{name.replace('/', '.')}" for name in TORCH_FREE[1:])]
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in torch_free()]
     done = import_with_blocked(SLICER | {"torch"}, names)
     assert done.returncode == 0, done.stderr
 
