@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.geometry import FloatArray, Grid, transform_points
 from ..core.image import Image
+from ..core.system.reading import malformed
 from ..files import (
     RESULT_NAMES,
     SpatialTransform,
@@ -19,7 +20,6 @@ from ..files import (
     read_transform,
 )
 from ..files.results import METRICS_NAME, is_run, read_run
-from ..system.reading import malformed
 
 _LANDMARKS = (".json", ".fcsv", ".csv")
 _TRANSFORMS = (".h5", ".hdf5", ".tfm", ".txt", ".mat")

@@ -16,13 +16,14 @@ import torch
 from .. import __version__
 from ..core.config import LandmarkConfig, NetworkConfig, RegistrationConfig, VsvfConfig, with_detail
 from ..core.errors import ConfigError, InputError
+from ..core.figures.metrics import label_metrics
 from ..core.image import Image, LandmarkPairs
-from ..core.metrics import label_metrics
-from ..core.onto_grid import check_belongs, on_grid_of
+from ..core.lattices.onto_grid import check_belongs, on_grid_of
+from ..core.lattices.sampling import carried_image
+from ..core.lattices.working_grid import working_grid
 from ..core.result import RegistrationResult, StartingMap
-from ..core.sampling import carried_image
 from ..core.serialization import from_json, to_dict
-from ..core.working_grid import working_grid
+from ..core.system.reading import read_text
 from ..files import (
     REPORT_NAME,
     RESULT_NAMES,
@@ -38,7 +39,6 @@ from ..files import (
 )
 from ..ops.devices import peak_memory_mb
 from ..registration import register
-from ..system.reading import read_text
 from .failures import Interruption
 from .progress import shown_progress
 from .terminal import say

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from ..core.errors import ResourceError
-from ..system.children import module_command
+from ..core.system.children import module_command
 from .failures import debug_option, interruptible
 
 _FILE = click.Path(path_type=Path)

@@ -105,8 +105,8 @@ def _check_begun(output_dir: Path, resume: bool) -> bool:
 @contextmanager
 def _sole_run(output_dir: Path) -> Iterator[None]:
     """Keep other processes from training in the same folder."""
+    from ..core.system.held_folders import LOCK_NAME  # noqa: PLC0415
     from ..files.output import raise_write_error, sole_writer  # noqa: PLC0415
-    from ..system.held_folders import LOCK_NAME  # noqa: PLC0415
 
     try:
         output_dir.mkdir(parents=True, exist_ok=True)

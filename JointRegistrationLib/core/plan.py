@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from .config import LddmmConfig, RegistrationConfig, VsvfConfig
 from .errors import ResourceError
 from .geometry import Grid
-from .working_grid import shrunk_grid, working_grid
+from .lattices.working_grid import shrunk_grid, working_grid
 
 #: Below this many working voxels a knee's cartilage is no longer resolved.
 MIN_WORKING_VOXELS = 100_000

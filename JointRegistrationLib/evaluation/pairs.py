@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import FileError
+from ..core.system.reading import malformed, read_text
 from ..files import read_labels
-from ..system.reading import malformed, read_text
 
 _FILES = ("moving", "fixed", "moving_labels", "fixed_labels")
 _ALL = "all"

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ..core.config import RegistrationConfig
 from ..core.errors import JointRegistrationError, RegistrationCancelled
+from ..core.figures.metrics import LabelMetrics, label_metrics
 from ..core.image import Image
-from ..core.metrics import LabelMetrics, label_metrics
-from ..core.onto_grid import on_grid_of
+from ..core.lattices.onto_grid import on_grid_of
 from ..core.progress import CancelCheck, ProgressCallback
 from ..files import read_image, read_labels
 from ..ops.devices import choose_device, peak_memory_mb

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..core.csv_cells import cell
 from ..core.errors import FileError
+from ..core.system.reading import malformed
+from ..files.csv_cells import cell
 from ..files.output import raise_write_error, sole_writer
-from ..system.reading import malformed
 
 _KEY = ("group", "pair", "method")
 #: Per label, and as the mean of two groups of labels.

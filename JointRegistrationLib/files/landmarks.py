@@ -12,7 +12,7 @@ import numpy as np
 from ..core.errors import FileError, InputError
 from ..core.geometry import RAS_LPS, FloatArray
 from ..core.image import LandmarkPairs, paired_landmarks
-from ..system.reading import malformed, read_text
+from ..core.system.reading import malformed, read_text
 
 _SIGNS = {"RAS": np.ones(3), "LPS": np.diag(RAS_LPS)[:3]}
 #: .fcsv headers write the frame by name or, in old files, by number.

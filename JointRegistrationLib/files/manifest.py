@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import FileError
-from ..system.held_folders import LOCK_NAME
-from ..system.locks import try_lock
+from ..core.system.held_folders import LOCK_NAME
+from ..core.system.locks import try_lock
 
 MANIFEST_NAME = "manifest.json"
 PUBLISHING = ".joint-registration.publishing"

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from ..core.errors import FileError, ResourceError
-from ..system.held_folders import LOCK_NAME, UNFINISHED, remove_left_folders, unfinished_folder
-from ..system.locks import try_lock
+from ..core.system.held_folders import LOCK_NAME, UNFINISHED, remove_left_folders, unfinished_folder
+from ..core.system.locks import try_lock
 from .manifest import finish_publishing, publish
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -15,8 +15,8 @@ from ..core.geometry import Grid
 from ..core.image import Image
 from ..core.result import FoldCount, LandmarkErrors, RegistrationResult, log2_jacobian
 from ..core.serialization import from_dict
-from ..system.held_folders import LOCK_NAME, UNFINISHED
-from ..system.reading import malformed
+from ..core.system.held_folders import LOCK_NAME, UNFINISHED
+from ..core.system.reading import malformed
 from .images import read_image, write_image, write_labels
 from .manifest import PUBLISHING, Manifest, read_manifest
 from .output import atomic_file

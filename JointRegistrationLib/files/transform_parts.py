@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from ..core.errors import FileError, InputError
 from ..core.geometry import Grid
-from ..system.reading import malformed
+from ..core.system.reading import malformed
 from .guarded.child import Answer, ask_child
 from .guarded.native import check_field_structure
 

@@ -22,8 +22,8 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
 from ..core.errors import CheckpointError
-from ..system.held_folders import unfinished_folder
-from ..system.reading import malformed
+from ..core.system.held_folders import unfinished_folder
+from ..core.system.reading import malformed
 
 FORMAT = "joint-registration-weights-1"
 STATE_FORMAT = "joint-registration-training-state-1"

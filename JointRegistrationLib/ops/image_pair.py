@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..core.config import SimilarityConfig
 from ..core.geometry import Grid
-from ..core.working_grid import shrunk_grid
+from ..core.lattices.working_grid import shrunk_grid
 from .maps import apply_matrix, inside_unit, sample_unit, warp
 from .resampling import resample
 from .separable import apply_with_channels_last, interpolation_matrix

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ..core.config import AFFINE_MODELS, LandmarkConfig
 from ..core.errors import ConfigError, InputError
+from ..core.figures.metrics import displacement_transform, tre_mm
 from ..core.geometry import FloatArray, Grid, transform_points
 from ..core.image import LandmarkPairs
-from ..core.metrics import displacement_transform, tre_mm
 from ..core.result import LandmarkErrors
 
 #: The least number of pairs that determines each model in three dimensions.

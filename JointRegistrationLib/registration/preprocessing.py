@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.errors import InputError
+from ..core.figures.intensity import LEAST_VARIED, constant_slices, normalize, share_varied
+from ..core.figures.knee_size import size_remark
 from ..core.geometry import transform_points
 from ..core.image import MIN_OVERLAP, MIN_SIZE, Image
-from ..core.intensity import LEAST_VARIED, constant_slices, normalize, share_varied
-from ..core.knee_size import size_remark
-from ..core.onto_grid import on_grid_of
+from ..core.lattices.onto_grid import on_grid_of
 from ..ops.resampling import resample, to_tensor
 
 #: A mask of less than this cannot say how a knee lies.

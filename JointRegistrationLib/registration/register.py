@@ -13,12 +13,12 @@ from torch import Tensor
 
 from ..core.config import RegistrationConfig
 from ..core.errors import OutOfMemory
-from ..core.extremes import find_extremes
+from ..core.figures.extremes import find_extremes
 from ..core.geometry import FloatArray, Grid
 from ..core.image import Image, LandmarkPairs
+from ..core.lattices.working_grid import working_grid
 from ..core.progress import CancelCheck, ProgressCallback, Reporter
 from ..core.result import RegistrationResult, StartingMap
-from ..core.working_grid import working_grid
 from ..ops.devices import choose_device
 from ..ops.image_pair import ImagePair
 from ..ops.maps import apply_matrix, identity, resample_displacement

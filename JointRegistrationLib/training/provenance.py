@@ -10,8 +10,8 @@ from typing import Any
 
 from ..core.errors import ConfigError
 from ..core.serialization import from_dict, from_json, to_json
+from ..core.system.reading import read_text
 from ..files.output import atomic_file
-from ..system.reading import read_text
 from .config import TrainingConfig
 from .segmenter.config import SegmentTrainingConfig
 

@@ -22,8 +22,8 @@ from ..core.config import RegistrationConfig
 from ..core.errors import FileError, ResourceError
 from ..core.geometry import FloatArray, Grid
 from ..core.image import Image, LandmarkPairs
+from ..core.lattices.sampling import LabelMap
 from ..core.result import FoldCount, LandmarkErrors, RegistrationResult, StartingMap
-from ..core.sampling import LabelMap
 from ..core.serialization import from_dict, to_dict
 from .segments import CarriedSegments, Segments, file_names
 

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from ..core.errors import ResourceError
-from ..system.held_folders import make_held_folder, remove_held_folder, remove_left_folders
+from ..core.system.held_folders import make_held_folder, remove_held_folder, remove_left_folders
 
 _PREFIX = "joint-registration-job-"
 _SHARED_MEMORY = Path("/dev/shm")  # Linux; its files never go to a disk

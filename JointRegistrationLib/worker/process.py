@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
-from ..system.children import PythonCommand, module_command
+from ..core.system.children import PythonCommand, module_command
 from .client import Client
 
 _TAIL_BYTES = 4000

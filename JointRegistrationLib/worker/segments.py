@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from ..core.errors import OutOfMemory
 from ..core.geometry import Grid
+from ..core.lattices.sampling import LabelMap, Labels, carried_labels
 from ..core.progress import CancelCheck
-from ..core.sampling import LabelMap, Labels, carried_labels
 
 
 def file_names(kind: str, count: int) -> list[str]:

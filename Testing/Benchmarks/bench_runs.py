@@ -12,9 +12,9 @@ import numpy as np
 import peers as peer_programs
 import torch
 
+from JointRegistrationLib.core.figures.metrics import dice
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
-from JointRegistrationLib.core.metrics import dice
 from JointRegistrationLib.evaluation import EvaluationPair, Method
 from JointRegistrationLib.files import read_image, read_labels, write_image, write_labels
 from JointRegistrationLib.ops.maps import from_displacement, warp_labels

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from JointRegistrationLib.core import sampling
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
-from JointRegistrationLib.core.sampling import LabelMap, carried_image, carried_labels
+from JointRegistrationLib.core.lattices import sampling
+from JointRegistrationLib.core.lattices.sampling import LabelMap, carried_image, carried_labels
 from JointRegistrationLib.ops import maps
 
 GRID = Grid((30, 26, 22), (1.0, 1.2, 1.5), (-15.0, -14.0, -16.0))

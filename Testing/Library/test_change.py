@@ -9,9 +9,9 @@ from conftest import rotation
 from scipy import ndimage
 
 from JointRegistrationLib.core.errors import GeometryError
+from JointRegistrationLib.core.figures.map_statistics import LOG2_EDGES, displacement_statistics, volume_change
 from JointRegistrationLib.core.geometry import transform_points
-from JointRegistrationLib.core.map_statistics import LOG2_EDGES, displacement_statistics, volume_change
-from JointRegistrationLib.core.sampling import values_at
+from JointRegistrationLib.core.lattices.sampling import values_at
 from JointRegistrationLib.ops import maps
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from JointRegistrationLib.system.children import PythonCommand, code_command, module_command
+from JointRegistrationLib.core.system.children import PythonCommand, code_command, module_command
 
 PLANTED = ("click", "vtk", "numpy", "JointRegistrationLib", "runpy", "sitecustomize", "random")
 

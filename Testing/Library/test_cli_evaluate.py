@@ -18,11 +18,11 @@ from cli_cases import FIXED_GRID, MOVING_GRID, FakeRegister, blobs, run, write_i
 from click.testing import Result
 
 from JointRegistrationLib.core.config import NetworkConfig, RegistrationConfig
-from JointRegistrationLib.core.csv_cells import text_of
 from JointRegistrationLib.core.errors import ConfigError, InputError
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.evaluation import ResultTable, parse_methods, score_labels, summary
 from JointRegistrationLib.files import read_labels, write_labels
+from JointRegistrationLib.files.csv_cells import text_of
 from JointRegistrationLib.ops.maps import affine_map, identity
 from JointRegistrationLib.registration import register as inference
 from Testing.patience import patient

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from JointRegistrationLib.core.extremes import find_extremes
+from JointRegistrationLib.core.figures.extremes import find_extremes
 
 
 @pytest.mark.parametrize(

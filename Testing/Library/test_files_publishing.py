@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from JointRegistrationLib.core.errors import FileError
+from JointRegistrationLib.core.system import held_folders
+from JointRegistrationLib.core.system.held_folders import LOCK_NAME, UNFINISHED, make_held_folder, remove_left_folders
+from JointRegistrationLib.core.system.locks import try_lock
 from JointRegistrationLib.files import atomic_file, output_folder
 from JointRegistrationLib.files.manifest import MANIFEST_NAME, PUBLISHING, read_manifest
-from JointRegistrationLib.system import held_folders
-from JointRegistrationLib.system.held_folders import LOCK_NAME, UNFINISHED, make_held_folder, remove_left_folders
-from JointRegistrationLib.system.locks import try_lock
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("a.txt", "b.txt", "c.txt")
@@ -30,7 +30,7 @@ def child(code: str, folder: Path) -> subprocess.Popen[str]:
         "import os, pathlib, signal, sys, time\n"
         "from pathlib import Path\n"
         "from JointRegistrationLib.files.output import atomic_file, output_folder\n"
-        "from JointRegistrationLib.system.held_folders import *\n"
+        "from JointRegistrationLib.core.system.held_folders import *\n"
         "folder = Path(sys.argv[1])\n"
         "def write(staging, text, *names):\n"
         "    for name in names: (staging / name).write_text(text)\n"
@@ -238,7 +238,7 @@ def test_a_lock_keeps_others_out_until_it_is_released(tmp_path: Path) -> None:
 
 @posix
 def test_a_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
-    code = "from JointRegistrationLib.system.locks import try_lock\nkept = try_lock(folder / 'lock')\n"
+    code = "from JointRegistrationLib.core.system.locks import try_lock\nkept = try_lock(folder / 'lock')\n"
     process = begun(child(code + "print('begun', flush=True); time.sleep(600)", tmp_path))
     assert try_lock(tmp_path / "lock") is None
     killed_now = process

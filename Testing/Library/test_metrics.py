@@ -8,8 +8,8 @@ import torch
 from conftest import GRIDS, rotation, smooth_random
 from scipy import ndimage
 
-from JointRegistrationLib.core import metrics
 from JointRegistrationLib.core.errors import GeometryError, InputError
+from JointRegistrationLib.core.figures import metrics
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image, LandmarkPairs
 from JointRegistrationLib.core.result import FoldCount

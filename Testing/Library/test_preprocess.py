@@ -9,8 +9,8 @@ from JointRegistrationLib.core.config import PreprocessConfig
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
-from JointRegistrationLib.core.onto_grid import on_grid_of
-from JointRegistrationLib.core.working_grid import shrunk_grid, working_grid
+from JointRegistrationLib.core.lattices.onto_grid import on_grid_of
+from JointRegistrationLib.core.lattices.working_grid import shrunk_grid, working_grid
 from JointRegistrationLib.ops.resampling import resample, to_tensor
 from JointRegistrationLib.registration.preprocessing import (
     check_image,

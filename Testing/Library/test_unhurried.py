@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from JointRegistrationLib.core.config import NetworkConfig, PreprocessConfig, RegistrationConfig
+from JointRegistrationLib.core.figures.metrics import dice
 from JointRegistrationLib.core.geometry import Grid
-from JointRegistrationLib.core.metrics import dice
 from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.networks import weights
 from JointRegistrationLib.networks.predict import Prediction, predict

@@ -18,8 +18,8 @@ from JointRegistrationLib.core.config import AffineConfig, RegistrationConfig
 from JointRegistrationLib.core.errors import FileError, ResourceError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image, LandmarkPairs
+from JointRegistrationLib.core.lattices.sampling import LabelMap
 from JointRegistrationLib.core.result import LandmarkErrors, StartingMap
-from JointRegistrationLib.core.sampling import LabelMap
 from JointRegistrationLib.worker.exchange import (
     STEP_BYTES,
     Job,

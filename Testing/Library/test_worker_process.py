@@ -18,7 +18,7 @@ from JointRegistrationLib.core.config import AffineConfig, PreprocessConfig, Reg
 from JointRegistrationLib.core.errors import InputError, OutOfMemory, ResourceError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
-from JointRegistrationLib.core.sampling import LabelMap
+from JointRegistrationLib.core.lattices.sampling import LabelMap
 from JointRegistrationLib.worker import server
 from JointRegistrationLib.worker.client import Client, State
 from JointRegistrationLib.worker.exchange import Job, read_result, read_segments

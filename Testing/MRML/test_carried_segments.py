@@ -8,8 +8,8 @@ import torch
 import vtk
 from known_scene import FIXED_GRID, GRIDS, smoothField
 
-from JointRegistrationLib.core import sampling
 from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.lattices import sampling
 from JointRegistrationLib.ops import maps
 from JointRegistrationMRML.nodes.arrays import vtkMatrix
 from JointRegistrationMRML.nodes.label_warping import carriedLabels

@@ -14,8 +14,8 @@ from known_scene import GRIDS, addVolume, knownResult, latticePoints
 from scipy import ndimage
 
 from JointRegistrationLib.core.errors import FileError, InputError
+from JointRegistrationLib.core.figures.map_statistics import DisplacementStatistics, VolumeChange
 from JointRegistrationLib.core.geometry import transform_points
-from JointRegistrationLib.core.map_statistics import DisplacementStatistics, VolumeChange
 from JointRegistrationMRML.measure.cartilage import CartilagePair, guessedPairs
 from JointRegistrationMRML.measure.measurement import LandmarkError, measure, measureSteps
 from JointRegistrationMRML.measure.segments import Agreement, SegmentFigures

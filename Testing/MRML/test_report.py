@@ -18,9 +18,9 @@ from PIL import Image as PillowImage
 
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import FileError
+from JointRegistrationLib.core.figures.metrics import LabelMetrics
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
-from JointRegistrationLib.core.metrics import LabelMetrics
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult
 from JointRegistrationLib.phantom import LABEL_NAMES
 from JointRegistrationMRML.report.page import PictureRow, Table, renderReport

@@ -10,10 +10,10 @@ from conftest import sceneState
 from JointRegistrationLib.core.errors import FileError, ResourceError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.system.children import code_command
 from JointRegistrationLib.files import output_folder, write_image, write_labels
 from JointRegistrationLib.files.manifest import MANIFEST_NAME
 from JointRegistrationLib.phantom import sample
-from JointRegistrationLib.system.children import code_command
 from JointRegistrationMRML.nodes.arrays import numpyView
 from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation
 from JointRegistrationMRML.scene import sample_pair

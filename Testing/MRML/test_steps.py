@@ -111,7 +111,7 @@ def test_a_mask_is_read_row_by_row(scene, kind, moved, monkeypatch):
 
 
 def test_a_segmentation_on_the_lattice_itself_is_copied_not_interpolated(scene, rng, monkeypatch):
-    from JointRegistrationLib.core import sampling
+    from JointRegistrationLib.core.lattices import sampling
 
     monkeypatch.setattr(sampling, "_interpolated", None)
     box = np.zeros(FIXED_GRID.shape, bool)

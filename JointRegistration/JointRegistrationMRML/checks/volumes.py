@@ -9,9 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from JointRegistrationLib.core.errors import GeometryError, InputError
+from JointRegistrationLib.core.figures.knee_size import (
+    COARSE,
+    LOST_SPACING,
+    NO_KNEE,
+    size_text,
+    unusual_size,
+    voxel_text,
+)
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import MIN_SIZE
-from JointRegistrationLib.core.knee_size import COARSE, LOST_SPACING, NO_KNEE, size_text, unusual_size, voxel_text
 
 from ..nodes.arrays import gridOf, numpyView
 from ..nodes.volumes import LABEL_MAP, checkVolume

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from JointRegistrationLib.core.map_statistics import LOG2_EDGES
+from JointRegistrationLib.core.figures.map_statistics import LOG2_EDGES
 
 from ..translation import _
 from .cartilage import DEPTH_EDGES_MM

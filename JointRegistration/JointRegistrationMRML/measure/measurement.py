@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from JointRegistrationLib.core.errors import InputError
-from JointRegistrationLib.core.map_statistics import DisplacementStatistics, displacement_steps
-from JointRegistrationLib.core.metrics import displacement_transform, tre_mm
+from JointRegistrationLib.core.figures.map_statistics import DisplacementStatistics, displacement_steps
+from JointRegistrationLib.core.figures.metrics import displacement_transform, tre_mm
 from JointRegistrationLib.core.result import RegistrationResult
 
 from ..nodes.points import landmarksFromMarkups

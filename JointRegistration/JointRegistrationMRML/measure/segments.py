@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from JointRegistrationLib.core.figures.map_statistics import VolumeChange, volume_change_steps
 from JointRegistrationLib.core.geometry import Grid
-from JointRegistrationLib.core.map_statistics import VolumeChange, volume_change_steps
 from JointRegistrationLib.core.result import RegistrationResult
 
 from .surfaces import Mask, distanceSteps

@@ -9,7 +9,7 @@ from typing import Any
 
 import vtk
 
-from JointRegistrationLib.core.csv_cells import cell
+from JointRegistrationLib.files.csv_cells import cell
 
 from ..nodes.arrays import newNode
 from .measurement import Figures

@@ -22,7 +22,7 @@ import vtk
 
 from JointRegistrationLib.core.errors import GeometryError
 from JointRegistrationLib.core.geometry import Grid
-from JointRegistrationLib.core.sampling import values_at
+from JointRegistrationLib.core.lattices.sampling import values_at
 
 from ..nodes.arrays import numpyView, vtkImage
 from ..pauses import finished, inSteps

@@ -1,6 +1,6 @@
 """Label maps carried through a displacement field and the transforms above a node, with pauses.
 
-The work is the library's, see :mod:`JointRegistrationLib.core.sampling`.
+The work is the library's, see :mod:`JointRegistrationLib.core.lattices.sampling`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from JointRegistrationLib.core.geometry import Grid
-from JointRegistrationLib.core.sampling import LabelCarrier, LabelMap, Labels
+from JointRegistrationLib.core.lattices.sampling import LabelCarrier, LabelMap, Labels
 
 from ..pauses import finished, inParallel, inSteps
 from .world import WorldTransform, transformPoints
@@ -30,7 +30,7 @@ def carriedLabels(
     """A label map on another grid.
 
     Args:
-        labels: (k, j, i), see :class:`JointRegistrationLib.core.sampling.LabelMap`.
+        labels: (k, j, i), see :class:`JointRegistrationLib.core.lattices.sampling.LabelMap`.
         labelGrid: their lattice, below ``above``.
         grid: where they are wanted, in the world.
         displacementMm: (k, j, i, 3) on ``grid``, from there to the labels, RAS mm; None for none.

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from JointRegistrationLib.core.geometry import Grid, transform_points
-from JointRegistrationLib.core.sampling import values_at
+from JointRegistrationLib.core.lattices.sampling import values_at
 
 from ..measure.surfaces import Mask, Points
 from ..nodes.segmentations import LabelLayers

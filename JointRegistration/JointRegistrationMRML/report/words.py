@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 
 from JointRegistrationLib.core.config import METHOD_DESCRIPTIONS, RegistrationConfig
-from JointRegistrationLib.core.map_statistics import DisplacementStatistics
+from JointRegistrationLib.core.figures.map_statistics import DisplacementStatistics
 from JointRegistrationLib.core.result import LandmarkErrors, RegistrationResult
 
 from ..run.results_table import extremeReasons

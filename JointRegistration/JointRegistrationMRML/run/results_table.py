@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import vtk
 
-from JointRegistrationLib.core.extremes import Extremes, find_extremes
+from JointRegistrationLib.core.figures.extremes import Extremes, find_extremes
 from JointRegistrationLib.core.result import RegistrationResult
 
 from ..nodes.arrays import newNode

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.lattices.sampling import LabelMap
 from JointRegistrationLib.core.result import RegistrationResult
-from JointRegistrationLib.core.sampling import LabelMap
 from JointRegistrationLib.worker.segments import CarriedSegments, Segments
 
 from ..nodes.label_warping import labelMap

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from JointRegistrationLib.core.errors import ResourceError
+from JointRegistrationLib.core.system.children import module_command
 from JointRegistrationLib.phantom import sample
-from JointRegistrationLib.system.children import module_command
 
 from ..nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from ..nodes.volumes import volumeFromImage

@@ -7,7 +7,7 @@ from typing import Any
 import qt
 
 from JointRegistrationLib.core.plan import Plan
-from JointRegistrationLib.system.memory import available_bytes
+from JointRegistrationLib.core.system.memory import available_bytes
 
 _KEY = "JointRegistration/secondsPerWork/"
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from JointRegistrationLib.core.figures.metrics import LabelMetrics, label_metrics
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
-from JointRegistrationLib.core.metrics import LabelMetrics, label_metrics
 from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.ops import maps
 

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Sequence
 
 from JointRegistrationLib import __version__
-from JointRegistrationLib.core.map_statistics import displacement_statistics
+from JointRegistrationLib.core.figures.map_statistics import displacement_statistics
 from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationMRML.inspection.deformation import affineToLeaveOut, longestMm
 from JointRegistrationMRML.report.captions import FOOTER, differenceBars, displacementBar, positionText, sectionsOf

@@ -19,7 +19,7 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from JointRegistrationLib.core.errors import ResourceError
-from JointRegistrationLib.system.children import code_command
+from JointRegistrationLib.core.system.children import code_command
 from JointRegistrationMRML.nodes.arrays import ownedList
 
 from .slice_plane import IN_PLANE, SlicePlane, onlyVisible, rasBounds

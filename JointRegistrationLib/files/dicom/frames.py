@@ -21,7 +21,7 @@ from pydicom.dataset import Dataset
 
 from ...core.errors import FileError, InputError
 from ...core.geometry import FloatArray
-from ...system.reading import check_input_file, malformed
+from ...core.system.reading import check_input_file, malformed
 from .mark import META_OFFSET, has_mark
 
 _DEFLATED = "1.2.840.10008.1.2.1.99"

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from ...core.errors import FileError, InputError
-from ...system.reading import malformed
+from ...core.system.reading import malformed
 from ..guarded.child import ask_child
 from ..headers.claims import check_claim, check_memory
 from .frames import Frame, read_dataset, stored_type

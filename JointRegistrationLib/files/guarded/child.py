@@ -22,9 +22,9 @@ import numpy.typing as npt
 
 from ...core import errors
 from ...core.errors import FileError, JointRegistrationError, ResourceError
-from ...system.children import python_program
-from ...system.memory import available_bytes
-from ...system.reading import check_input_file
+from ...core.system.children import python_program
+from ...core.system.memory import available_bytes
+from ...core.system.reading import check_input_file
 from .forker import STDERR, Forker
 
 #: Memory that any file may take, and how many times its size a larger one may: a field is 6 bytes a voxel in a file

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...core.errors import FileError
-from ...system.reading import check_input_file
+from ...core.system.reading import check_input_file
 from ..headers.claims import Vetted
 from ..headers.metaimage import check_meta
 from ..headers.nifti import check_nifti

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from ...core.errors import FileError, InputError, ResourceError
-from ...system.memory import available_bytes
+from ...core.system.memory import available_bytes
 
 _CHUNK = 1 << 22
 #: No deflate stream is longer than this many times its size.

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...core.errors import FileError
-from ...system.reading import check_input_file
+from ...core.system.reading import check_input_file
 from .claims import Inflated, Vetted, check_claim, read_exactly
 from .nrrd import NUMBER
 

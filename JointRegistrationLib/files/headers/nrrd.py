@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ...core.errors import FileError
-from ...system.reading import check_input_file
+from ...core.system.reading import check_input_file
 from .claims import Vetted, check_claim, read_exactly
 
 _LONGEST_HEADER = 1 << 16

@@ -24,14 +24,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ...core.csv_cells import text_of
 from ...core.errors import FileError
 from ...core.geometry import Grid
 from ...core.image import Image
+from ...core.system.reading import malformed
+from ...files.csv_cells import text_of
 from ...files.output import atomic_file
 from ...phantom import make_knee, random_contrast, random_shape, render_from_labels
 from ...registration.preprocessing import normalize
-from ...system.reading import malformed
 from . import labels as lab
 from .render import build_anatomy, render
 

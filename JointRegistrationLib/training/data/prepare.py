@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...core.csv_cells import cell
 from ...core.errors import FileError, InputError, JointRegistrationError
 from ...core.image import Image
-from ...core.onto_grid import check_belongs
+from ...core.lattices.onto_grid import check_belongs
 from ...files import atomic_file, read_image, read_labels
+from ...files.csv_cells import cell
 from ...networks.predict import FIELD_OF_VIEW_MM, canonical_lattice, on_lattice
 from ...ops.resampling import to_tensor
 from ...registration.preprocessing import check_image, normalize

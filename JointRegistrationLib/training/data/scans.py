@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ...core.csv_cells import text_of
 from ...core.errors import ConfigError, FileError, InputError
+from ...core.system.reading import malformed, read_text
+from ...files.csv_cells import text_of
 from ...files.dicom.series import series_tags
 from ...files.guarded.native import READABLE
 from ...files.images import WRITABLE_SUFFIXES
-from ...system.reading import malformed, read_text
 
 SPLITS = ("train", "validation", "test")
 SHARES = (0.7, 0.1, 0.2)

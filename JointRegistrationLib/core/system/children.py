@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..core.errors import ResourceError
+from ..errors import ResourceError
 
 _ISOLATED = "import sys\nif sys.path[:1] == ['']: del sys.path[0]\n"
 _MODULE = "import runpy\ndel sys.argv[0]\nrunpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)\n"

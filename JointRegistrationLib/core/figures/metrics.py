@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from .errors import GeometryError, InputError
-from .geometry import FloatArray, Grid, transform_points
-from .image import Image, LandmarkPairs
-from .sampling import values_at
+from ..errors import GeometryError, InputError
+from ..geometry import FloatArray, Grid, transform_points
+from ..image import Image, LandmarkPairs
+from ..lattices.sampling import values_at
 
 LabelArray = npt.NDArray[Any]
 

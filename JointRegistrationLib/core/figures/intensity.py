@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .config import PreprocessConfig
+from ..config import PreprocessConfig
 
 LEAST_VARIED = 1e-3
 """The least share of voxels that must differ from the commonest value in an image that can be aligned."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from ..core.errors import FileError, JointRegistrationError, ResourceError
+from ..errors import FileError, JointRegistrationError, ResourceError
 
 _LARGEST_TEXT = 64 << 20
 

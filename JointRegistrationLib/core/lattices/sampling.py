@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import GeometryError
-from .geometry import FloatArray, Grid, transform_points
-from .image import Image
-from .progress import CancelCheck
+from ..errors import GeometryError
+from ..geometry import FloatArray, Grid, transform_points
+from ..image import Image
+from ..progress import CancelCheck
 
 
 def values_at(values: npt.NDArray[Any], grid: Grid, points_ras: npt.ArrayLike) -> FloatArray:

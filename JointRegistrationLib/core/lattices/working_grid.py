@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from .geometry import Grid
+from ..geometry import Grid
 
 
 def working_grid(native: Grid, max_voxels: int) -> Grid:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .geometry import Grid
+from ..geometry import Grid
 
 #: What a field of view of a knee is, in mm: its longest and its shortest side.
 _LONGEST_MM, _SHORTEST_MM = (70.0, 450.0), (30.0, 300.0)

@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from .errors import InputError
-from .geometry import Grid, transform_points
-from .image import Image
+from ..errors import InputError
+from ..geometry import Grid, transform_points
+from ..image import Image
 from .sampling import carried_image
 
 _SAME_MM = 1e-2

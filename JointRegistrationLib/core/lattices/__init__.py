@@ -1,0 +1,1 @@
+"""Values on one lattice read on another, in NumPy alone."""
