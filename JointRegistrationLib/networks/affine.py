@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..core.errors import ConfigError
 from ..core.geometry import FloatArray, Grid
 from ..ops import maps
-from ..ops.separable import without_autocast
+from ..ops.separable.filters import without_autocast
 from .blocks import LEAK, Conv, Up, fold
 
 #: Factor on the heat maps' logits: peaks form in a tenth of the updates.

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core.errors import ConfigError
-from ..ops.separable import without_autocast
+from ..ops.separable.filters import without_autocast
 
 NORMALIZATIONS = ("none", "instance", "group")
 UPSAMPLINGS = ("deconvolution", "trilinear")

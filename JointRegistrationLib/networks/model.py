@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from ..core.config import VelocityConfig
 from ..core.errors import ConfigError
 from ..core.geometry import Grid
-from ..ops import integrate, maps, smoothing
+from ..ops import integrate, maps
+from ..ops.separable import smoothing
 from .affine import LandmarkAffineNet, PublishedAffineNet, multi_step_affine
 from .momentum import FastMomentumNet, LightMomentumNet, PublishedMomentumNet, momentum_grid, momentum_ras
 

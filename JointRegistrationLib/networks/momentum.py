@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..core.geometry import Grid
 from ..ops import maps
-from ..ops.separable import without_autocast
+from ..ops.separable.filters import without_autocast
 from .blocks import LEAK, Conv, Up, convolve, fold
 
 

@@ -19,8 +19,8 @@ from torch import Tensor
 from ..core.errors import InputError
 from ..core.geometry import FloatArray, Grid
 from ..ops import maps
-from ..ops.image_pair import ImagePair
-from ..ops.resampling import resample
+from ..ops.separable.resampling import resample
+from ..ops.similarity.image_pair import ImagePair
 from .model import AVSM, AVSMOutput, inverse_psi
 
 SIDES = ("right", "left")

@@ -32,8 +32,8 @@ from ..core.errors import ConfigError
 from ..core.geometry import Grid
 from .integrate import runge_kutta_4
 from .maps import check_on_grid, derivative, identity, matrix_tensor, sample
-from .separable import without_autocast
-from .smoothing import smooth
+from .separable.filters import without_autocast
+from .separable.smoothing import smooth
 
 #: Order in time.
 ORDER = 4

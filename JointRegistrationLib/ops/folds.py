@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..core.geometry import Grid
 from .maps import check_on_grid
-from .smoothing import smooth
+from .separable.smoothing import smooth
 
 
 def folded_cells(map_ras: Tensor, grid: Grid) -> Tensor:

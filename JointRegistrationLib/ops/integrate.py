@@ -27,7 +27,7 @@ from torch import Tensor
 from ..core.errors import ConfigError
 from ..core.geometry import Grid
 from .maps import check_on_grid, derivative, identity, matrix_tensor, sample
-from .separable import without_autocast
+from .separable.filters import without_autocast
 
 #: Scaling starts from at most this many voxels: half a cell, where one step cannot fold.
 _FIRST_STEP_VOXELS = 0.5

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..core.errors import GeometryError
 from ..core.geometry import Grid
-from .separable import without_autocast
+from .separable.filters import without_autocast
 
 INTERPOLATIONS = ("linear", "nearest")
 

@@ -10,7 +10,7 @@ from ..core.geometry import FloatArray, Grid, transform_points
 from ..networks import cache
 from ..networks import side as detector
 from ..networks.side import SideGuess
-from ..ops.image_pair import ImagePair
+from ..ops.similarity.image_pair import ImagePair
 
 #: How far to one side of the scanner's middle an image's centre lies from which its place counts, in mm.
 ASIDE_MM = 25.0

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..core.geometry import FloatArray, Grid
-from ..ops.image_pair import ImagePair
 from ..ops.maps import compose_displacement, displacement, from_displacement, resample_displacement
+from ..ops.similarity.image_pair import ImagePair
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from ..core.geometry import FloatArray, Grid
 from ..core.image import Image
 from ..core.progress import Reporter
 from ..core.result import FoldCount
-from ..ops.aligned_grids import ParallelField, affine_vectors, parallel_axes, precise_device
 from ..ops.maps import InverseMap, derivative, identity, inverse, length, sample, sample_unit
-from ..ops.resampling import to_tensor
+from ..ops.separable.aligned_grids import ParallelField, affine_vectors, parallel_axes, precise_device
+from ..ops.separable.resampling import to_tensor
 from .local_map import LocalMap
 
 #: Voxels of a slab: few megabytes on a CPU, many threads' worth on a GPU.

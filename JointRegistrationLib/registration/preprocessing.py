@@ -11,7 +11,7 @@ from ..core.figures.knee_size import size_remark
 from ..core.geometry import transform_points
 from ..core.image import MIN_OVERLAP, MIN_SIZE, Image
 from ..core.lattices.onto_grid import on_grid_of
-from ..ops.resampling import resample, to_tensor
+from ..ops.separable.resampling import resample, to_tensor
 
 #: A mask of less than this cannot say how a knee lies.
 _LEAST_MASK_ML = 5.0

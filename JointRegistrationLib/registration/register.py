@@ -20,10 +20,10 @@ from ..core.lattices.working_grid import working_grid
 from ..core.progress import CancelCheck, ProgressCallback, Reporter
 from ..core.result import RegistrationResult, StartingMap
 from ..ops.devices import choose_device
-from ..ops.image_pair import ImagePair
 from ..ops.maps import apply_matrix, identity, resample_displacement
-from ..ops.resampling import resample, to_tensor
-from ..ops.similarity import Correlation
+from ..ops.separable.resampling import resample, to_tensor
+from ..ops.similarity.image_pair import ImagePair
+from ..ops.similarity.measures import Correlation
 from .landmarks import landmark_errors, landmark_term, starting_transform
 from .local_map import LocalMap
 from .methods.dispatch import estimate

@@ -21,8 +21,8 @@ from ..networks.predict import FIELD_OF_VIEW_MM, canonical_lattice
 from ..networks.segmenter import CLASSES, MULTIPLES, Segmenter
 from ..networks.segmenter_weights import SEGMENTER_WEIGHTS, load_segmenter
 from ..networks.side import SideGuess
-from ..ops.along_axes import alignment, interpolated, onto_lattice
 from ..ops.devices import choose_device
+from ..ops.separable.along_axes import alignment, interpolated, onto_lattice
 from ..registration.preprocessing import check_image, normalize
 
 #: Numbers in the label map, by class: those of the Osteoarthritis Initiative's maps, and 10 for a half of what they

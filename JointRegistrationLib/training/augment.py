@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ..core.errors import ConfigError
 from ..core.geometry import Grid
-from ..ops import integrate, maps, smoothing
+from ..ops import integrate, maps
+from ..ops.separable import smoothing
 
 
 @dataclass(frozen=True)

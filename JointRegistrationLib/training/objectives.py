@@ -10,7 +10,8 @@ from torch import Tensor
 from ..core.geometry import Grid
 from ..networks.affine import HeatMaps, LandmarkAffineNet, affine_frame, affine_ras, frame_to_ras, warp_affine
 from ..networks.model import AVSM, AVSMOutput, affine_blocks, shrunk
-from ..ops import maps, regularity, similarity
+from ..ops import maps, regularity
+from ..ops.similarity import measures
 from .batches import Batch
 from .config import LossConfig, TrainingConfig
 from .data.alignment import CLIP_MM
@@ -216,9 +217,7 @@ def _image_terms(
     if weights.similarity:
         image = maps.warp(batch.moving, grid, map_ras)
         name = "ncc" if moment.epoch < weights.local_from_epoch else "mk-lncc"
-        _add(
-            terms, "similarity", share * weights.similarity * similarity.similarity_loss(name)(batch.fixed, image, None)
-        )
+        _add(terms, "similarity", share * weights.similarity * measures.similarity_loss(name)(batch.fixed, image, None))
 
 
 def distance_loss(warped: Tensor, fixed: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ..core.geometry import Grid
 from ..networks.model import AVSM, AVSMOutput
-from ..ops import maps, similarity
+from ..ops import maps
+from ..ops.similarity import measures
 from .batches import Batch, stored_pair
 from .config import TrainingConfig
 from .data.labels import STRUCTURES
@@ -90,7 +91,7 @@ def predicted(
 
 def _likeness(batch: Batch, output: AVSMOutput, grid: Grid) -> dict[str, float]:
     if min(batch.moving_distances.shape[1], batch.fixed_distances.shape[1]) == 0:
-        return {"similarity": float(similarity.ncc(batch.fixed, output.warped))}
+        return {"similarity": float(measures.ncc(batch.fixed, output.warped))}
     warped = maps.sample(batch.moving_distances, grid, output.map_ras, outside=None)
     dice = dice_of_distances(warped, batch.fixed_distances)
     return {"dice": cartilage_dice(dice), "dice_all": float(np.mean(list(dice.values())))}

@@ -22,7 +22,7 @@ from JointRegistrationLib.core.config import NetworkConfig, RegistrationConfig, 
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import write_image
-from JointRegistrationLib.ops.resampling import resample, to_tensor
+from JointRegistrationLib.ops.separable.resampling import resample, to_tensor
 from JointRegistrationLib.phantom import default_grid, make_pair
 from JointRegistrationLib.registration.register import register
 

@@ -26,7 +26,9 @@ from JointRegistrationLib.core.config import VelocityConfig  # noqa: E402
 from JointRegistrationLib.core.geometry import Grid  # noqa: E402
 from JointRegistrationLib.core.image import Image  # noqa: E402
 from JointRegistrationLib.core.progress import Reporter  # noqa: E402
-from JointRegistrationLib.ops import integrate, maps, similarity, smoothing  # noqa: E402
+from JointRegistrationLib.ops import integrate, maps  # noqa: E402
+from JointRegistrationLib.ops.separable import smoothing  # noqa: E402
+from JointRegistrationLib.ops.similarity import measures  # noqa: E402
 from JointRegistrationLib.registration import native_grids  # noqa: E402
 from JointRegistrationLib.registration.local_map import LocalMap  # noqa: E402
 
@@ -66,8 +68,8 @@ def kernels(size_ijk: tuple[int, int, int]) -> dict[str, Kernel]:
         "smoothing": lambda: smoothing.smooth(velocity, grid, _KERNEL.sigmas_mm, _KERNEL.weights),
         "exponential": lambda: integrate.exponential(velocity, grid, steps=_KERNEL.steps),
         "advection": lambda: integrate.advect(map_ras, velocity, grid, steps=_KERNEL.steps),
-        "lncc": lambda: similarity.lncc(image, other, 9),
-        "mk-lncc": lambda: similarity.mk_lncc(image, other),
+        "lncc": lambda: measures.lncc(image, other, 9),
+        "mk-lncc": lambda: measures.mk_lncc(image, other),
         "Jacobian": lambda: maps.jacobian_determinant(map_ras, grid),
         "native finish": lambda: native_grids.finish(grid, native, np.eye(4), local, Reporter()),
     }

@@ -15,7 +15,7 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.ops import maps
 from JointRegistrationLib.ops.epdiff import ORDER, Shot, coadjoint, num_steps, shoot
 from JointRegistrationLib.ops.integrate import exponential
-from JointRegistrationLib.ops.smoothing import smooth
+from JointRegistrationLib.ops.separable.smoothing import smooth
 
 KERNEL = ((4.0, 8.0), (0.5, 0.5))
 GRID = centered_grid((24, 26, 22), (2.0, 1.8, 2.2))

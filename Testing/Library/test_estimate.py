@@ -29,8 +29,8 @@ from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.networks import predict, weights
 from JointRegistrationLib.networks import side as side_network
 from JointRegistrationLib.ops import maps
-from JointRegistrationLib.ops.image_pair import Dissimilarity, ImagePair
 from JointRegistrationLib.ops.integrate import exponential
+from JointRegistrationLib.ops.similarity.image_pair import Dissimilarity, ImagePair
 from JointRegistrationLib.phantom import KneePair, make_pair, working_grid
 from JointRegistrationLib.registration.local_map import Estimate, LocalMap, composed, no_deformation
 from JointRegistrationLib.registration.methods import networks as prediction

@@ -10,7 +10,7 @@ from torch import Tensor
 from JointRegistrationLib.core.errors import RegistrationCancelled
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.progress import Reporter
-from JointRegistrationLib.ops.smoothing import smooth
+from JointRegistrationLib.ops.separable.smoothing import smooth
 from JointRegistrationLib.registration.methods.optimizers import Smoothed, minimize, minimize_in_kernel
 
 GRID = Grid((12, 11, 10), (1.5, 1.5, 2.0))

@@ -17,7 +17,7 @@ from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.networks import side as detector
 from JointRegistrationLib.networks.side import SideGuess
-from JointRegistrationLib.ops.image_pair import ImagePair
+from JointRegistrationLib.ops.similarity.image_pair import ImagePair
 from JointRegistrationLib.registration import register
 from JointRegistrationLib.registration.knee_side import knee_sides, with_place
 

@@ -20,7 +20,7 @@ from JointRegistrationLib.core.config import (
 )
 from JointRegistrationLib.core.errors import ConfigError
 from JointRegistrationLib.core.image import LandmarkPairs
-from JointRegistrationLib.ops.image_pair import ImagePair
+from JointRegistrationLib.ops.similarity.image_pair import ImagePair
 from JointRegistrationLib.registration.landmarks import landmark_term
 from JointRegistrationLib.registration.methods.networks import _Judge
 from JointRegistrationLib.registration.register import register

@@ -10,9 +10,9 @@ from conftest import smooth_random
 from JointRegistrationLib.core.config import SimilarityConfig
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.ops import maps
-from JointRegistrationLib.ops.image_pair import Dissimilarity, ImagePair, LatticeDissimilarity
-from JointRegistrationLib.ops.separable import apply_along_axes, apply_with_channels_last, interpolation_matrix
-from JointRegistrationLib.ops.similarity import FixedLncc, lncc_loss
+from JointRegistrationLib.ops.separable.filters import apply_along_axes, apply_with_channels_last, interpolation_matrix
+from JointRegistrationLib.ops.similarity.image_pair import Dissimilarity, ImagePair, LatticeDissimilarity
+from JointRegistrationLib.ops.similarity.measures import FixedLncc, lncc_loss
 from JointRegistrationLib.registration.methods.momentum import momentum_grid, upsample
 
 FIXED_GRID = knees.centered_grid((14, 12, 11), (2.0, 2.0, 2.4))

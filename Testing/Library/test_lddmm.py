@@ -24,7 +24,7 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.core.serialization import from_dict, to_dict
 from JointRegistrationLib.ops import maps
-from JointRegistrationLib.ops.image_pair import ImagePair
+from JointRegistrationLib.ops.similarity.image_pair import ImagePair
 from JointRegistrationLib.registration.local_map import LocalMap
 from JointRegistrationLib.registration.methods.lddmm import geodesic_map, lddmm_opt
 from JointRegistrationLib.registration.methods.momentum import local_map

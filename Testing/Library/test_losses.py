@@ -12,13 +12,15 @@ from conftest import GRIDS, smooth_random
 from JointRegistrationLib.core.config import SIMILARITIES, SimilarityConfig
 from JointRegistrationLib.core.errors import ConfigError, GeometryError
 from JointRegistrationLib.core.geometry import Grid
-from JointRegistrationLib.ops import maps, regularity, similarity, smoothing
-from JointRegistrationLib.ops.separable import window_matrix
+from JointRegistrationLib.ops import maps, regularity
+from JointRegistrationLib.ops.separable import smoothing
+from JointRegistrationLib.ops.separable.filters import window_matrix
+from JointRegistrationLib.ops.similarity import measures
 
 SIMILARITY_FUNCTIONS = {
-    "ncc": similarity.ncc,
-    "lncc": lambda x, y, weight=None: similarity.lncc(x, y, 5, weight),
-    "mk_lncc": similarity.mk_lncc,
+    "ncc": measures.ncc,
+    "lncc": lambda x, y, weight=None: measures.lncc(x, y, 5, weight),
+    "mk_lncc": measures.mk_lncc,
 }
 
 
@@ -53,15 +55,15 @@ def test_a_change_of_contrast_and_brightness_leaves_the_similarity_at_one(name):
 
 def test_inverted_contrast_is_minus_one_for_signed_and_one_for_squared_similarity():
     x, _ = images()
-    assert similarity.ncc(x, -x) == pytest.approx(-1)
-    assert similarity.lncc(x, -x, 5) == pytest.approx(-1)
-    assert similarity.mk_lncc(x, -x) == pytest.approx(1, abs=1e-6)
+    assert measures.ncc(x, -x) == pytest.approx(-1)
+    assert measures.lncc(x, -x, 5) == pytest.approx(-1)
+    assert measures.mk_lncc(x, -x) == pytest.approx(1, abs=1e-6)
 
 
 def test_ncc_equals_numpy_correlation_averaged_over_the_batch():
     x, y = images(num=2)
     expected = np.mean([np.corrcoef(x[n].numpy().ravel(), y[n].numpy().ravel())[0, 1] for n in range(2)])
-    assert similarity.ncc(x, y) == pytest.approx(expected, abs=1e-12)
+    assert measures.ncc(x, y) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("size", [2, 3, 5, 7])
@@ -71,7 +73,7 @@ def test_lncc_equals_the_naive_loop(size, weighted):
     weight = torch.rand(x.shape, generator=torch.Generator().manual_seed(3), dtype=x.dtype)
     used = weight if weighted else torch.ones_like(x)
     expected = naive_kappa(x[0, 0].numpy(), y[0, 0].numpy(), used[0, 0].numpy(), size, squared=False)
-    assert similarity.lncc(x, y, size, weight if weighted else None) == pytest.approx(expected, abs=1e-10)
+    assert measures.lncc(x, y, size, weight if weighted else None) == pytest.approx(expected, abs=1e-10)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -80,7 +82,7 @@ def test_mk_lncc_equals_the_naive_loop_on_a_small_image(weighted):
     weight = torch.rand(x.shape, generator=torch.Generator().manual_seed(3), dtype=x.dtype)
     used = weight if weighted else torch.ones_like(x)
     expected = naive_kappa(x[0, 0].numpy(), y[0, 0].numpy(), used[0, 0].numpy(), 5, squared=True)
-    assert similarity.mk_lncc(x, y, weight if weighted else None) == pytest.approx(expected, abs=1e-10)
+    assert measures.mk_lncc(x, y, weight if weighted else None) == pytest.approx(expected, abs=1e-10)
 
 
 def test_mk_lncc_equals_the_naive_loop_with_dilated_scales():
@@ -89,8 +91,8 @@ def test_mk_lncc_equals_the_naive_loop_with_dilated_scales():
     ones = np.ones(a.shape)
     fine, coarse = (naive_kappa(a, b, ones, size, dilation=2, squared=True) for size in (16, 32))
     expected = 0.3 * fine + 0.7 * coarse
-    assert similarity.mk_lncc(x, y) == pytest.approx(expected, abs=1e-10)
-    assert similarity.mk_lncc(x.float(), y.float()) == pytest.approx(expected, abs=1e-5)
+    assert measures.mk_lncc(x, y) == pytest.approx(expected, abs=1e-10)
+    assert measures.mk_lncc(x.float(), y.float()) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +107,7 @@ def test_mk_lncc_equals_the_naive_loop_with_dilated_scales():
     ],
 )
 def test_mk_lncc_scales_follow_the_smallest_dimension(smallest, scales):
-    assert similarity.mk_lncc_scales(smallest) == scales
+    assert measures.mk_lncc_scales(smallest) == scales
 
 
 def test_published_image_size_has_the_published_number_of_windows():
@@ -160,9 +162,9 @@ def test_windows_partly_outside_the_weight_are_kept_above_a_tenth_and_dropped_be
     y = torch.flip(x, dims=[4])
     weight = torch.zeros_like(x)
     weight.view(-1)[:6] = 1  # of 64: below a tenth
-    assert similarity.lncc(x, y, 4, weight) == 0
+    assert measures.lncc(x, y, 4, weight) == 0
     weight.view(-1)[:7] = 1
-    assert similarity.lncc(x, y, 4, weight) != 0
+    assert measures.lncc(x, y, 4, weight) != 0
 
 
 @pytest.mark.parametrize("name", SIMILARITY_FUNCTIONS)
@@ -186,16 +188,16 @@ def test_half_precision_images_are_compared_in_single_precision(name):
 def test_autocast_does_not_lower_the_precision_of_window_sums():
     x, y = (image.float() for image in images((24, 24, 24)))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside = similarity.mk_lncc(x, y)
-    assert inside == pytest.approx(float(similarity.mk_lncc(x, y)), abs=1e-6)
+        inside = measures.mk_lncc(x, y)
+    assert inside == pytest.approx(float(measures.mk_lncc(x, y)), abs=1e-6)
 
 
 def test_a_window_longer_than_an_axis_spans_it():
     x, y = images((4, 12, 12))
-    kappa = similarity.lncc(x, y, 9)
+    kappa = measures.lncc(x, y, 9)
     weight = np.ones((4, 9, 9))
     first = naive_kappa(x[0, 0, :, :4, :4].numpy(), y[0, 0, :, :4, :4].numpy(), weight[:, :4, :4], 4, squared=False)
-    assert similarity.lncc(x[..., :4, :4], y[..., :4, :4], 9) == pytest.approx(first)
+    assert measures.lncc(x[..., :4, :4], y[..., :4, :4], 9) == pytest.approx(first)
     assert -1 <= kappa <= 1
 
 
@@ -204,7 +206,7 @@ def test_the_selector_gives_one_minus_the_named_similarity(name):
     x, y = images()
     config = SimilarityConfig(name, 5)
     expected = 1 - SIMILARITY_FUNCTIONS[name.replace("-", "_")](x, y)
-    assert similarity.similarity_loss(config.name, config.window_voxels, noise=0.0)(x, y, None) == pytest.approx(
+    assert measures.similarity_loss(config.name, config.window_voxels, noise=0.0)(x, y, None) == pytest.approx(
         float(expected)
     )
 
@@ -212,15 +214,15 @@ def test_the_selector_gives_one_minus_the_named_similarity(name):
 def test_similarity_errors_say_what_was_found():
     x, y = images()
     with pytest.raises(GeometryError, match=r"\(1, 1, 9, 11, 10\) and \(1, 1, 9, 11, 9\)"):
-        similarity.ncc(x, y[..., :-1])
+        measures.ncc(x, y[..., :-1])
     with pytest.raises(GeometryError, match="two images"):
-        similarity.mk_lncc(x[0], y[0])
+        measures.mk_lncc(x[0], y[0])
     with pytest.raises(GeometryError, match="weight must have"):
-        similarity.lncc(x, y, 5, torch.ones(1, 1, 2, 2, 2))
+        measures.lncc(x, y, 5, torch.ones(1, 1, 2, 2, 2))
     with pytest.raises(ConfigError, match="at least 2 voxels"):
-        similarity.lncc(x, y, 1)
+        measures.lncc(x, y, 1)
     with pytest.raises(ConfigError, match="choose one of ncc, lncc, mk-lncc"):
-        similarity.similarity_loss("ssd")
+        measures.similarity_loss("ssd")
 
 
 # -- regularity and symmetry ------------------------------------------------------------------------
@@ -317,7 +319,7 @@ def test_map_symmetry_gradient_agrees_with_finite_differences():
 
 def test_gradients_of_the_noisy_lncc_and_the_regularisers_agree_with_finite_differences():
     x, y = (image.requires_grad_() for image in images((6, 5, 7)))
-    assert torch.autograd.gradcheck(lambda a, b: similarity.lncc(a, b, 5, noise=0.1), (x, y))
+    assert torch.autograd.gradcheck(lambda a, b: measures.lncc(a, b, 5, noise=0.1), (x, y))
     grid = Grid((4, 5, 3), (1.0, 2.0, 1.5))
     momentum, velocity = (smooth_random((1, 3, *grid.shape), n).requires_grad_() for n in (1, 2))
     assert torch.autograd.gradcheck(lambda m, v: regularity.momentum_energy(m, v, grid), (momentum, velocity))
@@ -331,28 +333,28 @@ def test_with_noise_windows_without_structure_in_the_second_image_hardly_count()
     y, other = torch.rand(2, 1, 1, 12, 12, 24, generator=generator, dtype=torch.float64)
     y[..., 12:] *= 0.001  # nothing but noise there
     x = torch.cat([y[..., :12], other[..., 12:]], dim=-1)  # alike where there is structure
-    plain, guarded = similarity.lncc(x, y, 5), similarity.lncc(x, y, 5, noise=0.03)
+    plain, guarded = measures.lncc(x, y, 5), measures.lncc(x, y, 5, noise=0.03)
     assert 1 - guarded < 0.4 * (1 - plain)  # what is left are the windows across the border
-    assert similarity.lncc(y, y, 5, noise=0.03) == pytest.approx(1.0)
+    assert measures.lncc(y, y, 5, noise=0.03) == pytest.approx(1.0)
 
 
 def test_noise_does_not_reward_contrast():
     y = torch.rand(1, 1, 12, 12, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    assert similarity.lncc(3 * y, y, 5, noise=0.1) == pytest.approx(float(similarity.lncc(y, y, 5, noise=0.1)))
+    assert measures.lncc(3 * y, y, 5, noise=0.1) == pytest.approx(float(measures.lncc(y, y, 5, noise=0.1)))
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_correlation_of_pieces_is_that_of_the_whole(weighted):
     x, y = (0.5 + 0.1 * values.float() for values in images((12, 9, 10)))
     weight = torch.rand(x.shape, generator=torch.Generator().manual_seed(3)) if weighted else torch.ones_like(x)
-    found = similarity.Correlation()
+    found = measures.Correlation()
     for piece in (slice(0, 5), slice(5, 6), slice(6, 12)):
         found.add(x[:, :, piece], y[:, :, piece], weight[:, :, piece])
-    assert found.value == pytest.approx(float(similarity.ncc(x, y, weight)), abs=1e-5)
+    assert found.value == pytest.approx(float(measures.ncc(x, y, weight)), abs=1e-5)
 
 
 def test_correlation_of_nothing_or_of_a_constant_is_zero():
-    nothing, constant = similarity.Correlation(), similarity.Correlation()
+    nothing, constant = measures.Correlation(), measures.Correlation()
     x, _ = images()
     assert nothing.value == 0
     constant.add(x.float(), torch.full_like(x, 0.7).float(), torch.ones_like(x).float())

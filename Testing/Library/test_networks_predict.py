@@ -12,7 +12,7 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.networks.model import AVSM, ModelConfig
 from JointRegistrationLib.networks.predict import Prediction, canonical_lattice, on_lattice, predict
 from JointRegistrationLib.ops import maps
-from JointRegistrationLib.ops.image_pair import ImagePair
+from JointRegistrationLib.ops.similarity.image_pair import ImagePair
 
 SIZE = (24, 24, 20)
 #: A lattice of 6 mm: random momenta are smooth on it with a kernel that is not finer.

@@ -13,7 +13,7 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.networks import checkpoint, side
 from JointRegistrationLib.networks.side import ARCHITECTURE, CERTAIN, SideGuess, SideNet, detect_side, load_side_model
 from JointRegistrationLib.networks.weights import checksum_file
-from JointRegistrationLib.ops.resampling import to_tensor
+from JointRegistrationLib.ops.separable.resampling import to_tensor
 from JointRegistrationLib.phantom import make_pair, working_grid
 from JointRegistrationLib.registration.preprocessing import normalize
 

@@ -9,8 +9,9 @@ from scipy.spatial.transform import Rotation
 
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
-from JointRegistrationLib.ops import integrate, maps, smoothing
-from JointRegistrationLib.ops.aligned_grids import ParallelField, affine_vectors, parallel_axes
+from JointRegistrationLib.ops import integrate, maps
+from JointRegistrationLib.ops.separable import smoothing
+from JointRegistrationLib.ops.separable.aligned_grids import ParallelField, affine_vectors, parallel_axes
 from JointRegistrationLib.registration import native_grids
 from JointRegistrationLib.registration.local_map import LocalMap
 

@@ -11,7 +11,7 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.lattices.onto_grid import on_grid_of
 from JointRegistrationLib.core.lattices.working_grid import shrunk_grid, working_grid
-from JointRegistrationLib.ops.resampling import resample, to_tensor
+from JointRegistrationLib.ops.separable.resampling import resample, to_tensor
 from JointRegistrationLib.registration.preprocessing import (
     check_image,
     check_mask,

@@ -18,7 +18,7 @@ from JointRegistrationLib.core.progress import Reporter
 from JointRegistrationLib.files import read_labels, write_image
 from JointRegistrationLib.networks import cache, checkpoint, segmenter_weights
 from JointRegistrationLib.networks.segmenter import ARCHITECTURE, CLASSES, Segmenter, SegmenterConfig
-from JointRegistrationLib.ops import along_axes
+from JointRegistrationLib.ops.separable import along_axes
 from JointRegistrationLib.segmentation import segment as segmentation
 from JointRegistrationLib.segmentation.segment import (
     LABELS,

@@ -12,7 +12,7 @@ from JointRegistrationLib.core.config import VelocityConfig
 from JointRegistrationLib.core.errors import ConfigError, GeometryError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.ops import maps
-from JointRegistrationLib.ops.smoothing import MultiGaussian, smooth
+from JointRegistrationLib.ops.separable.smoothing import MultiGaussian, smooth
 
 SIGMAS, WEIGHTS = (1.5, 3.0), (0.25, 0.75)
 

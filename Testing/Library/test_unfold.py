@@ -11,7 +11,7 @@ from JointRegistrationLib.core.config import SimilarityConfig, VelocityConfig, V
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.ops import maps
 from JointRegistrationLib.ops.folds import folded_cells, unfolded
-from JointRegistrationLib.ops.image_pair import ImagePair
+from JointRegistrationLib.ops.similarity.image_pair import ImagePair
 from JointRegistrationLib.registration.methods.momentum import local_map
 from JointRegistrationLib.registration.methods.vsvf import vsvf_opt
 

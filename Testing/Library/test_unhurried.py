@@ -22,7 +22,7 @@ from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.networks import weights
 from JointRegistrationLib.networks.predict import Prediction, predict
 from JointRegistrationLib.ops import integrate, maps
-from JointRegistrationLib.ops.resampling import to_tensor
+from JointRegistrationLib.ops.separable.resampling import to_tensor
 from JointRegistrationLib.phantom import KneePair, default_grid, make_pair
 from JointRegistrationLib.registration.register import prepare_pair, register
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.ops import maps
-from JointRegistrationLib.ops.resampling import to_tensor
+from JointRegistrationLib.ops.separable.resampling import to_tensor
 from JointRegistrationMRML.inspection.deformation import SPACING_MM, inTurn
 from JointRegistrationMRML.inspection.images import DIFFERENCE_LIMIT_PERCENT
 from JointRegistrationMRML.measure.images import brightnessRange, checkerboard, differencePercent

@@ -15,8 +15,8 @@ from ...core.config import AffineConfig, SimilarityConfig
 from ...core.errors import InputError
 from ...core.geometry import FloatArray, Grid
 from ...core.progress import Reporter
-from ...ops.image_pair import Dissimilarity, ImagePair
 from ...ops.maps import affine_map, apply_matrix, from_displacement, inside, resample_displacement
+from ...ops.similarity.image_pair import Dissimilarity, ImagePair
 from .optimizers import minimize
 
 #: Share of the fixed field of view (or mask) that must stay inside the moving one to compare at all.

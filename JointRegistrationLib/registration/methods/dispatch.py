@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ...core.config import RegistrationConfig
 from ...core.geometry import FloatArray
 from ...core.progress import Reporter
-from ...ops.image_pair import ImagePair
+from ...ops.similarity.image_pair import ImagePair
 from ..knee_side import knee_sides
 from ..landmarks import LandmarkTerm
 from ..local_map import Estimate

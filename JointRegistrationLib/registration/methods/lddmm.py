@@ -14,7 +14,7 @@ from ...core.config import LddmmConfig
 from ...core.geometry import FloatArray, Grid
 from ...core.progress import Reporter
 from ...ops.epdiff import shoot
-from ...ops.image_pair import ImagePair
+from ...ops.similarity.image_pair import ImagePair
 from ..landmarks import LandmarkTerm
 from ..local_map import LocalMap
 from .momentum import Flow, optimize_momentum, velocity

@@ -12,11 +12,11 @@ from ...core.config import KernelConfig, LddmmConfig, SimilarityConfig, Velocity
 from ...core.geometry import FloatArray, Grid
 from ...core.progress import Reporter
 from ...ops.folds import unfolded
-from ...ops.image_pair import ImagePair, LatticeDissimilarity
 from ...ops.integrate import exponential
 from ...ops.maps import apply_matrix, compose_displacement, from_displacement
 from ...ops.regularity import momentum_energy, momentum_energy_unit
-from ...ops.smoothing import smooth
+from ...ops.separable.smoothing import smooth
+from ...ops.similarity.image_pair import ImagePair, LatticeDissimilarity
 from ..landmarks import LandmarkTerm
 from ..local_map import LocalMap
 from .optimizers import minimize, minimize_in_kernel

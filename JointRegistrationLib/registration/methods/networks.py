@@ -17,8 +17,8 @@ from ...core.progress import Reporter
 from ...networks import cache, weights
 from ...networks.model import AVSM
 from ...networks.predict import predict
-from ...ops.image_pair import Dissimilarity, ImagePair
 from ...ops.maps import affine_map, apply_matrix, compose_displacement, from_displacement, resample_displacement
+from ...ops.similarity.image_pair import Dissimilarity, ImagePair
 from ..landmarks import LandmarkTerm
 from ..local_map import Estimate, LocalMap, composed, no_deformation
 from .affine import MIN_COMMON, affine_around, affine_opt

@@ -9,7 +9,7 @@ import torch
 from ...core.config import LddmmConfig, RegistrationConfig, VsvfConfig
 from ...core.geometry import FloatArray
 from ...core.progress import Reporter
-from ...ops.image_pair import ImagePair
+from ...ops.similarity.image_pair import ImagePair
 from ..landmarks import LandmarkTerm
 from ..local_map import Estimate, LocalMap, no_deformation
 from .affine import affine_opt

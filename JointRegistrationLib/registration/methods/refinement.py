@@ -12,8 +12,8 @@ from ...core.config import LddmmConfig, RegistrationConfig, VsvfConfig, network_
 from ...core.errors import ConfigError
 from ...core.progress import Reporter
 from ...core.result import StartingMap
-from ...ops.image_pair import ImagePair
 from ...ops.maps import apply_matrix, displacement, from_displacement, inverse, resample_displacement
+from ...ops.similarity.image_pair import ImagePair
 from ..landmarks import LandmarkTerm
 from ..local_map import Estimate, LocalMap, composed, on_lattice
 from .momentum import momentum_grid

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...core.config import VsvfConfig
 from ...core.geometry import FloatArray, Grid
 from ...core.progress import Reporter
-from ...ops.image_pair import ImagePair
+from ...ops.similarity.image_pair import ImagePair
 from ..landmarks import LandmarkTerm
 from ..local_map import LocalMap
 from .momentum import optimize_momentum, velocity, velocity_flow

@@ -21,7 +21,7 @@ from ...core.lattices.onto_grid import check_belongs
 from ...files import atomic_file, read_image, read_labels
 from ...files.csv_cells import cell
 from ...networks.predict import FIELD_OF_VIEW_MM, canonical_lattice, on_lattice
-from ...ops.resampling import to_tensor
+from ...ops.separable.resampling import to_tensor
 from ...registration.preprocessing import check_image, normalize
 from . import labels as lab
 from .alignment import align_pool, align_to, save_affines

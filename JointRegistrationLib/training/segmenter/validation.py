@@ -16,7 +16,7 @@ from ...core.geometry import transform_points
 from ...files.images import read_image
 from ...networks.predict import canonical_lattice, on_lattice
 from ...networks.segmenter import CLASSES, Segmenter
-from ...ops.resampling import to_tensor
+from ...ops.separable.resampling import to_tensor
 from ...registration.preprocessing import normalize
 from ..augment import generator
 from .config import SegmentTrainingConfig

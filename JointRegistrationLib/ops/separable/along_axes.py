@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..core.errors import GeometryError
-from ..core.geometry import Grid
+from ...core.errors import GeometryError
+from ...core.geometry import Grid
 
 _PARALLEL_TOLERANCE = 1e-4
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.geometry import FloatArray, Grid
-from .maps import check_on_grid
+from ...core.geometry import FloatArray, Grid
+from ..maps import check_on_grid
 
 #: Two lattices count as parallel if no point of one is off by more than this many voxels of the other.
 _TOLERANCE_VOXELS = 1e-3

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .separable import AxisMatrices, apply_along_axes, window_matrix
+from ..separable.filters import AxisMatrices, apply_along_axes, window_matrix
 
 #: A window counts if its voxels weigh at least this share of a full window.
 LEAST_WEIGHT = 0.1

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..core.config import SIMILARITIES, SimilarityConfig
-from ..core.errors import ConfigError, GeometryError
-from .separable import AxisMatrices, apply_along_axes
+from ...core.config import SIMILARITIES, SimilarityConfig
+from ...core.errors import ConfigError, GeometryError
+from ..separable.filters import AxisMatrices, apply_along_axes
 from .windows import FLAT_ROUNDINGS, LEAST_WEIGHT, full_window, moments, window_matrices, window_variation
 
 #: (fixed, warped, weight or None) -> loss.

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..core.geometry import Grid
-from .maps import check_on_grid
+from ...core.geometry import Grid
+from ..maps import check_on_grid
 
 
 def resample(values: Tensor, grid: Grid, size_ijk: Sequence[int]) -> Tensor:

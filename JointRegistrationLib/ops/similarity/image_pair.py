@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.config import SimilarityConfig
-from ..core.geometry import Grid
-from ..core.lattices.working_grid import shrunk_grid
-from .maps import apply_matrix, inside_unit, sample_unit, warp
-from .resampling import resample
-from .separable import apply_with_channels_last, interpolation_matrix
-from .similarity import FixedLncc, similarity_loss
+from ...core.config import SimilarityConfig
+from ...core.geometry import Grid
+from ...core.lattices.working_grid import shrunk_grid
+from ..maps import apply_matrix, inside_unit, sample_unit, warp
+from ..separable.filters import apply_with_channels_last, interpolation_matrix
+from ..separable.resampling import resample
+from .measures import FixedLncc, similarity_loss
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..core.errors import ConfigError
-from ..core.geometry import Grid
-from .maps import check_on_grid
-from .separable import AxisMatrices, apply_along_axes, gaussian_matrix
+from ...core.errors import ConfigError
+from ...core.geometry import Grid
+from ..maps import check_on_grid
+from .filters import AxisMatrices, apply_along_axes, gaussian_matrix
 
 
 def smooth(field: Tensor, grid: Grid, sigmas_mm: Sequence[float], weights: Sequence[float]) -> Tensor:

@@ -1,0 +1,1 @@
+"""Linear operations that go one axis at a time."""
