@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..phantom.sample import NAMES, SEED, SIZE_IJK, write_sample
+from ..worker.sample import NAMES, SEED, SIZE_IJK, write_sample
 from .failures import debug_option
 from .terminal import say
 

@@ -7,13 +7,13 @@ Example:
 """
 
 from .anatomy import LABEL_NAMES
-from .contrast import TISSUES, ContrastConfig, random_contrast
 from .deformation import Deformation, DeformationConfig, random_deformation
 from .from_labels import render_from_labels, tissues_from_labels
 from .knee import Knee, default_grid, make_knee, working_grid
 from .pairs import KneePair, make_flexion_pair, make_pair
 from .rendering import render_dess
-from .shape import CartilageLesion, KneeShape, random_shape
+from .shapes.knee_shape import CartilageLesion, KneeShape, random_shape
+from .tissues.contrast import TISSUES, ContrastConfig, random_contrast
 
 __all__ = [
     "LABEL_NAMES",

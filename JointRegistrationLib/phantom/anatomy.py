@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .contrast import TISSUE_INDEX, TISSUES
-from .implicit import smoothstep
-from .mean_bones import MEAN_WIDTH_MM
-from .random_fields import WaveField
-from .shape import KneeShape
-from .skeleton import Distances, Skeleton
-from .soft_tissue import Layer, SoftTissue
+from .shapes.implicit import smoothstep
+from .shapes.knee_shape import KneeShape
+from .shapes.mean_bones import MEAN_WIDTH_MM
+from .shapes.skeleton import Distances, Skeleton
+from .tissues.contrast import TISSUE_INDEX, TISSUES
+from .tissues.random_fields import WaveField
+from .tissues.soft_tissue import Layer, SoftTissue
 
 #: The public label map, numbered as in the segmentations of the Osteoarthritis Initiative.
 LABEL_NAMES = {

@@ -12,8 +12,8 @@ from torch import Tensor
 from ..core.errors import ConfigError
 from ..core.geometry import Grid
 from .knee import lattice_points
-from .random_fields import WaveField
-from .shape import check_range, check_seed
+from .shapes.knee_shape import check_range, check_seed
+from .tissues.random_fields import WaveField
 
 _CHUNK = 1 << 15
 

@@ -16,16 +16,16 @@ from ..core.errors import InputError
 from ..core.geometry import Grid, transform_points
 from ..core.image import Image
 from .anatomy import paint, skeleton_layers
-from .contrast import TISSUE_INDEX, ContrastConfig
-from .implicit import TubeBundle, smoothstep
 from .knee import lattice_points
-from .mean_bones import MEAN_WIDTH_MM
-from .random_fields import WaveField
 from .rendering import disturb, tissue_signal
-from .shape import KneeShape, check_seed
-from .skeleton import FIBULA, Distances
-from .soft_tissue import Layer, SoftTissue
-from .texture import TissueTexture
+from .shapes.implicit import TubeBundle, smoothstep
+from .shapes.knee_shape import KneeShape, check_seed
+from .shapes.mean_bones import MEAN_WIDTH_MM
+from .shapes.skeleton import FIBULA, Distances
+from .tissues.contrast import TISSUE_INDEX, ContrastConfig
+from .tissues.random_fields import WaveField
+from .tissues.soft_tissue import Layer, SoftTissue
+from .tissues.texture import TissueTexture
 
 _CHUNK = 1 << 15
 _STOPS_SHORT_MM = 8.0

@@ -12,10 +12,10 @@ from torch import Tensor
 from ..core.geometry import Grid
 from ..core.image import Image
 from .anatomy import KneeAnatomy
-from .contrast import TISSUE_INDEX, ContrastConfig
 from .rendering import disturb, tissue_signal
-from .shape import KneeShape, check_seed
-from .texture import TissueTexture
+from .shapes.knee_shape import KneeShape, check_seed
+from .tissues.contrast import TISSUE_INDEX, ContrastConfig
+from .tissues.texture import TissueTexture
 
 _CHUNK = 1 << 15
 

@@ -11,10 +11,10 @@ import torch
 
 from ..core.geometry import Grid
 from .anatomy import KneeAnatomy
-from .contrast import ContrastConfig
 from .deformation import Deformation, DeformationConfig, random_deformation
 from .knee import Knee, make_knee, render_anatomy, working_grid
-from .shape import KneeShape, check_range, check_seed, random_shape
+from .shapes.knee_shape import KneeShape, check_range, check_seed, random_shape
+from .tissues.contrast import ContrastConfig
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from ..core.errors import InputError
 from ..core.geometry import Grid
 from ..core.image import Image
 from ..ops import maps
-from .contrast import TISSUE_INDEX, TISSUES, ContrastConfig
-from .random_fields import WaveField
-from .texture import TissueTexture
+from .tissues.contrast import TISSUE_INDEX, TISSUES, ContrastConfig
+from .tissues.random_fields import WaveField
+from .tissues.texture import TissueTexture
 
 _CHUNK = 1 << 16
 

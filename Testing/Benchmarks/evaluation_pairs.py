@@ -31,9 +31,9 @@ sys.path.insert(0, str(ROOT))
 from JointRegistrationLib.core.geometry import Grid, transform_points  # noqa: E402
 from JointRegistrationLib.core.image import Image  # noqa: E402
 from JointRegistrationLib.files import atomic_file, read_labels, write_image, write_labels  # noqa: E402
-from JointRegistrationLib.phantom.contrast import random_contrast  # noqa: E402
 from JointRegistrationLib.phantom.from_labels import render_from_labels  # noqa: E402
-from JointRegistrationLib.phantom.shape import random_shape  # noqa: E402
+from JointRegistrationLib.phantom.shapes.knee_shape import random_shape  # noqa: E402
+from JointRegistrationLib.phantom.tissues.contrast import random_contrast  # noqa: E402
 from JointRegistrationLib.training.data.labels import majority_labels, structure_fractions  # noqa: E402
 from JointRegistrationLib.training.data.pool import hash_name  # noqa: E402
 

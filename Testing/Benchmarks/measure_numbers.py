@@ -24,7 +24,7 @@ from JointRegistrationLib.core.config import RegistrationConfig  # noqa: E402
 from JointRegistrationLib.core.image import Image  # noqa: E402
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult  # noqa: E402
 from JointRegistrationLib.phantom import random_deformation  # noqa: E402
-from JointRegistrationLib.phantom.sample import SEED  # noqa: E402
+from JointRegistrationLib.worker.sample import SEED  # noqa: E402
 from JointRegistrationMRML.measure.measurement import measureSteps  # noqa: E402
 from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation, segmentationFromLabels  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, volumeFromImage  # noqa: E402

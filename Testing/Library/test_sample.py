@@ -7,7 +7,7 @@ from cli_cases import run
 
 from JointRegistrationLib.files import read_image, read_labels
 from JointRegistrationLib.phantom import LABEL_NAMES
-from JointRegistrationLib.phantom.sample import LABELS, NAMES, is_complete
+from JointRegistrationLib.worker.sample import LABELS, NAMES, is_complete
 
 
 def test_names_of_the_labels_are_the_phantoms():

@@ -13,7 +13,7 @@ from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.system.children import code_command
 from JointRegistrationLib.files import output_folder, write_image, write_labels
 from JointRegistrationLib.files.manifest import MANIFEST_NAME
-from JointRegistrationLib.phantom import sample
+from JointRegistrationLib.worker import sample
 from JointRegistrationMRML.nodes.arrays import numpyView
 from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation
 from JointRegistrationMRML.scene import sample_pair
@@ -83,7 +83,7 @@ def test_a_process_that_fails_is_reported_in_a_sentence(tmp_path, monkeypatch):
     with pytest.raises(ResourceError, match="could not be made"):
         sampleFiles(occupied / "pair", None, TINY)
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")", encoding="utf-8")
-    command = sample_pair.module_command("JointRegistrationLib.phantom.sample", str(tmp_path / "pair"), *map(str, TINY))
+    command = sample_pair.module_command("JointRegistrationLib.worker.sample", str(tmp_path / "pair"), *map(str, TINY))
     paths = f"{tmp_path}:{command.environment['PYTHONPATH']}"
     blocked = command._replace(environment={**command.environment, "PYTHONPATH": paths})
     monkeypatch.setattr(sample_pair, "module_command", lambda *_: blocked)

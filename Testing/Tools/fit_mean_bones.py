@@ -1,4 +1,4 @@
-"""Fit the constants of JointRegistrationLib/phantom/mean_bones.py to segmented knees and write such a module.
+"""Fit the constants of JointRegistrationLib/phantom/shapes/mean_bones.py to segmented knees and write such a module.
 
     python Testing/Tools/fit_mean_bones.py OUTPUT.py [--data DIR] [--knees 24] [--steps 3000]
 
@@ -29,7 +29,7 @@ from scipy.cluster.vq import kmeans2
 from scipy.ndimage import binary_erosion
 from torch import Tensor
 
-from JointRegistrationLib.phantom.implicit import EllipsoidUnion, Polynomial
+from JointRegistrationLib.phantom.shapes.implicit import EllipsoidUnion, Polynomial
 from JointRegistrationLib.training.data.labels import read_canonical_labels, signed_distance_mm
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -21,7 +21,7 @@ from typing import Any
 
 from JointRegistrationLib.core.errors import ResourceError
 from JointRegistrationLib.core.system.children import module_command
-from JointRegistrationLib.phantom import sample
+from JointRegistrationLib.worker import sample
 
 from ..nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from ..nodes.volumes import volumeFromImage
@@ -76,7 +76,7 @@ def sampleFiles(
     if sample.is_complete(folder):
         return folder
     program, arguments, environment = module_command(
-        "JointRegistrationLib.phantom.sample", str(folder), *map(str, sizeIjk)
+        "JointRegistrationLib.worker.sample", str(folder), *map(str, sizeIjk)
     )
     with tempfile.TemporaryFile() as errors:  # not a pipe: once full, that would stop a process that says much
         process = subprocess.Popen(

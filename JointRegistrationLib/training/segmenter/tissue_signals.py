@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...phantom import TISSUES
-from ...phantom.contrast import DESS_SIGNAL
+from ...phantom.tissues.contrast import DESS_SIGNAL
 from .disturbances import between
 from .knee_codes import CODE, CODES, OUTSIDE
 

@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ..core.errors import ConfigError
-from .shape import check_range
+from ...core.errors import ConfigError
+from ..shapes.knee_shape import check_range
 
 #: Tissues by number in a full tissue map.
 TISSUES = (

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from .implicit import EllipsoidUnion, Polynomial, TubeBundle, smoothstep
+from .knee_shape import LESION_SITES, KneeShape
 from .mean_bones import COVERAGE, COVERAGE_ORIGIN, COVERED_SLOPE, ELLIPSOIDS, MEAN_WIDTH_MM, UNION_SOFTNESS_MM
-from .shape import LESION_SITES, KneeShape
 
 #: The flexion axis runs along x through this (y, z).
 FLEXION_AXIS_YZ = (-11.0, 23.0)

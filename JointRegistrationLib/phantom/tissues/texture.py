@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..shapes.implicit import smoothstep
 from .contrast import TISSUE_INDEX
-from .implicit import smoothstep
 
 
 class LatticeNoise:

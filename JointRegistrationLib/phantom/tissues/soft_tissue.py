@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .implicit import TubeBundle, capsule, ellipsoid, smooth_union, smoothstep
-from .mean_bones import MEAN_WIDTH_MM
-from .shape import KneeShape
-from .skeleton import FLEXION_AXIS_YZ, Distances, turn
+from ..shapes.implicit import TubeBundle, capsule, ellipsoid, smooth_union, smoothstep
+from ..shapes.knee_shape import KneeShape
+from ..shapes.mean_bones import MEAN_WIDTH_MM
+from ..shapes.skeleton import FLEXION_AXIS_YZ, Distances, turn
 from .soft_tissue_courses import FAT_GIRDLE, LIMB, MENISCI, MUSCLES, NERVES, TENDONS, VESSELS
 
 Layer = tuple[str, Tensor]

@@ -1,6 +1,6 @@
 """The sample pair: a procedural knee and the same knee deformed, as four files. Nothing is downloaded.
 
-``python -m JointRegistrationLib.phantom.sample FOLDER`` writes them, in a process of its own where the caller
+``python -m JointRegistrationLib.worker.sample FOLDER`` writes them, in a process of its own where the caller
 must not wait for PyTorch; ``joint-registration make-sample`` is the same for a terminal. What a caller
 needs to read them is here without PyTorch.
 """
@@ -63,7 +63,7 @@ def write_sample(folder: Path, size_ijk: tuple[int, int, int] = SIZE_IJK, seed: 
     from ..files import output_folder, write_image, write_labels  # noqa: PLC0415
 
     with output_folder(folder, NAMES, overwrite=True) as staging:  # a folder that cannot be used is told at once
-        from . import make_pair, working_grid  # noqa: PLC0415
+        from ..phantom import make_pair, working_grid  # noqa: PLC0415
 
         pair = make_pair(seed, working_grid().resized(size_ijk))
         for knee, name, labels in ((pair.fixed, FIXED, FIXED_LABELS), (pair.moving, MOVING, MOVING_LABELS)):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import ConfigError
+from ...core.errors import ConfigError
 
 SIDES = ("right", "left")
 

@@ -1,0 +1,1 @@
+"""The shape of a knee: bones and cartilages as implicit functions."""

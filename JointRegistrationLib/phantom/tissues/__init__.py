@@ -1,0 +1,1 @@
+"""What a tissue looks like: contrast, texture, muscles, vessels and fat."""
