@@ -18,7 +18,7 @@ from .terminal import plain, say
 
 if TYPE_CHECKING:
     from ..training.distributed import Ranks
-    from ..training.provenance import AnyConfig
+    from ..training.record.provenance import AnyConfig
     from ..training.run import Report, Run
 
 
@@ -126,7 +126,7 @@ def _configuration(
 ) -> AnyConfig:
     """The file's or preset's configuration with what the other options change."""
     from ..training.config import PRESETS  # noqa: PLC0415
-    from ..training.provenance import read_config  # noqa: PLC0415
+    from ..training.record.provenance import read_config  # noqa: PLC0415
     from ..training.segmenter.config import SEGMENT_PRESETS  # noqa: PLC0415
 
     presets: dict[str, AnyConfig] = {**PRESETS, **SEGMENT_PRESETS}
@@ -264,6 +264,6 @@ def export_weights(parts: tuple[Path, ...], output: Path, data: str, full: bool)
       joint-registration export-weights runs/affine/last.safetensors runs/vsvf/best.safetensors \\
         --output JointRegistrationLib/weights/avsm.safetensors
     """
-    from ..training.parts import export  # noqa: PLC0415
+    from ..training.record.parts import export  # noqa: PLC0415
 
     say(export(list(parts), output, data=data, half=not full))

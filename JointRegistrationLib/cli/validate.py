@@ -70,7 +70,7 @@ def validate(
     from ..networks.weights import load_model  # noqa: PLC0415
     from ..ops.devices import choose_device  # noqa: PLC0415
     from ..training.data.pool import load_pool  # noqa: PLC0415
-    from ..training.measure import as_markdown, measure  # noqa: PLC0415
+    from ..training.record.measure import as_markdown, measure  # noqa: PLC0415
 
     if threads is not None:
         torch.set_num_threads(threads)

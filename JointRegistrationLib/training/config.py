@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from ..core.errors import ConfigError
 from ..networks.model import PUBLISHED, ModelConfig
-from .augment import AugmentConfig
+from .data.augment import AugmentConfig
 from .optimizer import OptimizerConfig
 
 STAGES = ("affine", "vsvf", "joint")

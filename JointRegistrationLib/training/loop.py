@@ -11,15 +11,15 @@ from ..core.geometry import Grid
 from ..networks import checkpoint
 from ..networks.model import AVSM
 from ..networks.weights import ARCHITECTURE
-from .augment import generator
-from .batches import Batch, configured_pool, draw_batch, usable_part
 from .config import TrainingConfig
+from .data.augment import generator
+from .data.batches import Batch, configured_pool, draw_batch, usable_part
 from .data.pool import Pool
 from .distributed import Ranks
-from .examples import write_examples
 from .objectives import Moment, objective
-from .parts import PARTS, load_initial_weights, trained_parameters
-from .provenance import asdict_json, current_commit
+from .record.examples import write_examples
+from .record.parts import PARTS, load_initial_weights, trained_parameters
+from .record.provenance import asdict_json, current_commit
 from .run import OnUpdate, Report, Run
 from .validation import validate
 

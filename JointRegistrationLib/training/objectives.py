@@ -12,9 +12,9 @@ from ..networks.affine import HeatMaps, LandmarkAffineNet, affine_frame, affine_
 from ..networks.model import AVSM, AVSMOutput, affine_blocks, shrunk
 from ..ops import maps, regularity
 from ..ops.similarity import measures
-from .batches import Batch
 from .config import LossConfig, TrainingConfig
 from .data.alignment import CLIP_MM
+from .data.batches import Batch
 
 #: Share of each structure (``labels.STRUCTURES``) in the label losses: cartilage is thin and the aim.
 STRUCTURE_WEIGHTS = (1.0, 2.0, 1.0, 2.0, 0.5, 1.0)

@@ -27,7 +27,7 @@ from ..ops.devices import choose_device
 from .distributed import Ranks, any_of, mean_of, stop_signals
 from .objectives import Moment
 from .optimizer import OptimizerConfig, learning_rate
-from .provenance import append_row, asdict_json, same_config, trim_rows
+from .record.provenance import append_row, asdict_json, same_config, trim_rows
 
 _TABLES = ("log.csv", "validation.csv")
 

@@ -10,8 +10,8 @@ from ..core.geometry import Grid
 from ..networks.model import AVSM, AVSMOutput
 from ..ops import maps
 from ..ops.similarity import measures
-from .batches import Batch, stored_pair
 from .config import TrainingConfig
+from .data.batches import Batch, stored_pair
 from .data.labels import STRUCTURES
 from .data.pool import Pool
 

@@ -26,8 +26,8 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from JointRegistrationLib.training.augment import AugmentConfig  # noqa: E402
 from JointRegistrationLib.training.config import DataConfig, LossConfig, OptimizerConfig, TrainingConfig  # noqa: E402
+from JointRegistrationLib.training.data.augment import AugmentConfig  # noqa: E402
 from JointRegistrationLib.training.data.pool import Pool, load_pool  # noqa: E402
 from JointRegistrationLib.training.loop import Trainer  # noqa: E402
 from JointRegistrationLib.training.validation import validate  # noqa: E402

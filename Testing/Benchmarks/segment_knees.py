@@ -22,7 +22,7 @@ from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import read_image, read_labels
 from JointRegistrationLib.networks.segmenter import CLASSES
 from JointRegistrationLib.segmentation.segment import LABELS, Segmentation, segment
-from JointRegistrationLib.training.augment import generator
+from JointRegistrationLib.training.data.augment import generator
 from JointRegistrationLib.training.data.labels import canonical_grid
 from JointRegistrationLib.training.segmenter.knee_codes import Knee, load_knees
 from JointRegistrationLib.training.segmenter.synthesis import Sample, SynthesisConfig, plain_sample

@@ -35,7 +35,7 @@ from JointRegistrationLib.files import (
 )
 from JointRegistrationLib.networks.checkpoint import Header, load_state, read_header, save_state, save_weights
 from JointRegistrationLib.training.data.scans import read_table
-from JointRegistrationLib.training.provenance import read_config as read_training_config
+from JointRegistrationLib.training.record.provenance import read_config as read_training_config
 
 GRID = Grid((12, 11, 10), (1.0, 2.0, 3.0), (5.0, -6.0, 7.0))
 RNG = np.random.default_rng(0)

@@ -14,7 +14,7 @@ from JointRegistrationLib.core.errors import CheckpointError
 from JointRegistrationLib.networks import checkpoint
 from JointRegistrationLib.networks.weights import checksum_file, load_model
 from JointRegistrationLib.training.loop import Trainer
-from JointRegistrationLib.training.parts import export
+from JointRegistrationLib.training.record.parts import export
 
 POOL = tiny_pool(2)
 

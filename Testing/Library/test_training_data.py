@@ -15,10 +15,10 @@ from training_cases import tiny_pool
 
 from JointRegistrationLib.core.errors import FileError, InputError
 from JointRegistrationLib.ops import maps
-from JointRegistrationLib.training.augment import AugmentConfig, generator, random_affine, random_deformation
-from JointRegistrationLib.training.batches import draw_batch, stored_pair
 from JointRegistrationLib.training.data import labels as lab
 from JointRegistrationLib.training.data.alignment import align_pool, align_to, fit_distances
+from JointRegistrationLib.training.data.augment import AugmentConfig, generator, random_affine, random_deformation
+from JointRegistrationLib.training.data.batches import draw_batch, stored_pair
 from JointRegistrationLib.training.data.pool import RenderConfig, build_pool, load_pool
 from JointRegistrationLib.training.data.render import TISSUES, Anatomy, build_anatomy, render
 from JointRegistrationLib.training.objectives import distance_loss, overlap_loss, point_error_mm

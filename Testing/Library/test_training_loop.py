@@ -19,15 +19,15 @@ from JointRegistrationLib.core.errors import CheckpointError, ConfigError, FileE
 from JointRegistrationLib.core.serialization import to_json
 from JointRegistrationLib.networks import checkpoint
 from JointRegistrationLib.ops import maps
-from JointRegistrationLib.training.augment import AugmentConfig
-from JointRegistrationLib.training.batches import stored_pair
 from JointRegistrationLib.training.config import PRESETS, DataConfig, LossConfig, OptimizerConfig, TrainingConfig
+from JointRegistrationLib.training.data.augment import AugmentConfig
+from JointRegistrationLib.training.data.batches import stored_pair
 from JointRegistrationLib.training.data.pool import Pool
-from JointRegistrationLib.training.examples import make_examples
 from JointRegistrationLib.training.loop import Trainer
 from JointRegistrationLib.training.objectives import Moment
 from JointRegistrationLib.training.optimizer import learning_rate
-from JointRegistrationLib.training.provenance import read_config
+from JointRegistrationLib.training.record.examples import make_examples
+from JointRegistrationLib.training.record.provenance import read_config
 
 POOL = tiny_pool()
 

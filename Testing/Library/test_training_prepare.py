@@ -19,10 +19,10 @@ from JointRegistrationLib.cli import cli
 from JointRegistrationLib.core.errors import ConfigError, FileError, InputError
 from JointRegistrationLib.core.serialization import to_json
 from JointRegistrationLib.evaluation import read_pairs
-from JointRegistrationLib.training.augment import AugmentConfig, generator
-from JointRegistrationLib.training.batches import draw_batch
 from JointRegistrationLib.training.config import PRESETS, TrainingConfig
 from JointRegistrationLib.training.data.alignment import CLIP_MM
+from JointRegistrationLib.training.data.augment import AugmentConfig, generator
+from JointRegistrationLib.training.data.batches import draw_batch
 from JointRegistrationLib.training.data.pool import Pool, Scan, load_pool
 from JointRegistrationLib.training.data.scans import Source, find_sources, list_pairs, read_table, split_subjects
 from JointRegistrationLib.training.loop import Trainer

@@ -17,9 +17,9 @@ from JointRegistrationLib.networks.blocks import fold
 from JointRegistrationLib.networks.checkpoint import read_header
 from JointRegistrationLib.networks.segmenter import CLASSES, Segmenter, SegmenterConfig, unfold
 from JointRegistrationLib.phantom import TISSUES
-from JointRegistrationLib.training.augment import generator
+from JointRegistrationLib.training.data.augment import generator
 from JointRegistrationLib.training.optimizer import OptimizerConfig
-from JointRegistrationLib.training.provenance import read_config
+from JointRegistrationLib.training.record.provenance import read_config
 from JointRegistrationLib.training.segmenter.config import (
     SEGMENT_PRESETS,
     SegmentDataConfig,

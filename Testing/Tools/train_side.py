@@ -21,9 +21,9 @@ from torch import Tensor
 from JointRegistrationLib.networks import checkpoint
 from JointRegistrationLib.networks.side import ARCHITECTURE, LATTICE_IJK, SideNet
 from JointRegistrationLib.networks.weights import checksum_file
-from JointRegistrationLib.training.augment import AugmentConfig, generator, random_affine
+from JointRegistrationLib.training.data.augment import AugmentConfig, generator, random_affine
 from JointRegistrationLib.training.data.pool import Pool, load_pool
-from JointRegistrationLib.training.provenance import current_commit
+from JointRegistrationLib.training.record.provenance import current_commit
 
 BATCH, NO_KNEES = 16, 3
 GEOMETRY = AugmentConfig(rotation_degrees=9.0, scale=0.1, shear=0.05, translation_mm=10.0)

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from ...networks import checkpoint
 from ...networks.segmenter import ARCHITECTURE, CLASSES, Box, Segmenter
-from ..augment import generator
+from ..data.augment import generator
 from ..distributed import Ranks
 from ..objectives import Moment
-from ..parts import SEGMENTER_PARTS, load_initial_weights, trained_parameters
-from ..provenance import asdict_json, current_commit
+from ..record.parts import SEGMENTER_PARTS, load_initial_weights, trained_parameters
+from ..record.provenance import asdict_json, current_commit
 from ..run import OnUpdate, Report, Run
 from .config import SegmentLossConfig, SegmentTrainingConfig
 from .knee_codes import Knee, load_knees

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...networks.segmenter import CLASSES
 from ...phantom import TISSUES
-from ..augment import AugmentConfig, random_deformation
+from ..data.augment import AugmentConfig, random_deformation
 from ..data.labels import canonical_grid
 from .disturbances import DisturbanceConfig, View, between, disturbed, smooth_noise
 from .knee_codes import CLASS_OF_CODE, CODES, OUTSIDE, Knee

@@ -18,7 +18,7 @@ from ...networks.predict import canonical_lattice, on_lattice
 from ...networks.segmenter import CLASSES, Segmenter
 from ...ops.separable.resampling import to_tensor
 from ...registration.preprocessing import normalize
-from ..augment import generator
+from ..data.augment import generator
 from .config import SegmentTrainingConfig
 from .knee_codes import CLASS_OF_CODE, Knee
 from .synthesis import Sample, plain_sample

@@ -8,12 +8,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import ConfigError
-from ..core.serialization import from_dict, from_json, to_json
-from ..core.system.reading import read_text
-from ..files.output import atomic_file
-from .config import TrainingConfig
-from .segmenter.config import SegmentTrainingConfig
+from ...core.errors import ConfigError
+from ...core.serialization import from_dict, from_json, to_json
+from ...core.system.reading import read_text
+from ...files.output import atomic_file
+from ..config import TrainingConfig
+from ..segmenter.config import SegmentTrainingConfig
 
 AnyConfig = TrainingConfig | SegmentTrainingConfig
 

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.errors import ConfigError
-from ..ops import maps
+from ...core.errors import ConfigError
+from ...ops import maps
+from ..config import TrainingConfig
+from .alignment import CLIP_MM
 from .augment import AugmentConfig, deformed_points, random_affine, random_deformation
-from .config import TrainingConfig
-from .data.alignment import CLIP_MM
-from .data.labels import DISTANCE_STEP_MM, STRUCTURES
-from .data.pool import Pool, Scan, load_pool
+from .labels import DISTANCE_STEP_MM, STRUCTURES
+from .pool import Pool, Scan, load_pool
 
 
 @dataclass(frozen=True)

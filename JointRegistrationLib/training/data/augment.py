@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.errors import ConfigError
-from ..core.geometry import Grid
-from ..ops import integrate, maps
-from ..ops.separable import smoothing
+from ...core.errors import ConfigError
+from ...core.geometry import Grid
+from ...ops import integrate, maps
+from ...ops.separable import smoothing
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from typing import Any
 
 from torch import nn
 
-from ..core.errors import CheckpointError
-from ..core.serialization import from_dict
-from ..files.output import atomic_file
-from ..networks import checkpoint, segmenter
-from ..networks.model import AVSM, ModelConfig
-from ..networks.segmenter import Segmenter, SegmenterConfig
-from ..networks.weights import checksum_file
+from ...core.errors import CheckpointError
+from ...core.serialization import from_dict
+from ...files.output import atomic_file
+from ...networks import checkpoint, segmenter
+from ...networks.model import AVSM, ModelConfig
+from ...networks.segmenter import Segmenter, SegmenterConfig
+from ...networks.weights import checksum_file
 from .provenance import asdict_json, current_commit
 
 #: Beginnings of the names of the parameters that a stage trains.

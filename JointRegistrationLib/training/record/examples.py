@@ -11,15 +11,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..core.geometry import Grid
-from ..files.output import atomic_file
-from ..networks.model import AVSM
-from ..ops import maps
-from .batches import stored_pair
-from .config import TrainingConfig
-from .data.labels import STRUCTURES
-from .data.pool import Pool
-from .validation import choose_pairs, predicted
+from ...core.geometry import Grid
+from ...files.output import atomic_file
+from ...networks.model import AVSM
+from ...ops import maps
+from ..config import TrainingConfig
+from ..data.batches import stored_pair
+from ..data.labels import STRUCTURES
+from ..data.pool import Pool
+from ..validation import choose_pairs, predicted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..core.errors import InputError
-from ..core.geometry import Grid
-from ..networks.model import AVSM, AVSMOutput, compose_step
-from ..ops import maps
-from .batches import Batch, stored_pair
-from .data.pool import Pool
-from .validation import cartilage_dice, choose_pairs, dice_of_distances
+from ...core.errors import InputError
+from ...core.geometry import Grid
+from ...networks.model import AVSM, AVSMOutput, compose_step
+from ...ops import maps
+from ..data.batches import Batch, stored_pair
+from ..data.pool import Pool
+from ..validation import cartilage_dice, choose_pairs, dice_of_distances
 
 
 @dataclass(frozen=True)
