@@ -14,13 +14,13 @@ import click
 
 from .. import __version__
 from .evaluate import evaluate
-from .failures import CommandLine
 from .info import info
 from .make_sample import make_sample
 from .prepare import prepare
 from .register import register
 from .report import report
 from .segment import segment
+from .shared.failures import CommandLine
 from .train import export_weights, prepare_knees, prepare_pool, train
 from .validate import validate
 

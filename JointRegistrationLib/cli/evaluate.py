@@ -13,8 +13,8 @@ import click
 
 from ..core.config import DEVICES
 from ..core.errors import RegistrationCancelled
-from .failures import Interruption, debug_option, interruptible
-from .terminal import plain, plain_line, say
+from .shared.failures import Interruption, debug_option, interruptible
+from .shared.terminal import plain, plain_line, say
 
 if TYPE_CHECKING:
     from ..evaluation.methods import Method

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from .failures import debug_option
-from .terminal import plain_line, say
+from .shared.failures import debug_option
+from .shared.terminal import plain_line, say
 
 
 @click.command()
@@ -22,6 +22,6 @@ def info(file: Path) -> None:
       joint-registration info out/transform.h5
       joint-registration info out
     """
-    from .description import describe  # noqa: PLC0415 takes a second, so not for --help
+    from .shared.description import describe  # noqa: PLC0415 takes a second, so not for --help
 
     say("\n".join(map(plain_line, describe(file))))

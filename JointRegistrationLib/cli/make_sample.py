@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from ..worker.sample import NAMES, SEED, SIZE_IJK, write_sample
-from .failures import debug_option
-from .terminal import say
+from .shared.failures import debug_option
+from .shared.terminal import say
 
 
 @click.command("make-sample")

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from ..core.errors import ConfigError
-from .failures import debug_option
-from .terminal import plain_line, say
+from .shared.failures import debug_option
+from .shared.terminal import plain_line, say
 
 _FILE = click.Path(path_type=Path)
 

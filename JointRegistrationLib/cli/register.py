@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..core.config import DETAIL_WEIGHTS, DEVICES, METHOD_DESCRIPTIONS, METHODS, SIDES, RegistrationConfig
-from .failures import debug_option, interruptible
+from .shared.failures import debug_option, interruptible
 
 _FILE = click.Path(path_type=Path)
 

@@ -39,9 +39,9 @@ from ..files import (
 )
 from ..ops.devices import peak_memory_mb
 from ..registration import register
-from .failures import Interruption
-from .progress import shown_progress
-from .terminal import say
+from .shared.failures import Interruption
+from .shared.progress import shown_progress
+from .shared.terminal import say
 
 _MOST_CONFIG_BYTES = 2**20
 

@@ -11,7 +11,7 @@ import click
 
 from ..core.errors import ResourceError
 from ..core.system.children import module_command
-from .failures import debug_option, interruptible
+from .shared.failures import debug_option, interruptible
 
 _FILE = click.Path(path_type=Path)
 _PROGRAM = "JointRegistrationViews.demo.run_report"

@@ -9,8 +9,8 @@ import click
 
 from ..core.config import DEVICES
 from ..core.errors import FileError
-from .failures import debug_option, interruptible
-from .progress import shown_progress
+from .shared.failures import debug_option, interruptible
+from .shared.progress import shown_progress
 
 if TYPE_CHECKING:
     from ..segmentation.segment import Segmentation

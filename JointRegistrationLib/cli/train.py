@@ -13,8 +13,8 @@ import click
 
 from ..core.config import DEVICES
 from ..core.errors import ConfigError, FileError, RegistrationCancelled
-from .failures import debug_option
-from .terminal import plain, say
+from .shared.failures import debug_option
+from .shared.terminal import plain, say
 
 if TYPE_CHECKING:
     from ..training.distributed import Ranks

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from ..core.config import DEVICES
-from .failures import debug_option
-from .terminal import plain_line, say
+from .shared.failures import debug_option
+from .shared.terminal import plain_line, say
 
 
 def _numbers(context: click.Context, parameter: click.Parameter, text: str) -> tuple[int, ...]:

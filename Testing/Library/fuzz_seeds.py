@@ -12,8 +12,8 @@ import numpy as np
 import SimpleITK as sitk
 from dicom_cases import write_enhanced, write_series
 
-from JointRegistrationLib.cli.description import describe
 from JointRegistrationLib.cli.register_files import read_config
+from JointRegistrationLib.cli.shared.description import describe
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from cli_cases import ALL_NAMES, FIXED_GRID, MOVING_GRID, FakeRegister, blobs, run, write_inputs
 from test_files_transforms import GRIDS, PAIRS
 
-from JointRegistrationLib.cli.progress import shown_progress
+from JointRegistrationLib.cli.shared.progress import shown_progress
 from JointRegistrationLib.core.config import DETAIL_WEIGHTS, METHOD_DESCRIPTIONS, RegistrationConfig
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import read_image, read_labels, read_transform, write_affine, write_image

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cli_cases import run, write_inputs
 
-from JointRegistrationLib.cli.terminal import plain, plain_line
+from JointRegistrationLib.cli.shared.terminal import plain, plain_line
 from JointRegistrationLib.files import output_folder
 
 EVIL = "\x1b]0;owned\x07\x1b[2Jknee\u202e"

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from JointRegistrationLib.cli.failures import CommandLine, Interruption, debug_option, interruptible
-from JointRegistrationLib.cli.progress import shown_progress
-from JointRegistrationLib.cli.terminal import say
+from JointRegistrationLib.cli.shared.failures import CommandLine, Interruption, debug_option, interruptible
+from JointRegistrationLib.cli.shared.progress import shown_progress
+from JointRegistrationLib.cli.shared.terminal import say
 
 if TYPE_CHECKING:
     from JointRegistrationMRML.report.page import PictureRow

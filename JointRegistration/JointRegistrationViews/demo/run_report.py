@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from JointRegistrationLib.cli.failures import CommandLine, debug_option, interruptible
-from JointRegistrationLib.cli.terminal import say
+from JointRegistrationLib.cli.shared.failures import CommandLine, debug_option, interruptible
+from JointRegistrationLib.cli.shared.terminal import say
 from JointRegistrationLib.core.errors import FileError
 
 if TYPE_CHECKING:

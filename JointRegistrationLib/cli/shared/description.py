@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..core.geometry import FloatArray, Grid, transform_points
-from ..core.image import Image
-from ..core.system.reading import malformed
-from ..files import (
+from ...core.geometry import FloatArray, Grid, transform_points
+from ...core.image import Image
+from ...core.system.reading import malformed
+from ...files import (
     RESULT_NAMES,
     SpatialTransform,
     is_displacement_field,
@@ -19,7 +19,7 @@ from ..files import (
     read_metrics,
     read_transform,
 )
-from ..files.results import METRICS_NAME, is_run, read_run
+from ...files.results import METRICS_NAME, is_run, read_run
 
 _LANDMARKS = (".json", ".fcsv", ".csv")
 _TRANSFORMS = (".h5", ".hdf5", ".tfm", ".txt", ".mat")

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from ..core.errors import JointRegistrationError, RegistrationCancelled, ResourceError
+from ...core.errors import JointRegistrationError, RegistrationCancelled, ResourceError
 from .terminal import plain, plain_line, say
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])

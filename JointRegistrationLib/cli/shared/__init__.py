@@ -1,0 +1,1 @@
+"""What the commands share: errors as exit codes, progress, terminal."""
