@@ -8,7 +8,7 @@ from .images import read_image, read_labels, read_mask, write_image, write_label
 from .landmarks import read_landmark_pairs, read_landmarks
 from .output import atomic_file, output_folder
 from .results import REPORT_NAME, RESULT_NAMES, read_metrics, read_result, result_bytes, write_json, write_result
-from .transforms import (
+from .transforms.itk import (
     SpatialTransform,
     is_displacement_field,
     read_transform,

@@ -20,7 +20,7 @@ from ..core.system.reading import malformed
 from .images import read_image, write_image, write_labels
 from .manifest import PUBLISHING, Manifest, read_manifest
 from .output import atomic_file
-from .transforms import read_transform, transform_bytes, write_affine, write_transform
+from .transforms.itk import read_transform, transform_bytes, write_affine, write_transform
 
 METRICS_NAME = "metrics.json"
 #: What ``joint-registration report`` writes into a run's folder; another run there makes it untrue.

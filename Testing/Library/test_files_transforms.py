@@ -16,12 +16,12 @@ from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import (
     read_transform,
-    transforms,
     write_affine,
     write_displacement_field,
     write_image,
     write_transform,
 )
+from JointRegistrationLib.files.transforms import itk
 from JointRegistrationLib.ops import maps
 
 
@@ -103,7 +103,7 @@ def test_simpleitk_resamples_with_the_file_to_the_same_image(fixed_name: str, mo
 def writer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """What writes the .h5 file: h5py, or, where it is not installed, SimpleITK."""
     if request.param == "SimpleITK":
-        monkeypatch.setattr(transforms, "is_available", lambda: False)
+        monkeypatch.setattr(itk, "is_available", lambda: False)
     return str(request.param)
 
 
@@ -166,7 +166,7 @@ def test_the_file_is_a_fraction_of_what_simpleitk_writes_and_says_the_same(
     grid = Grid((96, 80, 40), (0.7, 0.7, 1.4), (-30.0, 5.0, 2.0), GRIDS["oblique"].direction_ras)
     field = total_field(grid)
     write_transform(tmp_path / "compressed.h5", field, grid, AFFINE)
-    monkeypatch.setattr(transforms, "is_available", lambda: False)
+    monkeypatch.setattr(itk, "is_available", lambda: False)
     write_transform(tmp_path / "plain.h5", field, grid, AFFINE)
     compressed, plain = (read_transform(tmp_path / f"{name}.h5") for name in ("compressed", "plain"))
     assert compressed.parts == plain.parts
@@ -177,14 +177,14 @@ def test_the_file_is_a_fraction_of_what_simpleitk_writes_and_says_the_same(
     assert np.abs(compressed.apply(points) - plain.apply(points)).max() < 2e-4
     sizes = [(tmp_path / f"{name}.h5").stat().st_size for name in ("compressed", "plain")]
     assert sizes[0] < 0.35 * sizes[1]
-    assert sizes[1] <= 1.02 * transforms.transform_bytes(grid)
+    assert sizes[1] <= 1.02 * itk.transform_bytes(grid)
 
 
 def test_a_field_that_does_not_compress_fits_the_bytes_that_are_reserved(tmp_path: Path) -> None:
     grid = GRIDS["anisotropic"]
     noise = np.random.default_rng(1).normal(0, 20, (*grid.shape, 3)).astype(np.float32)
     write_transform(tmp_path / "t.h5", noise, grid, AFFINE)
-    assert (tmp_path / "t.h5").stat().st_size <= transforms.transform_bytes(grid) + 16384
+    assert (tmp_path / "t.h5").stat().st_size <= itk.transform_bytes(grid) + 16384
 
 
 @pytest.mark.parametrize("suffix", [".tfm", ".txt", ".mat", ".h5"])

@@ -15,7 +15,7 @@ import SimpleITK as sitk
 
 from ...core.errors import FileError, JointRegistrationError
 from ..output import itk_reason
-from ..transform_hdf5 import honest_numbers
+from ..transforms.hdf5 import honest_numbers
 from .child import write_answer, write_failure
 from .forker import serve
 from .names import native_input

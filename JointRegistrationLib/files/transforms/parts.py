@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from ..core.errors import FileError, InputError
-from ..core.geometry import Grid
-from ..core.system.reading import malformed
-from .guarded.child import Answer, ask_child
-from .guarded.native import check_field_structure
+from ...core.errors import FileError, InputError
+from ...core.geometry import Grid
+from ...core.system.reading import malformed
+from ..guarded.child import Answer, ask_child
+from ..guarded.native import check_field_structure
 
 _SEVERAL = "more than one transform"
 _ADVICE = "copy or export the file again"

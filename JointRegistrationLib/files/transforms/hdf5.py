@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..core.geometry import FloatArray, Grid
-from .headers.claims import LARGEST_RATIO
+from ...core.geometry import FloatArray, Grid
+from ..headers.claims import LARGEST_RATIO
 
 BYTES_PER_VOXEL = 12
 """At most about this: a field that does not compress."""

@@ -20,14 +20,14 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from ..core.errors import FileError, GeometryError, InputError
-from ..core.geometry import RAS_LPS, FloatArray, Grid, ras_to_lps_matrix
-from ..core.result import StartingMap
-from .guarded.names import native_output
-from .images import check_suffix, image_header, read_field, to_itk
-from .output import atomic_file
-from .transform_hdf5 import BYTES_PER_VOXEL, is_available, write_transform_hdf5
-from .transform_parts import field_part, read_parts
+from ...core.errors import FileError, GeometryError, InputError
+from ...core.geometry import RAS_LPS, FloatArray, Grid, ras_to_lps_matrix
+from ...core.result import StartingMap
+from ..guarded.names import native_output
+from ..images import check_suffix, image_header, read_field, to_itk
+from ..output import atomic_file
+from .hdf5 import BYTES_PER_VOXEL, is_available, write_transform_hdf5
+from .parts import field_part, read_parts
 
 TRANSFORM_SUFFIXES = (".h5", ".hdf5")
 AFFINE_SUFFIXES = (".tfm", ".txt", ".mat", ".h5")
