@@ -26,7 +26,7 @@ from JointRegistrationLib.core.result import FoldCount, RegistrationResult  # no
 from JointRegistrationLib.files import read_image, read_labels  # noqa: E402
 from JointRegistrationLib.worker import sample  # noqa: E402
 from JointRegistrationMRML.inspection.session import VIEWS, Inspection  # noqa: E402
-from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels  # noqa: E402
+from JointRegistrationMRML.nodes.segments.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, volumeFromImage  # noqa: E402
 from JointRegistrationMRML.run.register import registerVolumes  # noqa: E402
 from JointRegistrationMRML.run.registration_nodes import InputNodes  # noqa: E402

@@ -26,7 +26,7 @@ from JointRegistrationLib.core.result import FoldCount, RegistrationResult  # no
 from JointRegistrationLib.phantom import random_deformation  # noqa: E402
 from JointRegistrationLib.worker.sample import SEED  # noqa: E402
 from JointRegistrationMRML.measure.measurement import measureSteps  # noqa: E402
-from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation, segmentationFromLabels  # noqa: E402
+from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation, segmentationFromLabels  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, volumeFromImage  # noqa: E402
 from JointRegistrationMRML.report.export import exportSteps  # noqa: E402
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, RegistrationOutputs  # noqa: E402

@@ -12,7 +12,7 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.lattices import sampling
 from JointRegistrationLib.ops import maps
 from JointRegistrationMRML.nodes.arrays import vtkMatrix
-from JointRegistrationMRML.nodes.label_warping import carriedLabels
+from JointRegistrationMRML.nodes.segments.label_warping import carriedLabels
 from JointRegistrationMRML.nodes.transforms import gridTransform
 from JointRegistrationMRML.nodes.world import WorldTransform
 

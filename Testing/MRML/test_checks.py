@@ -20,7 +20,7 @@ from JointRegistrationMRML.checks.find import findProblems
 from JointRegistrationMRML.checks.problems import CENTRE, ERROR, RESOLUTION, WARNING
 from JointRegistrationMRML.checks.remedies import applyRemedy
 from JointRegistrationMRML.nodes.arrays import newNode, vtkMatrix
-from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
+from JointRegistrationMRML.nodes.segments.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
 from JointRegistrationMRML.nodes.world import worldTransform
 from JointRegistrationMRML.run.registration_nodes import InputNodes

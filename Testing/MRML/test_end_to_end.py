@@ -11,7 +11,7 @@ from JointRegistrationLib.core.config import AffineConfig, RegistrationConfig, S
 from JointRegistrationLib.core.errors import RegistrationCancelled
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationMRML.nodes.arrays import numpyView, vtkMatrix
-from JointRegistrationMRML.nodes.segmentations import maskSegmentation
+from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import InputNodes
 from JointRegistrationMRML.scene.headless import createHeadlessScene

@@ -14,7 +14,7 @@ from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.result import FoldCount
 from JointRegistrationMRML.inspection.session import Inspection
 from JointRegistrationMRML.measure.folds import COLUMNS, foldsOf
-from JointRegistrationMRML.nodes.segment_masks import segmentMask
+from JointRegistrationMRML.nodes.segments.masks import segmentMask
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
 

@@ -17,8 +17,8 @@ from JointRegistrationMRML.inspection.outlines import setShown, surfaceOf
 from JointRegistrationMRML.inspection.session import Inspection
 from JointRegistrationMRML.nodes.arrays import numpyView
 from JointRegistrationMRML.nodes.colors import FIXED_COLOR, WARPED_COLOR
-from JointRegistrationMRML.nodes.segment_masks import SegmentMask, segmentMask
-from JointRegistrationMRML.nodes.segmentations import (
+from JointRegistrationMRML.nodes.segments.masks import SegmentMask, segmentMask
+from JointRegistrationMRML.nodes.segments.segmentations import (
     LabelLayers,
     SegmentLabel,
     labelsFromSegmentation,

@@ -15,7 +15,7 @@ from JointRegistrationMRML.inspection.comparison import showComparison
 from JointRegistrationMRML.inspection.images import flick
 from JointRegistrationMRML.inspection.session import VIEWS, Inspection
 from JointRegistrationMRML.nodes.arrays import numpyView
-from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
+from JointRegistrationMRML.nodes.segments.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.scene.transaction import nodesOf

@@ -10,7 +10,7 @@ from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR
 from JointRegistrationMRML.nodes.colors import divergingColors, sharedDivergingColors
 from JointRegistrationMRML.nodes.jacobian import foldsSegmentation, halfWindow, jacobianVolume
-from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation
+from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
 
 

@@ -24,7 +24,7 @@ from JointRegistrationLib.core.errors import (
 from JointRegistrationLib.worker import folders
 from JointRegistrationLib.worker.client import Client, State
 from JointRegistrationLib.worker.process import SubprocessTransport
-from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation, segmentationFromLabels
+from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation, segmentationFromLabels
 from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
 from JointRegistrationMRML.run import job as jobModule

@@ -12,8 +12,8 @@ from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationMRML.checks.find import findProblems
 from JointRegistrationMRML.checks.problems import ERROR
-from JointRegistrationMRML.nodes.segment_masks import maskSteps, segmentIdOf
-from JointRegistrationMRML.nodes.segmentations import BINARY_LABELMAP, labelsFromSegmentation
+from JointRegistrationMRML.nodes.segments.masks import maskSteps, segmentIdOf
+from JointRegistrationMRML.nodes.segments.segmentations import BINARY_LABELMAP, labelsFromSegmentation
 from JointRegistrationMRML.pauses import finished
 from JointRegistrationMRML.run.inputs import readInputs
 from JointRegistrationMRML.run.register import makeRequest, registerVolumes

@@ -20,7 +20,7 @@ from JointRegistrationMRML.measure.cartilage import CartilagePair, guessedPairs
 from JointRegistrationMRML.measure.measurement import LandmarkError, measure, measureSteps
 from JointRegistrationMRML.measure.segments import Agreement, SegmentFigures
 from JointRegistrationMRML.measure.table import COLUMNS, numbersTable, tableRows, writeCsv
-from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
+from JointRegistrationMRML.nodes.segments.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.run.publish import publishResult
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs

@@ -15,7 +15,11 @@ from JointRegistrationLib.core.errors import InputError, RegistrationCancelled
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR
 from JointRegistrationMRML.nodes.arrays import numpyView, vtkMatrix
-from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation, maskSegmentation, segmentationFromLabels
+from JointRegistrationMRML.nodes.segments.segmentations import (
+    labelsFromSegmentation,
+    maskSegmentation,
+    segmentationFromLabels,
+)
 from JointRegistrationMRML.nodes.transforms import (
     FIXED_ROLE,
     MOVING_ROLE,

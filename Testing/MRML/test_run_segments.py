@@ -9,7 +9,7 @@ import pytest
 from known_scene import FIXED_GRID, smoothField
 
 from JointRegistrationLib.worker.segments import carried
-from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation, segmentationFromLabels
+from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation, segmentationFromLabels
 from JointRegistrationMRML.nodes.transforms import affineTransformNode, gridTransformNode
 from JointRegistrationMRML.pauses import finished
 from JointRegistrationMRML.run.registration_nodes import OutputOptions

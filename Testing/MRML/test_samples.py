@@ -15,7 +15,7 @@ from JointRegistrationLib.files import output_folder, write_image, write_labels
 from JointRegistrationLib.files.manifest import MANIFEST_NAME
 from JointRegistrationLib.worker import sample
 from JointRegistrationMRML.nodes.arrays import numpyView
-from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation
+from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation
 from JointRegistrationMRML.scene import sample_pair
 from JointRegistrationMRML.scene.sample_pair import addSamplePair, loadSample, sampleFiles
 

@@ -7,7 +7,7 @@ import pytest
 import vtk
 from conftest import GRIDS, addVolume, latticePoints
 
-from JointRegistrationMRML.nodes.segmentations import maskSegmentation
+from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
 from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from Testing.Slicer.scenario.changes import May, differences, unexpected
 from Testing.Slicer.scenario.snapshot import snapshot

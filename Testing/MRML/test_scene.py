@@ -10,7 +10,7 @@ import slicer
 from conftest import FIXED_GRID, MOVING_GRID, pointsInside
 
 from JointRegistrationLib.core.errors import FileError
-from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation
+from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation
 from JointRegistrationMRML.nodes.transforms import FIXED_ROLE, MOVING_ROLE, affineFromNode, displacementFromNode
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
 from JointRegistrationMRML.nodes.world import transformPoints

@@ -11,8 +11,8 @@ from conftest import FIXED_GRID, GRIDS, MOVING_GRID, latticePoints
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationMRML.nodes.arrays import vtkMatrix
-from JointRegistrationMRML.nodes.segment_masks import segmentMasks
-from JointRegistrationMRML.nodes.segmentations import (
+from JointRegistrationMRML.nodes.segments.masks import segmentMasks
+from JointRegistrationMRML.nodes.segments.segmentations import (
     BINARY_LABELMAP,
     LabelLayers,
     SegmentLabel,

@@ -9,8 +9,8 @@ import pytest
 from known_scene import FIXED_GRID, GRIDS, addVolume, smoothField
 
 from JointRegistrationMRML import pauses
-from JointRegistrationMRML.nodes.segment_masks import maskSteps
-from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation, maskSegmentation
+from JointRegistrationMRML.nodes.segments.masks import maskSteps
+from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation, maskSegmentation
 from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, imageSteps
 from JointRegistrationMRML.pauses import finished, inSteps

@@ -11,9 +11,9 @@ from known_scene import GRIDS
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationMRML import pauses
 from JointRegistrationMRML.nodes.arrays import numpyMatrix, numpyView
-from JointRegistrationMRML.nodes.segment_layers import ownLayerSteps
-from JointRegistrationMRML.nodes.segmentations import labelsFromSegmentation, setReferenceGeometry
-from JointRegistrationMRML.nodes.surface_to_labels import canBeStepped, surfaceLabelSteps
+from JointRegistrationMRML.nodes.segments.layers import ownLayerSteps
+from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation, setReferenceGeometry
+from JointRegistrationMRML.nodes.segments.surface_to_labels import canBeStepped, surfaceLabelSteps
 from JointRegistrationMRML.pauses import finished
 
 

@@ -7,7 +7,7 @@ import pytest
 from known_scene import _grid, _rotation, latticePoints
 from scipy import ndimage
 
-from JointRegistrationMRML.nodes.label_warping import carriedLabels
+from JointRegistrationMRML.nodes.segments.label_warping import carriedLabels
 
 GRIDS = {
     "isotropic": _grid((72, 72, 72), (0.7, 0.7, 0.7), np.eye(3)),

@@ -12,7 +12,7 @@ from conftest import FIXED_GRID, sceneState
 
 from JointRegistrationMRML.inspection.comparison import showComparison
 from JointRegistrationMRML.inspection.session import VIEWS, Inspection
-from JointRegistrationMRML.nodes.segmentations import maskSegmentation
+from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.scene.view_state import restoreViews, slicesOf

@@ -12,7 +12,7 @@ from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
 from JointRegistrationMRML.nodes.colors import addLegend, divergingColors
 from JointRegistrationMRML.nodes.jacobian import showJacobian
-from JointRegistrationMRML.nodes.segmentations import maskSegmentation
+from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
 from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
 from JointRegistrationMRML.scene.headless import HeadlessScene, createHeadlessScene

@@ -12,7 +12,7 @@ from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult
 from JointRegistrationMRML.nodes.arrays import giveDisplay
-from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
+from JointRegistrationMRML.nodes.segments.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.run.publish import publishResult
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputOptions, RegistrationOutputs
 from JointRegistrationMRML.run.saved_result import jacobianOf

@@ -13,7 +13,7 @@ import vtk
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationMRML.nodes.arrays import giveDisplay
-from JointRegistrationMRML.nodes.segmentations import maskSegmentation, setReferenceGeometry
+from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation, setReferenceGeometry
 from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
 

@@ -24,7 +24,7 @@ def scripts() -> list[str]:
 def addSample(person: Person) -> tuple[Any, Any]:
     """Nodes with the names of the sample pair."""
     from JointRegistrationMRML.nodes.arrays import giveDisplay
-    from JointRegistrationMRML.nodes.segmentations import maskSegmentation
+    from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
     from JointRegistrationMRML.nodes.volumes import imageFromVolume
 
     fixed, moving = person.addVolumes()

@@ -11,7 +11,7 @@ import vtk
 from panel_cases import Person, sceneContent
 
 from JointRegistrationMRML.nodes.arrays import giveDisplay
-from JointRegistrationMRML.nodes.segmentations import maskSegmentation
+from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
 
 pytest.importorskip("torch")

@@ -31,8 +31,8 @@ from JointRegistrationLib.worker.exchange import job_steps, read_result, read_se
 from JointRegistrationLib.worker.folders import new_folder, remove_folder  # noqa: E402
 from JointRegistrationLib.worker.segments import Segments, carried  # noqa: E402
 from JointRegistrationMRML.nodes.arrays import newNode  # noqa: E402
-from JointRegistrationMRML.nodes.segment_layers import LabelLayers, SegmentLabel  # noqa: E402
-from JointRegistrationMRML.nodes.segmentations import segmentationFromLabels, setReferenceGeometry  # noqa: E402
+from JointRegistrationMRML.nodes.segments.layers import LabelLayers, SegmentLabel  # noqa: E402
+from JointRegistrationMRML.nodes.segments.segmentations import segmentationFromLabels, setReferenceGeometry  # noqa: E402
 from JointRegistrationMRML.nodes.transforms import gridTransformNode  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import volumeFromImage  # noqa: E402
 from JointRegistrationMRML.run.inputs import inputSteps  # noqa: E402

@@ -8,8 +8,8 @@ from typing import Any
 from JointRegistrationLib.core.errors import GeometryError, InputError
 
 from ..nodes.points import pointIndices
-from ..nodes.segment_layers import BINARY_LABELMAP
-from ..nodes.segment_masks import segmentIdOf
+from ..nodes.segments.layers import BINARY_LABELMAP
+from ..nodes.segments.masks import segmentIdOf
 from ..nodes.volumes import checkVolume
 from ..nodes.world import ownGrid
 from ..run.registration_nodes import InputNodes

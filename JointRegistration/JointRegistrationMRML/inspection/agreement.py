@@ -13,8 +13,8 @@ from JointRegistrationLib.core.geometry import Grid
 
 from ..nodes.arrays import newNode
 from ..nodes.colors import FIXED_COLOR, WARPED_COLOR
-from ..nodes.segment_masks import SegmentMask, segmentMaskSteps
-from ..nodes.segmentations import BINARY_LABELMAP, orientedImage, setReferenceGeometry
+from ..nodes.segments.masks import SegmentMask, segmentMaskSteps
+from ..nodes.segments.segmentations import BINARY_LABELMAP, orientedImage, setReferenceGeometry
 from ..translation import _
 from .view import OpenView, opening
 

@@ -11,9 +11,9 @@ import vtk
 from JointRegistrationLib.core.errors import InputError
 
 from ..nodes.arrays import newNode, vtkMatrix
-from ..nodes.segment_layers import segmentNames
-from ..nodes.segment_masks import segmentMaskSteps
-from ..nodes.segmentations import copiedSegments
+from ..nodes.segments.layers import segmentNames
+from ..nodes.segments.masks import segmentMaskSteps
+from ..nodes.segments.segmentations import copiedSegments
 from ..nodes.world import worldTransform
 from ..translation import _
 from .view import OpenView, keepCameras, opening
@@ -29,7 +29,7 @@ from JointRegistrationLib.core.geometry import Grid
 
 from ..nodes.arrays import vtkImage
 from ..nodes.colors import FIXED_COLOR, WARPED_COLOR
-from ..nodes.segment_masks import SegmentMask
+from ..nodes.segments.masks import SegmentMask
 from ..pauses import finished
 
 TEXT = _(

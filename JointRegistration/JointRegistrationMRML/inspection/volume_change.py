@@ -13,7 +13,7 @@ from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
 
 from ..nodes.colors import LEGEND_TITLE, divergingColors
 from ..nodes.jacobian import halfWindow
-from ..nodes.segment_masks import segmentMask
+from ..nodes.segments.masks import segmentMask
 from ..nodes.volumes import volumeFromImage
 from ..translation import _
 from .view import OpenView, addViewLegend, addVolume, fixedVolume, log2JacobianVolume, opening

@@ -26,7 +26,7 @@ from JointRegistrationLib.core.figures.metrics import displacement_transform, tr
 from JointRegistrationLib.core.result import RegistrationResult
 
 from ..nodes.points import landmarksFromMarkups
-from ..nodes.segmentations import LabelLayers, SegmentLabel, labelSteps
+from ..nodes.segments.segmentations import LabelLayers, SegmentLabel, labelSteps
 from ..pauses import named
 from ..translation import _
 from .cartilage import CartilageFigures, CartilagePair, depthSteps, guessedPairs

@@ -19,7 +19,7 @@ from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
 
 from ..pauses import finished, inParallel, inThread, slabs
-from .segmentations import maskSegmentationSteps
+from .segments.segmentations import maskSegmentationSteps
 from .volumes import volumeFromImage
 
 FOLDS_NAME = "Folds"

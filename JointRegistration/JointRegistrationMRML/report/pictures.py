@@ -21,7 +21,7 @@ from ..measure.images import brightnessRange
 from ..measure.surfaces import Points
 from ..nodes.colors import DIFFERENCE_COLORS, ENDS_AND_CENTER, FIXED_COLOR, MAGNITUDE_COLORS, WARPED_COLOR, Color
 from ..nodes.jacobian import FOLDS_COLOR, halfWindow
-from ..nodes.segmentations import LabelLayers, labelsFromSegmentation
+from ..nodes.segments.segmentations import LabelLayers, labelsFromSegmentation
 from ..nodes.volumes import imageFromVolume
 from ..pauses import finished, named
 from ..translation import _

@@ -13,7 +13,7 @@ from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.lattices.sampling import values_at
 
 from ..measure.surfaces import Mask, Points
-from ..nodes.segmentations import LabelLayers
+from ..nodes.segments.segmentations import LabelLayers
 
 #: The RAS axes of a picture's columns and rows, both from high to low, and of its normal: A and R are left, S and A up.
 _IN_PLANE = {"Sagittal": (1, 2, 0), "Coronal": (0, 2, 1), "Axial": (0, 1, 2)}

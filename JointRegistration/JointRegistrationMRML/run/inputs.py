@@ -15,8 +15,8 @@ from JointRegistrationLib.core.image import Image
 
 from ..nodes.arrays import numpyMatrix
 from ..nodes.points import landmarksFromMarkups
-from ..nodes.segment_layers import checkSegmentation
-from ..nodes.segment_masks import maskSteps, segmentIdOf
+from ..nodes.segments.layers import checkSegmentation
+from ..nodes.segments.masks import maskSteps, segmentIdOf
 from ..nodes.transforms import checkStart, startSteps
 from ..nodes.volumes import checkVolume, imageSteps
 from ..pauses import finished

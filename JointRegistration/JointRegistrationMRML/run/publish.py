@@ -20,8 +20,8 @@ from JointRegistrationLib.core.result import RegistrationResult
 
 from ..nodes.arrays import INPUT_ROLES, RESULT_ATTRIBUTE, movedBy
 from ..nodes.jacobian import foldsSteps, jacobianSteps
-from ..nodes.segment_layers import LabelLayers
-from ..nodes.segmentations import segmentationSteps
+from ..nodes.segments.layers import LabelLayers
+from ..nodes.segments.segmentations import segmentationSteps
 from ..nodes.transforms import FIXED_ROLE, MOVING_ROLE, affineTransformNode, gridTransformNodeSteps
 from ..nodes.volumes import volumeFromImage
 from ..pauses import finished

@@ -13,7 +13,7 @@ from JointRegistrationLib.core.figures.extremes import Extremes, find_extremes
 from JointRegistrationLib.core.result import RegistrationResult
 
 from ..nodes.arrays import newNode
-from ..nodes.segment_layers import LabelLayers
+from ..nodes.segments.layers import LabelLayers
 from ..pauses import inThread
 from ..translation import _
 from .registration_nodes import Overlap

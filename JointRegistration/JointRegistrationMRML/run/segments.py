@@ -15,9 +15,9 @@ from JointRegistrationLib.core.lattices.sampling import LabelMap
 from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.worker.segments import CarriedSegments, Segments
 
-from ..nodes.label_warping import labelMap
-from ..nodes.segment_layers import LabelLayers, OwnLayers, ownLayerSteps
-from ..nodes.segmentations import labelSteps
+from ..nodes.segments.label_warping import labelMap
+from ..nodes.segments.layers import LabelLayers, OwnLayers, ownLayerSteps
+from ..nodes.segments.segmentations import labelSteps
 
 if TYPE_CHECKING:
     from .registration_nodes import InputNodes, OutputOptions

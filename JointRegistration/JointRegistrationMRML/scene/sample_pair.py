@@ -23,7 +23,7 @@ from JointRegistrationLib.core.errors import ResourceError
 from JointRegistrationLib.core.system.children import module_command
 from JointRegistrationLib.worker import sample
 
-from ..nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
+from ..nodes.segments.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from ..nodes.volumes import volumeFromImage
 from ..translation import _
 from .transaction import SceneTransaction

@@ -13,7 +13,7 @@ from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationMRML.inspection.deformation import affineToLeaveOut, leftOutText, longestMm
 from JointRegistrationMRML.measure.folds import foldsOf
 from JointRegistrationMRML.measure.measurement import measure
-from JointRegistrationMRML.nodes.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
+from JointRegistrationMRML.nodes.segments.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
 from JointRegistrationMRML.pauses import finished
 from JointRegistrationMRML.report.tables import ReportNumbers, reportNumberSteps

@@ -18,7 +18,7 @@ from JointRegistrationMRML.inspection.images import DIFFERENCE_LIMIT_PERCENT
 from JointRegistrationMRML.measure.images import brightnessRange, checkerboard, differencePercent
 from JointRegistrationMRML.nodes.arrays import newNode, vtkMatrix
 from JointRegistrationMRML.nodes.colors import DIFFERENCE_COLORS, FIXED_COLOR, MAGNITUDE_COLORS, WARPED_COLOR, scaleNode
-from JointRegistrationMRML.nodes.segmentations import maskSegmentation
+from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, volumeFromImage
 from JointRegistrationMRML.report.captions import rowOf
 from JointRegistrationMRML.report.page import PictureRow

@@ -17,12 +17,12 @@ import vtk
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 
-from ..pauses import finished, inSteps
-from ..translation import _
-from .arrays import numpyMatrix, numpyView
-from .segment_layers import BINARY_LABELMAP, checkSegmentation, segmentNames
+from ...pauses import finished, inSteps
+from ...translation import _
+from ..arrays import numpyMatrix, numpyView
+from ..world import worldTransform
+from .layers import BINARY_LABELMAP, checkSegmentation, segmentNames
 from .segmentations import labelsFromSegmentation, labelSteps
-from .world import worldTransform
 
 _SAME_LATTICE_VOXELS = 1e-3
 

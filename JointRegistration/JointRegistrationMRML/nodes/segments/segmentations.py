@@ -16,10 +16,10 @@ import slicer
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 
-from ..pauses import finished, inThread
-from .arrays import newNode, vtkImage, vtkMatrix
+from ...pauses import finished, inThread
+from ..arrays import newNode, vtkImage, vtkMatrix
 from .label_warping import carriedSteps
-from .segment_layers import BINARY_LABELMAP, LabelLayers, SegmentLabel, ownLayerSteps
+from .layers import BINARY_LABELMAP, LabelLayers, SegmentLabel, ownLayerSteps
 
 
 def labelsFromSegmentation(

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.lattices.sampling import LabelCarrier, LabelMap, Labels
 
-from ..pauses import finished, inParallel, inSteps
-from .world import WorldTransform, transformPoints
+from ...pauses import finished, inParallel, inSteps
+from ..world import WorldTransform, transformPoints
 
 _FIRST_ROWS = 16
 

@@ -12,8 +12,8 @@ from typing import Any
 import slicer
 import vtk
 
-from ..pauses import inSteps
-from .arrays import numpyView
+from ...pauses import inSteps
+from ..arrays import numpyView
 
 CLOSED_SURFACE = "Closed surface"  # Slicer's name; its getter is not in every version's Python
 _BINARY_LABELMAP = "Binary labelmap"

@@ -18,10 +18,10 @@ import vtk
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 
-from ..translation import _
-from .arrays import gridOf, numpyMatrix, numpyView
+from ...translation import _
+from ..arrays import gridOf, numpyMatrix, numpyView
+from ..world import WorldTransform, worldTransform
 from .surface_to_labels import canBeStepped, surfaceLabelSteps
-from .world import WorldTransform, worldTransform
 
 BINARY_LABELMAP = "Binary labelmap"  # Slicer's name; its getter is not in every version's Python
 

@@ -1,0 +1,1 @@
+"""Segments: as layers of labels, as masks, as nodes, and warped."""
