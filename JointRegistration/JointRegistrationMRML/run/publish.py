@@ -27,11 +27,10 @@ from ..nodes.volumes import volumeFromImage
 from ..pauses import finished
 from ..scene.transaction import RunRecord, SceneTransaction, checkTarget, isEmpty
 from ..translation import _
-from .display import displayResults
+from .display import displayResults, showPair
 from .registration_nodes import _CLASSES, _KINDS, InputNodes, OutputNodes, OutputOptions, Overlap, RegistrationOutputs
 from .results_table import overlapSteps, resultsTableSteps
 from .segments import RunSegments, carriedHereSteps
-from .shown_through import showPair
 
 _WORDS = {
     "transform": _("transform"),
