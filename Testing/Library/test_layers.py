@@ -31,20 +31,22 @@ ORDER = {
         "__main__",
         "cli",
         "worker training evaluation",
-        "registration segmentation",
+        "segmentation",
+        "registration",
         "phantom networks",
         "files",
         "ops",
-        "system",
         "core",
     ),
     "JointRegistrationMRML": (
         "report",
         "inspection checks",
-        "measure run",
+        "measure",
+        "run",
         "scene",
         "nodes",
-        "pauses translation unforeseen",
+        "pauses unforeseen",
+        "translation",
     ),
     "JointRegistrationPanel": (
         "selftests console",
@@ -54,20 +56,20 @@ ORDER = {
         "messages window",
         "text",
     ),
-    "JointRegistrationViews": ("demo surface_view", "offscreen shown_now"),
+    "JointRegistrationViews": ("demo", "offscreen"),
 }
 #: Below these no file imports PyTorch, and of the worker what the panel and the scene layer use of it.
-TORCH_FREE_FOLDERS = ("core", "files", "system")
+TORCH_FREE_FOLDERS = ("core", "files")
 TORCH_FREE_WORKER = ("client", "exchange", "folders", "messages", "process", "segments", "server")
 EVERYWHERE_IN_LIBRARY = {"numpy", "torch", "safetensors", "JointRegistrationLib"}
 #: Which parts of the library, a folder or a file, may import a package that the others may not.
 ONLY_IN = {
-    "SimpleITK": {"core/metrics.py", "files", "phantom/from_labels.py", "training/data/labels.py"},
+    "SimpleITK": {"core/figures/metrics.py", "files", "phantom/from_labels.py", "training/data/labels.py"},
     "click": {"cli"},
-    "h5py": {"files/transform_hdf5.py"},
+    "h5py": {"files/transforms/hdf5.py"},
     "pydicom": {"files/dicom/frames.py", "files/dicom/pixels.py"},
     "tqdm": {"cli"},
-    "matplotlib": {"training/examples.py"},
+    "matplotlib": {"training/record/examples.py"},
 }
 GLOBAL_SLICER = {"mrmlScene", "app", "modules", "util"}
 

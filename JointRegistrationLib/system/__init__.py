@@ -1,1 +1,0 @@
-"""What the library asks of the operating system: files, locks, memory, child processes."""
