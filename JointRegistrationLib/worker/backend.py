@@ -29,7 +29,7 @@ def make_ready() -> Ready:
     """
     import torch  # noqa: PLC0415 the worker says so itself if it is missing
 
-    from ..registration import register as inference  # noqa: F401, PLC0415 all that a run will need
+    from ..registration import register  # noqa: F401, PLC0415 all that a run will need
 
     chosen = _chosen_threads()
     if chosen is not None:
@@ -47,7 +47,7 @@ def threads(most: int) -> int:
 
 
 def run(job: Job, progress: ProgressCallback, cancelled: CancelCheck) -> RegistrationResult:
-    """Run a job; see :func:`..inference.register` for the errors."""
+    """Run a job; see :func:`..registration.register.register` for the errors."""
     from ..registration.register import register  # noqa: PLC0415
 
     return register(

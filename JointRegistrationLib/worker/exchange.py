@@ -37,7 +37,7 @@ _VOLUMES = ("displacement_field_mm", "inverse_displacement_field_mm", "jacobian_
 
 @dataclass(frozen=True)
 class Job:
-    """What ``inference.register`` takes, and label maps to be carried by its result."""
+    """What ``registration.register`` takes, and label maps to be carried by its result."""
 
     fixed: Image
     moving: Image

@@ -173,16 +173,16 @@ class _Stages:
 def run_case(fixed_ijk: tuple[int, int, int], moving_ijk: tuple[int, int, int], config: RegistrationConfig) -> Any:
     """Memory in bytes and processor seconds of one registration in this process."""
     from JointRegistrationLib.registration import register
-    from JointRegistrationLib.registration.methods import dispatch, networks
+    from JointRegistrationLib.registration.methods import dispatch, networks, optimised
 
     stages = _Stages()
     stages.wrap(register, "prepare_pair", "prepare")
     stages.wrap(dispatch, "knee_sides", "side")
     stages.wrap(networks, "_best", "network")
-    for module in (dispatch, networks):
+    for module in (optimised, networks):
         stages.wrap(module, "affine_opt", "affine")
-    stages.wrap(dispatch, "vsvf_opt", "deformable")
-    stages.wrap(dispatch, "lddmm_opt", "geodesic")
+    stages.wrap(optimised, "vsvf_opt", "deformable")
+    stages.wrap(optimised, "lddmm_opt", "geodesic")
     stages.wrap(register, "finish", "finish")
     stages.wrap(register, "similarities", "similarities")
     fixed, moving = knee_pair(fixed_ijk, moving_ijk)
@@ -263,11 +263,11 @@ def fit(file: Path) -> None:
             )
             click.echo(f'"{stage}": ({table[stage][0]:.2e}, {", ".join(f"{c:.0f}" for c in table[stage][1:])}),')
     for name, (size, config, case) in cases.items():
-        dispatch = max(float(np.dot(table[stage], size.features)) for stage in case["stages"] if stage in table)
+        fitted = max(float(np.dot(table[stage], size.features)) for stage in case["stages"] if stage in table)
         fixed, moving = (knee_grid(tuple(case[role])) for role in ("fixed", "moving"))
         planned = plan.estimate_plan(fixed, moving, config)
         click.echo(
-            f"{name}: {case['peak'] / 1e6:.0f} MB measured, {dispatch / case['peak']:.2f} of it by this fit, "
+            f"{name}: {case['peak'] / 1e6:.0f} MB measured, {fitted / case['peak']:.2f} of it by this fit, "
             f"{planned.memory_bytes / case['peak']:.2f} by plan.py; {case['seconds']:.1f} s measured, "
             f"{planned.work / case['seconds']:.2f} of it by plan.py"
         )

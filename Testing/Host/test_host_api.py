@@ -72,7 +72,7 @@ def test_modules_of_slicer_have_no_other_names(host: Any) -> None:
 
 
 def test_the_application_object_has_no_other_names(host: Any) -> None:
-    from slicer_host.application import qSlicerApplication
+    from slicer_host.application.application import qSlicerApplication
 
     own = _public(qSlicerApplication) - {"staticMetaObject"}
     assert own <= set(record()["slicer.app"]), own - set(record()["slicer.app"])

@@ -41,7 +41,8 @@ _MODULES = (
     "enum",
     "npt",
     "sitk",
-    "dependencies",
+    "packages",
+    "packagesModule",
 )
 
 
@@ -49,7 +50,7 @@ def sources() -> list[Path]:
     """The files that run inside the application."""
     layers = (MODULE / "JointRegistrationMRML", MODULE / "JointRegistrationPanel")
     tests = sorted((MODULE.parent / "Testing" / "Slicer").glob("*.py"))
-    return [MODULE / "JointRegistration.py", *tests, *(path for layer in layers for path in sorted(layer.glob("*.py")))]
+    return [MODULE / "JointRegistration.py", *tests, *(path for layer in layers for path in sorted(layer.rglob("*.py")))]
 
 
 def forms() -> list[Path]:

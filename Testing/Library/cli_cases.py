@@ -92,7 +92,7 @@ def fake_result(fixed: Image, moving: Image, config: RegistrationConfig, shift_m
 
 
 class FakeRegister:
-    """Stands in for ``inference.register``; remembers what it was given."""
+    """Stands in for ``registration.register``; remembers what it was given."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error

@@ -24,7 +24,7 @@ from JointRegistrationLib.evaluation import ResultTable, parse_methods, score_la
 from JointRegistrationLib.files import read_labels, write_labels
 from JointRegistrationLib.files.csv_cells import text_of
 from JointRegistrationLib.ops.maps import affine_map, identity
-from JointRegistrationLib.registration import register as inference
+from JointRegistrationLib.registration import register as register_module
 from Testing.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -164,7 +164,7 @@ def test_finished_rows_are_kept_and_a_half_written_one_is_made_again(
         calls.append(config.method)
         return FakeRegister()(fixed, moving, config, **given)
 
-    monkeypatch.setattr(inference, "register", counted)
+    monkeypatch.setattr(register_module, "register", counted)
     assert evaluate(pairs, "none,vsvf-opt").exit_code == 0
     table = pairs.parent / "t.csv"
     lines = table.read_text().splitlines(keepends=True)
@@ -220,7 +220,7 @@ def test_a_second_evaluation_into_a_table_is_refused_while_the_first_one_runs(
         second.append(evaluate(pairs, "none"))
         return FakeRegister()(fixed, moving, config, **given)
 
-    monkeypatch.setattr(inference, "register", register)
+    monkeypatch.setattr(register_module, "register", register)
     assert evaluate(pairs, "vsvf-opt").exit_code == 0
     assert [done.exit_code for done in second] == [2, 2]
     assert "t.csv: another run is writing to it at the moment" in second[0].stderr
@@ -265,7 +265,7 @@ def test_a_table_with_a_foreign_letter_is_cut_at_the_end_of_a_line(tmp_path: Pat
 
 
 def test_ctrl_c_keeps_finished_rows_and_ends_with_3(pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "register", FakeRegister(KeyboardInterrupt()))
+    monkeypatch.setattr(register_module, "register", FakeRegister(KeyboardInterrupt()))
     done = evaluate(pairs, "none,vsvf-opt")
     assert done.exit_code == 3
     assert "cancelled; finished rows are in" in done.stderr
@@ -372,7 +372,7 @@ def test_pairs_without_a_group_are_one_group(pairs: Path) -> None:
 
 
 def test_an_error_names_the_pair_and_the_method(pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "register", FakeRegister(InputError("the images do not overlap")))
+    monkeypatch.setattr(register_module, "register", FakeRegister(InputError("the images do not overlap")))
     done = evaluate(pairs, "none,vsvf-opt")
     assert done.exit_code == 2
     assert "moving > fixed, vsvf-opt: the images do not overlap" in done.stderr

@@ -17,7 +17,7 @@ from JointRegistrationLib.cli.shared.progress import shown_progress
 from JointRegistrationLib.core.config import DETAIL_WEIGHTS, METHOD_DESCRIPTIONS, RegistrationConfig
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import read_image, read_labels, read_transform, write_affine, write_image
-from JointRegistrationLib.registration import register as inference
+from JointRegistrationLib.registration import register as register_module
 
 SMALL = {
     "preprocess": {"max_working_voxels": 1500},
@@ -39,7 +39,7 @@ def inputs(tmp_path: Path) -> dict[str, Path]:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRegister:
     register = FakeRegister()
-    monkeypatch.setattr(inference, "register", register)
+    monkeypatch.setattr(register_module, "register", register)
     return register
 
 

@@ -18,7 +18,7 @@ from JointRegistrationLib.core.config import (
 from JointRegistrationLib.core.errors import InputError, RegistrationCancelled, ResourceError
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image, LandmarkPairs
-from JointRegistrationLib.registration.methods import dispatch
+from JointRegistrationLib.registration.methods import optimised
 from JointRegistrationLib.registration.register import register
 
 KERNEL = VelocityConfig(sigmas_mm=(4.0, 8.0), weights=(0.4, 0.6))
@@ -227,7 +227,7 @@ def test_running_out_of_memory_says_what_to_reduce(pair, monkeypatch, error):
     def fail(*_args, **_kwargs):
         raise error
 
-    monkeypatch.setattr(dispatch, "affine_opt", fail)
+    monkeypatch.setattr(optimised, "affine_opt", fail)
     with pytest.raises(ResourceError, match="max_working_voxels"):
         register(*pair, QUICK)
 
@@ -236,6 +236,6 @@ def test_other_runtime_errors_are_not_hidden(pair, monkeypatch):
     def fail(*_args, **_kwargs):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(dispatch, "affine_opt", fail)
+    monkeypatch.setattr(optimised, "affine_opt", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         register(*pair, QUICK)

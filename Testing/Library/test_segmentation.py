@@ -19,7 +19,7 @@ from JointRegistrationLib.files import read_labels, write_image
 from JointRegistrationLib.networks import cache, checkpoint, segmenter_weights
 from JointRegistrationLib.networks.segmenter import ARCHITECTURE, CLASSES, Segmenter, SegmenterConfig
 from JointRegistrationLib.ops.separable import along_axes
-from JointRegistrationLib.segmentation import segment as segmentation
+from JointRegistrationLib.segmentation import segment as segment_module
 from JointRegistrationLib.segmentation.segment import (
     LABELS,
     confidences,
@@ -236,4 +236,4 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 def test_every_structure_has_a_number_of_its_own() -> None:
     assert set(LABELS) == set(CLASSES[1:]) and len(set(LABELS.values())) == len(LABELS)
-    assert segmentation.UNSURE < 1
+    assert segment_module.UNSURE < 1

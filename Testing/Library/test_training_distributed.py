@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 from test_training_distributed import shared_config
 from training_cases import tiny_pool
-from JointRegistrationLib.checkpoint import Header, save_weights
+from JointRegistrationLib.networks.checkpoint import Header, save_weights
 from JointRegistrationLib.training.distributed import process_group
 from JointRegistrationLib.training.loop import Trainer
 import torch

@@ -232,7 +232,7 @@ def test_a_missing_file_is_one_sentence_and_leaves_nothing(tmp_path):
 
 
 def test_a_failure_at_the_very_end_leaves_the_earlier_results(ownFiles, tmp_path, monkeypatch, quickRegistration):
-    from JointRegistrationMRML.report import page as report_page
+    from JointRegistrationMRML.report import page
 
     folder = tmp_path / "out"
     folder.mkdir()
@@ -242,7 +242,7 @@ def test_a_failure_at_the_very_end_leaves_the_earlier_results(ownFiles, tmp_path
     def fail(_report: object) -> str:
         raise MemoryError
 
-    monkeypatch.setattr(report_page, "renderReport", fail)
+    monkeypatch.setattr(page, "renderReport", fail)
     done = runHere("--fixed", ownFiles[0], "--moving", ownFiles[1], "--output", str(folder))
     assert done.exit_code == 4
     assert "memory" in done.output

@@ -30,7 +30,7 @@ from JointRegistrationMRML.nodes.transforms import (
 )
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
 from JointRegistrationMRML.nodes.world import transformPoints
-from JointRegistrationMRML.run import display as result_display
+from JointRegistrationMRML.run import display as displayModule
 from JointRegistrationMRML.run import publish
 from JointRegistrationMRML.run.inputs import readInputs
 from JointRegistrationMRML.run.publish import publishResult
@@ -220,7 +220,7 @@ STEPS = [
 
 
 def _ownerOf(step):
-    return publish if hasattr(publish, step) else result_display
+    return publish if hasattr(publish, step) else displayModule
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])

@@ -16,7 +16,7 @@ from JointRegistrationMRML.checks.problems import sentence
 from JointRegistrationMRML.translation import translator
 
 MODULE = Path(__file__).resolve().parents[2] / "JointRegistration"
-SOURCES = sorted([*MODULE.glob("JointRegistrationMRML/*.py"), *MODULE.glob("JointRegistrationPanel/*.py")])
+SOURCES = sorted([*MODULE.glob("JointRegistrationMRML/**/*.py"), *MODULE.glob("JointRegistrationPanel/**/*.py")])
 #: Where the text stands among the arguments of what is shown to a person.
 SHOWN = {
     "Problem": (1,),

@@ -41,11 +41,11 @@ class Person:
     def open(self, *stubOptions: str, real: bool = False, width: int = 400) -> Any:
         """Open the module; the worker is the stub with these options unless ``real``."""
         self.host.loadModule("JointRegistration")
-        from JointRegistrationPanel.run import worker as process
+        from JointRegistrationPanel.run import worker as workerModule
         from JointRegistrationPanel.selftests import tests
 
-        worker = process.Worker() if real else process.Worker(tests.stubCommand(*stubOptions))
-        process._Shared.worker = worker  # closed with the module
+        worker = workerModule.Worker() if real else workerModule.Worker(tests.stubCommand(*stubOptions))
+        workerModule._Shared.worker = worker  # closed with the module
         self.panel = self.host.openModule("JointRegistration", width=width).panel
         return self.panel
 

@@ -77,10 +77,10 @@ class Installer:
     """Stands in for what is installed, and for the PyTorch extension that installs it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, there: set[str], extension: bool = True) -> None:
-        from JointRegistrationPanel.install import packages as dependencies
+        from JointRegistrationPanel.install import packages
 
         self.there, self.asked = there, []
-        monkeypatch.setattr(dependencies, "_isInstalled", lambda package: package.name in self.there)
+        monkeypatch.setattr(packages, "_isInstalled", lambda package: package.name in self.there)
         monkeypatch.setattr(slicer.util, "pip_install", self.pip)
         for name in ("torch", "safetensors"):  # another test may have imported them
             monkeypatch.delitem(sys.modules, name, raising=False)
@@ -194,19 +194,19 @@ def test_an_installation_that_broke_off_counts_as_missing_and_windows_paths_are_
 ) -> None:
     """Windows' limit of paths leaves a folder of that name without the file that makes it a package."""
     person.host.loadModule("JointRegistration")
-    from JointRegistrationPanel.install import packages as dependencies
+    from JointRegistrationPanel.install import packages
 
     (tmp_path / "torch_in_part" / "lib").mkdir(parents=True)
     monkeypatch.syspath_prepend(tmp_path)
-    package = dependencies.Package("torch_in_part", "PyTorch", "2.4", "")
+    package = packages.Package("torch_in_part", "PyTorch", "2.4", "")
     monkeypatch.setattr(importlib.import_module("importlib.metadata"), "version", lambda name: "2.5")
-    assert dependencies.missingPackages([package]) == (package,)
-    monkeypatch.setattr(dependencies, "_install", lambda package: None)
-    outcome = dependencies.ensure([package], lambda text: True, lambda package: None)
+    assert packages.missingPackages([package]) == (package,)
+    monkeypatch.setattr(packages, "_install", lambda package: None)
+    outcome = packages.ensure([package], lambda text: True, lambda package: None)
     assert not outcome.ready
     assert outcome.text == "PyTorch was installed only in part. Restart Slicer and install it again."
-    monkeypatch.setattr(dependencies.sys, "platform", "win32")
-    outcome = dependencies.ensure([package], lambda text: True, lambda package: None)
+    monkeypatch.setattr(packages.sys, "platform", "win32")
+    outcome = packages.ensure([package], lambda text: True, lambda package: None)
     assert "LongPathsEnabled" in outcome.text
 
 

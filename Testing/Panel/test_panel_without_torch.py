@@ -19,14 +19,14 @@ import slicer_host
 host = slicer_host.install()
 import vtk
 from panel_cases import Person, sceneContent
-from JointRegistrationMRML.nodes import giveDisplay
-from JointRegistrationMRML.segmentations import maskSegmentation
-from JointRegistrationMRML.transforms import gridTransformNode
-from JointRegistrationMRML.volumes import imageFromVolume
-from JointRegistrationPanel import dependencies
+from JointRegistrationMRML.nodes.arrays import giveDisplay
+from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
+from JointRegistrationMRML.nodes.transforms import gridTransformNode
+from JointRegistrationMRML.nodes.volumes import imageFromVolume
+from JointRegistrationPanel.install import packages
 import numpy as np
 
-dependencies._isInstalled = lambda package: True  # the stub needs nothing
+packages._isInstalled = lambda package: True  # the stub needs nothing
 person = Person(host)
 panel = person.open()
 fixed, moving = person.addVolumes()

@@ -62,7 +62,7 @@ class JointRegistrationInSlicerTest(unittest.TestCase):
         tests.registersAndDiscards(self, stub=True)
 
     def test_cancel_leaves_the_scene_as_it_was(self):
-        from JointRegistrationPanel.run import worker as process
+        from JointRegistrationPanel.run import worker as workerModule
         from JointRegistrationPanel.selftests import tests
 
         panel = self.openedPanel()
@@ -73,7 +73,7 @@ class JointRegistrationInSlicerTest(unittest.TestCase):
         panel.ui.registerButton.click()
         tests.waitFor(lambda: panel.ui.progressBar.value > 100)
         panel.ui.cancelButton.click()
-        tests.waitFor(lambda: not process.isBusy(panel._worker))
+        tests.waitFor(lambda: not workerModule.isBusy(panel._worker))
         self.assertEqual(tests.nodeIds(), before)
 
     def test_a_closed_scene_empties_the_panel(self):

@@ -70,7 +70,7 @@ class Runner(Protocol):
         progress: Progress | None,
         cancelled: CancelCheck | None,
     ) -> RegistrationResult:
-        """Register ``inputs.moving`` to ``inputs.fixed``; raises what ``inference.register`` raises."""
+        """Register ``inputs.moving`` to ``inputs.fixed``; raises what ``registration.register`` raises."""
         ...
 
 
@@ -116,7 +116,7 @@ class WorkerRunner:
         progress: Progress | None = None,
         cancelled: CancelCheck | None = None,
     ) -> RegistrationResult:
-        """Register in the worker; raises what ``inference.register`` raises, and ResourceError if it dies."""
+        """Register in the worker; raises what ``registration.register`` raises, and ResourceError if it dies."""
         job = inputs.job(config)
         folder = new_folder(job.exchange_bytes)
         try:

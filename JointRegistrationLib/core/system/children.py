@@ -50,7 +50,7 @@ def code_command(
         ResourceError: if there is no Python interpreter.
     """
     values = dict(os.environ if environment is None else environment)
-    ours = [str(Path(__file__).resolve().parents[1]), *map(str, folders)]
+    ours = [str(Path(__file__).resolve().parents[3]), *map(str, folders)]
     # An empty entry would stand for the current folder.
     paths = [path for path in values.get("PYTHONPATH", "").split(os.pathsep) if path and path not in ours]
     values["PYTHONPATH"] = os.pathsep.join([*paths, *ours])

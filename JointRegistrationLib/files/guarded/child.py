@@ -128,7 +128,7 @@ def _spawned(folder: str, timeout_s: float) -> int:
 
 def _command(call: str) -> list[str]:
     """Python with a call of :mod:`.child_reader`: it finds packages where this process does, and nothing elsewhere."""
-    library = str(Path(__file__).resolve().parents[2])
+    library = str(Path(__file__).resolve().parents[3])
     found = dict.fromkeys([*(str(Path(entry).absolute()) for entry in sys.path if entry), library])
     start = "import sys; sys.path[:] = sys.argv[1].split('\\n'); "
     return [

@@ -97,7 +97,7 @@ class SpatialTransform:
 
 
 def starting_map(transform: SpatialTransform, grid: Grid) -> StartingMap:
-    """A transform, fixed to moving points, as what ``inference.register`` refines further.
+    """A transform, fixed to moving points, as what ``registration.register`` refines further.
 
     Args:
         transform: of any kind. Its affine part is kept apart where it is the last of its parts, as in what

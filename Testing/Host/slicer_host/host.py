@@ -17,7 +17,8 @@ from PySide6 import QtCore, QtGui, QtTest, QtWidgets
 
 from Testing.patience import patient
 
-from .application import application, slicer_additions
+from .application import slicer_additions
+from .application.application import application
 from .application.layout import qSlicerLayoutManager
 from .application.main_window import qSlicerMainWindow
 from .application.modules import qSlicerModuleManager

@@ -8,7 +8,6 @@ import types
 def makeModule() -> types.ModuleType:
     """The module as scripted modules import it."""
     from . import annotations, connectors, serializers, wrapper
-    from . import serializers as packs
 
     module = types.ModuleType("slicer.parameterNodeWrapper")
     offered = {
@@ -16,7 +15,7 @@ def makeModule() -> types.ModuleType:
             "Choice Decimals Default IsInstance Label Maximum Minimum NotNone SingleStep Validator WithinRange "
             "findFirstAnnotation splitAnnotations unannotatedType"
         ),
-        packs: "parameterPack isParameterPack",
+        serializers: "parameterPack isParameterPack",
         wrapper: "parameterNodeWrapper isParameterNodeWrapper SlicerParameterNamePropertyName",
     }
     for source, names in offered.items():

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-_BESIDE_CHECKOUT = Path(__file__).resolve().parents[4] / "shared" / "design" / "slicer-api.json"
+_BESIDE_CHECKOUT = Path(__file__).resolve().parents[5] / "shared" / "design" / "slicer-api.json"
 #: Resolved by PythonQt on demand, so that its own listing leaves them out.
 UNLISTED = {"exec_", "name", "connect", "disconnect", "className", "delete"}
 
