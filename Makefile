@@ -51,11 +51,11 @@ index: $(VENV)/.created ## list what Slicer's Extensions Index would refuse toda
 	$(BIN)/python Testing/Tools/extensions_index.py
 
 faults: $(VENV)/.test rendering ## kill runs and workers hundreds of times (ARGS="-k evaluation" to choose)
-	$(TEST_ENV) JOINTREG_FAULTS=10 $(BIN)/python -m pytest Testing/Library/test_faults.py \
-		Testing/Library/test_files_publishing.py Testing/Library/test_worker_exchange.py Testing/MRML/test_job.py $(ARGS)
+	$(TEST_ENV) JOINTREG_FAULTS=10 $(BIN)/python -m pytest Testing/Library/cli/test_faults.py \
+		Testing/Library/files/test_files_publishing.py Testing/Library/worker/test_worker_exchange.py Testing/MRML/run/test_job.py $(ARGS)
 
 fuzz: $(VENV)/.test ## 5,000 damaged files over all readers, half an hour at most (ARGS="--count 500")
-	$(TEST_ENV) $(RUN_ENV) $(BIN)/python Testing/Library/fuzz_inputs.py $(ARGS)
+	$(TEST_ENV) $(RUN_ENV) $(BIN)/python Testing/Support/fuzz_inputs.py $(ARGS)
 
 lint: $(VENV)/.test ## ruff: rules and formatting
 	$(BIN)/ruff check .

@@ -20,18 +20,13 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "Testing" / folder) for folder in ("Library", "MRML", "Panel")]
+sys.path.insert(0, str(ROOT))
 
 import test_export_report  # noqa: E402
 import test_numbers  # noqa: E402
 import test_panel_opening  # noqa: E402
 import test_panel_real  # noqa: E402
 import test_worker_process  # noqa: E402
-from host_fixture import host  # noqa: E402, F401
-from known_scene import addVolume, headless, knee, scene  # noqa: E402, F401
-from panel_cases import Person, bentPair, surfacePair  # noqa: E402
-from stub_worker import STAGES, stub_command  # noqa: E402
-from worker_cases import StubWorker, job_folder, small_job  # noqa: E402
 
 from JointRegistrationLib.core.config import RegistrationConfig  # noqa: E402
 from JointRegistrationLib.core.errors import RegistrationCancelled  # noqa: E402
@@ -45,6 +40,11 @@ from JointRegistrationMRML.report.export import exportSteps  # noqa: E402
 from JointRegistrationMRML.run.register import registerVolumes  # noqa: E402
 from JointRegistrationMRML.run.registration_nodes import InputNodes  # noqa: E402
 from JointRegistrationMRML.run.runner import WorkerRunner  # noqa: E402
+from Testing.Support.host_fixture import host  # noqa: E402, F401
+from Testing.Support.known_scene import addVolume, headless, knee, scene  # noqa: E402, F401
+from Testing.Support.panel_cases import Person, bentPair, surfacePair  # noqa: E402
+from Testing.Support.stub_worker import STAGES, stub_command  # noqa: E402
+from Testing.Support.worker_cases import StubWorker, job_folder, small_job  # noqa: E402
 
 TRIES = 4
 #: How long the event loop may be held up.

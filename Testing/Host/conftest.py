@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from host_fixture import MISSING, host, reportHeader  # noqa: F401
+from Testing.Support.host_fixture import MISSING, host, reportHeader  # noqa: F401
 
 if MISSING:
     collect_ignore_glob = ["test_*.py"]

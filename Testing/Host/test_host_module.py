@@ -146,7 +146,7 @@ def test_a_busy_slot_is_seen_as_a_gap(host: Any) -> None:
 
 
 def test_waiting_ends_with_an_error(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("Testing.patience.PATIENCE", 1.0)
+    monkeypatch.setattr("Testing.Support.patience.PATIENCE", 1.0)
     with pytest.raises(AssertionError, match=r"0\.05 s"):
         host.wait(lambda: False, 0.05)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from Testing.patience import patient
+from Testing.Support.patience import patient
 
 
 @pytest.fixture

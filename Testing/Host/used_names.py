@@ -50,7 +50,11 @@ def sources() -> list[Path]:
     """The files that run inside the application."""
     layers = (MODULE / "JointRegistrationMRML", MODULE / "JointRegistrationPanel")
     tests = sorted((MODULE.parent / "Testing" / "Slicer").glob("*.py"))
-    return [MODULE / "JointRegistration.py", *tests, *(path for layer in layers for path in sorted(layer.rglob("*.py")))]
+    return [
+        MODULE / "JointRegistration.py",
+        *tests,
+        *(path for layer in layers for path in sorted(layer.rglob("*.py"))),
+    ]
 
 
 def forms() -> list[Path]:

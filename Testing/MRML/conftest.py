@@ -7,7 +7,7 @@ import importlib.util
 if importlib.util.find_spec("slicer") is None:
     collect_ignore_glob = ["test_*.py"]
 else:
-    from known_scene import (  # noqa: F401
+    from Testing.Support.known_scene import (  # noqa: F401
         FIXED_GRID,
         GRIDS,
         MOVING_GRID,

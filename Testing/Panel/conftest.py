@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from host_fixture import MISSING, host, reportHeader  # noqa: F401
+
+from Testing.Support.host_fixture import MISSING, host, reportHeader  # noqa: F401
 
 if MISSING:
     collect_ignore_glob = ["test_*.py"]
@@ -14,7 +15,7 @@ if MISSING:
 @pytest.fixture
 def person(host: Any) -> Any:  # noqa: F811
     """Somebody in front of the panel, which registers with a stub."""
-    from panel_cases import Person
+    from Testing.Support.panel_cases import Person
 
     return Person(host)
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 import slicer
-from host_fixture import embedded
-from panel_cases import Person, newNodes, sceneContent
+
+from Testing.Support.host_fixture import embedded
+from Testing.Support.panel_cases import Person, newNodes, sceneContent
 
 TUTORIAL = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
 

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 import slicer
 import vtk
-from panel_cases import Person
+
+from Testing.Support.panel_cases import Person
 
 
 def addSegments(person: Person, name: str = "Bones") -> Any:
     """A segmentation of two overlapping boxes, drawn on the fixed volume."""
-    from inspect_cases import addSegmentation
-
     from JointRegistrationMRML.nodes.arrays import gridOf
     from JointRegistrationMRML.nodes.world import ijkToRasOf
+    from Testing.Support.inspect_cases import addSegmentation
 
     volume = person.parameters.fixedVolume
     grid = gridOf("fixed", volume.GetImageData().GetDimensions(), ijkToRasOf(volume))

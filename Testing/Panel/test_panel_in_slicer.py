@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from Testing.patience import patient
+from Testing.Support.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,11 +8,11 @@ from typing import Union, get_args, get_origin, get_type_hints
 
 import pytest
 import slicer
-from inspect_cases import publishKnown
-from panel_cases import Person
 
 from JointRegistrationLib.core.config import DETAIL_WEIGHTS, DEVICES, METHODS, SIDES, SIMILARITIES, RegistrationConfig
 from JointRegistrationMRML.scene.view_state import slicesOf
+from Testing.Support.inspect_cases import publishKnown
+from Testing.Support.panel_cases import Person
 
 
 def test_the_first_sentence_says_what_to_do_and_the_tooltip_what_is_missing(person: Person) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
-from inspect_cases import FOLDS, addViewNodes, publishKnown
-from panel_cases import Person, sceneContent
 
 from JointRegistrationMRML.inspection.session import VIEWS
 from JointRegistrationMRML.nodes.arrays import ownedList
+from Testing.Support.inspect_cases import FOLDS, addViewNodes, publishKnown
+from Testing.Support.panel_cases import Person, sceneContent
 
 LAYOUTS = slicer.vtkMRMLLayoutNode
 

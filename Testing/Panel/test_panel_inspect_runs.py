@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 import slicer
-from inspect_cases import addViewNodes, publishKnown
-from panel_cases import Person, sceneContent
 from PySide6 import QtCore, QtGui
 
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.scene.headless import loadScene, saveScene
+from Testing.Support.inspect_cases import addViewNodes, publishKnown
+from Testing.Support.panel_cases import Person, sceneContent
 
 LAYOUTS = slicer.vtkMRMLLayoutNode
 

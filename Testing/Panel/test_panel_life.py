@@ -7,8 +7,9 @@ import time
 from typing import Any
 
 import slicer
-from panel_cases import Person
 from PySide6 import QtCore, QtWidgets
+
+from Testing.Support.panel_cases import Person
 
 
 def page() -> Any:

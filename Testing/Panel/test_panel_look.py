@@ -9,8 +9,9 @@ from xml.etree import ElementTree
 
 import pytest
 import vtk
-from panel_cases import Person
 from PySide6 import QtCore, QtGui, QtWidgets
+
+from Testing.Support.panel_cases import Person
 
 FORM = Path(__file__).resolve().parents[2] / "JointRegistration" / "Resources" / "UI" / "JointRegistration.ui"
 SECTIONS = ("moreInputs", "advanced", "outputs", "log")

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import slicer
-from host_fixture import embedded
-from panel_cases import Person, newNodes, sceneContent
+
+from Testing.Support.host_fixture import embedded
+from Testing.Support.panel_cases import Person, newNodes, sceneContent
 
 
 @pytest.fixture

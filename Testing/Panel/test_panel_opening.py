@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import slicer
-from blocked_torch import BLOCKED_TORCH
-from panel_cases import Person
 
-from Testing.patience import patient
+from Testing.Support.blocked_torch import BLOCKED_TORCH
+from Testing.Support.panel_cases import Person
+from Testing.Support.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from panel_cases import Person, sceneContent
 
 from JointRegistrationMRML.nodes.arrays import giveDisplay
 from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
+from Testing.Support.panel_cases import Person, sceneContent
 
 pytest.importorskip("torch")
 

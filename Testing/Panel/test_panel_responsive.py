@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from panel_cases import Person, bentPair, surfacePair
 
 from JointRegistrationMRML import pauses
 from JointRegistrationMRML.run.job import RegistrationJob
+from Testing.Support.panel_cases import Person, bentPair, surfacePair
 
 
 def roundsOfTheLoop(person: Person, monkeypatch: pytest.MonkeyPatch) -> list[int]:

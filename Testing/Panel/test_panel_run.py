@@ -7,7 +7,8 @@ import signal
 from typing import Any
 
 import pytest
-from panel_cases import Person, newNodes, sceneContent
+
+from Testing.Support.panel_cases import Person, newNodes, sceneContent
 
 STAGES = {
     "preparing": "Preparing",

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from panel_cases import Person
+
+from Testing.Support.panel_cases import Person
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from blocked_torch import BLOCKED_TORCH
-
-from Testing.patience import patient
+from Testing.Support.blocked_torch import BLOCKED_TORCH
+from Testing.Support.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,7 +17,7 @@ RUN = (
 import slicer_host
 host = slicer_host.install()
 import vtk
-from panel_cases import Person, sceneContent
+from Testing.Support.panel_cases import Person, sceneContent
 from JointRegistrationMRML.nodes.arrays import giveDisplay
 from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
 from JointRegistrationMRML.nodes.transforms import gridTransformNode
@@ -77,7 +76,7 @@ host.uninstall()
 
 
 def test_a_run_with_every_kind_of_input_needs_no_torch_in_this_process() -> None:
-    path = [str(ROOT / folder) for folder in ("Testing/Panel", "Testing/Host", "", "JointRegistration")]
+    path = [str(ROOT / folder) for folder in ("Testing/Host", "", "JointRegistration")]
     code = f"import sys; sys.path[:0] = {path!r}\n" + RUN
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=patient(30), check=False

@@ -15,7 +15,7 @@ from .qt.pythonqt import applyPythonQtManners  # isort: skip
 
 from PySide6 import QtCore, QtGui, QtTest, QtWidgets
 
-from Testing.patience import patient
+from Testing.Support.patience import patient
 
 from .application import slicer_additions
 from .application.application import application

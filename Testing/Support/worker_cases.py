@@ -1,0 +1,131 @@
+"""A listener that writes down what it is told, a transport without a process, and small jobs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.worker.client import Client, State
+from JointRegistrationLib.worker.exchange import Job, write_job
+from JointRegistrationLib.worker.folders import new_folder
+from JointRegistrationLib.worker.messages import Message, decode
+from JointRegistrationLib.worker.process import SubprocessTransport
+from Testing.Support.patience import patient
+from Testing.Support.stub_worker import stub_command
+
+PATIENT_S = patient(5)
+GRID = Grid((12, 10, 8), (1.0, 1.5, 2.0), (3.0, -4.0, 5.0))
+
+
+class Recorder:
+    """A listener: what it is told, in order, as (name, argument)."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, object]] = []
+
+    def onReady(self, ready: object) -> None:
+        self.told.append(("ready", ready))
+
+    def onLog(self, text: str) -> None:
+        self.told.append(("log", text))
+
+    def onProgress(self, progress: object) -> None:
+        self.told.append(("progress", progress))
+
+    def onDone(self, folder: object) -> None:
+        self.told.append(("done", folder))
+
+    def onFailed(self, error: object) -> None:
+        self.told.append(("failed", error))
+
+    def onCancelled(self) -> None:
+        self.told.append(("cancelled", None))
+
+    @property
+    def names(self) -> list[str]:
+        """What it was told, without log and progress."""
+        return [name for name, _ in self.told if name not in ("log", "progress")]
+
+    def last(self, name: str) -> object:
+        """The argument of the last call of that name."""
+        return [argument for told, argument in self.told if told == name][-1]
+
+
+class FakeTransport:
+    """Keeps what is written; never starts anything."""
+
+    def __init__(self, fails: bool = False) -> None:
+        self.running, self.fails = False, fails
+        self.started = self.killed = 0
+        self.written: list[Message] = []
+
+    def start(self) -> None:
+        if self.fails:
+            raise FileNotFoundError("no such program")
+        self.running, self.started = True, self.started + 1
+
+    def write(self, data: bytes) -> None:
+        self.written += [decode(line) for line in data.splitlines()]
+
+    def kill(self) -> None:
+        self.running, self.killed = False, self.killed + 1
+
+
+class Clock:
+    """A clock that goes when it is told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def small_job(behaviour: str = "", **more: object) -> Job:
+    """A job whose fixed image's name tells the stub worker what to do."""
+    values = np.arange(GRID.num_voxels, dtype=np.int16).reshape(GRID.shape)
+    config = more.pop("config", RegistrationConfig())
+    return Job(Image(values, GRID, behaviour), Image(values[::-1], GRID, "moving"), config, **more)  # type: ignore[arg-type]
+
+
+def job_folder(job: Job, root: Path) -> Path:
+    """A folder below ``root`` with the job in it."""
+    folder = new_folder(job.exchange_bytes, (root,))
+    write_job(folder, job)
+    return folder
+
+
+class StubWorker:
+    """A client with the stub worker's real process, which has all the time that a busy machine may want.
+
+    Args:
+        cancel_s, stop_s: how long the client waits for one that was asked to cancel, and then to stop.
+        start: how it starts, see ``stub_command``.
+    """
+
+    def __init__(self, *, cancel_s: float = PATIENT_S, stop_s: float = PATIENT_S, **start: object) -> None:
+        self.recorder = Recorder()
+        self.transport = SubprocessTransport(stub_command(**start))  # type: ignore[arg-type]
+        self.client = Client(self.transport, self.recorder, cancel_patience_s=cancel_s, stop_patience_s=stop_s)
+
+    def until(self, done: object) -> None:
+        """Deliver until ``done()``."""
+        end = time.monotonic() + patient(20)
+        while not done():  # type: ignore[operator]
+            assert time.monotonic() < end, self.recorder.told
+            self.transport.deliver(self.client, 0.02)
+
+    def until_ready(self) -> None:
+        self.client.start()
+        self.until(lambda: self.client.state is State.READY)
+
+    def until_over(self) -> None:
+        self.until(lambda: not self.client.running)
+
+    def until_stage(self, stage: str) -> None:
+        self.until(lambda: any(name == "progress" and told.stage == stage for name, told in self.recorder.told))  # type: ignore[attr-defined]
