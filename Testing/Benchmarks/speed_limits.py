@@ -20,10 +20,9 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+TESTS = ("", "Testing/Library/worker", "Testing/Panel")
+sys.path[:0] = [str(ROOT / folder) for folder in TESTS]
 
-import test_export_report  # noqa: E402
-import test_numbers  # noqa: E402
 import test_panel_opening  # noqa: E402
 import test_panel_real  # noqa: E402
 import test_worker_process  # noqa: E402
@@ -40,6 +39,7 @@ from JointRegistrationMRML.report.export import exportSteps  # noqa: E402
 from JointRegistrationMRML.run.register import registerVolumes  # noqa: E402
 from JointRegistrationMRML.run.registration_nodes import InputNodes  # noqa: E402
 from JointRegistrationMRML.run.runner import WorkerRunner  # noqa: E402
+from Testing.Support import measured_run  # noqa: E402
 from Testing.Support.host_fixture import host  # noqa: E402, F401
 from Testing.Support.known_scene import addVolume, headless, knee, scene  # noqa: E402, F401
 from Testing.Support.panel_cases import Person, bentPair, surfacePair  # noqa: E402
@@ -179,9 +179,9 @@ def test_no_step_of_the_report_holds_up_a_window(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(test_numbers, "GRID", test_export_report.GRID.resized((160, 160, 100)))
-    result = test_numbers.linearResult(np.diag([1.1] * 3))
-    outputs = test_numbers.outputsOf(scene, result, test_numbers.masks(), test_numbers.masks(scale=1.1))
+    monkeypatch.setattr(measured_run, "GRID", measured_run.GRID.resized((160, 160, 100)))
+    result = measured_run.linearResult(np.diag([1.1] * 3))
+    outputs = measured_run.outputsOf(scene, result, measured_run.masks(), measured_run.masks(scale=1.1))
     steps = exportSteps(outputs, tmp_path / "report.html", measure(outputs))
     times: list[float] = []
     going = True

@@ -1,4 +1,4 @@
-"""docs/architecture.md names what is there: the table of the library's modules is held against the sources."""
+"""docs/architecture.md names what is there: its tables of folders are held against the sources."""
 
 from __future__ import annotations
 
@@ -9,39 +9,42 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LIBRARY = ROOT / "JointRegistrationLib"
+PACKAGES = {
+    "JointRegistrationLib": ROOT / "JointRegistrationLib",
+    **{name: ROOT / "JointRegistration" / name for name in ("JointRegistrationMRML", "JointRegistrationPanel")},
+    "JointRegistrationViews": ROOT / "JointRegistration" / "JointRegistrationViews",
+}
 
 
-def table() -> list[tuple[list[str], list[str]]]:
-    """(modules, names they offer) for each row under "Modules of the library"."""
+def table(package: str) -> dict[str, tuple[str, list[str]]]:
+    """(what it is for, what is inside) of each folder or file in the table of a package."""
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    section = text.split("## Modules of the library")[1].split("\n## ")[0]
-    rows = re.findall(r"^\| (`.*?) \| (.*) \|$", section, re.MULTILINE)
-    return [
-        (
-            re.findall(r"`(\w+)/?`", modules),
-            [re.match(r"\w+", name).group() for name in re.findall(r"`([^`]+)`", offers)],
-        )
-        for modules, offers in rows
-    ]
+    section = text.split(f"### {package}\n")[1].split("\n#")[0]
+    rows = re.findall(r"^\| `(\w+)/?` \| (.*) \| (.*?) ?\|$", section, re.MULTILINE)
+    return {name: (purpose, re.findall(r"`(\w+/?)`", inside)) for name, purpose, inside in rows}
 
 
-def names_in(module: str) -> set[str]:
-    """What a module, or a package's ``__init__``, defines or hands on."""
-    path = LIBRARY / f"{module}.py"
-    body = ast.parse((path if path.exists() else LIBRARY / module / "__init__.py").read_text(encoding="utf-8")).body
-    defined = {node.name for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
-    handed_on = {alias.name for node in body if isinstance(node, ast.ImportFrom) for alias in node.names}
-    return defined | handed_on
+def first_sentences(path: Path) -> str:
+    """The first paragraph of a module's docstring, as one line."""
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n\n")[0].replace("\n", " ").rstrip(".")
 
 
-@pytest.mark.parametrize(("modules", "offers"), table(), ids=lambda value: ",".join(value) or "text")
-def test_modules_offer_what_the_table_says(modules: list[str], offers: list[str]) -> None:
-    offered = set().union(*(names_in(module) for module in modules))
-    assert [name for name in offers if name not in offered] == []
+def inside(folder: Path) -> list[str]:
+    """The modules and folders of a package."""
+    files = [path.stem for path in folder.glob("*.py") if path.stem not in ("__init__", "__main__")]
+    return [*files, *(f"{path.parent.name}/" for path in folder.glob("*/__init__.py"))]
 
 
-def test_every_module_of_the_library_has_a_row() -> None:
-    entries = {path.stem for path in LIBRARY.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    described = {module for modules, _ in table() for module in modules}
-    assert entries - {"__init__", "__main__"} - described == set()
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_folder_of_a_package_has_its_row(package: str) -> None:
+    assert sorted(table(package)) == sorted(name.rstrip("/") for name in inside(PACKAGES[package]))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_row_says_what_its_folder_says_and_names_all_that_is_inside(package: str) -> None:
+    for name, (purpose, named) in table(package).items():
+        folder = PACKAGES[package] / name
+        module = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+        assert purpose == first_sentences(module), name
+        assert sorted(named) == sorted(inside(folder) if folder.is_dir() else []), name

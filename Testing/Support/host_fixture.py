@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ def embedded(window: bool = True) -> Iterator[Any]:
     """
     import slicer_host
 
+    before = _ownModules()
     installed = slicer_host.install(window=window)
     failed = True
     try:
@@ -37,6 +39,20 @@ def embedded(window: bool = True) -> Iterator[Any]:
         failed = False
     finally:
         installed.uninstall(check=not failed)
+        _takeBack(before)
+
+
+def _ownModules() -> dict[str, ModuleType]:
+    """The extension's modules that are imported."""
+    return {name: module for name, module in sys.modules.items() if name.startswith("JointRegistration")}
+
+
+def _takeBack(before: dict[str, ModuleType]) -> None:
+    """Undo what a reload did: test files hold the modules of before, and patch them."""
+    if any(sys.modules.get(name) is not module for name, module in before.items()):
+        for name in _ownModules():
+            del sys.modules[name]
+        sys.modules.update(before)
 
 
 @pytest.fixture
