@@ -15,7 +15,7 @@ from JointRegistrationLib.core.errors import JointRegistrationError
 from JointRegistrationMRML.run.registration_nodes import InputNodes
 from JointRegistrationMRML.unforeseen import asError
 
-from .inputs.parameters import choosePair, inputNodes, letGo, restoreDefaults, swapInputs
+from .inputs.parameters import choosePair, inputNodes, release, restoreDefaults, swapInputs
 from .inputs.ties import Ties
 from .inspection.section import InspectSection
 from .install import packages
@@ -151,7 +151,7 @@ class Panel(VTKObservationMixin):
             self._ties.untie()
             self._ties = None
             self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
-            self._controls.letGo()
+            self._controls.release()
         self._parameters = parameters
         if parameters is not None:
             self._ties = Ties(parameters, self.ui)
@@ -176,7 +176,7 @@ class Panel(VTKObservationMixin):
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _onNodeAboutToBeRemoved(self, caller: Any, event: Any, node: Any) -> None:
         if self._parameters is not None:
-            letGo(self._parameters, node)
+            release(self._parameters, node)
 
     def _onSceneStartsClosing(self, caller: Any = None, event: Any = None) -> None:
         self._useParameters(None)

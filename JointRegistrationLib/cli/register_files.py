@@ -19,7 +19,7 @@ from ..core.errors import ConfigError, InputError
 from ..core.figures.metrics import label_metrics
 from ..core.image import Image, LandmarkPairs
 from ..core.lattices.onto_grid import check_belongs, on_grid_of
-from ..core.lattices.sampling import carried_image
+from ..core.lattices.sampling import warp_label_image
 from ..core.lattices.working_grid import working_grid
 from ..core.result import RegistrationResult, StartingMap
 from ..core.serialization import from_json, to_dict
@@ -201,8 +201,8 @@ def _warped_labels(inputs: _Inputs, result: RegistrationResult | None) -> Image 
     if labels is None:
         return None
     field = None if result is None else result.displacement_field_mm
-    carried = carried_image(labels, inputs.fixed.grid, field, threads=torch.get_num_threads())
-    return dataclasses.replace(carried, name=f"warped {labels.name}")
+    warped = warp_label_image(labels, inputs.fixed.grid, field, threads=torch.get_num_threads())
+    return dataclasses.replace(warped, name=f"warped {labels.name}")
 
 
 def _metrics(

@@ -16,7 +16,7 @@ from .data.augment import generator
 from .data.batches import Batch, configured_pool, draw_batch, usable_part
 from .data.pool import Pool
 from .distributed import Ranks
-from .objectives import Moment, objective
+from .objectives import TrainingTime, objective
 from .record.examples import write_examples
 from .record.parts import PARTS, load_initial_weights, trained_parameters
 from .record.provenance import asdict_json, current_commit
@@ -31,7 +31,7 @@ class _Objective(nn.Module):
         super().__init__()
         self.model, self.config = model, config
 
-    def forward(self, batch: Batch, grid: Grid, moment: Moment) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, grid: Grid, moment: TrainingTime) -> dict[str, Tensor]:
         return objective(self.model, batch, grid, self.config, moment)
 
 
@@ -78,7 +78,7 @@ class Trainer(Run[TrainingConfig]):
             {"step": self.progress.step, "run": self.config.name, "trained": list(PARTS[self.config.stage]), **figures},
         )
 
-    def terms(self, part: int, moment: Moment) -> dict[str, Tensor]:
+    def terms(self, part: int, moment: TrainingTime) -> dict[str, Tensor]:
         """The loss on a batch of pairs."""
         data = self.config.data
         align = data.residual if self.config.stage == "vsvf" and data.prealigned else None

@@ -23,20 +23,20 @@ Terms = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Moment:
+class TrainingTime:
     """Where a training is: finished steps, and epochs as a fraction."""
 
     step: int
     epoch: float
 
 
-def objective(model: AVSM, batch: Batch, grid: Grid, config: TrainingConfig, moment: Moment) -> Terms:
+def objective(model: AVSM, batch: Batch, grid: Grid, config: TrainingConfig, time: TrainingTime) -> Terms:
     """Weighted terms of the loss; their sum is minimised."""
-    symmetric = _symmetric(config.losses) and moment.epoch >= config.losses.symmetric_from_epoch
+    symmetric = _symmetric(config.losses) and time.epoch >= config.losses.symmetric_from_epoch
     directions = [batch, batch.swapped()] if symmetric else [batch]
     if config.stage == "affine":
-        return _affine_terms(model, directions, grid, config, moment)
-    return _map_terms(model, directions, grid, config, moment)
+        return _affine_terms(model, directions, grid, config, time)
+    return _map_terms(model, directions, grid, config, time)
 
 
 def _mixed(config: TrainingConfig, batch: Batch) -> torch.autocast:
@@ -51,11 +51,13 @@ def _symmetric(config: LossConfig) -> bool:
 # -- affine -----------------------------------------------------------------------------------------
 
 
-def _affine_terms(model: AVSM, directions: list[Batch], grid: Grid, config: TrainingConfig, moment: Moment) -> Terms:
+def _affine_terms(
+    model: AVSM, directions: list[Batch], grid: Grid, config: TrainingConfig, time: TrainingTime
+) -> Terms:
     weights = config.losses
-    steps = config.affine_steps if moment.step >= config.multi_step_from_step else 1
+    steps = config.affine_steps if time.step >= config.multi_step_from_step else 1
     if max(weights.landmarks, weights.heat_maps) > 0 and isinstance(model.affine, LandmarkAffineNet):
-        return _landmark_terms(model.affine, model, directions, grid, config, steps, moment)
+        return _landmark_terms(model.affine, model, directions, grid, config, steps, time)
     with _mixed(config, directions[0]):
         predictions = [model.predict_affine(b.moving, b.fixed, grid, steps) for b in directions]
     frames = [affine_frame(p[-1], grid) for p in predictions]
@@ -65,10 +67,10 @@ def _affine_terms(model: AVSM, directions: list[Batch], grid: Grid, config: Trai
         if weights.points:
             error = torch.stack([point_error_mm(p, batch.affine_ras, grid) for p in predicted]).mean()
             _add(terms, "points", share * weights.points * error)
-        _image_terms(terms, weights, batch, maps.apply_matrix(predicted[-1], _points(grid, batch)), grid, moment, share)
+        _image_terms(terms, weights, batch, maps.apply_matrix(predicted[-1], _points(grid, batch)), grid, time, share)
         if weights.affine_regularity:
             factor = regularity.affine_regularity_weight(
-                moment.epoch, scale=weights.affine_regularity_scale, hold=weights.affine_regularity_hold
+                time.epoch, scale=weights.affine_regularity_scale, hold=weights.affine_regularity_hold
             )
             _add(
                 terms,
@@ -101,7 +103,7 @@ def _landmark_terms(
     grid: Grid,
     config: TrainingConfig,
     steps: int,
-    moment: Moment,
+    time: TrainingTime,
 ) -> Terms:
     """Every step's landmarks, affine and what that warps, each step from the image as the one before leaves it.
 
@@ -124,7 +126,7 @@ def _landmark_terms(
             _add(terms, "landmarks", share * weights.landmarks * landmark_error_mm(found.points, wanted, grid))
             _add(terms, "heat_maps", share * weights.heat_maps * heat_map_loss(found, wanted, grid))
             map_ras = maps.apply_matrix(predicted, _points(grid, original))
-            _image_terms(terms, weights, original, map_ras, grid, moment, share)
+            _image_terms(terms, weights, original, map_ras, grid, time, share)
             if step + 1 < steps:
                 batch = _after(original, predicted.detach(), grid)
     return terms
@@ -167,7 +169,7 @@ def heat_map_loss(found: HeatMaps, wanted: Tensor, grid: Grid, sigma_mm: float =
 # -- maps -------------------------------------------------------------------------------------------
 
 
-def _map_terms(model: AVSM, directions: list[Batch], grid: Grid, config: TrainingConfig, moment: Moment) -> Terms:
+def _map_terms(model: AVSM, directions: list[Batch], grid: Grid, config: TrainingConfig, time: TrainingTime) -> Terms:
     weights = config.losses
     with _mixed(config, directions[0]):
         outputs = [_deform(model, batch, grid, config) for batch in directions]
@@ -175,7 +177,7 @@ def _map_terms(model: AVSM, directions: list[Batch], grid: Grid, config: Trainin
     for batch, output in zip(directions, outputs, strict=True):
         share = 1 / (len(directions) * max(1, len(output.steps)))
         for step in output.steps:
-            _image_terms(terms, weights, batch, step.map_ras, grid, moment, share)
+            _image_terms(terms, weights, batch, step.map_ras, grid, time, share)
             if weights.momentum:
                 energy = regularity.momentum_energy(step.momentum_mm, step.velocity_mm, output.momentum_grid)
                 _add(terms, "momentum", share * weights.momentum * energy)
@@ -205,7 +207,7 @@ def _deform(model: AVSM, batch: Batch, grid: Grid, config: TrainingConfig) -> AV
 
 
 def _image_terms(
-    terms: Terms, weights: LossConfig, batch: Batch, map_ras: Tensor, grid: Grid, moment: Moment, share: float
+    terms: Terms, weights: LossConfig, batch: Batch, map_ras: Tensor, grid: Grid, time: TrainingTime, share: float
 ) -> None:
     if weights.distances or weights.overlap:
         warped = maps.sample(batch.moving_distances, grid, map_ras, outside=None)
@@ -216,7 +218,7 @@ def _image_terms(
             _add(terms, "overlap", share * weights.overlap * overlap)
     if weights.similarity:
         image = maps.warp(batch.moving, grid, map_ras)
-        name = "ncc" if moment.epoch < weights.local_from_epoch else "mk-lncc"
+        name = "ncc" if time.epoch < weights.local_from_epoch else "mk-lncc"
         _add(terms, "similarity", share * weights.similarity * measures.similarity_loss(name)(batch.fixed, image, None))
 
 

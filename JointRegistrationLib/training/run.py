@@ -25,7 +25,7 @@ from ..files.output import atomic_file
 from ..networks import checkpoint
 from ..ops.devices import choose_device
 from .distributed import Ranks, any_of, mean_of, stop_signals
-from .objectives import Moment
+from .objectives import TrainingTime
 from .optimizer import OptimizerConfig, learning_rate
 from .record.provenance import append_row, asdict_json, same_config, trim_rows
 
@@ -113,7 +113,7 @@ class Run(ABC, Generic[C]):
         """Take over what another run trained."""
 
     @abstractmethod
-    def terms(self, part: int, moment: Moment) -> dict[str, Tensor]:
+    def terms(self, part: int, moment: TrainingTime) -> dict[str, Tensor]:
         """The loss on part number ``part`` of an update: process r of W takes r, r + W, r + 2 W, ..."""
 
     @abstractmethod
@@ -222,7 +222,7 @@ class Run(ABC, Generic[C]):
         config, step = self.config, self.progress.step
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config.optimizer, step)
-        moment = Moment(step, step / config.optimizer.steps_per_epoch)
+        moment = TrainingTime(step, step / config.optimizer.steps_per_epoch)
         totals: dict[str, float] = {}
         self.optimizer.zero_grad()
         for n in range(config.optimizer.accumulate):

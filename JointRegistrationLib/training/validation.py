@@ -75,7 +75,7 @@ def _pair_figures(
 ) -> dict[str, float]:
     output = predicted(model, batch, grid, config, affine_steps, vsvf_steps)
     folded = (maps.jacobian_determinant(output.map_ras, grid) <= 0).float().mean()
-    return {**_likeness(batch, output, grid), "folds": 100 * float(folded)}
+    return {**_similarity_figures(batch, output, grid), "folds": 100 * float(folded)}
 
 
 def predicted(
@@ -89,7 +89,7 @@ def predicted(
     return model.deform(batch.moving, batch.fixed, grid, affines, 0 if config.stage == "affine" else vsvf_steps)
 
 
-def _likeness(batch: Batch, output: AVSMOutput, grid: Grid) -> dict[str, float]:
+def _similarity_figures(batch: Batch, output: AVSMOutput, grid: Grid) -> dict[str, float]:
     if min(batch.moving_distances.shape[1], batch.fixed_distances.shape[1]) == 0:
         return {"similarity": float(measures.ncc(batch.fixed, output.warped))}
     warped = maps.sample(batch.moving_distances, grid, output.map_ras, outside=None)

@@ -25,7 +25,7 @@ from ..core.image import Image, LandmarkPairs
 from ..core.lattices.sampling import LabelMap
 from ..core.result import FoldCount, LandmarkErrors, RegistrationResult, StartingMap
 from ..core.serialization import from_dict, to_dict
-from .segments import CarriedSegments, Segments, file_names
+from .segments import Segments, WarpedSegments, file_names
 
 #: Bytes written between two pauses: a few milliseconds.
 STEP_BYTES = 8 * 2**20
@@ -66,7 +66,7 @@ class Job:
     def exchange_bytes(self) -> int:
         """Size of the job and of its result on disk."""
         fixed, moving = self.fixed.grid.num_voxels, self.moving.grid.num_voxels
-        result = 4 * (5 * fixed + 3 * moving) + self.segments.carried_bytes(self.fixed.grid)
+        result = 4 * (5 * fixed + 3 * moving) + self.segments.warped_bytes(self.fixed.grid)
         return sum(array.nbytes for array in self.arrays.values()) + result
 
 
@@ -200,7 +200,7 @@ def _mapped(path: Path, mode: Any) -> npt.NDArray[Any]:
 # -- the result -----------------------------------------------------------------------------------------
 
 
-def write_result(folder: Path, result: RegistrationResult, segments: CarriedSegments | None = None) -> None:
+def write_result(folder: Path, result: RegistrationResult, segments: WarpedSegments | None = None) -> None:
     """Write a result into a job's folder, whole or not at all.
 
     Args:
@@ -212,7 +212,7 @@ def write_result(folder: Path, result: RegistrationResult, segments: CarriedSegm
         ResourceError: if the disk is full or the folder is gone.
     """
     partial = folder / _PARTIAL
-    segments = segments or CarriedSegments()
+    segments = segments or WarpedSegments()
     arrays = {**{name: getattr(result, name) for name in _VOLUMES}, **segments.arrays}
     values = {**_result_values(result), _SEGMENTS: segments.counts()}
     try:
@@ -254,7 +254,7 @@ def read_result(folder: Path) -> RegistrationResult:
     )
 
 
-def read_segments(folder: Path) -> CarriedSegments:
+def read_segments(folder: Path) -> WarpedSegments:
     """The segments in a job's folder, carried by its result and mapped into memory, as with :func:`read_result`.
 
     Raises:
@@ -269,7 +269,7 @@ def read_segments(folder: Path) -> CarriedSegments:
         }
     except (OSError, ValueError) as error:
         raise FileError(f"{folder}: there is no complete result in it ({error}); register again") from error
-    return CarriedSegments(**found)
+    return WarpedSegments(**found)
 
 
 def _result_values(result: RegistrationResult) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..core.errors import OutOfMemory
 from ..core.geometry import Grid
-from ..core.lattices.sampling import LabelMap, Labels, carried_labels
+from ..core.lattices.sampling import LabelMap, Labels, warp_label_map
 from ..core.progress import CancelCheck
 
 
@@ -36,8 +36,8 @@ class Segments:
         """The labels by the names of their files."""
         return _by_name(moving=[source.labels for source in self.moving], fixed=[s.labels for s in self.fixed])
 
-    def carried_bytes(self, grid: Grid) -> int:
-        """Size of :func:`carried` on the fixed ``grid``."""
+    def warped_bytes(self, grid: Grid) -> int:
+        """Size of :func:`warp_segments` on the fixed ``grid``."""
         times = 2 if self.fixed else 1
         moving, fixed = (sum(source.labels.itemsize for source in sources) for sources in (self.moving, self.fixed))
         return grid.num_voxels * (times * moving + fixed)
@@ -49,7 +49,7 @@ class Segments:
 
 
 @dataclass(frozen=True)
-class CarriedSegments:
+class WarpedSegments:
     """The same on the fixed lattice, (k, j, i): the moving ones through the map, and both as the images lay.
 
     ``moving`` is empty where there is nothing fixed to compare it with.
@@ -74,9 +74,9 @@ def _by_name(**kinds: Sequence[Labels]) -> dict[str, Labels]:
     return dict(itertools.chain(*named))
 
 
-def carried(
+def warp_segments(
     segments: Segments, grid: Grid, displacement_mm: npt.NDArray[Any], threads: int, cancelled: CancelCheck
-) -> CarriedSegments:
+) -> WarpedSegments:
     """Bring segments to the fixed lattice.
 
     Args:
@@ -91,10 +91,10 @@ def carried(
     """
 
     def all_of(sources: tuple[LabelMap, ...], field: npt.NDArray[Any] | None = None) -> tuple[Labels, ...]:
-        return tuple(carried_labels(source, grid, field, threads=threads, cancelled=cancelled) for source in sources)
+        return tuple(warp_label_map(source, grid, field, threads=threads, cancelled=cancelled) for source in sources)
 
     try:
         moving = all_of(segments.moving) if segments.fixed else ()
-        return CarriedSegments(all_of(segments.moving, displacement_mm), moving, all_of(segments.fixed))
+        return WarpedSegments(all_of(segments.moving, displacement_mm), moving, all_of(segments.fixed))
     except MemoryError as error:
         raise OutOfMemory("memory ran out while the segments were carried; close other programs") from error

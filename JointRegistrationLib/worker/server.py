@@ -42,7 +42,7 @@ from .messages import (
     decode,
     encode,
 )
-from .segments import CarriedSegments, carried
+from .segments import WarpedSegments, warp_segments
 
 Run = Callable[[Job, ProgressCallback, CancelCheck], RegistrationResult]
 
@@ -205,12 +205,12 @@ class _Worker:
             remove_folder(request.folder)  # nobody waits for it, and its sender may have been unable to (Windows)
         self._output.send(end)
 
-    def _segments(self, job: Job, result: RegistrationResult, request: _Run) -> CarriedSegments:
+    def _segments(self, job: Job, result: RegistrationResult, request: _Run) -> WarpedSegments:
         """The job's segments on the fixed lattice."""
         if job.segments.arrays:
             self._output.send(Progress("segments", 1.0))
         field, cancelled = result.displacement_field_mm, request.cancel.is_set
-        return carried(job.segments, result.fixed_grid, field, backend.threads(_CARRYING_THREADS), cancelled)
+        return warp_segments(job.segments, result.fixed_grid, field, backend.threads(_CARRYING_THREADS), cancelled)
 
     def _result(self, job: Job, request: _Run) -> RegistrationResult:
         """The result of the first memory plan that memory suffices for."""

@@ -82,9 +82,9 @@ def main(seeds: int, pairs: int, error_mm: float, size: tuple[int, int, int]) ->
         off *= error_mm / np.linalg.norm(off, axis=1, keepdims=True)
         landmarks = LandmarkPairs(fixed, true + off)
         affine = StartingMap(truth, pair.fixed.image.grid).affine_part()
-        carried = affine[:3, :3].astype(np.float32)
-        start = StartingMap((x @ carried.T + affine[:3, 3] - x).astype(np.float32), pair.fixed.image.grid, affine)
-        noisy = hidden(pair, centre @ carried.T + affine[:3, 3], rng)
+        warped = affine[:3, :3].astype(np.float32)
+        start = StartingMap((x @ warped.T + affine[:3, 3] - x).astype(np.float32), pair.fixed.image.grid, affine)
+        noisy = hidden(pair, centre @ warped.T + affine[:3, 3], rng)
         images = {"hidden": noisy, "clean": pair.moving.image}
         for name, moving in images.items():
             for weight, tolerance in WEIGHTS:

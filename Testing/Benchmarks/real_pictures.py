@@ -25,7 +25,7 @@ from JointRegistrationMRML.measure.images import brightnessRange  # noqa: E402
 from JointRegistrationMRML.nodes.colors import sharedDivergingColors  # noqa: E402
 from JointRegistrationMRML.nodes.jacobian import showJacobian  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import volumeFromImage  # noqa: E402
-from JointRegistrationMRML.report.slices import telltaleOffsets  # noqa: E402
+from JointRegistrationMRML.report.slices import mostTellingOffsets  # noqa: E402
 from JointRegistrationMRML.scene.headless import createHeadlessScene  # noqa: E402
 from JointRegistrationViews.offscreen.slice_plane import NORMAL_AXIS, ORIENTATIONS  # noqa: E402
 from JointRegistrationViews.offscreen.slice_plot import SlicePlotRenderer  # noqa: E402
@@ -66,7 +66,7 @@ def draw(folder: Path, pair: str) -> Path:
     inputs = json.loads((runs[0] / "metrics.json").read_text())["inputs"]
     fixed_path, moving_path = Path(inputs["fixed"]), Path(inputs["moving"])
     found = columns(hosted.scene, runs, fixed_path, moving_path)
-    offsets = telltaleOffsets(read_image(fixed_path).grid, {})
+    offsets = mostTellingOffsets(read_image(fixed_path).grid, {})
     figure = Figure(figsize=(_INCHES * len(found), _INCHES * len(ORIENTATIONS)), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(ORIENTATIONS), len(found), squeeze=False)

@@ -92,14 +92,14 @@ def test_nothing_ticked_cannot_be_registered_and_the_tooltip_says_why(person: Pe
 def test_a_second_run_makes_new_nodes_from_the_same_start_and_keeps_the_first(person: Person) -> None:
     """Only nodes that a person chose are overwritten; a volume shown through the first does not count twice."""
     from JointRegistrationMRML.nodes.volumes import imageFromVolume
-    from JointRegistrationMRML.run.publish import leftOut
+    from JointRegistrationMRML.run.publish import transformLeftOut
 
     person.open()
     _fixed, moving = person.chooseVolumes()
     place = imageFromVolume(moving).grid
     first = person.register()
     assert moving.GetParentTransformNode() is first.nodes.transform
-    assert leftOut(first.inputs, type(first.nodes)()) is first.nodes.transform
+    assert transformLeftOut(first.inputs, type(first.nodes)()) is first.nodes.transform
     assert imageFromVolume(moving).grid.is_close(place)
     second = person.register()
     assert all(getattr(person.parameters, f"{kind}Node") is None for kind in vars(second.nodes))

@@ -29,7 +29,7 @@ from JointRegistrationLib.core.image import Image  # noqa: E402
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult  # noqa: E402
 from JointRegistrationLib.worker.exchange import job_steps, read_result, read_segments, write_result  # noqa: E402
 from JointRegistrationLib.worker.folders import new_folder, remove_folder  # noqa: E402
-from JointRegistrationLib.worker.segments import Segments, carried  # noqa: E402
+from JointRegistrationLib.worker.segments import Segments, warp_segments  # noqa: E402
 from JointRegistrationMRML.nodes.arrays import newNode  # noqa: E402
 from JointRegistrationMRML.nodes.segments.layers import LabelLayers, SegmentLabel  # noqa: E402
 from JointRegistrationMRML.nodes.segments.segmentations import segmentationFromLabels, setReferenceGeometry  # noqa: E402
@@ -94,11 +94,11 @@ class _Run:
         job = replace(inputs.job(RegistrationConfig()), segments=Segments() if ours is None else ours.segments)
         self._timed(job_steps(folder, job))
         began = time.process_time()
-        found = carried(job.segments, GRID, result.displacement_field_mm, 1, lambda: False)
+        found = warp_segments(job.segments, GRID, result.displacement_field_mm, 1, lambda: False)
         self.carrying = time.process_time() - began
         write_result(folder, result, found)
         began = time.process_time()
-        segments = None if ours is None else ours.carried(GRID, read_segments(folder))
+        segments = None if ours is None else ours.warp_segments(GRID, read_segments(folder))
         outputs = publishResult(scene, nodes, read_result(folder), options, segments=segments)
         remove_folder(folder)
         self.adding = time.process_time() - began

@@ -23,7 +23,7 @@ def findProblems(
     config: RegistrationConfig,
     availableMemoryBytes: int | None = None,
     *,
-    below: Any = None,
+    leftOut: Any = None,
     device: str = "cpu",
 ) -> list[Problem]:
     """What is wrong or suspicious about the inputs of a run, errors first.
@@ -32,7 +32,7 @@ def findProblems(
         nodes: the run's nodes; volumes may still be None.
         config: method and settings.
         availableMemoryBytes: free memory where it will run; None if not known.
-        below: the transform node that will be given the result, if one is reused: it does not count as
+        leftOut: the transform node that will be given the result, if one is reused: it does not count as
             standing above the inputs.
         device: where it will run, for the estimate of memory.
     """
@@ -41,7 +41,7 @@ def findProblems(
         problems.append(Problem(ERROR, _("Fixed and moving are the same volume: choose two.")))
     usable = not any(problem.severity == ERROR for problem in problems)
     if usable:
-        problems += pairProblems(nodes, config, below)
+        problems += pairProblems(nodes, config, leftOut)
         problems += memoryProblems(nodes, config, availableMemoryBytes, device)
     problems += landmarkProblems(nodes)
     for which, mask, segment, volume in (

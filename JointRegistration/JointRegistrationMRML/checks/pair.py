@@ -25,8 +25,8 @@ _LITTLE_OVERLAP = 0.25
 _HULL_SAMPLES = 12
 
 
-def pairProblems(nodes: InputNodes, config: RegistrationConfig, below: Any) -> Iterator[Problem]:
-    """Problems of two usable volumes; ``below`` is a transform node that does not count as above them."""
+def pairProblems(nodes: InputNodes, config: RegistrationConfig, leftOut: Any) -> Iterator[Problem]:
+    """Problems of two usable volumes; ``leftOut`` is a transform node that does not count as above them."""
     yield from _sideProblems(nodes, config)
     guided = nodes.fixedLandmarks is not None or config.affine.initialization in ("center", "moments")
     if nodes.startTransform is not None:
@@ -39,7 +39,7 @@ def pairProblems(nodes: InputNodes, config: RegistrationConfig, below: Any) -> I
         text = _("{name} is not linear: choose a linear initial transform, or put the moving volume under it.")
         yield Problem(ERROR, text.format(name=nodes.initialTransform.GetName()))
         return
-    share = _overlap(nodes, below)
+    share = _overlap(nodes, leftOut)
     names = {"fixed": nodes.fixed.GetName(), "moving": nodes.moving.GetName()}
     remedy = Remedy(CENTRE, _("Centre the volumes"))
     if share < MIN_OVERLAP and not guided:
@@ -50,14 +50,14 @@ def pairProblems(nodes: InputNodes, config: RegistrationConfig, below: Any) -> I
         yield Problem(WARNING, text.format(**names, percent=round(100 * share)), remedy)
 
 
-def _overlap(nodes: InputNodes, below: Any) -> float:
+def _overlap(nodes: InputNodes, leftOut: Any) -> float:
     """Share of the fixed field of view that lies in the moving one, all transforms above them included."""
     axis = np.linspace(0.0, 1.0, _HULL_SAMPLES)
     unit = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-    points = toWorld(nodes.fixed, transform_points(ownGrid(nodes.fixed).unit_to_ras, unit), below)
+    points = toWorld(nodes.fixed, transform_points(ownGrid(nodes.fixed).unit_to_ras, unit), leftOut)
     if nodes.initialTransform is not None:
         points = fromWorld(nodes.initialTransform, points, None, itself=True)
-    inside = transform_points(ownGrid(nodes.moving).ras_to_unit, fromWorld(nodes.moving, points, below))
+    inside = transform_points(ownGrid(nodes.moving).ras_to_unit, fromWorld(nodes.moving, points, leftOut))
     return float(np.all((inside >= 0) & (inside <= 1), axis=1).mean())
 
 

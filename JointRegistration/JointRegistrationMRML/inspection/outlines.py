@@ -102,7 +102,7 @@ def contourSteps(
     return view
 
 
-def setShown(view: OpenView, kind: str, shown: bool) -> None:
+def setOutlineShown(view: OpenView, kind: str, shown: bool) -> None:
     """Show or hide one part of an open contour view.
 
     Args:
@@ -194,14 +194,14 @@ def _surfaceSteps(
     view: OpenView, outputs: RegistrationOutputs, live: bool, segments: Collection[str] | None
 ) -> Generator[None, None, None]:
     """One model for each side; the warped one's vertices are on the fixed side already."""
-    grid, below = outputs.result.fixed_grid, outputs.nodes.transform
+    grid, leftOut = outputs.result.fixed_grid, outputs.nodes.transform
     for kind, color in (("fixed", FIXED_COLOR), ("warped", WARPED_COLOR)):
         if kind not in view.nodes:
             continue
         moved = live and kind == "warped"
         lattice = outputs.result.moving_grid if moved else grid
         source = outputs.inputs.movingSegmentation if moved else view.nodes[kind]
-        masks = yield from segmentMaskSteps(source, lattice, below if moved else None)
+        masks = yield from segmentMaskSteps(source, lattice, leftOut if moved else None)
         chosen = [mask for name, mask in masks.items() if segments is None or name in segments]
         model = newNode("vtkMRMLModelNode", f"{source.GetName()} ({kind} surfaces)")
         surface = yield from surfaceSteps(chosen, lattice)

@@ -68,7 +68,7 @@ def openThickness(scene: Any, outputs: RegistrationOutputs, models: Sequence[Any
         ]:
             _arrange(view, kinds.SlicerLayoutFourUpView)
         for model in models:
-            setShown(view, model, True)
+            setNodeShown(view, model, True)
         inputs = outputs.inputs
         for node in (inputs.fixedSegmentation, inputs.movingSegmentation, outputs.nodes.warpedSegmentation):
             display = None if node is None or node.GetScene() is not scene else node.GetDisplayNode()
@@ -77,7 +77,7 @@ def openThickness(scene: Any, outputs: RegistrationOutputs, models: Sequence[Any
     return view
 
 
-def setShown(view: OpenView, node: Any, shown: bool) -> None:
+def setNodeShown(view: OpenView, node: Any, shown: bool) -> None:
     """Show or hide a node with all its displays: a model's surface and its legend."""
     for index in range(node.GetNumberOfDisplayNodes()):
         display = node.GetNthDisplayNode(index)

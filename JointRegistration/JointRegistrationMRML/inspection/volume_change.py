@@ -94,7 +94,7 @@ def rangeText(halfRange: float) -> str:
 def _insideSegment(view: OpenView, outputs: RegistrationOutputs, segmentation: Any, segmentId: str) -> Any:
     """A volume of the segment's surroundings only, of which the display shows the segment's own voxels."""
     grid = outputs.result.fixed_grid
-    mask = segmentMask(segmentation, grid, segmentId, below=outputs.nodes.transform)
+    mask = segmentMask(segmentation, grid, segmentId, leftOut=outputs.nodes.transform)
     if mask.isEmpty:
         name = segmentation.GetSegmentation().GetSegment(segmentId).GetName()
         text = _("{name}: the segment has no voxel in the fixed image; choose one drawn on it")

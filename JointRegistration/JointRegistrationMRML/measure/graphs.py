@@ -15,7 +15,7 @@ from JointRegistrationLib.core.figures.map_statistics import LOG2_EDGES
 
 from ..translation import _
 from .cartilage import DEPTH_EDGES_MM
-from .measurement import Figures
+from .measurement import Measurement
 from .surfaces import Points
 from .thickness_model import histogramOf
 
@@ -86,7 +86,7 @@ class Graph:
     curves: tuple[Curve, ...]
 
 
-def graphsOf(figures: Figures) -> list[Graph]:
+def graphsOf(figures: Measurement) -> list[Graph]:
     """The plots of a run; one that would be empty is left out."""
     graphs = (
         _graph(jacobianCurves(figures), LOG2_EDGES, _JACOBIAN),
@@ -97,7 +97,7 @@ def graphsOf(figures: Figures) -> list[Graph]:
     return [graph for graph in graphs if graph is not None]
 
 
-def jacobianCurves(figures: Figures) -> list[Curve]:
+def jacobianCurves(figures: Measurement) -> list[Curve]:
     """The histogram of log2 J of each segment that has one; bins :data:`LOG2_EDGES`."""
     return [
         Curve(segment.name, segment.color, 100 * np.asarray(segment.change.histogram))
@@ -106,7 +106,7 @@ def jacobianCurves(figures: Figures) -> list[Curve]:
     ]
 
 
-def thicknessCurves(figures: Figures) -> list[Curve]:
+def thicknessCurves(figures: Measurement) -> list[Curve]:
     """The histogram of thickness change of each cartilage; bins :data:`THICKNESS_EDGES_MM`."""
     return [
         Curve(item.pair.cartilage, item.color, histogramOf(item.change, THICKNESS_EDGES_MM))
@@ -115,12 +115,12 @@ def thicknessCurves(figures: Figures) -> list[Curve]:
     ]
 
 
-def _depthCurves(figures: Figures, attribute: str) -> list[Curve]:
+def _depthCurves(figures: Measurement, attribute: str) -> list[Curve]:
     profiles = [(item, getattr(item.profile, attribute)) for item in figures.cartilage if item.profile is not None]
     return [Curve(item.pair.cartilage, item.color, means) for item, means in profiles if np.isfinite(means).any()]
 
 
-def _depthMovedText(figures: Figures) -> PlotText:
+def _depthMovedText(figures: Measurement) -> PlotText:
     known = [item.profile.withoutAffine for item in figures.cartilage if item.profile is not None]
     title = _("Displacement beyond the affine part by depth") if all(known) else _("Displacement by depth")
     return PlotText("depthMovedPlot", "displacement by depth", _DEPTH_COLUMN, title, _DEPTH, _("mean (mm)"))

@@ -37,7 +37,7 @@ from .thickness import thicknessChange, thicknessSteps
 if TYPE_CHECKING:
     from ..run.registration_nodes import InputNodes, RegistrationOutputs
 
-Steps = Generator[tuple[float, str], None, "Figures"]
+Steps = Generator[tuple[float, str], None, "Measurement"]
 
 _NAN = float("nan")
 
@@ -52,7 +52,7 @@ class LandmarkError:
 
 
 @dataclass(frozen=True)
-class Figures:
+class Measurement:
     """All numbers of one run.
 
     Args:
@@ -78,14 +78,14 @@ class Figures:
     notes: tuple[str, ...] = ()
 
 
-def measure(outputs: RegistrationOutputs, pairs: Sequence[CartilagePair] | None = None) -> Figures:
+def measure(outputs: RegistrationOutputs, pairs: Sequence[CartilagePair] | None = None) -> Measurement:
     """All of :func:`measureSteps` at once."""
     steps = measureSteps(outputs, pairs)
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            figures: Figures = end.value
+            figures: Measurement = end.value
             return figures
 
 
@@ -112,7 +112,7 @@ def measureSteps(outputs: RegistrationOutputs, pairs: Sequence[CartilagePair] | 
     segments, overall = yield from _segmentSteps(labels, result)
     cartilage = yield from _cartilageSteps(labels, result, _checkedPairs(labels, pairs))
     landmarks, notes = _landmarkErrors(inputs, result, outputs.nodes.transform)
-    return Figures(
+    return Measurement(
         segments,
         overall,
         result.similarity_before,
@@ -148,18 +148,20 @@ class _Labels:
         return next(label.color for label in labels if label is not None)
 
 
-def _readLabels(inputs: InputNodes, result: RegistrationResult, below: Any) -> Generator[tuple[float, str], None, Any]:
+def _readLabels(
+    inputs: InputNodes, result: RegistrationResult, leftOut: Any
+) -> Generator[tuple[float, str], None, Any]:
     fixed = before = warped = moving = None
     grid = result.fixed_grid
     if inputs.fixedSegmentation is not None:
-        fixed = yield from named(labelSteps(inputs.fixedSegmentation, grid, below=below), 0.05, _("fixed segments"))
+        fixed = yield from named(labelSteps(inputs.fixedSegmentation, grid, leftOut=leftOut), 0.05, _("fixed segments"))
     if inputs.movingSegmentation is not None:
         node = inputs.movingSegmentation
-        moving = yield from named(labelSteps(node, result.moving_grid, below=below), 0.07, _("moving segments"))
-        steps = labelSteps(node, grid, result.displacement_field_mm, below=below)
+        moving = yield from named(labelSteps(node, result.moving_grid, leftOut=leftOut), 0.07, _("moving segments"))
+        steps = labelSteps(node, grid, result.displacement_field_mm, leftOut=leftOut)
         warped = yield from named(steps, 0.1, _("warped segments"))
         if fixed is not None:
-            steps = labelSteps(node, grid, below=below)
+            steps = labelSteps(node, grid, leftOut=leftOut)
             before = yield from named(steps, 0.17, _("moving segments as they lay"))
     return _Labels(fixed, before, warped, moving)
 
@@ -244,12 +246,12 @@ def _cartilageSteps(
 
 
 def _landmarkErrors(
-    inputs: InputNodes, result: RegistrationResult, below: Any
+    inputs: InputNodes, result: RegistrationResult, leftOut: Any
 ) -> tuple[tuple[LandmarkError, ...], tuple[str, ...]]:
     if inputs.fixedLandmarks is None or inputs.movingLandmarks is None:
         return (), ()
     try:
-        points = landmarksFromMarkups(inputs.fixedLandmarks, inputs.movingLandmarks, below)
+        points = landmarksFromMarkups(inputs.fixedLandmarks, inputs.movingLandmarks, leftOut)
     except InputError as error:  # edited since the run: the other numbers are still worth having
         return (), (str(error),)
     before = tre_mm(points, lambda there: there)

@@ -19,7 +19,7 @@ from ..nodes.colors import addLegend, sharedDivergingColors
 from ..nodes.transforms import FIXED_ROLE, MOVING_ROLE
 from ..scene.transaction import RunRecord, SceneTransaction
 from .graphs import graphsOf
-from .measurement import Figures
+from .measurement import Measurement
 from .table import numbersTable
 from .thickness_model import LEGEND_TITLE, halfRangeMm, showThickness, thicknessModel
 
@@ -52,7 +52,7 @@ class NumberNodes:
     record: RunRecord
 
 
-def addNumbers(scene: Any, outputs: RegistrationOutputs, figures: Figures) -> NumberNodes:
+def addNumbers(scene: Any, outputs: RegistrationOutputs, figures: Measurement) -> NumberNodes:
     """Put the figures of a run into its scene, into the run's folder.
 
     The models share one range of colours; the legend is the first one's.

@@ -12,7 +12,7 @@ import vtk
 from JointRegistrationLib.files.csv_cells import cell
 
 from ..nodes.arrays import newNode
-from .measurement import Figures
+from .measurement import Measurement
 from .segments import SegmentFigures
 
 #: Title and decimals of each column after the first two. A cell is empty where the row has no such number.
@@ -51,10 +51,10 @@ _TITLES = ("Of", "Kind", *COLUMNS)
 Row = dict[str, Any]
 
 
-def numbersTable(figures: Figures, name: str) -> Any:
+def numbersTable(figures: Measurement, name: str) -> Any:
     """A new table node of the figures, in no scene yet. Cells are text, so that those without a number are empty."""
     table = vtk.vtkTable()
-    rows = tableRows(figures)
+    rows = figureRows(figures)
     for title in _TITLES:
         column = vtk.vtkStringArray()
         column.SetName(title)
@@ -68,7 +68,7 @@ def numbersTable(figures: Figures, name: str) -> Any:
     return node
 
 
-def tableRows(figures: Figures) -> list[dict[str, str]]:
+def figureRows(figures: Measurement) -> list[dict[str, str]]:
     """The rows of :func:`numbersTable`: cell texts by column title, empty cells left out."""
     thickness = {item.pair.cartilage: item for item in figures.cartilage}
     rows: list[Row] = []
@@ -136,7 +136,7 @@ def _segmentRow(segment: SegmentFigures, kind: str) -> Row:
     }
 
 
-def _imageRow(figures: Figures) -> Row:
+def _imageRow(figures: Measurement) -> Row:
     return {
         "Of": "Whole image",
         "Kind": "image",
@@ -151,7 +151,7 @@ def _imageRow(figures: Figures) -> Row:
     }
 
 
-def _meanLandmarkRow(figures: Figures) -> Row:
+def _meanLandmarkRow(figures: Measurement) -> Row:
     count = len(figures.landmarks)
     return {
         "Of": "All landmarks, mean",

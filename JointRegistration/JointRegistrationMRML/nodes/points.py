@@ -15,19 +15,19 @@ from ..translation import _
 from .world import transformPoints, worldTransform
 
 
-def landmarksFromMarkups(fixedNode: Any, movingNode: Any, below: Any = None) -> LandmarkPairs:
+def landmarksFromMarkups(fixedNode: Any, movingNode: Any, leftOut: Any = None) -> LandmarkPairs:
     """The points of two point lists, paired by the rule of :func:`.image.paired_landmarks`, in world coordinates.
 
     Args:
         fixedNode, movingNode: markups nodes.
-        below: a transform node to leave out, see :func:`.nodes.worldTransform`.
+        leftOut: a transform node to leave out, see :func:`.nodes.worldTransform`.
 
     Raises:
         InputError: if a point is not placed, the points cannot be paired, or there is none.
     """
     fixed, moving = (
         (
-            _worldPoints(node, below),
+            _worldPoints(node, leftOut),
             [_pairOf(node.GetNthControlPointLabel(n)) for n in pointIndices(node)],
             node.GetName(),
         )
@@ -47,7 +47,7 @@ def pointIndices(node: Any) -> list[int]:
     return [index for index in every if node.GetNthControlPointPositionStatus(index) != node.PositionPreview]
 
 
-def _worldPoints(node: Any, below: Any) -> npt.NDArray[np.float64]:
+def _worldPoints(node: Any, leftOut: Any) -> npt.NDArray[np.float64]:
     if node is None or not node.IsA("vtkMRMLMarkupsNode"):
         raise InputError(_("landmarks: a point list is needed for each of the two images"))
     indices = pointIndices(node)
@@ -58,5 +58,5 @@ def _worldPoints(node: Any, below: Any) -> npt.NDArray[np.float64]:
             text = _("landmarks: point {label} of {name} is not placed yet; place it or delete it")
             raise InputError(text.format(label=label, name=node.GetName()))
         node.GetNthControlPointPosition(index, points[row])
-    above = worldTransform(node, below)
+    above = worldTransform(node, leftOut)
     return points if above is None else transformPoints(above.toWorld, points)

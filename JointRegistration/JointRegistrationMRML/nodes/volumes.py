@@ -31,7 +31,7 @@ LABEL_MAP = "vtkMRMLLabelMapVolumeNode"
 _HULL_SAMPLES_PER_AXIS = 12
 
 
-def imageFromVolume(node: Any, below: Any = None) -> Image:
+def imageFromVolume(node: Any, leftOut: Any = None) -> Image:
     """The voxels of a volume node in world coordinates.
 
     The array is a view of the node's own voxels, not to be written to, unless a sheared or non-linear
@@ -40,21 +40,21 @@ def imageFromVolume(node: Any, below: Any = None) -> Image:
 
     Args:
         node: volume node.
-        below: a transform node to leave out, see :func:`.nodes.worldTransform`.
+        leftOut: a transform node to leave out, see :func:`.nodes.worldTransform`.
 
     Raises:
         InputError: if the node is missing, empty, a colour image or not 3D.
         GeometryError: if its geometry is not a valid grid.
     """
-    return finished(imageSteps(node, below))
+    return finished(imageSteps(node, leftOut))
 
 
-def imageSteps(node: Any, below: Any = None) -> Generator[None, None, Image]:
+def imageSteps(node: Any, leftOut: Any = None) -> Generator[None, None, Image]:
     """:func:`imageFromVolume` with pauses in which a window stays alive, where voxels are resampled."""
     name = checkVolume(node)
     image = node.GetImageData()
     own = gridOf(name, image.GetDimensions(), ijkToRasOf(node))
-    above = worldTransform(node, below)
+    above = worldTransform(node, leftOut)
     if above is None:
         return Image(numpyView(image), own, name)
     if above.matrix is not None:

@@ -20,18 +20,20 @@ def ownGrid(node: Any) -> Grid:
     return gridOf(node.GetName(), node.GetImageData().GetDimensions(), ijkToRasOf(node))
 
 
-def toWorld(node: Any, points: npt.NDArray[np.float64], below: Any) -> npt.NDArray[np.float64]:
-    """Points (n, 3) of a node, in the world; ``below`` as for :func:`.nodes.worldTransform`."""
-    above = worldTransform(node, below)
+def toWorld(node: Any, points: npt.NDArray[np.float64], leftOut: Any) -> npt.NDArray[np.float64]:
+    """Points (n, 3) of a node, in the world; ``leftOut`` as for :func:`.nodes.worldTransform`."""
+    above = worldTransform(node, leftOut)
     return points if above is None else transformPoints(above.toWorld, points)
 
 
-def fromWorld(node: Any, points: npt.NDArray[np.float64], below: Any, itself: bool = False) -> npt.NDArray[np.float64]:
+def fromWorld(
+    node: Any, points: npt.NDArray[np.float64], leftOut: Any, itself: bool = False
+) -> npt.NDArray[np.float64]:
     """World points in the coordinates of ``node``, or of what stands under the transform node ``itself``.
 
     A transform node that was only just made holds no transform yet: it changes nothing.
     """
-    above = worldTransform(node, below)
+    above = worldTransform(node, leftOut)
     points = points if above is None else transformPoints(above.fromWorld, points)
     own = node.GetTransformFromParent() if itself else None
     return points if own is None else transformPoints(own, points)
@@ -60,7 +62,7 @@ class WorldTransform:
     matrix: npt.NDArray[np.float64] | None
 
 
-def worldTransform(node: Any, below: Any = None) -> WorldTransform | None:
+def worldTransform(node: Any, leftOut: Any = None) -> WorldTransform | None:
     """All transforms above ``node`` as one; None if there are none.
 
     A result under which the node is shown, because a run moved it, does not count, nor does what stands above that:
@@ -68,23 +70,23 @@ def worldTransform(node: Any, below: Any = None) -> WorldTransform | None:
 
     Args:
         node: any transformable node.
-        below: a transform node to leave out likewise, where it stands above ``node``.
+        leftOut: a transform node to leave out likewise, where it stands above ``node``.
     """
     parent = node.GetParentTransformNode()
     if parent is None:
         return None
-    below = next((above for above in _transformsAbove(node) if above is below or _hasMoved(above, node)), None)
-    if parent is below:
+    leftOut = next((above for above in _transformsAbove(node) if above is leftOut or _hasMoved(above, node)), None)
+    if parent is leftOut:
         return None
     toWorld = vtk.vtkGeneralTransform()
-    parent.GetTransformToNode(below, toWorld)
+    parent.GetTransformToNode(leftOut, toWorld)
     fromWorld = vtk.vtkGeneralTransform()
     fromWorld.Concatenate(toWorld)
     fromWorld.Inverse()
-    if not parent.IsTransformToNodeLinear(below):
+    if not parent.IsTransformToNodeLinear(leftOut):
         return WorldTransform(toWorld, fromWorld, None)
     matrix = vtk.vtkMatrix4x4()
-    parent.GetMatrixTransformToNode(below, matrix)
+    parent.GetMatrixTransformToNode(leftOut, matrix)
     return WorldTransform(toWorld, fromWorld, numpyMatrix(matrix))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ..measure.folds import foldsOf
-from ..measure.measurement import Figures, measureSteps
+from ..measure.measurement import Measurement, measureSteps
 from ..pauses import named
 from ..translation import _
 from .captions import FOOTER, sectionsOf
@@ -29,14 +29,14 @@ _DRAWN, _WRITTEN = 0.9, 0.95
 _DRAWN_BY = _("Sampled from the scene's volumes on square pixels, linearly.")
 
 
-def exportReport(outputs: RegistrationOutputs, path: Path, figures: Figures | None = None) -> None:
+def exportReport(outputs: RegistrationOutputs, path: Path, figures: Measurement | None = None) -> None:
     """All of :func:`exportSteps` at once."""
     for _step in exportSteps(outputs, path, figures):
         pass
 
 
 def exportSteps(
-    outputs: RegistrationOutputs, path: Path, figures: Figures | None = None
+    outputs: RegistrationOutputs, path: Path, figures: Measurement | None = None
 ) -> Generator[tuple[float, str], None, None]:
     """Write the report of a run, whole or not at all, step by step.
 
@@ -79,7 +79,9 @@ def _scaled(
         yield start + (end - start) * fraction, what
 
 
-def _report(outputs: RegistrationOutputs, pictures: ReportPictures, figures: Figures, numbers: ReportNumbers) -> Report:
+def _report(
+    outputs: RegistrationOutputs, pictures: ReportPictures, figures: Measurement, numbers: ReportNumbers
+) -> Report:
     result, inputs, surfaces = outputs.result, outputs.inputs, numbers.surfaces
     fixed, moving = inputs.fixed.GetName(), inputs.moving.GetName()
     return Report(

@@ -27,7 +27,7 @@ from ..pauses import finished, named
 from ..translation import _
 from .captions import cssColor, differenceBars, displacementBar, positionText, rowOf
 from .page import ColorBar, Picture
-from .slices import Plane, outlines, planesThrough, sampled, telltaleOffsets, thick
+from .slices import Plane, mostTellingOffsets, outlines, planesThrough, sampled, thick
 
 if TYPE_CHECKING:
     from ..run.registration_nodes import RegistrationOutputs
@@ -98,10 +98,10 @@ class _Painter:
     """Makes pictures of one run, plane by plane."""
 
     def __init__(self, outputs: RegistrationOutputs, labels: Labels | None, names: Sequence[str]) -> None:
-        below = outputs.nodes.transform
+        leftOut = outputs.nodes.transform
         self._result, self._labels, self._names = outputs.result, labels, names
         self._fixed, self._moving = (
-            imageFromVolume(node, below) for node in (outputs.inputs.fixed, outputs.inputs.moving)
+            imageFromVolume(node, leftOut) for node in (outputs.inputs.fixed, outputs.inputs.moving)
         )
         self._ranges = [brightnessRange(image) for image in (self._fixed, self._moving)]
         self._leftOut = affineToLeaveOut(outputs.result)
@@ -189,11 +189,11 @@ class _Painter:
 
 def _labels(outputs: RegistrationOutputs) -> Labels | None:
     """The fixed and the moving segments, each on its own image's grid; None without both."""
-    inputs, result, below = outputs.inputs, outputs.result, outputs.nodes.transform
+    inputs, result, leftOut = outputs.inputs, outputs.result, outputs.nodes.transform
     if inputs.fixedSegmentation is None or inputs.movingSegmentation is None:
         return None
-    fixed = labelsFromSegmentation(inputs.fixedSegmentation, result.fixed_grid, below=below)
-    return fixed, labelsFromSegmentation(inputs.movingSegmentation, result.moving_grid, below=below)
+    fixed = labelsFromSegmentation(inputs.fixedSegmentation, result.fixed_grid, leftOut=leftOut)
+    return fixed, labelsFromSegmentation(inputs.movingSegmentation, result.moving_grid, leftOut=leftOut)
 
 
 def _outlined(labels: Labels) -> list[str]:
@@ -205,7 +205,7 @@ def _outlined(labels: Labels) -> list[str]:
 
 def _offsetSteps(grid: Grid, labels: Labels | None) -> Generator[None, None, dict[int, float]]:
     """By RAS axis, where the slice lies that shows most of what it should, with pauses."""
-    offsets = telltaleOffsets(grid, {})
+    offsets = mostTellingOffsets(grid, {})
     for axis, wanted in enumerate(_INTEREST if labels is not None else ()):
         yield
         assert labels is not None
@@ -216,7 +216,7 @@ def _offsetSteps(grid: Grid, labels: Labels | None) -> Generator[None, None, dic
             yield
             mask |= labels[0].layers[segment.layer] == segment.value
         yield
-        offsets[axis] = telltaleOffsets(grid, {axis: mask})[axis]
+        offsets[axis] = mostTellingOffsets(grid, {axis: mask})[axis]
     yield
     return offsets
 

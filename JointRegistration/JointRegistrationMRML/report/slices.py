@@ -62,7 +62,7 @@ def planesThrough(grid: Grid, offsetsMm: Mapping[int, float], longSidePx: int) -
     return planes
 
 
-def telltaleOffsets(grid: Grid, interest: Mapping[int, Mask]) -> dict[int, float]:
+def mostTellingOffsets(grid: Grid, interest: Mapping[int, Mask]) -> dict[int, float]:
     """For each RAS axis the position, in mm, of the slice to show.
 
     Args:

@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 import numpy as np
 
 from ..measure.cartilage import CartilageFigures
-from ..measure.measurement import Figures
+from ..measure.measurement import Measurement
 from ..measure.surfaces import Points, Surface
 from ..measure.thickness_model import halfRangeMm
 from ..nodes.colors import ENDS_AND_CENTER
@@ -34,7 +34,7 @@ _SAMPLE_PX = 0.7  # no pixel of a surface stays empty
 _KEY = "thickness"
 
 
-def surfaceSteps(figures: Figures) -> Generator[None, None, ReportPictures]:
+def surfaceSteps(figures: Measurement) -> Generator[None, None, ReportPictures]:
     """Draw the change of thickness of each cartilage that both images have, with pauses."""
     known = [(item, item.change) for item in figures.cartilage if item.change is not None]
     shown = [(item, change, *view) for item, change in known if len(change.surface.points) for view in _viewsOf(item)]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from ..measure.folds import COLUMNS, Fold
 from ..measure.graphs import graphsOf
-from ..measure.measurement import Figures
-from ..measure.table import tableRows
+from ..measure.measurement import Measurement
+from ..measure.table import figureRows
 from ..translation import _
 from .page import Drawing, ReportPictures, Table
 from .plots import plotSvg
@@ -47,14 +47,14 @@ _LANDMARKS_TEXT = _(
 )
 
 
-def numberTables(figures: Figures, folds: Sequence[Fold]) -> list[Table]:
+def numberTables(figures: Measurement, folds: Sequence[Fold]) -> list[Table]:
     """All tables that have a row; that of the folds always.
 
     Args:
         figures: of :func:`.numbers.measure`.
         folds: of the same run, the largest first.
     """
-    rows = tableRows(figures)
+    rows = figureRows(figures)
     segments = [row for row in rows if row["Kind"] in ("segment", "all segments")]
     landmarks = [row for row in rows if "landmark" in row["Kind"]]
     tables = [
@@ -97,7 +97,7 @@ class ReportNumbers:
     surfaces: ReportPictures
 
 
-def reportNumberSteps(figures: Figures, folds: Sequence[Fold]) -> Generator[None, None, ReportNumbers]:
+def reportNumberSteps(figures: Measurement, folds: Sequence[Fold]) -> Generator[None, None, ReportNumbers]:
     """Tables, plots and surfaces, with pauses.
 
     Args:

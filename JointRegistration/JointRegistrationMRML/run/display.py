@@ -83,7 +83,7 @@ def _displaySegmentsLike(display: Any, segmentation: Any, source: Any) -> None:
         display.SetSegmentOpacity3D(segmentId, source.GetSegmentOpacity3D(segmentId))
 
 
-def showPair(transaction: SceneTransaction, scene: Any, inputs: InputNodes, transform: Any, below: Any) -> list[Any]:
+def showPair(transaction: SceneTransaction, scene: Any, inputs: InputNodes, transform: Any, leftOut: Any) -> list[Any]:
     """Show the moving nodes through the result, and the fixed ones where they were registered.
 
     The fixed ones may be shown through the result of an earlier run, in which they were the moving ones.
@@ -93,32 +93,32 @@ def showPair(transaction: SceneTransaction, scene: Any, inputs: InputNodes, tran
         scene: that of the nodes.
         inputs: the run's nodes.
         transform: the result.
-        below: what does not count as standing above the moving nodes, see :func:`.publish.leftOut`.
+        leftOut: what does not count as standing above the moving nodes, see :func:`.publish.transformLeftOut`.
 
     Returns:
         New transform nodes, for what stood above the nodes already.
     """
     moving = [node for node in (inputs.moving, inputs.movingSegmentation, inputs.movingLandmarks) if node is not None]
     fixed = [node for node in (inputs.fixed, inputs.fixedSegmentation, inputs.fixedLandmarks) if node is not None]
-    starts = [_showThrough(transaction, scene, node, transform, below) for node in moving]
+    starts = [_showThrough(transaction, scene, node, transform, leftOut) for node in moving]
     shown = [node for node in fixed if node not in moving and movedBy(node) is not None]
     starts += [_showThrough(transaction, scene, node, None, None) for node in shown]
     return [start for start in starts if start is not None]
 
 
-def _showThrough(transaction: SceneTransaction, scene: Any, moving: Any, transform: Any, below: Any) -> Any:
+def _showThrough(transaction: SceneTransaction, scene: Any, moving: Any, transform: Any, leftOut: Any) -> Any:
     """Put a node under the result (None: in the world); what stood above it already is kept, as a node between.
 
     The result starts from the moving image's place in the *world*. Its old transforms may carry other
     nodes too, so they are copied rather than put under the result themselves.
 
     Args:
-        below: what does not count as standing above, see :func:`.publish.leftOut`.
+        leftOut: what does not count as standing above, see :func:`.publish.transformLeftOut`.
 
     Returns:
         The node between, or None if nothing stood above.
     """
-    above = worldTransform(moving, below)
+    above = worldTransform(moving, leftOut)
     if above is None:
         transaction.setParentTransform(moving, transform)
         return None

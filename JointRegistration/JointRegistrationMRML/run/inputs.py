@@ -21,7 +21,7 @@ from ..nodes.transforms import checkStart, startSteps
 from ..nodes.volumes import checkVolume, imageSteps
 from ..pauses import finished
 from ..translation import _
-from .publish import leftOut
+from .publish import transformLeftOut
 from .registration_nodes import InputNodes, OutputNodes
 from .runner import RegistrationInputs
 
@@ -31,7 +31,7 @@ def readInputs(nodes: InputNodes, reuse: OutputNodes | None = None) -> Registrat
 
     Args:
         nodes: the run's nodes.
-        reuse: nodes that will be given results; what stands above the inputs is counted up to :func:`.publish.leftOut`.
+        reuse: nodes that will be given results; what stands above the inputs is counted up to :func:`.publish.transformLeftOut`.
 
     Raises:
         InputError: if a node cannot be used; the message names it.
@@ -41,19 +41,19 @@ def readInputs(nodes: InputNodes, reuse: OutputNodes | None = None) -> Registrat
 
 def inputSteps(nodes: InputNodes, reuse: OutputNodes | None = None) -> Generator[None, None, RegistrationInputs]:
     """:func:`readInputs` with pauses in which a window stays alive: after each input, and within long ones."""
-    below = leftOut(nodes, reuse or OutputNodes())
+    leftOut = transformLeftOut(nodes, reuse or OutputNodes())
     checkInputs(nodes)
-    fixed = yield from imageSteps(nodes.fixed, below)
+    fixed = yield from imageSteps(nodes.fixed, leftOut)
     yield
-    moving = yield from imageSteps(nodes.moving, below)
+    moving = yield from imageSteps(nodes.moving, leftOut)
     yield
-    fixedMask = yield from _maskSteps(nodes.fixedMask, nodes.fixedMaskSegment, fixed.grid, below)
+    fixedMask = yield from _maskSteps(nodes.fixedMask, nodes.fixedMaskSegment, fixed.grid, leftOut)
     yield
-    movingMask = yield from _maskSteps(nodes.movingMask, nodes.movingMaskSegment, moving.grid, below)
+    movingMask = yield from _maskSteps(nodes.movingMask, nodes.movingMaskSegment, moving.grid, leftOut)
     yield
     landmarks = None
     if nodes.fixedLandmarks is not None:
-        landmarks = landmarksFromMarkups(nodes.fixedLandmarks, nodes.movingLandmarks, below)
+        landmarks = landmarksFromMarkups(nodes.fixedLandmarks, nodes.movingLandmarks, leftOut)
     start = None
     if nodes.startTransform is not None:
         start = yield from startSteps(nodes.startTransform)
@@ -105,11 +105,11 @@ def _initialAffine(node: Any) -> npt.NDArray[np.float64] | None:
     return np.linalg.inv(numpyMatrix(matrix))
 
 
-def _maskSteps(node: Any, segment: str, grid: Grid, below: Any) -> Generator[None, None, Image | None]:
+def _maskSteps(node: Any, segment: str, grid: Grid, leftOut: Any) -> Generator[None, None, Image | None]:
     """A label map as it is, or one or all segments of a segmentation on ``grid``."""
     if node is None:
         return None
     if not node.IsA("vtkMRMLSegmentationNode"):
-        return (yield from imageSteps(node, below))
-    mask = yield from maskSteps(node, grid, below, segment)
+        return (yield from imageSteps(node, leftOut))
+    mask = yield from maskSteps(node, grid, leftOut, segment)
     return Image(mask, grid, node.GetName())

@@ -34,7 +34,7 @@ from ..pauses import saying
 from ..translation import _
 from ..unforeseen import asError
 from .inputs import checkInputs, inputSteps
-from .publish import checkOutputs, leftOut, publishSteps
+from .publish import checkOutputs, publishSteps, transformLeftOut
 from .registration_nodes import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
 from .segments import SegmentsForWorker, workerSteps
 
@@ -228,8 +228,8 @@ class RegistrationJob:
         """Read the nodes and write them for the worker, with a pause every few milliseconds; yields the share done."""
         inputs = yield from saying(_NOTHING, inputSteps(self._nodes, self._reuse))
         job = inputs.job(self._config)
-        below = leftOut(self._nodes, self._reuse)
-        self._segments = yield from saying(_NOTHING, workerSteps(self._nodes, self._options, below))
+        leftOut = transformLeftOut(self._nodes, self._reuse)
+        self._segments = yield from saying(_NOTHING, workerSteps(self._nodes, self._options, leftOut))
         if self._segments is not None:
             job = replace(job, segments=self._segments.segments)
         self._folder = new_folder(job.exchange_bytes)
@@ -238,7 +238,7 @@ class RegistrationJob:
     def _add(self, folder: Path) -> Generator[None, None, RegistrationOutputs]:
         result, segments = read_result(folder), None
         if self._segments is not None:
-            segments = self._segments.carried(result.fixed_grid, read_segments(folder))
+            segments = self._segments.warped(result.fixed_grid, read_segments(folder))
         return (yield from publishSteps(self._scene, self._nodes, result, self._options, self._reuse, segments))
 
     def _submit(self) -> None:

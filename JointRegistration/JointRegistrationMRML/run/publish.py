@@ -30,7 +30,7 @@ from ..translation import _
 from .display import displayResults, showPair
 from .registration_nodes import _CLASSES, _KINDS, InputNodes, OutputNodes, OutputOptions, Overlap, RegistrationOutputs
 from .results_table import overlapSteps, resultsTableSteps
-from .segments import RunSegments, carriedHereSteps
+from .segments import RunSegments, warpSegmentsSteps
 
 _WORDS = {
     "transform": _("transform"),
@@ -44,7 +44,7 @@ _WORDS = {
 }
 
 
-def leftOut(inputs: InputNodes, reuse: OutputNodes) -> Any:
+def transformLeftOut(inputs: InputNodes, reuse: OutputNodes) -> Any:
     """The transform that does not count as standing above the inputs; None if there is none.
 
     It is the result of an earlier run that shows the moving volume, or else the node that will be given the result.
@@ -115,8 +115,8 @@ def publishSteps(
     """
     options, reuse = options or OutputOptions(), reuse or OutputNodes()
     checkOutputs(scene, inputs, reuse)
-    below = leftOut(inputs, reuse)
-    segments = segments or (yield from carriedHereSteps(inputs, options, result, below))
+    leftOut = transformLeftOut(inputs, reuse)
+    segments = segments or (yield from warpSegmentsSteps(inputs, options, result, leftOut))
     overlaps = yield from overlapSteps(segments)
     built = yield from _buildSteps(inputs, result, options, segments.warped, overlaps)
     checkOutputs(scene, inputs, reuse)  # again: nodes may have been filled in a pause
@@ -132,7 +132,7 @@ def publishSteps(
         yield from transaction.pause()
         members = [node for node in _present(nodes) if transaction.isNew(node)]
         if options.showMovingTransformed:
-            members += showPair(transaction, scene, inputs, nodes.transform, below)
+            members += showPair(transaction, scene, inputs, nodes.transform, leftOut)
         folderItem = _intoFolder(transaction, scene, members, _runName(inputs))
     return RegistrationOutputs(nodes, folderItem, result, inputs, RunRecord(transaction), overlaps)
 

@@ -74,7 +74,7 @@ def _dice(counts: npt.NDArray[np.intp], first: int, second: int) -> float:
 
 def resultsTableSteps(result: RegistrationResult, overlaps: Sequence[Overlap], name: str) -> Generator[None, None, Any]:
     """A new table node, in no scene yet: figure, value, and what it means. With pauses."""
-    rows = yield from inThread(lambda: tableRows(result, overlaps))  # seeks the extremes of all voxels
+    rows = yield from inThread(lambda: resultRows(result, overlaps))  # seeks the extremes of all voxels
     node = newNode("vtkMRMLTableNode", name)
     table = vtk.vtkTable()
     for index, title in enumerate(("Figure", "Value", "Meaning")):
@@ -89,7 +89,7 @@ def resultsTableSteps(result: RegistrationResult, overlaps: Sequence[Overlap], n
     return node
 
 
-def tableRows(result: RegistrationResult, overlaps: Sequence[Overlap] = ()) -> list[tuple[str, str, str]]:
+def resultRows(result: RegistrationResult, overlaps: Sequence[Overlap] = ()) -> list[tuple[str, str, str]]:
     """Figure, value and meaning of each row."""
     values = result.summary()
     rows: list[tuple[str, Any, str]] = [

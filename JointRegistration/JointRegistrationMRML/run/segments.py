@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.lattices.sampling import LabelMap
 from JointRegistrationLib.core.result import RegistrationResult
-from JointRegistrationLib.worker.segments import CarriedSegments, Segments
+from JointRegistrationLib.worker.segments import Segments, WarpedSegments
 
 from ..nodes.segments.label_warping import labelMap
 from ..nodes.segments.layers import LabelLayers, OwnLayers, ownLayerSteps
@@ -47,7 +47,7 @@ class SegmentsForWorker:
         """The label maps."""
         return Segments(_labelMaps(self.moving), _labelMaps(self.fixed))
 
-    def carried(self, grid: Grid, found: CarriedSegments) -> RunSegments:
+    def warped(self, grid: Grid, found: WarpedSegments) -> RunSegments:
         """What came back, on the fixed ``grid``, with the segments' names."""
         moving, fixed = self.moving, self.fixed
         return RunSegments(
@@ -57,47 +57,47 @@ class SegmentsForWorker:
         )
 
 
-def areCarried(inputs: InputNodes, options: OutputOptions) -> bool:
+def areSegmentsWarped(inputs: InputNodes, options: OutputOptions) -> bool:
     """Whether a run has moving segments whose place on the fixed lattice is wanted: to be shown, or compared."""
     wanted = options.warpedSegmentation or inputs.fixedSegmentation is not None
     return inputs.movingSegmentation is not None and wanted
 
 
 def workerSteps(
-    inputs: InputNodes, options: OutputOptions, below: Any = None
+    inputs: InputNodes, options: OutputOptions, leftOut: Any = None
 ) -> Generator[None, None, SegmentsForWorker | None]:
     """Read what the worker is to carry, with pauses; None if there is nothing, or it cannot.
 
     Args:
         inputs: the run's nodes.
         options: which results are wanted.
-        below: a transform node to leave out, see :func:`.nodes.worldTransform`.
+        leftOut: a transform node to leave out, see :func:`.nodes.worldTransform`.
 
     Raises:
         InputError: if a segmentation cannot be read.
     """
-    if not areCarried(inputs, options):
+    if not areSegmentsWarped(inputs, options):
         return None
-    moving = yield from ownLayerSteps(inputs.movingSegmentation, below=below)
+    moving = yield from ownLayerSteps(inputs.movingSegmentation, leftOut=leftOut)
     fixed = None
     if inputs.fixedSegmentation is not None:
-        fixed = yield from ownLayerSteps(inputs.fixedSegmentation, below=below)
+        fixed = yield from ownLayerSteps(inputs.fixedSegmentation, leftOut=leftOut)
     bent = [own for own in (moving, fixed) if own is not None and own.above is not None and own.above.matrix is None]
     return None if bent else SegmentsForWorker(moving, fixed)
 
 
-def carriedHereSteps(
-    inputs: InputNodes, options: OutputOptions, result: RegistrationResult, below: Any = None
+def warpSegmentsSteps(
+    inputs: InputNodes, options: OutputOptions, result: RegistrationResult, leftOut: Any = None
 ) -> Generator[None, None, RunSegments]:
     """The same without a worker; see :func:`workerSteps` for the arguments and errors."""
-    if not areCarried(inputs, options):
+    if not areSegmentsWarped(inputs, options):
         return RunSegments()
     grid = result.fixed_grid
-    warped = yield from labelSteps(inputs.movingSegmentation, grid, result.displacement_field_mm, below=below)
+    warped = yield from labelSteps(inputs.movingSegmentation, grid, result.displacement_field_mm, leftOut=leftOut)
     if inputs.fixedSegmentation is None:
         return RunSegments(warped)
-    moving = yield from labelSteps(inputs.movingSegmentation, grid, below=below)
-    fixed = yield from labelSteps(inputs.fixedSegmentation, grid, below=below)
+    moving = yield from labelSteps(inputs.movingSegmentation, grid, leftOut=leftOut)
+    fixed = yield from labelSteps(inputs.fixedSegmentation, grid, leftOut=leftOut)
     return RunSegments(warped, moving, fixed)
 
 

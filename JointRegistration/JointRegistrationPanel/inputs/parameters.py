@@ -86,7 +86,7 @@ class PanelParameters:
 NODE_PARAMETERS = tuple(name for name, kind in get_type_hints(PanelParameters).items() if isNodeOrUnionOfNodes(kind))
 
 
-def letGo(parameters: Any, node: Any) -> None:
+def release(parameters: Any, node: Any) -> None:
     """Choose nothing where ``node`` is chosen: a selector whose node is removed would choose another one."""
     holding = [name for name in NODE_PARAMETERS if getattr(parameters, name) is node]
     if holding:

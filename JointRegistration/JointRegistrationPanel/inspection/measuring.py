@@ -21,7 +21,7 @@ from ..text import _, breakable
 from ..window import showAll3D
 
 if TYPE_CHECKING:  # what measures imports SimpleITK, which would hold up the opening of the panel
-    from JointRegistrationMRML.measure.measurement import Figures
+    from JointRegistrationMRML.measure.measurement import Measurement
     from JointRegistrationMRML.measure.scene_nodes import NumberNodes
 
 
@@ -47,7 +47,7 @@ class NumbersView:
         self._finish: Callable[[Any], None] = lambda _result: None
         self._doing = ""
         self._reporting = False
-        self._figures: Figures | None = None
+        self._figures: Measurement | None = None
         self._nodes: NumberNodes | None = None
         self._made: list[tuple[RegistrationOutputs, NumberNodes]] = []
         self._open: OpenView | None = None
@@ -154,7 +154,7 @@ class NumbersView:
         self._timer.stop()
         self._steps, self._reporting = None, False
 
-    def _show(self, figures: Figures) -> None:
+    def _show(self, figures: Measurement) -> None:
         from JointRegistrationMRML.measure.scene_nodes import addNumbers
 
         from .summary import numbersHtml
@@ -169,7 +169,7 @@ class NumbersView:
         self._ui.numbersText.setText(numbersHtml(figures))
         self._onButton("table")
 
-    def letGo(self) -> None:
+    def release(self) -> None:
         """Another run is looked at: stop and close what is shown; the nodes stay in the scene."""
         self._stop()
         self.close()
@@ -185,7 +185,7 @@ class NumbersView:
 
     def forgetAll(self) -> None:
         """The scene is emptied."""
-        self.letGo()
+        self.release()
         self._made = []
 
     # -- showing ------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ class InspectSection:
         self._runs.latest = outputs
         self.refresh(False)
         self.ui.inspectButton.collapsed = False
-        self._adopt()
+        self._readChosenRun()
 
     def forgetRun(self) -> None:
         """The latest run is about to be taken back: close its views and take its numbers away."""
@@ -74,7 +74,7 @@ class InspectSection:
 
     def end(self) -> None:
         """Close everything and let go of the run: a new one begins, or the scene or the module goes."""
-        self.numbers.letGo()
+        self.numbers.release()
         self._use(None)
         self._chosen = self._refused = None
 
@@ -109,22 +109,22 @@ class InspectSection:
         if not self._runs.runs:
             self.ui.inspectButton.collapsed = True  # nothing in it could be used
         if not running and self._outputs is None and not self.ui.inspectButton.collapsed:
-            self._adopt()
+            self._readChosenRun()
 
     # -- the run that is looked at -------------------------------------------------------------------------
 
     def _onRunPicked(self, run: Run) -> None:
         self.end()
         self._chosen = run
-        self._adopt()
+        self._readChosenRun()
 
     def _onCollapsed(self, collapsed: bool) -> None:
         self._refused = None
         if not collapsed and not self._running:
-            self._adopt()
+            self._readChosenRun()
         self._refreshControls()
 
-    def _adopt(self) -> None:
+    def _readChosenRun(self) -> None:
         """Read the chosen run; one that the scene holds is read from its nodes, which takes a moment."""
         run = self._chosen
         if run is None or self._busy or self._outputs is not None or isSame(run, self._refused):

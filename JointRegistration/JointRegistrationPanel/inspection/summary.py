@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from JointRegistrationMRML.measure.measurement import Figures
+from JointRegistrationMRML.measure.measurement import Measurement
 from JointRegistrationMRML.measure.segments import SegmentFigures
 
 from ..text import _, escaped, sentence
 
 
-def numbersHtml(figures: Figures) -> str:
+def numbersHtml(figures: Measurement) -> str:
     """The figures that matter most, as rich text for a narrow panel."""
     parts = [_segmentsTable(figures), _thicknessTable(figures), _imageTable(figures)]
     parts += [f"<p style='margin-top:6px'>{escaped(sentence(note))}</p>" for note in figures.notes]
     return "".join(parts)
 
 
-def _segmentsTable(figures: Figures) -> str:
+def _segmentsTable(figures: Measurement) -> str:
     if not figures.segments:
         return ""
     rows = [["", _("Dice"), _("HD95, mm"), _("moving is")]]
@@ -47,7 +47,7 @@ def _sizeText(percent: float) -> str:
     return _("{percent:.1f} % {direction}").format(percent=abs(percent), direction=direction)
 
 
-def _thicknessTable(figures: Figures) -> str:
+def _thicknessTable(figures: Measurement) -> str:
     rows = [
         [item.pair.cartilage, _number(item.fixedMeanMm, 2), _number(item.movingMeanMm, 2), _changeText(item.change)]
         for item in figures.cartilage
@@ -68,7 +68,7 @@ def _changeText(change: object) -> str:
     return f"{mean:+.2f}" if math.isfinite(mean) else ""
 
 
-def _imageTable(figures: Figures) -> str:
+def _imageTable(figures: Measurement) -> str:
     displacement = figures.displacement
     rows = [
         [_("Likeness (NCC)"), _change(figures.nccBefore, figures.nccAfter, 3)],

@@ -11,7 +11,7 @@ import slicer
 from JointRegistrationMRML.inspection.agreement import PARTS, setPartShown
 from JointRegistrationMRML.inspection.deformation import SPACING_MM, leavesAffineOut, setSpacing
 from JointRegistrationMRML.inspection.images import flick
-from JointRegistrationMRML.inspection.outlines import setShown
+from JointRegistrationMRML.inspection.outlines import setOutlineShown
 from JointRegistrationMRML.inspection.session import VIEWS, Inspection
 from JointRegistrationMRML.inspection.volume_change import halfRangeOf, rangeText, setHalfRange
 from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
@@ -231,7 +231,7 @@ class ViewButtons:
         if contours is not None:
             for side, box in (("fixed", ui.fixedCheckBox), ("warped", ui.warpedCheckBox)):
                 for kind in (side, f"{side} surfaces"):
-                    setShown(contours, kind, box.checked)
+                    setOutlineShown(contours, kind, box.checked)
         if agreement is not None:
             for part, box in self._parts.items():
                 setPartShown(agreement, part, box.checked)

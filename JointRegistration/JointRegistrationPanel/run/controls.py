@@ -80,7 +80,7 @@ class Controls:
         self._messages.show([] if state.running else notices + list(state.judgement.messages))
         self._showButtons(state)
 
-    def letGo(self) -> None:
+    def release(self) -> None:
         """The parameters go: what follows their nodes stops doing so."""
         self._maskSegments.show(None)
         self._landmarks.show(None)

@@ -16,7 +16,7 @@ from JointRegistrationMRML.checks.find import findProblems
 from JointRegistrationMRML.checks.problems import Problem
 from JointRegistrationMRML.nodes.arrays import gridOf
 from JointRegistrationMRML.nodes.world import ijkToRasOf
-from JointRegistrationMRML.run.publish import checkOutputs, leftOut
+from JointRegistrationMRML.run.publish import checkOutputs, transformLeftOut
 from JointRegistrationMRML.run.registration_nodes import OutputNodes
 
 from ..inputs.outputs import anyWanted
@@ -125,7 +125,7 @@ def judge(parameters: Any, ready: Ready | None, speed: Speed, solve: Callable[[P
         inputNodes(parameters),
         configFrom(parameters),
         availableMemoryBytes() if device == "cpu" else None,
-        below=leftOut(inputNodes(parameters), nodesToReuse(parameters)),
+        leftOut=transformLeftOut(inputNodes(parameters), nodesToReuse(parameters)),
         device=device,
     )
     messages = [*_outputMessages(parameters), *(_message(problem, solve) for problem in problems)]

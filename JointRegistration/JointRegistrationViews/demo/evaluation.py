@@ -75,8 +75,8 @@ def evaluate(inputs: DemoInputs, result: RegistrationResult) -> Evaluation:
     if inputs.fixedLabels is None or inputs.movingLabels is None or inputs.truthMm is None:
         return Evaluation({}, {})
     grid = result.fixed_grid
-    before = carried(inputs.movingLabels, np.zeros_like(result.displacement_field_mm), grid)
-    after = carried(inputs.movingLabels, result.displacement_field_mm, grid)
+    before = warpedLabels(inputs.movingLabels, np.zeros_like(result.displacement_field_mm), grid)
+    after = warpedLabels(inputs.movingLabels, result.displacement_field_mm, grid)
     masks = [np.isin(labels.array, CARTILAGES) for labels in (inputs.fixedLabels, before, after)]
     tissue = inputs.fixedLabels.array > 0
     return Evaluation(
@@ -98,7 +98,7 @@ def _interest(labels: Image, names: dict[int, str]) -> dict[int, npt.NDArray[np.
     }
 
 
-def carried(labels: Image, displacementMm: npt.NDArray[np.float32], grid: Grid) -> Image:
+def warpedLabels(labels: Image, displacementMm: npt.NDArray[np.float32], grid: Grid) -> Image:
     """A label map through a displacement field (k, j, i, 3), RAS mm, on ``grid``."""
     mapRas = maps.from_displacement(torch.from_numpy(displacementMm).movedim(-1, 0)[None], grid)
     warped = maps.warp_labels(torch.from_numpy(labels.array)[None, None], labels.grid, mapRas)

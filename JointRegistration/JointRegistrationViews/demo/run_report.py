@@ -129,13 +129,13 @@ def _outlines(inputs: DemoInputs, result: RegistrationResult) -> OutlinedTissue 
     import numpy as np
 
     from ..offscreen.pictures import OutlinedTissue
-    from .evaluation import carried
+    from .evaluation import warpedLabels
 
     if inputs.fixedLabels is None or inputs.movingLabels is None:
         return None
     nothing = np.zeros_like(result.displacement_field_mm)
     before, after = (
-        carried(inputs.movingLabels, field, result.fixed_grid) for field in (nothing, result.displacement_field_mm)
+        warpedLabels(inputs.movingLabels, field, result.fixed_grid) for field in (nothing, result.displacement_field_mm)
     )
     masks = [labels.array > 0 for labels in (inputs.fixedLabels, before, after)]
     return OutlinedTissue("Tissue", *masks, interest=dict.fromkeys(range(3), masks[0]))

@@ -22,7 +22,7 @@ from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, volumeFromImage
 from JointRegistrationMRML.report.captions import rowOf
 from JointRegistrationMRML.report.page import PictureRow
-from JointRegistrationMRML.report.slices import telltaleOffsets
+from JointRegistrationMRML.report.slices import mostTellingOffsets
 
 from .slice_plane import NORMAL_AXIS, ORIENTATIONS
 
@@ -88,7 +88,7 @@ class PictureMaker:
 
     def __post_init__(self) -> None:
         interest = {} if self.tissue is None else self.tissue.interest
-        self._offsets = telltaleOffsets(imageFromVolume(self.nodes.fixed).grid, interest)
+        self._offsets = mostTellingOffsets(imageFromVolume(self.nodes.fixed).grid, interest)
         shareWindows(self.nodes)
 
     def rows(self, drawn: Callable[[str], None] | None = None) -> list[PictureRow]:

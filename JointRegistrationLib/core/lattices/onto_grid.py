@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import Grid, transform_points
 from ..image import Image
-from .sampling import carried_image
+from .sampling import warp_label_image
 
 _SAME_MM = 1e-2
 #: At most this share of the marked voxels may lie outside the image, or they were drawn for another one.
@@ -35,7 +35,7 @@ def on_grid_of(labels: Image, image: Image) -> Image:
     if whole.array.dtype.kind == "b":
         whole = dataclasses.replace(whole, array=whole.array.astype(np.uint8))
     remark = f"{labels.name} lies on other voxels than {image.name} and was resampled onto them, label by label"
-    return dataclasses.replace(carried_image(whole, image.grid), remarks=(*labels.remarks, remark))
+    return dataclasses.replace(warp_label_image(whole, image.grid), remarks=(*labels.remarks, remark))
 
 
 def check_belongs(labels: Image, image: Image) -> None:

@@ -69,7 +69,7 @@ class LabelMap:
     ras_to_ijk: FloatArray
 
 
-class LabelCarrier:
+class LabelWarper:
     """Carries one label map to ``grid`` in parts, so that the caller can pause in between or share the work.
 
     Call :meth:`prepare` with parts of ``range(prepare_count)``, then :meth:`fill` with parts of ``range(fill_count)``,
@@ -141,7 +141,7 @@ class LabelCarrier:
         return indices
 
 
-def carried_labels(
+def warp_label_map(
     source: LabelMap,
     grid: Grid,
     displacement_mm: npt.NDArray[Any] | None = None,
@@ -149,21 +149,21 @@ def carried_labels(
     threads: int = 1,
     cancelled: CancelCheck | None = None,
 ) -> Labels:
-    """A label map on another grid, (k, j, i), of the type of its labels; see :class:`LabelCarrier`.
+    """A label map on another grid, (k, j, i), of the type of its labels; see :class:`LabelWarper`.
 
     Args:
-        source, grid, displacement_mm: see :class:`LabelCarrier`.
+        source, grid, displacement_mm: see :class:`LabelWarper`.
         threads: how many to work with.
         cancelled: asked between parts; once it is True the result is incomplete.
     """
-    carrier = LabelCarrier(source, grid, displacement_mm)
-    slices = range(0, carrier.prepare_count, 8)
-    _shared(carrier.prepare, [slice(n, min(n + 8, slices.stop)) for n in slices], threads, cancelled)
-    _shared(carrier.fill, carrier.parts(slice(0, carrier.fill_count)), threads, cancelled)
-    return carrier.result
+    warper = LabelWarper(source, grid, displacement_mm)
+    slices = range(0, warper.prepare_count, 8)
+    _shared(warper.prepare, [slice(n, min(n + 8, slices.stop)) for n in slices], threads, cancelled)
+    _shared(warper.fill, warper.parts(slice(0, warper.fill_count)), threads, cancelled)
+    return warper.result
 
 
-def carried_image(
+def warp_label_image(
     labels: Image, grid: Grid, displacement_mm: npt.NDArray[Any] | None = None, *, threads: int = 1
 ) -> Image:
     """A label map of any whole numbers on another grid.
@@ -172,7 +172,7 @@ def carried_image(
 
     Args:
         labels: the label map, of an integer type; 0 is background.
-        grid, displacement_mm: see :class:`LabelCarrier`.
+        grid, displacement_mm: see :class:`LabelWarper`.
         threads: how many to work with.
     """
     values = np.unique(labels.array)
@@ -181,7 +181,7 @@ def carried_image(
     order = np.argsort(values)
     codes[1:-1, 1:-1, 1:-1] = order[np.searchsorted(values, labels.array, sorter=order)]
     source = LabelMap(codes, labels.grid.padded((1, 1, 1)).ras_to_ijk)
-    return Image(values[carried_labels(source, grid, displacement_mm, threads=threads)], grid, labels.name)
+    return Image(values[warp_label_map(source, grid, displacement_mm, threads=threads)], grid, labels.name)
 
 
 def _shared(work: Callable[[slice], None], parts: Iterable[slice], threads: int, cancelled: CancelCheck | None) -> None:

@@ -124,7 +124,7 @@ def _best(
     reporter.update(0.0)
     model = cache.avsm(pair.fixed.device)
     reporter.update(0.1)
-    judge = _Judge(pair, config, landmarks)
+    judge = _Judgement(pair, config, landmarks)
     candidates = []
     with cache.stoppable(model, reporter):
         for candidate in _candidates(model, pair, config, start, sides, judge):
@@ -168,7 +168,7 @@ def _candidates(
     config: RegistrationConfig,
     start: FloatArray | None,
     sides: tuple[str, ...],
-    judge: _Judge,
+    judge: _Judgement,
 ) -> Iterator[_Candidate]:
     """Predictions for every side, from the fields of view laid onto each other and from the start, if any."""
     network = config.network
@@ -199,7 +199,7 @@ def _through(affine_ras: FloatArray, local: LocalMap | None, points_ras: Tensor)
     return apply_matrix(affine_ras, points_ras)
 
 
-class _Judge:
+class _Judgement:
     """The dissimilarity of a pair under a transform, at reduced resolution, and what its landmarks add.
 
     Infinite where next to nothing overlaps.

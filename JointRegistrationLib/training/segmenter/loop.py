@@ -12,7 +12,7 @@ from ...networks import checkpoint
 from ...networks.segmenter import ARCHITECTURE, CLASSES, Box, Segmenter
 from ..data.augment import generator
 from ..distributed import Ranks
-from ..objectives import Moment
+from ..objectives import TrainingTime
 from ..record.parts import SEGMENTER_PARTS, load_initial_weights, trained_parameters
 from ..record.provenance import asdict_json, current_commit
 from ..run import OnUpdate, Report, Run
@@ -86,7 +86,7 @@ class SegmentTrainer(Run[SegmentTrainingConfig]):
             {"step": self.progress.step, "run": self.config.name, "trained": list(trained), **figures},
         )
 
-    def terms(self, part: int, moment: Moment) -> dict[str, Tensor]:
+    def terms(self, part: int, moment: TrainingTime) -> dict[str, Tensor]:
         """The loss, averaged over a batch of images each drawn by itself."""
         batch = self.config.optimizer.batch
         totals: dict[str, Tensor] = {}

@@ -178,8 +178,8 @@ def test_order_four_in_time() -> None:
 def momentum_of_the_map(momentum: Tensor, shot: Shot, grid: Grid) -> Tensor:
     """m(1) in closed form, without EPDiff: |D psi| (D psi)^T m(0) o psi."""
     psi = maps.from_displacement(shot.forward_mm, grid)
-    carried = maps.sample(momentum, grid, psi, outside=0.0)
-    turned = torch.einsum("nrcdhw,nrdhw->ncdhw", maps.jacobian_matrix(psi, grid), carried)
+    warped = maps.sample(momentum, grid, psi, outside=0.0)
+    turned = torch.einsum("nrcdhw,nrdhw->ncdhw", maps.jacobian_matrix(psi, grid), warped)
     return maps.jacobian_determinant(psi, grid) * turned
 
 

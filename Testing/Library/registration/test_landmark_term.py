@@ -21,7 +21,7 @@ from JointRegistrationLib.core.errors import ConfigError
 from JointRegistrationLib.core.image import LandmarkPairs
 from JointRegistrationLib.ops.similarity.image_pair import ImagePair
 from JointRegistrationLib.registration.landmarks import landmark_term
-from JointRegistrationLib.registration.methods.networks import _Judge
+from JointRegistrationLib.registration.methods.networks import _Judgement
 from JointRegistrationLib.registration.register import register
 from Testing.Support import knees
 
@@ -116,6 +116,6 @@ def test_predictions_are_judged_by_images_and_pairs():
     shifted = np.eye(4)
     shifted[:3, 3] = (0, 1, 0)
     for affine in (np.eye(4), shifted):
-        without, with_pairs = (_Judge(pair, CONFIG, given)(affine) for given in (None, term))
+        without, with_pairs = (_Judgement(pair, CONFIG, given)(affine) for given in (None, term))
         offset = torch.as_tensor(affine[:3, 3]).float().view(1, 3, 1, 1, 1)
         assert with_pairs - without == pytest.approx(float(term(lambda p, o=offset: p + o)), rel=1e-4)

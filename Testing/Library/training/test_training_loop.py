@@ -23,7 +23,7 @@ from JointRegistrationLib.training.data.augment import AugmentConfig
 from JointRegistrationLib.training.data.batches import stored_pair
 from JointRegistrationLib.training.data.pool import Pool
 from JointRegistrationLib.training.loop import Trainer
-from JointRegistrationLib.training.objectives import Moment
+from JointRegistrationLib.training.objectives import TrainingTime
 from JointRegistrationLib.training.optimizer import learning_rate
 from JointRegistrationLib.training.record.examples import make_examples
 from JointRegistrationLib.training.record.provenance import read_config
@@ -163,7 +163,7 @@ def test_settings_that_a_state_does_not_know_count_as_their_defaults(tmp_path: P
 def test_accumulated_parts_are_different_pairs(tmp_path: Path) -> None:
     config = tiny_config("vsvf", optimizer=OptimizerConfig(batch=1, accumulate=2, steps=2))
     run = trainer(tmp_path, config)
-    parts = [run.terms(part, Moment(0, 0.0))["distances"] for part in (0, 1, 0)]
+    parts = [run.terms(part, TrainingTime(0, 0.0))["distances"] for part in (0, 1, 0)]
     assert parts[0] == parts[2] != parts[1]
     both = run.update()["distances"]
     assert both == pytest.approx(float((parts[0] + parts[1]).detach()) / 2, rel=1e-5)

@@ -29,7 +29,7 @@ from JointRegistrationLib.worker.exchange import (
     write_result,
 )
 from JointRegistrationLib.worker.folders import new_folder, remove_folder, remove_stale_folders
-from JointRegistrationLib.worker.segments import CarriedSegments, Segments, carried
+from JointRegistrationLib.worker.segments import Segments, WarpedSegments, warped
 from Testing.Support.stub_worker import identity_result
 from Testing.Support.worker_cases import GRID, job_folder, small_job
 
@@ -109,7 +109,7 @@ def test_everything_of_a_result_comes_back_and_is_private(tmp_path):
 def test_segments_come_back_with_a_result(tmp_path):
     job = dataclasses.replace(small_job(), segments=_segments(GRID, GRID))
     result = identity_result(job)
-    found = carried(job.segments, GRID, result.displacement_field_mm, 2, lambda: False)
+    found = warped(job.segments, GRID, result.displacement_field_mm, 2, lambda: False)
     write_result(tmp_path, result, found)
     back = read_segments(tmp_path)
     for kind, count in {"warped": 2, "moving": 2, "fixed": 1}.items():
@@ -122,7 +122,7 @@ def test_segments_come_back_with_a_result(tmp_path):
 
 def test_a_result_without_segments_has_none(tmp_path):
     write_result(tmp_path, identity_result(small_job()))
-    assert read_segments(tmp_path) == CarriedSegments()
+    assert read_segments(tmp_path) == WarpedSegments()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps files that are in use")
@@ -188,7 +188,7 @@ def test_size_of_a_job_counts_its_result(tmp_path, segments):
     job = dataclasses.replace(small_job(), segments=segments)
     folder = job_folder(job, tmp_path)
     result = identity_result(job)
-    write_result(folder, result, carried(segments, GRID, result.displacement_field_mm, 1, lambda: False))
+    write_result(folder, result, warped(segments, GRID, result.displacement_field_mm, 1, lambda: False))
     files = list(folder.rglob("*.npy"))
     assert sum(path.stat().st_size - 128 for path in files) == job.exchange_bytes  # 128: a header
 

@@ -183,7 +183,7 @@ def test_transforms_above_and_initial_transforms_count_for_the_overlap(scene, pa
     away.SetMatrixTransformToParent(vtkMatrix(matrix))
     pair.moving.SetAndObserveTransformNodeID(away.GetID())
     assert _one(pair).remedy.kind == CENTRE
-    assert _found(pair, below=away) == []
+    assert _found(pair, leftOut=away) == []
     back = scene.AddNewNodeByClass("vtkMRMLTransformNode", "back")
     back.SetMatrixTransformToParent(vtkMatrix(np.linalg.inv(matrix)))
     assert _found(dataclasses.replace(pair, initialTransform=back)) == []

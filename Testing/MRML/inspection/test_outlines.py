@@ -12,7 +12,7 @@ import vtk
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationMRML.inspection.agreement import setPartShown
-from JointRegistrationMRML.inspection.outlines import setShown, surfaceOf
+from JointRegistrationMRML.inspection.outlines import setOutlineShown, surfaceOf
 from JointRegistrationMRML.inspection.session import Inspection
 from JointRegistrationMRML.nodes.arrays import numpyView
 from JointRegistrationMRML.nodes.colors import FIXED_COLOR, WARPED_COLOR
@@ -233,9 +233,9 @@ def test_segments_can_be_chosen_and_parts_hidden(knee, fixedLabels):
         }
         assert shown == {"Femur"}
     for kind in ("fixed", "warped", "fixed surfaces", "warped surfaces"):
-        setShown(view, kind, False)
+        setOutlineShown(view, kind, False)
         assert not view.nodes[kind].GetDisplayNode().GetVisibility()
-        setShown(view, kind, True)
+        setOutlineShown(view, kind, True)
         assert view.nodes[kind].GetDisplayNode().GetVisibility()
 
 

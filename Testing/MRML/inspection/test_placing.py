@@ -115,7 +115,7 @@ def test_points_placed_through_a_result_are_those_of_the_moving_image_itself(kne
     seen = FIXED_GRID.ijk_to_ras @ np.array([index[2], index[1], index[0], 1.0])
     for node in (fixed, moving):
         node.AddControlPointWorld(vtk.vtkVector3d(*seen[:3]))
-    pairs = landmarksFromMarkups(fixed, moving, below=outputs.nodes.transform)
+    pairs = landmarksFromMarkups(fixed, moving, leftOut=outputs.nodes.transform)
     expected = seen[:3] + smoothField(FIXED_GRID)[index]
     np.testing.assert_allclose(pairs.moving_ras[0], expected, atol=0.02)
     discard(knee.scene, outputs.record)
@@ -133,7 +133,7 @@ def test_landmarks_of_a_run_are_shown_through_its_result_and_come_back_with_disc
     outputs = registerVolumes(knee.scene, nodes, options=OutputOptions(showMovingTransformed=True), runner=knee.run)
     assert moving.GetParentTransformNode() is outputs.nodes.transform
     assert fixed.GetParentTransformNode() is None
-    read = landmarksFromMarkups(fixed, moving, below=outputs.nodes.transform)
+    read = landmarksFromMarkups(fixed, moving, leftOut=outputs.nodes.transform)
     np.testing.assert_allclose(read.moving_ras[0], FIXED_GRID.center_ras)
     discard(knee.scene, outputs.record)
     assert moving.GetParentTransformNode() is None

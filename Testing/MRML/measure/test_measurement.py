@@ -18,7 +18,7 @@ from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationMRML.measure.cartilage import CartilagePair, guessedPairs
 from JointRegistrationMRML.measure.measurement import LandmarkError, measure, measureSteps
 from JointRegistrationMRML.measure.segments import Agreement, SegmentFigures
-from JointRegistrationMRML.measure.table import COLUMNS, numbersTable, tableRows, writeCsv
+from JointRegistrationMRML.measure.table import COLUMNS, figureRows, numbersTable, writeCsv
 from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.run.publish import publishResult
 from JointRegistrationMRML.run.registration_nodes import OutputNodes, OutputOptions
@@ -157,7 +157,7 @@ def test_the_runs_own_transform_above_the_moving_segments_is_left_out(scene):
     transform = scene.AddNode(gridTransformNode(result.displacement_field_mm, GRID, "result"))
     outputs.inputs.movingSegmentation.SetAndObserveTransformNodeID(transform.GetID())
     live = dataclasses.replace(outputs, nodes=OutputNodes(transform=transform))
-    assert tableRows(measure(live)) == tableRows(expected)
+    assert figureRows(measure(live)) == figureRows(expected)
 
 
 def test_landmark_errors_are_the_distances_before_and_after(scene, rng):
@@ -172,7 +172,7 @@ def test_landmark_errors_are_the_distances_before_and_after(scene, rng):
     assert [error.afterMm for error in figures.landmarks] == pytest.approx([0, 3, 4, 5], abs=1e-4)
     before = np.linalg.norm(fixed - moving, axis=1)
     assert [error.beforeMm for error in figures.landmarks] == pytest.approx(before, abs=1e-9)
-    mean = tableRows(figures)[-1]
+    mean = figureRows(figures)[-1]
     assert (mean["Of"], mean["TRE after (mm)"]) == ("All landmarks, mean", "3.000")
     outputs.inputs.movingLandmarks.RemoveNthControlPoint(0)
     broken = measure(outputs)
@@ -259,7 +259,7 @@ def test_every_number_stands_in_its_own_column(scene):
         cartilage=(cartilage,),
         landmarks=(LandmarkError("1", 41, 42), LandmarkError("2", 45, 44)),
     )
-    rows = [{title: float(text) for title, text in row.items() if title in COLUMNS} for row in tableRows(figures)]
+    rows = [{title: float(text) for title, text in row.items() if title in COLUMNS} for row in figureRows(figures)]
     ofSegment = dict(zip(COLUMNS, (0.1, 0.2, 1, 3, 2, 4, 5, 6, 6.5, 7, 8, 9, 10, 11, 12, 21, 22, 23), strict=False))
     assert rows[0] == ofSegment
     image = ("Folds (voxels)", "NCC before", "NCC after", "Inverse error, mean (mm)", "Inverse error, max (mm)")

@@ -53,8 +53,8 @@ def test_colours_go_from_blue_over_white_to_red_and_differ_in_lightness_alike():
     luma = np.asarray(colours) @ (0.2126, 0.7152, 0.0722)
     assert np.all(np.diff(luma[:128]) > 0) and np.all(np.diff(luma[128:]) < 0)
     assert luma[127:129].min() > 0.93
-    below, above = colours[0], colours[-1]
-    assert below[2] > below[0] + 0.4, "smaller is blue"
+    leftOut, above = colours[0], colours[-1]
+    assert leftOut[2] > leftOut[0] + 0.4, "smaller is blue"
     assert above[0] > above[2] + 0.4, "larger is red"
 
 

@@ -16,7 +16,7 @@ from JointRegistrationLib.core.errors import FileError
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationMRML import pauses
 from JointRegistrationMRML.measure.measurement import measure
-from JointRegistrationMRML.measure.table import tableRows
+from JointRegistrationMRML.measure.table import figureRows
 from JointRegistrationMRML.nodes.colors import FIXED_COLOR, WARPED_COLOR
 from JointRegistrationMRML.nodes.jacobian import FOLDS_COLOR
 from JointRegistrationMRML.report import export, page
@@ -62,7 +62,7 @@ def test_the_report_holds_every_number_of_the_table_the_folds_all_plots_and_pict
     path = tmp_path / "report.html"
     exportReport(outputs, path)
     text = path.read_text(encoding="utf-8")
-    for row in tableRows(measure(outputs)):
+    for row in figureRows(measure(outputs)):
         if row["Kind"] != "image":
             cells = [value for title, value in row.items() if title not in ("Of", "Kind")]
             assert all(f">{cell}</td>" in text for cell in cells), row["Of"]

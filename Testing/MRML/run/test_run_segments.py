@@ -7,12 +7,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from JointRegistrationLib.worker.segments import carried
+from JointRegistrationLib.worker.segments import warped
 from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation, segmentationFromLabels
 from JointRegistrationMRML.nodes.transforms import affineTransformNode, gridTransformNode
 from JointRegistrationMRML.pauses import finished
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
-from JointRegistrationMRML.run.segments import RunSegments, areCarried, carriedHereSteps, workerSteps
+from JointRegistrationMRML.run.segments import RunSegments, areSegmentsWarped, warpSegmentsSteps, workerSteps
 from Testing.Support.known_scene import FIXED_GRID, smoothField
 
 SHEARED = np.array([[1, 0.2, 0, 3], [0, 1.1, 0, -2], [0.1, 0, 0.9, 4], [0, 0, 0, 1.0]])
@@ -34,7 +34,7 @@ def _turnIntoSurfaces(node):
 def _byWorker(nodes, result, options=None):
     found = finished(workerSteps(nodes, options or OutputOptions()))
     field = result.displacement_field_mm
-    return found.carried(FIXED_GRID, carried(found.segments, FIXED_GRID, field, 2, lambda: False))
+    return found.warped(FIXED_GRID, warped(found.segments, FIXED_GRID, field, 2, lambda: False))
 
 
 def _assertEqual(first: RunSegments, second: RunSegments) -> None:
@@ -58,7 +58,7 @@ def test_the_worker_carries_as_the_window_would(knee, compared, surfaces, moved)
     if moved:
         parent = knee.scene.AddNode(affineTransformNode(SHEARED, "sheared"))
         nodes.movingSegmentation.SetAndObserveTransformNodeID(parent.GetID())
-    expected = finished(carriedHereSteps(nodes, OutputOptions(), knee.result))
+    expected = finished(warpSegmentsSteps(nodes, OutputOptions(), knee.result))
     _assertEqual(_byWorker(nodes, knee.result), expected)
     assert (expected.fixed is not None) == (expected.moving is not None) == compared
 
@@ -75,6 +75,6 @@ def test_a_bent_transform_above_the_segments_is_left_to_the_window(knee):
 def test_segments_that_nobody_asked_for_are_not_read(knee):
     unwanted = OutputOptions(warpedSegmentation=False)
     assert finished(workerSteps(knee.nodes, unwanted)) is None
-    assert finished(carriedHereSteps(knee.nodes, unwanted, knee.result)) == RunSegments()
-    assert areCarried(_withFixed(knee), unwanted)
-    assert not areCarried(dataclasses.replace(_withFixed(knee), movingSegmentation=None), OutputOptions())
+    assert finished(warpSegmentsSteps(knee.nodes, unwanted, knee.result)) == RunSegments()
+    assert areSegmentsWarped(_withFixed(knee), unwanted)
+    assert not areSegmentsWarped(dataclasses.replace(_withFixed(knee), movingSegmentation=None), OutputOptions())

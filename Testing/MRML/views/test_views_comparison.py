@@ -8,7 +8,7 @@ import pytest
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
 from JointRegistrationMRML.measure.images import brightnessRange, checkerboard, differencePercent, edges
-from JointRegistrationMRML.report.slices import telltaleOffsets
+from JointRegistrationMRML.report.slices import mostTellingOffsets
 from JointRegistrationViews.offscreen.pictures import onGridOf
 
 GRID = Grid((24, 20, 16), (1.0, 1.5, 2.0), (-10.0, 20.0, 15.0), ((0, 0, 1), (-1, 0, 0), (0, -1, 0)))
@@ -75,7 +75,7 @@ def test_slices_go_through_what_is_of_interest():
     mask = np.zeros(GRID.shape, bool)
     mask[3, 5:9, 6:12] = True
     point = transform_points(GRID.ijk_to_ras, (7, 6, 3))
-    offsets = telltaleOffsets(GRID, {0: mask, 2: mask})
+    offsets = mostTellingOffsets(GRID, {0: mask, 2: mask})
     assert offsets[0] == pytest.approx(point[0])  # k runs along R
     assert offsets[1] == pytest.approx(GRID.center_ras[1])  # nothing asked for there
     first, last = (transform_points(GRID.ijk_to_ras, (0, j, 0))[2] for j in (5, 8))
@@ -83,5 +83,5 @@ def test_slices_go_through_what_is_of_interest():
 
 
 def test_an_empty_mask_means_the_centre():
-    offsets = telltaleOffsets(GRID, {0: np.zeros(GRID.shape, bool)})
+    offsets = mostTellingOffsets(GRID, {0: np.zeros(GRID.shape, bool)})
     np.testing.assert_allclose([offsets[axis] for axis in range(3)], GRID.center_ras)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from JointRegistrationLib.core.geometry import Grid
-from JointRegistrationLib.core.lattices.sampling import LabelCarrier, LabelMap, Labels
+from JointRegistrationLib.core.lattices.sampling import LabelMap, Labels, LabelWarper
 
 from ...pauses import finished, inParallel, inSteps
 from ..world import WorldTransform, transformPoints
@@ -20,7 +20,7 @@ from ..world import WorldTransform, transformPoints
 _FIRST_ROWS = 16
 
 
-def carriedLabels(
+def warpLabels(
     labels: Labels,
     labelGrid: Grid,
     grid: Grid,
@@ -39,24 +39,24 @@ def carriedLabels(
     Returns:
         (k, j, i) on ``grid``, of the type of ``labels``.
     """
-    return finished(carriedSteps(labels, labelGrid, grid, displacementMm, above))
+    return finished(warpLabelsSteps(labels, labelGrid, grid, displacementMm, above))
 
 
-def carriedSteps(
+def warpLabelsSteps(
     labels: Labels,
     labelGrid: Grid,
     grid: Grid,
     displacementMm: npt.NDArray[Any] | None = None,
     above: WorldTransform | None = None,
 ) -> Generator[None, None, Labels]:
-    """:func:`carriedLabels` with pauses in which a window stays alive."""
+    """:func:`warpLabels` with pauses in which a window stays alive."""
     bend = (
         None if above is None or above.matrix is not None else lambda points: transformPoints(above.fromWorld, points)
     )
-    carrier = LabelCarrier(labelMap(labels, labelGrid, above), grid, displacementMm, bend)
-    yield from inSteps(carrier.prepare_count, carrier.prepare)
-    yield from inSteps(carrier.fill_count, lambda rows: inParallel(carrier.fill, carrier.parts(rows)), _FIRST_ROWS)
-    return carrier.result
+    warper = LabelWarper(labelMap(labels, labelGrid, above), grid, displacementMm, bend)
+    yield from inSteps(warper.prepare_count, warper.prepare)
+    yield from inSteps(warper.fill_count, lambda rows: inParallel(warper.fill, warper.parts(rows)), _FIRST_ROWS)
+    return warper.result
 
 
 def labelMap(labels: Labels, labelGrid: Grid, above: WorldTransform | None = None) -> LabelMap:

@@ -72,14 +72,14 @@ class OwnLayers:
 
 
 def ownLayerSteps(
-    node: Any, segmentIds: Sequence[str] | None = None, below: Any = None
+    node: Any, segmentIds: Sequence[str] | None = None, leftOut: Any = None
 ) -> Generator[None, None, OwnLayers]:
     """The segments of ``node`` on their own lattices, with pauses in which a window stays alive.
 
     Args:
         node: segmentation node; any source representation.
         segmentIds: which segments; None for all.
-        below: a transform node to leave out, see :func:`.nodes.worldTransform`.
+        leftOut: a transform node to leave out, see :func:`.nodes.worldTransform`.
 
     Raises:
         InputError: if the node is no segmentation, has no such segment, or one that cannot be read.
@@ -94,7 +94,7 @@ def ownLayerSteps(
             segments.append(SegmentLabel(segmentId, names[segmentId], color, len(layers), value))
         layers.append(layer)
     segments.sort(key=lambda segment: wanted.index(segment.segmentId))
-    return OwnLayers(tuple(layers), tuple(segments), worldTransform(node, below))
+    return OwnLayers(tuple(layers), tuple(segments), worldTransform(node, leftOut))
 
 
 def segmentNames(segmentation: Any) -> dict[str, str]:

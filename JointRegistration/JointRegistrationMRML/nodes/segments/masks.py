@@ -79,14 +79,14 @@ def segmentIdOf(node: Any, segment: str) -> str:
 
 
 def maskSteps(
-    node: Any, grid: Grid, below: Any = None, segment: str = ""
+    node: Any, grid: Grid, leftOut: Any = None, segment: str = ""
 ) -> Generator[None, None, npt.NDArray[np.bool_]]:
     """Where a segment of ``node`` is, (k, j, i) on a world ``grid``, with pauses in which a window stays alive.
 
     Args:
         node: segmentation node; transforms above it count. Surfaces are turned into label maps one by one.
         grid: world lattice.
-        below: a transform node to leave out, see :func:`.nodes.worldTransform`.
+        leftOut: a transform node to leave out, see :func:`.nodes.worldTransform`.
         segment: id or name of the segment; empty for where any of them is.
 
     Raises:
@@ -97,20 +97,20 @@ def maskSteps(
     inVoxels = node.GetSegmentation().GetSourceRepresentationName() == BINARY_LABELMAP
     mask = np.zeros(grid.shape, bool)
     for group in [segmentIds] if inVoxels else [[segmentId] for segmentId in segmentIds]:
-        labels = yield from labelSteps(node, grid, None, group, below)
+        labels = yield from labelSteps(node, grid, None, group, leftOut)
         for layer in labels.layers:
             yield from inSteps(len(mask), lambda part, layer=layer: np.logical_or(mask[part], layer[part], mask[part]))
     return mask
 
 
-def segmentMask(node: Any, grid: Grid, segmentId: str, below: Any = None) -> SegmentMask:
+def segmentMask(node: Any, grid: Grid, segmentId: str, leftOut: Any = None) -> SegmentMask:
     """One segment of a segmentation on ``grid``.
 
     Args:
         node: segmentation node; transforms above it count.
         grid: world lattice.
         segmentId: which segment.
-        below: a transform node to leave out, see :func:`.nodes.worldTransform`.
+        leftOut: a transform node to leave out, see :func:`.nodes.worldTransform`.
 
     Raises:
         InputError: if the node is no segmentation or has no such segment.
@@ -120,26 +120,26 @@ def segmentMask(node: Any, grid: Grid, segmentId: str, below: Any = None) -> Seg
     if segment is None:
         raise InputError(f"{name}: there is no segment {segmentId!r}; choose one of it")
     stored = segment.GetRepresentation(BINARY_LABELMAP)
-    start = None if worldTransform(node, below) is not None else _startIn(grid, stored)
+    start = None if worldTransform(node, leftOut) is not None else _startIn(grid, stored)
     if start is not None:
         found = _cut(numpyView(stored) == segment.GetLabelValue(), start, grid)
     else:
-        layer = labelsFromSegmentation(node, grid, [segmentId], below).layers[0]
+        layer = labelsFromSegmentation(node, grid, [segmentId], leftOut).layers[0]
         found = _cut(layer > 0, (0, 0, 0), grid)
     return SegmentMask(segmentId, segmentNames(node.GetSegmentation())[segmentId], *found)
 
 
-def segmentMasks(node: Any, grid: Grid, below: Any = None) -> dict[str, SegmentMask]:
+def segmentMasks(node: Any, grid: Grid, leftOut: Any = None) -> dict[str, SegmentMask]:
     """All segments by name, those of one name numbered; see :func:`segmentMask`."""
-    return finished(segmentMaskSteps(node, grid, below))
+    return finished(segmentMaskSteps(node, grid, leftOut))
 
 
-def segmentMaskSteps(node: Any, grid: Grid, below: Any = None) -> Generator[None, None, dict[str, SegmentMask]]:
+def segmentMaskSteps(node: Any, grid: Grid, leftOut: Any = None) -> Generator[None, None, dict[str, SegmentMask]]:
     """:func:`segmentMasks` with a pause after each segment."""
     checkSegmentation(node)
     masks = {}
     for segmentId in list(node.GetSegmentation().GetSegmentIDs()):
-        mask = segmentMask(node, grid, segmentId, below)
+        mask = segmentMask(node, grid, segmentId, leftOut)
         masks[mask.name] = mask
         yield
     return masks

@@ -18,12 +18,12 @@ from JointRegistrationLib.core.image import Image
 
 from ...pauses import finished, inThread
 from ..arrays import newNode, vtkImage, vtkMatrix
-from .label_warping import carriedSteps
+from .label_warping import warpLabelsSteps
 from .layers import BINARY_LABELMAP, LabelLayers, SegmentLabel, ownLayerSteps
 
 
 def labelsFromSegmentation(
-    node: Any, grid: Grid, segmentIds: Sequence[str] | None = None, below: Any = None
+    node: Any, grid: Grid, segmentIds: Sequence[str] | None = None, leftOut: Any = None
 ) -> LabelLayers:
     """The segments of ``node``, transforms above it included, on a world ``grid``.
 
@@ -31,12 +31,12 @@ def labelsFromSegmentation(
         node: segmentation node; any source representation.
         grid: where the labels are wanted. Each label is interpolated linearly and thresholded.
         segmentIds: which segments; None for all.
-        below: a transform node to leave out, see :func:`.nodes.worldTransform`.
+        leftOut: a transform node to leave out, see :func:`.nodes.worldTransform`.
 
     Raises:
         InputError: if the node is no segmentation or has no such segment.
     """
-    return finished(labelSteps(node, grid, None, segmentIds, below))
+    return finished(labelSteps(node, grid, None, segmentIds, leftOut))
 
 
 def labelSteps(
@@ -44,14 +44,14 @@ def labelSteps(
     grid: Grid,
     displacementMm: npt.NDArray[Any] | None = None,
     segmentIds: Sequence[str] | None = None,
-    below: Any = None,
+    leftOut: Any = None,
 ) -> Generator[None, None, LabelLayers]:
     """:func:`labelsFromSegmentation`, or :func:`warpSegmentation`, with pauses in which a window stays alive."""
-    own = yield from ownLayerSteps(node, segmentIds, below)
-    carried = []
+    own = yield from ownLayerSteps(node, segmentIds, leftOut)
+    warped = []
     for layer in own.layers:
-        carried.append((yield from carriedSteps(layer.labels, layer.grid, grid, displacementMm, own.above)))
-    return own.on(grid, carried)
+        warped.append((yield from warpLabelsSteps(layer.labels, layer.grid, grid, displacementMm, own.above)))
+    return own.on(grid, warped)
 
 
 def warpSegmentation(
@@ -59,7 +59,7 @@ def warpSegmentation(
     displacementMm: npt.NDArray[Any],
     grid: Grid,
     segmentIds: Sequence[str] | None = None,
-    below: Any = None,
+    leftOut: Any = None,
 ) -> LabelLayers:
     """The segments of a *moving* segmentation on the fixed ``grid``.
 
@@ -68,12 +68,12 @@ def warpSegmentation(
         displacementMm: (k, j, i, 3) on ``grid``, fixed to moving, RAS mm.
         grid: the fixed lattice.
         segmentIds: which segments; None for all.
-        below: a transform node to leave out, see :func:`.nodes.worldTransform`.
+        leftOut: a transform node to leave out, see :func:`.nodes.worldTransform`.
 
     Raises:
         InputError: as :func:`labelsFromSegmentation`.
     """
-    return finished(labelSteps(node, grid, displacementMm, segmentIds, below))
+    return finished(labelSteps(node, grid, displacementMm, segmentIds, leftOut))
 
 
 def imageFromLabels(labels: LabelLayers, name: str) -> tuple[Image, tuple[SegmentLabel, ...]]:

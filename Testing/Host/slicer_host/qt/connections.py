@@ -96,8 +96,8 @@ def _deliverer(slot: Callable[..., Any], count: int) -> Callable[..., None]:
     accepted = _accepted(slot)
 
     def deliver(*arguments: Any) -> None:
-        carried = arguments[:count]
-        slot(*(carried if accepted is None else carried[:accepted]))
+        warped = arguments[:count]
+        slot(*(warped if accepted is None else warped[:accepted]))
 
     return deliver
 
