@@ -31,7 +31,8 @@ def readInputs(nodes: InputNodes, reuse: OutputNodes | None = None) -> Registrat
 
     Args:
         nodes: the run's nodes.
-        reuse: nodes that will be given results; what stands above the inputs is counted up to :func:`.publish.transformLeftOut`.
+        reuse: nodes that will be given results; what stands above the inputs is counted up to
+            :func:`.publish.transformLeftOut`.
 
     Raises:
         InputError: if a node cannot be used; the message names it.
