@@ -211,7 +211,7 @@ STEPS = [
     "gridTransformNodeSteps",
     "affineTransformNode",
     "volumeFromImage",
-    "carriedHereSteps",
+    "warpSegmentsSteps",
     "segmentationSteps",
     "jacobianSteps",
     "foldsSteps",
