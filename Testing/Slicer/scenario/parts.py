@@ -189,7 +189,7 @@ def switchOn(*controls: str) -> Any:
 
 def volumeChangeInsideFemur(app: App) -> Doing:
     yield from switchOn("jacobianButton")(app)
-    yield from app.choose(app.inspect.insideComboBox, "Femur")
+    yield from app.choose(app.inspect.insideComboBox, "Femur (fixed)")
     yield from pause(300)
 
 
