@@ -32,7 +32,7 @@ from .mask_surface import Mask
 from .segment_figures import SegmentCount, SegmentFigures
 from .segmentations import LabelLayers, SegmentLabel, labelSteps
 from .steps import named
-from .thickness import thicknessChange, thicknessSteps
+from .thickness import thicknessChangeSteps, thicknessSteps
 from .translation import _
 
 if TYPE_CHECKING:
@@ -232,8 +232,8 @@ def _cartilageSteps(
         change = None
         if fixed is not None and moving is not None:
             what = _("thickness change of {cartilage}").format(cartilage=pair.cartilage)
-            yield 0.7 + 0.3 * (index + 0.75) / len(pairs), what
-            change = thicknessChange(fixed, moving, result.displacement_field_mm, result.fixed_grid)
+            steps = thicknessChangeSteps(fixed, moving, result.displacement_field_mm, result.fixed_grid)
+            change = yield from named(steps, 0.7 + 0.3 * (index + 0.75) / len(pairs), what)
         profile = None
         if fixed is not None and pair.bone is not None and labels.fixed is not None:
             what = _("depth in {cartilage}").format(cartilage=pair.cartilage)

@@ -25,7 +25,7 @@ from .result_display import displayResults
 from .run_segments import RunSegments, carriedHereSteps
 from .segment_layers import LabelLayers
 from .segmentations import segmentationSteps
-from .shown_through import showPair
+from .shown_through import showPairSteps
 from .steps import finished
 from .transaction import SceneTransaction, checkTarget, isEmpty
 from .transforms import FIXED_ROLE, MOVING_ROLE, affineTransformNode, gridTransformNodeSteps
@@ -226,7 +226,7 @@ def publishSteps(
         yield from transaction.pause()
         members = [node for node in _present(nodes) if transaction.isNew(node)]
         if options.showMovingTransformed:
-            members += showPair(transaction, scene, inputs, nodes.transform, below)
+            members += yield from showPairSteps(transaction, scene, inputs, nodes.transform, below)
         folderItem = _intoFolder(transaction, scene, members, _runName(inputs))
     return RegistrationOutputs(nodes, folderItem, result, inputs, RunRecord(transaction), overlaps)
 

@@ -9,10 +9,11 @@ Example::
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .show import ViewRecord, restoreViews
+from .show import ViewRecord, restoreSteps, restoreViews
 
 if TYPE_CHECKING:
     from .transaction import SceneTransaction
@@ -42,3 +43,10 @@ def discard(scene: Any, record: RunRecord, views: ViewRecord | None = None) -> l
     if views is not None:
         restoreViews(scene, views)
     return record.transaction.takeBack()
+
+
+def discardSteps(scene: Any, record: RunRecord, views: ViewRecord | None = None) -> Generator[None, None, list[str]]:
+    """:func:`discard` with pauses in which a window stays alive: to be taken to the end."""
+    if views is not None:
+        yield from restoreSteps(scene, views)
+    return (yield from record.transaction.takeBackSteps())

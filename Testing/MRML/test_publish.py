@@ -205,7 +205,7 @@ STEPS = [
     "_setRoles",
     "_displayLike",
     "_displaySegmentsLike",
-    "showPair",
+    "showPairSteps",
     "_intoFolder",
     "_freeName",
 ]
