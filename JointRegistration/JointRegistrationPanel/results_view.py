@@ -8,7 +8,7 @@ from typing import Any
 from JointRegistrationLib.errors import InputError
 from JointRegistrationMRML.publish import RegistrationOutputs
 from JointRegistrationMRML.show import ViewRecord, comparisonSteps, slicesOf
-from JointRegistrationMRML.undo import discard
+from JointRegistrationMRML.undo import discardSteps
 
 from .summary import meaningsHtml, summaryHtml
 from .text import _
@@ -54,19 +54,19 @@ class ResultsView:
         if wasEmpty:
             yield from fitSteps()
 
-    def discard(self, scene: Any) -> list[str]:
+    def discardSteps(self, scene: Any) -> Generator[None, None, list[str]]:
         """Take away what the run added, and bring back what it changed; names of edited results that stay.
 
         A run that refined another one gives way to that.
         """
-        runs = self._runs
-        self.clear()
-        if not runs:
+        if not self._runs:
             return []
-        outputs, views = runs.pop()
-        kept = discard(scene, outputs.record, views)
-        self._runs = runs
+        outputs, views = self._runs[-1]
+        kept = yield from discardSteps(scene, outputs.record, views)
+        runs = self._runs[:-1]
+        self.clear()
         if runs:
+            self._runs = runs
             self._describe(runs[-1][0])
         return kept
 
