@@ -47,6 +47,9 @@ except ImportError:  # slicer-core without the application's translations
 class JointRegistration(ScriptedLoadableModule):
     """What Slicer lists about the module."""
 
+    #: What is still to be imported; see :func:`importInTurns`.
+    importing: Any = None
+
     def __init__(self, parent: Any) -> None:
         super().__init__(parent)
         parent.title = _("Joint Registration")
@@ -67,6 +70,7 @@ class JointRegistration(ScriptedLoadableModule):
         if hasattr(slicer, "app"):
             slicer.app.connect("startupCompleted()", registerSampleData)
             slicer.app.connect("startupCompleted()", followScenes)
+            slicer.app.connect("startupCompleted()", importInTurns)
 
 
 def registerSampleData() -> None:
@@ -75,6 +79,25 @@ def registerSampleData() -> None:
     from JointRegistrationPanel.install.sample_data import registerSource
 
     registerSource(str(Path(__file__).parent / "Resources" / "Icons" / "SampleKnees.png"))
+
+
+#: What the panel imports, in parts that take 0.1 s at most.
+_PARTS = (
+    "importlib.metadata", "JointRegistrationLib.core.result", "JointRegistrationMRML.run.results_table",
+    "JointRegistrationMRML.run.publish", "JointRegistrationMRML.run.runner", "JointRegistrationMRML.run.register",
+    "JointRegistrationMRML.run.job", "JointRegistrationMRML.inspection.session",
+    "JointRegistrationPanel.install.packages", "JointRegistrationPanel.run.estimate",
+    "JointRegistrationPanel.run.controls", "JointRegistrationPanel.inspection.section", "JointRegistrationPanel.widget",
+)  # fmt: skip
+
+
+def importInTurns() -> None:
+    """Import what the panel needs while the application has nothing else to do, so that it opens without a pause."""
+    addLibraryToPath()
+    from JointRegistrationMRML.pauses import importSteps
+    from JointRegistrationPanel.window import Turns
+
+    JointRegistration.importing = Turns(importSteps(*_PARTS))
 
 
 def followScenes() -> None:
@@ -126,7 +149,17 @@ class JointRegistrationWidget(ScriptedLoadableModuleWidget):
         self.cleanup()
         for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
             del sys.modules[name]
+        self._importAlive()
         super().onReload()
+
+    def _importAlive(self) -> None:
+        """Import the packages anew; the window draws meanwhile, but takes no clicks."""
+        import qt
+
+        from JointRegistrationMRML.pauses import importSteps
+
+        for _part in importSteps(*_PARTS):
+            slicer.app.processEvents(qt.QEventLoop.ExcludeUserInputEvents)
 
 
 class JointRegistrationLogic(ScriptedLoadableModuleLogic):

@@ -16,6 +16,8 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from importlib import import_module
 from typing import TypeVar
 
 S = TypeVar("S")
@@ -54,6 +56,14 @@ def finished(steps: Generator[None, None, T]) -> T:
         except StopIteration as end:
             result: T = end.value
             return result
+
+
+def importSteps(*names: str) -> Generator[None, None, None]:
+    """Import modules, one in each step. One that is missing is left out: who needs it will say so."""
+    for name in names:
+        with suppress(ImportError):
+            import_module(name)
+        yield
 
 
 def named(steps: Generator[None, None, T], fraction: float, what: str) -> Generator[tuple[float, str], None, T]:

@@ -30,7 +30,7 @@ from .run.remedies import Remedies
 from .run.results_view import ResultsView
 from .run.worker import Worker, sharedWorker
 from .text import _, breakable, sentence
-from .window import showVolumes
+from .window import alive, showVolumes
 
 #: How long a person has to be still before the inputs are judged, in ms.
 _JUDGE_DELAY_MS = 200
@@ -218,7 +218,7 @@ class Panel(VTKObservationMixin):
         self._sampleProblem()
         self._progress.show("sample")
         try:
-            pair = sample_pair.addSamplePair(self._scene, waiting=slicer.app.processEvents)
+            pair = alive(sample_pair.samplePairSteps(self._scene))
             if self._parameters is not None:  # the module may have been left meanwhile
                 choosePair(self._parameters, pair)
             showVolumes(pair.fixed, pair.moving)

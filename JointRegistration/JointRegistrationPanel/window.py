@@ -9,8 +9,62 @@ import qt
 import slicer
 
 from JointRegistrationMRML.inspection.comparison import pairSteps
+from JointRegistrationMRML.pauses import finished
 
 T = TypeVar("T")
+
+
+def drawnApart(steps: Generator[Any, None, T]) -> Generator[None, None, T]:
+    """The same steps, within which no view draws: the views draw after each, one in each turn of the event loop.
+
+    By itself a view of the application draws in the middle of a call that changes what it shows, several times in a
+    step that has several such calls, and after the step all views draw in one turn.
+    """
+    result, ended = None, False
+    while not ended:
+        paused = _pausedViews()
+        try:
+            try:
+                next(steps)
+            except StopIteration as end:
+                result, ended = end.value, True
+            yield from _drawSteps(paused)
+        except GeneratorExit:
+            steps.close()
+            raise
+        finally:  # of a step that failed, or was the last to be wanted
+            finished(_drawSteps(paused))
+    return result  # type: ignore[return-value]
+
+
+def _pausedViews() -> list[Any]:
+    """Slice and 3D views, none of which draws until :func:`_drawSteps`."""
+    layoutManager = slicer.app.layoutManager()
+    if layoutManager is None:
+        return []
+    views = [layoutManager.sliceWidget(name) for name in layoutManager.sliceViewNames()]
+    views += [layoutManager.threeDWidget(index) for index in range(layoutManager.threeDViewCount)]
+    for view in views:
+        view.setRenderPaused(True)
+    return views
+
+
+def _drawSteps(paused: list[Any]) -> Generator[None, None, None]:
+    """Let paused views draw what they have to, one in each step; the list is emptied."""
+    while paused:
+        yield
+        paused.pop(0).setRenderPaused(False)
+    yield
+
+
+def still(work: Callable[[], Any]) -> None:
+    """Do at once what changes views; they draw afterwards, as with :func:`drawnApart`."""
+    paused = _pausedViews()
+    try:
+        work()
+    finally:
+        turns = Turns(_drawSteps(paused), lambda: _drawing.discard(turns), apart=False)
+        _drawing.add(turns)
 
 
 def alive(steps: Generator[Any, None, T]) -> T:
@@ -18,9 +72,10 @@ def alive(steps: Generator[Any, None, T]) -> T:
 
     A person can press buttons meanwhile: whoever calls this guards against what must not happen then.
     """
+    apart = drawnApart(steps)
     while True:
         try:
-            next(steps)
+            next(apart)
         except StopIteration as end:
             result: T = end.value
             return result
@@ -31,12 +86,15 @@ class Turns:
     """Takes a step in each turn of the event loop, and then calls ``done``.
 
     Args:
-        steps: what is to be done.
+        steps: what is to be done; see :func:`drawnApart`.
         done: called after the last step; not if :meth:`stop` was called before.
+        apart: let views draw between the steps, see :func:`drawnApart`.
     """
 
-    def __init__(self, steps: Generator[Any, None, Any], done: Callable[[], None]) -> None:
-        self._steps, self._done = steps, done
+    def __init__(
+        self, steps: Generator[Any, None, Any], done: Callable[[], Any] = lambda: None, apart: bool = True
+    ) -> None:
+        self._steps, self._done = drawnApart(steps) if apart else steps, done
         self._timer = qt.QTimer()
         self._timer.setInterval(0)
         self._timer.connect("timeout()", self._step)
@@ -46,6 +104,11 @@ class Turns:
     def active(self) -> bool:
         """Whether there is something left to do."""
         return bool(self._timer.active)
+
+    def finish(self) -> None:
+        """Do the rest at once, but for ``done``."""
+        self._timer.stop()
+        finished(self._steps)
 
     def stop(self) -> None:
         """Leave the rest."""
@@ -58,6 +121,10 @@ class Turns:
         except StopIteration:
             self._timer.stop()
             self._done()
+
+
+#: What is still to be drawn after :func:`still`: nobody else holds it.
+_drawing: set[Turns] = set()
 
 
 def showVolumes(fixed: Any, moving: Any) -> None:

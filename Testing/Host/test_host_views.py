@@ -48,3 +48,14 @@ def test_layers_changed_by_a_persons_hand_show_and_hide_a_legend(shown: Any, hos
     assert host.legendsShown() == [legend]
     composite.SetForegroundVolumeID(None)
     assert host.legendsShown() == []
+
+
+def test_views_count_who_lets_them_wait(host: Any) -> None:
+    view = host.layoutManager.sliceWidget("Red")
+    for pause, count in ((True, 1), (True, 2), (False, 1), (False, 0)):
+        view.setRenderPaused(pause)
+        assert view._pauses == count
+    view.setRenderPaused(False)
+    assert view._pauses == 0
+    assert host.console == ["Cannot resume rendering, pause render count is already 0!"]
+    host.console.clear()

@@ -221,7 +221,7 @@ def test_points_placed_after_a_run_guide_its_refinement_and_discard_leaves_them(
     second = person.panel.results.outputs
     assert second is not first
     assert second.inputs.movingLandmarks is moving
-    person.host.click(person.ui.discardButton)
+    person.discard()
     assert person.panel.results.outputs is first
     assert moving.GetNumberOfControlPoints() == 3
     assert person.parameters.movingLandmarks is moving

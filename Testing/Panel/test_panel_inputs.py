@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Generator
 from pathlib import Path
 from typing import Union, get_args, get_origin, get_type_hints
 
@@ -140,14 +141,14 @@ def test_sample_button_adds_the_pair_and_chooses_it(person: Person, monkeypatch:
     person.open()
     shown = []
 
-    def add(scene: object, waiting: object) -> sample_pair.SamplePair:
-        waiting()
+    def add(scene: object) -> Generator[None, None, sample_pair.SamplePair]:
+        yield
         shown.append(person.ui.stageLabel.text)
         fixed, moving = person.addVolumes()
         segments = [scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name) for name in ("a", "b")]
         return sample_pair.SamplePair(fixed, moving, *segments)
 
-    monkeypatch.setattr(sample_pair, "addSamplePair", add)
+    monkeypatch.setattr(sample_pair, "samplePairSteps", add)
     person.fit()
     person.host.click(person.ui.sampleButton)
     assert "Making two knees" in shown[0]
@@ -160,11 +161,12 @@ def test_why_there_is_no_sample_pair_is_said_below_its_button(person: Person, mo
     from JointRegistrationLib.core.errors import ResourceError
     from JointRegistrationMRML.scene import sample_pair
 
-    def fail(scene: object, waiting: object) -> None:
+    def fail(scene: object) -> Generator[None, None, None]:
+        yield
         raise ResourceError("SimpleITK is needed to compute the sample knees; install it")
 
     person.open()
-    monkeypatch.setattr(sample_pair, "addSamplePair", fail)
+    monkeypatch.setattr(sample_pair, "samplePairSteps", fail)
     person.fit()
     person.host.click(person.ui.sampleButton)
     assert person.problems() == []
@@ -285,8 +287,12 @@ def test_the_module_is_listed_and_offers_the_sample_data(person: Person, monkeyp
     assert Path(source.thumbnailFileName).is_file()
 
     fixed, moving = person.addVolumes()
-    pair = sample_pair.SamplePair(fixed, moving, None, None)
-    monkeypatch.setattr(sample_pair, "addSamplePair", lambda scene, waiting: pair)
+
+    def add(scene: object) -> Generator[None, None, sample_pair.SamplePair]:
+        yield
+        return sample_pair.SamplePair(fixed, moving, None, None)
+
+    monkeypatch.setattr(sample_pair, "samplePairSteps", add)
     assert source.customDownloader(source) == [fixed, moving]
     shown = {(view.GetBackgroundVolumeID(), view.GetForegroundVolumeID()) for view in slicesOf(person.scene)}
     assert shown == {(fixed.GetID(), moving.GetID())}
@@ -312,10 +318,11 @@ def test_a_panel_that_goes_while_the_pair_is_made_is_left_alone(
 
     panel = person.open()
 
-    def add(scene: object, waiting: object) -> sample_pair.SamplePair:
+    def add(scene: object) -> Generator[None, None, sample_pair.SamplePair]:
+        yield
         panel.cleanup()
         return sample_pair.SamplePair(*person.addVolumes(), None, None)
 
-    monkeypatch.setattr(sample_pair, "addSamplePair", add)
+    monkeypatch.setattr(sample_pair, "samplePairSteps", add)
     person.host.click(person.ui.sampleButton)
     assert person.parameters.fixedVolume is None

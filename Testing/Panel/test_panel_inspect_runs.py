@@ -13,6 +13,7 @@ import pytest
 import slicer
 from PySide6 import QtCore, QtGui
 
+from JointRegistrationMRML.pauses import finished
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.scene.headless import loadScene, saveScene
 from Testing.Support.inspect_cases import addViewNodes, publishKnown
@@ -104,7 +105,7 @@ def test_discard_closes_the_views_and_leaves_the_scene_as_before_the_run(person:
     before = sceneContent(person.scene)
     person.register()
     press(person, "jacobian")
-    person.host.click(person.ui.discardButton)
+    person.discard()
     assert sceneContent(person.scene) == before
     assert not ui(person).inspectButton.enabled
 
@@ -208,7 +209,7 @@ def test_measure_gives_a_table_a_summary_plots_and_surfaces(
     again = measure(looking)
     assert not looking.scene.IsNodePresent(nodes.table)
     assert looking.scene.IsNodePresent(again.table)
-    looking.panel.inspect.forgetRun()
+    finished(looking.panel.inspect.forgetRunSteps())
     assert sceneContent(looking.scene) == before
     assert layout.GetViewArrangement() == LAYOUTS.SlicerLayoutFourUpView
 
@@ -254,7 +255,7 @@ def test_a_report_can_be_stopped_or_not_begun_and_leaves_no_file(looking: Person
     numbers.onReport()
     assert ui(looking).reportButton.text == "Stop report"
     assert not ui(looking).measureButton.enabled
-    numbers._step()
+    numbers._turns._step()
     assert ui(looking).inspectStatus.text.startswith("Report: ")
     numbers.onReport()
     looking.host.processEvents()
@@ -280,7 +281,7 @@ def test_measuring_can_be_stopped_and_leaves_nothing(looking: Person) -> None:
     numbers = looking.panel.inspect.numbers
     numbers.onMeasure()
     assert ui(looking).measureButton.text == "Stop measuring"
-    numbers._step()
+    numbers._turns._step()
     assert "Measuring: " in ui(looking).inspectStatus.text
     numbers.onMeasure()
     assert not numbers.measuring
@@ -328,7 +329,7 @@ def test_discard_takes_the_numbers_of_the_run_away_after_another_was_looked_at(p
     nodes = measure(person)
     person.host.choose(ui(person).runComboBox, "Moving knee to Fixed knee")
     person.fit()
-    person.host.click(person.ui.discardButton)
+    person.discard()
     assert not person.scene.IsNodePresent(nodes.table)
     assert sceneContent(person.scene) == before
 

@@ -67,5 +67,6 @@ def test_the_panel_registers_inspects_and_discards(person: Person) -> None:
     for name in ("checkerboard", "jacobian", "flicker"):
         assert inspect.openView(name) is not None, inspect.ui.viewText.text
     person.panel._run.onDiscard()
+    person.host.wait(lambda: not person.panel._run.running)
     assert sceneContent(person.scene) == before
     assert outputs.nodes.transform.GetScene() is None

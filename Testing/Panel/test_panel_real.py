@@ -73,7 +73,7 @@ def test_volumes_on_other_voxels_under_transforms_are_registered_and_the_second_
     assert overlap.after > 0.9
     assert f"{overlap.after:.3f}" in person.ui.summaryLabel.text
     person.picture("dice")
-    person.host.click(person.ui.discardButton)
+    person.discard()
     assert sceneContent(person.scene) == before
 
 

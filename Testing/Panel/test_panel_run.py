@@ -57,11 +57,11 @@ def test_refine_further_goes_into_the_same_nodes_and_discard_brings_the_earlier_
     assert second.nodes.transform is first.nodes.transform
     assert newNodes(person.scene, once) == {}
     person.picture("further")
-    person.host.click(person.ui.discardButton)
+    person.discard()
     assert person.panel.results.outputs is first
     assert sceneContent(person.scene) == once
     assert person.ui.resultsButton.visible
-    person.host.click(person.ui.discardButton)
+    person.discard()
     assert person.panel.results.outputs is None
     assert newNodes(person.scene, empty) == {}
 
@@ -121,7 +121,7 @@ def test_register_and_discard_three_times_leave_the_selectors_and_the_scene_as_t
         outputs = person.register()
         assert outputs.nodes.warpedVolume.GetName() == "Moving knee warped"
         person.fit()
-        person.host.click(person.ui.discardButton)
+        person.discard()
         assert sceneContent(person.scene) == before
         chosen = [person.ui.fixedVolumeSelector.currentNode(), person.ui.movingVolumeSelector.currentNode()]
         assert chosen == [fixed, moving]
@@ -178,7 +178,7 @@ def test_after_a_swap_both_volumes_start_from_their_own_places(person: Person) -
     assert moving.GetParentTransformNode() is None
     assert fixed.GetParentTransformNode() is second.nodes.transform
     person.fit()
-    person.host.click(person.ui.discardButton)
+    person.discard()
     assert moving.GetParentTransformNode() is first.nodes.transform
     assert fixed.GetParentTransformNode() is None
 
@@ -192,7 +192,7 @@ def test_a_run_whose_transform_was_removed_is_not_refined_further_but_discarded(
     person.scene.RemoveNode(outputs.nodes.transform)
     person.host.wait(lambda: not person.ui.furtherButton.enabled)
     person.fit()
-    person.host.click(person.ui.discardButton)
+    person.discard()
     assert set(sceneContent(person.scene)) == set(before)  # the item of what a person removed is the application's
 
 
@@ -229,7 +229,7 @@ def test_discard_takes_away_exactly_what_the_run_added(person: Person) -> None:
     person.register()
     assert sceneContent(person.scene) != before
     person.fit()
-    person.host.click(person.ui.discardButton)
+    person.discard()
     assert sceneContent(person.scene) == before
     assert not person.ui.resultsButton.visible
     assert person.ui.transformSelector.currentNode() is None

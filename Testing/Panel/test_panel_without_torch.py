@@ -66,7 +66,7 @@ assert None not in (made.transform, made.inverseTransform, made.affine, made.war
                     made.jacobian, made.folds, made.resultsTable), made
 assert outputs.overlaps == ()  # of segments with the same name; there are none
 assert moving.GetParentTransformNode().GetName() == "Moving knee before registration"
-person.host.click(person.ui.discardButton)
+person.discard()
 assert sceneContent(person.scene) == before
 assert "torch" not in sys.modules
 print("done")

@@ -75,6 +75,11 @@ class Person:
         assert self.panel.results.outputs is not None, self.problems()
         return self.panel.results.outputs
 
+    def discard(self) -> None:
+        """Press Discard and wait until what the run added is gone."""
+        self.host.click(self.ui.discardButton)
+        self.host.wait(lambda: not self.panel._run.running)
+
     def openSection(self, name: str) -> None:
         """Unfold a section of the panel."""
         section = getattr(self.ui, f"{name}Button")

@@ -116,8 +116,10 @@ def agreementSteps(
         display.SetOpacity2DFill(1.0)
         display.SetVisibility3D(False)
         view.add("agreement", node)
+        wasModifying = display.StartModify()
         for segmentId in node.GetSegmentation().GetSegmentIDs():
             display.SetSegmentOpacity2DFill(segmentId, _FILL[segmentId.rpartition(": ")[2]])
+        display.EndModify(wasModifying)
         yield
         for other in (inputs.fixedSegmentation, inputs.movingSegmentation, warped):
             if other is not None and other.GetScene() is scene:
@@ -129,6 +131,8 @@ def agreementSteps(
 def setPartShown(view: OpenView, part: str, shown: bool) -> None:
     """Show or hide one of :data:`PARTS` of every structure of an open agreement view."""
     display = view.nodes["agreement"].GetDisplayNode()
+    wasModifying = display.StartModify()
     for segmentId in view.nodes["agreement"].GetSegmentation().GetSegmentIDs():
         if segmentId.endswith(f": {part}"):
             display.SetSegmentVisibility(segmentId, shown)
+    display.EndModify(wasModifying)

@@ -84,13 +84,6 @@ def setNodeShown(view: OpenView, node: Any, shown: bool) -> None:
         view.record.change(display, display.GetVisibility, display.SetVisibility, int(shown))
 
 
-def hide(models: Sequence[Any]) -> None:
-    """Hide models with their legends, until :func:`openThickness` shows them."""
-    for model in models:
-        for index in range(model.GetNumberOfDisplayNodes()):
-            model.GetNthDisplayNode(index).SetVisibility(0)
-
-
 def _arrange(view: OpenView, layout: int) -> None:
     """Change the layout of views. Slicer makes the views that it needs at once."""
     node = view.scene.GetFirstNodeByClass("vtkMRMLLayoutNode")

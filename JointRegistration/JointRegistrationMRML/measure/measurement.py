@@ -32,7 +32,7 @@ from ..translation import _
 from .cartilage import CartilageFigures, CartilagePair, depthSteps, guessedPairs
 from .segments import SegmentCount, SegmentFigures
 from .surfaces import Mask
-from .thickness import thicknessChange, thicknessSteps
+from .thickness import thicknessChangeSteps, thicknessSteps
 
 if TYPE_CHECKING:
     from ..run.registration_nodes import InputNodes, RegistrationOutputs
@@ -233,8 +233,8 @@ def _cartilageSteps(
         change = None
         if fixed is not None and moving is not None:
             what = _("thickness change of {cartilage}").format(cartilage=pair.cartilage)
-            yield 0.7 + 0.3 * (index + 0.75) / len(pairs), what
-            change = thicknessChange(fixed, moving, result.displacement_field_mm, result.fixed_grid)
+            steps = thicknessChangeSteps(fixed, moving, result.displacement_field_mm, result.fixed_grid)
+            change = yield from named(steps, 0.7 + 0.3 * (index + 0.75) / len(pairs), what)
         profile = None
         if fixed is not None and pair.bone is not None and labels.fixed is not None:
             what = _("depth in {cartilage}").format(cartilage=pair.cartilage)

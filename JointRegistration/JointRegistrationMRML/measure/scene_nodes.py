@@ -10,6 +10,7 @@ Example::
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,12 @@ import slicer
 
 from ..nodes.colors import addLegend, sharedDivergingColors
 from ..nodes.transforms import FIXED_ROLE, MOVING_ROLE
+from ..pauses import finished
 from ..scene.transaction import RunRecord, SceneTransaction
 from .graphs import graphsOf
 from .measurement import Measurement
 from .table import numbersTable
-from .thickness_model import LEGEND_TITLE, halfRangeMm, showThickness, thicknessModel
+from .thickness_model import LEGEND_TITLE, halfRangeMm, hide, showThickness, thicknessModel
 
 if TYPE_CHECKING:
     from ..run.registration_nodes import RegistrationOutputs
@@ -53,14 +55,23 @@ class NumberNodes:
 
 
 def addNumbers(scene: Any, outputs: RegistrationOutputs, figures: Measurement) -> NumberNodes:
+    """All of :func:`addNumberSteps` at once; the models are shown."""
+    return finished(addNumberSteps(scene, outputs, figures))
+
+
+def addNumberSteps(
+    scene: Any, outputs: RegistrationOutputs, figures: Measurement, *, hidden: bool = False
+) -> Generator[None, None, NumberNodes]:
     """Put the figures of a run into its scene, into the run's folder.
 
-    The models share one range of colours; the legend is the first one's.
+    The models share one range of colours; the legend is the first one's. Pauses after each node, so that a window stays
+    alive; if the generator is closed before its end, the scene becomes what it was.
 
     Args:
         scene: the run's scene.
         outputs: of the run.
         figures: of :func:`.numbers.measure`.
+        hidden: leave the models hidden, with their legend.
     """
     inputs = outputs.inputs
     name = f"{inputs.moving.GetName()} to {inputs.fixed.GetName()}"
@@ -68,14 +79,22 @@ def addNumbers(scene: Any, outputs: RegistrationOutputs, figures: Measurement) -
     known = [item for item in figures.cartilage if item.change is not None and len(item.change.surface.points)]
     models = [thicknessModel(item) for item in known]
     plots = [plotOf(graph, name) for graph in graphsOf(figures)]
-    with SceneTransaction(scene) as transaction:
+    yield
+    with SceneTransaction(scene, batch=False) as transaction:
         transaction.put(table, None)
+        yield from transaction.pause()
         for model in models:
             transaction.put(model, None)
             model.CreateDefaultDisplayNodes()
+            model.GetDisplayNode().SetVisibility(not hidden)
+            yield from transaction.pause()
         _colour(scene, models, halfRangeMm([item.change for item in known if item.change is not None]))
+        if hidden:
+            hide(models)
+        yield from transaction.pause()
         for plot in plots:
             _putPlot(transaction, plot)
+            yield from transaction.pause()
         for node in (table, *models):
             transaction.setReference(node, FIXED_ROLE, inputs.fixed)
             transaction.setReference(node, MOVING_ROLE, inputs.moving)

@@ -115,7 +115,14 @@ def thicknessSteps(cartilage: Mask, bone: Mask | None, grid: Grid) -> Generator[
 def thicknessChange(
     fixed: Thickness, moving: Thickness, displacementMm: npt.NDArray[Any], grid: Grid
 ) -> ThicknessChange:
-    """The change of thickness from a fixed to a moving cartilage along the map between them.
+    """All of :func:`thicknessChangeSteps` at once."""
+    return finished(thicknessChangeSteps(fixed, moving, displacementMm, grid))
+
+
+def thicknessChangeSteps(
+    fixed: Thickness, moving: Thickness, displacementMm: npt.NDArray[Any], grid: Grid
+) -> Generator[None, None, ThicknessChange]:
+    """The change of thickness from a fixed to a moving cartilage along the map between them, with pauses.
 
     Args:
         fixed: in the fixed image's world.
@@ -127,8 +134,14 @@ def thicknessChange(
         GeometryError: if the field does not lie on its grid.
     """
     points = fixed.surface.points
-    there = points + values_at(displacementMm, grid, points) if len(points) else points
+    there = np.empty_like(points)
+
+    def move(part: slice) -> None:
+        there[part] = points[part] + values_at(displacementMm, grid, points[part])
+
+    yield from inSteps(len(points), move, first=1000)
     movingMm, covered, distance = _at(moving, there)
+    yield
     matched = distance <= MAX_DISTANCE_MM
     areas = fixed.surface.areas()
     area = float(areas[fixed.covered].sum())

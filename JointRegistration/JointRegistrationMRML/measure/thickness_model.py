@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -65,3 +66,10 @@ def histogramOf(change: ThicknessChange, edges: Points) -> Points:
     values = np.clip(change.changeMm, edges[0], edges[-1])
     counts, _ = np.histogram(values, edges, weights=areas)
     return 100 * counts / max(float(areas.sum()), 1e-12)
+
+
+def hide(models: Sequence[Any]) -> None:
+    """Hide models with their legends, until the view of thickness shows them."""
+    for model in models:
+        for index in range(model.GetNumberOfDisplayNodes()):
+            model.GetNthDisplayNode(index).SetVisibility(0)

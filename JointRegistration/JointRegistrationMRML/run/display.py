@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from ..nodes.arrays import numpyView
@@ -83,10 +84,13 @@ def _displaySegmentsLike(display: Any, segmentation: Any, source: Any) -> None:
         display.SetSegmentOpacity3D(segmentId, source.GetSegmentOpacity3D(segmentId))
 
 
-def showPair(transaction: SceneTransaction, scene: Any, inputs: InputNodes, transform: Any, leftOut: Any) -> list[Any]:
+def showPairSteps(
+    transaction: SceneTransaction, scene: Any, inputs: InputNodes, transform: Any, leftOut: Any
+) -> Generator[None, None, list[Any]]:
     """Show the moving nodes through the result, and the fixed ones where they were registered.
 
-    The fixed ones may be shown through the result of an earlier run, in which they were the moving ones.
+    The fixed ones may be shown through the result of an earlier run, in which they were the moving ones. Pauses after
+    each.
 
     Args:
         transaction: of the run.
@@ -100,9 +104,14 @@ def showPair(transaction: SceneTransaction, scene: Any, inputs: InputNodes, tran
     """
     moving = [node for node in (inputs.moving, inputs.movingSegmentation, inputs.movingLandmarks) if node is not None]
     fixed = [node for node in (inputs.fixed, inputs.fixedSegmentation, inputs.fixedLandmarks) if node is not None]
-    starts = [_showThrough(transaction, scene, node, transform, leftOut) for node in moving]
     shown = [node for node in fixed if node not in moving and movedBy(node) is not None]
-    starts += [_showThrough(transaction, scene, node, None, None) for node in shown]
+    starts = []
+    for node, under, left in [
+        *((node, transform, leftOut) for node in moving),
+        *((node, None, None) for node in shown),
+    ]:
+        starts.append(_showThrough(transaction, scene, node, under, left))
+        yield from transaction.pause()
     return [start for start in starts if start is not None]
 
 

@@ -27,7 +27,7 @@ from ..nodes.volumes import volumeFromImage
 from ..pauses import finished
 from ..scene.transaction import RunRecord, SceneTransaction, checkTarget, isEmpty
 from ..translation import _
-from .display import displayResults, showPair
+from .display import displayResults, showPairSteps
 from .registration_nodes import _CLASSES, _KINDS, InputNodes, OutputNodes, OutputOptions, Overlap, RegistrationOutputs
 from .results_table import overlapSteps, resultsTableSteps
 from .segments import RunSegments, warpSegmentsSteps
@@ -132,7 +132,7 @@ def publishSteps(
         yield from transaction.pause()
         members = [node for node in _present(nodes) if transaction.isNew(node)]
         if options.showMovingTransformed:
-            members += showPair(transaction, scene, inputs, nodes.transform, leftOut)
+            members += yield from showPairSteps(transaction, scene, inputs, nodes.transform, leftOut)
         folderItem = _intoFolder(transaction, scene, members, _runName(inputs))
     return RegistrationOutputs(nodes, folderItem, result, inputs, RunRecord(transaction), overlaps)
 

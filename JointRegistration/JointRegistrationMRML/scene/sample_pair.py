@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from JointRegistrationLib.worker import sample
 
 from ..nodes.segments.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from ..nodes.volumes import volumeFromImage
+from ..pauses import finished, importSteps
 from ..translation import _
 from .transaction import SceneTransaction
 
@@ -54,25 +55,28 @@ def sampleFolder() -> Path:
     return Path(cache) / "JointRegistration" / f"knee-pair-{_VERSION}"
 
 
-def sampleFiles(
-    folder: Path | None = None,
-    waiting: Callable[[], None] | None = None,
-    sizeIjk: tuple[int, int, int] = sample.SIZE_IJK,
-) -> Path:
+def sampleFiles(folder: Path | None = None, sizeIjk: tuple[int, int, int] = sample.SIZE_IJK) -> Path:
+    """All of :func:`sampleFileSteps` at once."""
+    return finished(sampleFileSteps(folder, sizeIjk))
+
+
+def sampleFileSteps(
+    folder: Path | None = None, sizeIjk: tuple[int, int, int] = sample.SIZE_IJK
+) -> Generator[None, None, Path]:
     """The folder with the sample's files (``sample.NAMES``), computed first if they are not there.
 
-    That takes about 20 s of a process of its own.
+    That takes about 20 s of a process of its own. Pauses about 20 times a second meanwhile, so that a window stays
+    alive; if the generator is closed, the process is ended and nothing is written.
 
     Args:
         folder: where to; None for :func:`sampleFolder`.
-        waiting: called about 20 times a second meanwhile, to keep a window alive. If it raises, the
-            process is ended and nothing is written.
         sizeIjk: voxels of either image.
 
     Raises:
         ResourceError: if PyTorch is not installed, or the files cannot be made.
     """
     folder = folder or sampleFolder()
+    yield from importSteps("SimpleITK", "JointRegistrationLib.files")
     if sample.is_complete(folder):
         return folder
     program, arguments, environment = module_command(
@@ -88,8 +92,7 @@ def sampleFiles(
         )
         try:
             while process.poll() is None:
-                if waiting is not None:
-                    waiting()
+                yield
                 time.sleep(_POLL_S)
         finally:
             process.kill()
@@ -102,33 +105,57 @@ def sampleFiles(
 
 
 def loadSample(scene: Any, folder: Path) -> SamplePair:
+    """All of :func:`loadSampleSteps` at once."""
+    return finished(loadSampleSteps(scene, folder))
+
+
+def loadSampleSteps(scene: Any, folder: Path) -> Generator[None, None, SamplePair]:
     """Add the sample in ``folder`` to the scene, all or nothing, with display nodes: segmentations as outlines.
+
+    Pauses after each file and each node, so that a window stays alive.
 
     Raises:
         FileError: if a file is missing or damaged.
     """
-    from JointRegistrationLib.files import read_image
-
-    built = [
-        volumeFromImage(read_image(folder / sample.FIXED), "Fixed knee"),
-        volumeFromImage(read_image(folder / sample.MOVING), "Moving knee"),
-        _segmentation(folder / sample.FIXED_LABELS, "Fixed knee labels"),
-        _segmentation(folder / sample.MOVING_LABELS, "Moving knee labels"),
-    ]
-    with SceneTransaction(scene) as transaction:
-        fixed, moving, *segmentations = [transaction.put(node, None) for node in built]
+    built = []
+    for read, name, title in (
+        (_volume, sample.FIXED, "Fixed knee"),
+        (_volume, sample.MOVING, "Moving knee"),
+        (_segmentation, sample.FIXED_LABELS, "Fixed knee labels"),
+        (_segmentation, sample.MOVING_LABELS, "Moving knee labels"),
+    ):
+        built.append(read(folder / name, title))
+        yield
+    fixed, moving, *segmentations = built
+    with SceneTransaction(scene, batch=False) as transaction:
         for volume in (fixed, moving):
+            transaction.put(volume, None)
             volume.CreateDefaultDisplayNodes()
+            yield from transaction.pause()
         for segmentation, volume in zip(segmentations, (fixed, moving), strict=True):
+            transaction.put(segmentation, None)
             role = segmentation.GetReferenceImageGeometryReferenceRole()
             transaction.setReference(segmentation, role, volume)
             segmentation.GetDisplayNode().SetVisibility2DFill(False)  # the image is to be seen
+            yield from transaction.pause()
     return SamplePair(fixed, moving, *segmentations)
 
 
-def addSamplePair(scene: Any, folder: Path | None = None, waiting: Callable[[], None] | None = None) -> SamplePair:
+def addSamplePair(scene: Any, folder: Path | None = None) -> SamplePair:
     """:func:`sampleFiles`, then :func:`loadSample`."""
-    return loadSample(scene, sampleFiles(folder, waiting))
+    return finished(samplePairSteps(scene, folder))
+
+
+def samplePairSteps(scene: Any, folder: Path | None = None) -> Generator[None, None, SamplePair]:
+    """:func:`addSamplePair` with pauses in which a window stays alive."""
+    files = yield from sampleFileSteps(folder)
+    return (yield from loadSampleSteps(scene, files))
+
+
+def _volume(path: Path, name: str) -> Any:
+    from JointRegistrationLib.files import read_image
+
+    return volumeFromImage(read_image(path), name)
 
 
 def _segmentation(path: Path, name: str) -> Any:

@@ -13,9 +13,10 @@ import vtk
 from JointRegistrationLib.core.errors import InputError
 
 from ..nodes.arrays import freeName, giveDisplay, newNode, ownedList
+from ..pauses import finished
 from ..translation import _
 from .content import contentState
-from .view_state import ViewRecord, restoreViews
+from .view_state import ViewRecord, restoreSteps, restoreViews
 
 #: Nodes that only serve another node: they go when nothing that stays needs them.
 _COLORS = "vtkMRMLColorNode"
@@ -163,21 +164,27 @@ class SceneTransaction:
         Returns:
             The names of the nodes that stay because they were edited.
         """
+        self._scene.StartState(self._scene.BatchProcessState)
+        try:
+            return finished(self.takeBackSteps())
+        finally:
+            self._scene.EndState(self._scene.BatchProcessState)
+
+    def takeBackSteps(self) -> Generator[None, None, list[str]]:
+        """:meth:`takeBack` with a pause after each change, and not in a batch."""
         steps, left, added = self._steps, self._left, self._added
         self._steps, self._left, self._added = [], [], {}
         added = {node: state for node, state in added.items() if node.GetScene() is self._scene}
         edited = {node for node, state in added.items() if contentState(node) != state}
         pairs = [(step, value) for step, value in zip(steps, left, strict=True) if step.node.GetScene() is self._scene]
         edited |= {step.node for step, value in pairs if step.content and step.now() != value}
-        self._scene.StartState(self._scene.BatchProcessState)
-        try:
-            for step, value in reversed(pairs):
-                if step.node not in edited and step.node not in added and step.now() == value:
-                    step.undo()
-            _remove(self._scene, set(added) - edited)
-            self._removeFolders()
-        finally:
-            self._scene.EndState(self._scene.BatchProcessState)
+        for step, value in reversed(pairs):
+            there = step.node.GetScene() is self._scene  # it may have been removed in a pause
+            if there and step.node not in edited and step.node not in added and step.now() == value:
+                step.undo()
+                yield
+        yield from _removeSteps(self._scene, set(added) - edited)
+        self._removeFolders()
         return sorted(node.GetName() for node in edited)
 
     def _ids(self) -> set[str]:
@@ -189,7 +196,7 @@ class SceneTransaction:
             for step in reversed(self._steps):
                 if step.node.GetScene() is self._scene:  # it may have been removed, or the scene closed, in a pause
                     step.undo()
-            _remove(self._scene, set(self._newNodes()))
+            finished(_removeSteps(self._scene, set(self._newNodes())))
             self._removeFolders()
         finally:
             self._scene.EndState(self._scene.BatchProcessState)
@@ -211,8 +218,8 @@ def nodesOf(scene: Any) -> list[Any]:
     return [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
 
 
-def _remove(scene: Any, nodes: set[Any]) -> None:
-    """Remove nodes, and of display, storage and colour nodes those that nothing else needs."""
+def _removeSteps(scene: Any, nodes: set[Any]) -> Generator[None, None, None]:
+    """Remove nodes, with a pause after each, and of display, storage and colour nodes those that nothing else needs."""
     main = {node for node in nodes if not _isHelper(node)}
     helpers = nodes - main
     for node in main:  # a storage node comes with the first saving, after the run
@@ -222,10 +229,10 @@ def _remove(scene: Any, nodes: set[Any]) -> None:
         needed = {other for node in staying for other in _referenced(scene, node)} & helpers
         helpers -= needed
         staying = list(needed)
-    _removeNodes(scene, [*main, *helpers])
+    yield from _removeNodeSteps(scene, [*main, *helpers])
 
 
-def _removeNodes(scene: Any, nodes: list[Any]) -> None:
+def _removeNodeSteps(scene: Any, nodes: list[Any]) -> Generator[None, None, None]:
     """Remove nodes and their items: within a batch the subject hierarchy does not follow by itself."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     for node in nodes:
@@ -237,6 +244,7 @@ def _removeNodes(scene: Any, nodes: list[Any]) -> None:
             hierarchy.RemoveItem(item, False, True)
         if node.GetScene() is scene:  # not gone with another one
             scene.RemoveNode(node)
+            yield
 
 
 def _freeChildren(hierarchy: Any, item: int, going: list[Any]) -> None:
@@ -319,3 +327,10 @@ def discard(scene: Any, record: RunRecord, views: ViewRecord | None = None) -> l
     if views is not None:
         restoreViews(scene, views)
     return record.transaction.takeBack()
+
+
+def discardSteps(scene: Any, record: RunRecord, views: ViewRecord | None = None) -> Generator[None, None, list[str]]:
+    """:func:`discard` with pauses in which a window stays alive: to be taken to the end."""
+    if views is not None:
+        yield from restoreSteps(scene, views)
+    return (yield from record.transaction.takeBackSteps())

@@ -13,6 +13,7 @@ from JointRegistrationMRML.scene.view_state import ViewRecord
 
 from ..messages import markOpen
 from ..text import _
+from ..window import still
 
 #: Name of a new list, by the image it belongs to.
 NAMES = {"fixed": "Fixed landmarks", "moving": "Moving landmarks"}
@@ -65,11 +66,14 @@ class LandmarkLists(VTKObservationMixin):
     # -- placing --------------------------------------------------------------------------------------------
 
     def _onButton(self, which: str) -> None:
+        still(lambda: self._change(which))
+        self.show(self._parameters)
+
+    def _change(self, which: str) -> None:
         again = which == self._placing
         self._stop()
         if not again and self._volume(which) is not None:
             self._start(which)
-        self.show(self._parameters)
 
     def _start(self, which: str) -> None:
         volume = self._volume(which)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import qt
 
 from JointRegistrationLib.core.errors import JointRegistrationError
-from JointRegistrationMRML.inspection.tables_and_plots import hide, openPlot, openTable, openThickness
+from JointRegistrationMRML.inspection.tables_and_plots import openPlot, openTable, openThickness
 from JointRegistrationMRML.inspection.view import OpenView, closeView
+from JointRegistrationMRML.pauses import finished
 from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
-from JointRegistrationMRML.scene.transaction import discard
+from JointRegistrationMRML.scene.transaction import discardSteps
 from JointRegistrationMRML.unforeseen import asError
 
 from ..messages import markOpen
 from ..text import _, breakable
-from ..window import showAll3D
+from ..window import Turns, drawnApart, showAll3D, still
 
 if TYPE_CHECKING:  # what measures imports SimpleITK, which would hold up the opening of the panel
     from JointRegistrationMRML.measure.measurement import Measurement
@@ -43,18 +43,13 @@ class NumbersView:
     def __init__(self, ui: Any, scene: Any, owner: NumbersOwner) -> None:
         self._ui, self._scene, self._owner = ui, scene, owner
         self._outputs: RegistrationOutputs | None = None
-        self._steps: Generator[tuple[float, str], None, Any] | None = None
-        self._finish: Callable[[Any], None] = lambda _result: None
-        self._doing = ""
-        self._reporting = False
+        self._turns: Turns | None = None
+        self._measuring = self._reporting = False
         self._figures: Measurement | None = None
         self._nodes: NumberNodes | None = None
         self._made: list[tuple[RegistrationOutputs, NumberNodes]] = []
         self._open: OpenView | None = None
         self._opened = ""
-        self._timer = qt.QTimer()
-        self._timer.setInterval(0)
-        self._timer.connect("timeout()", self._step)
         self._buttons = {
             "table": ui.tableButton,
             "jacobianPlot": ui.jacobianPlotButton,
@@ -72,7 +67,7 @@ class NumbersView:
     @property
     def measuring(self) -> bool:
         """Whether a measurement or a report is under way."""
-        return self._steps is not None
+        return self._measuring
 
     @property
     def nodes(self) -> NumberNodes | None:
@@ -88,7 +83,7 @@ class NumbersView:
 
     def onMeasure(self) -> None:
         """Begin, or stop what is under way."""
-        if self._steps is not None:
+        if self._measuring:
             self._stop()
             self._owner.onNumbersChanged(_("Measuring was stopped."))
             return
@@ -97,11 +92,11 @@ class NumbersView:
             return
         from JointRegistrationMRML.measure.measurement import measureSteps
 
-        self._begin(outputs, measureSteps(outputs), _("Measuring"), self._show)
+        self._begin(outputs, measureSteps(outputs), _("Measuring"), self._showSteps)
 
     def onReport(self) -> None:
         """Ask for a file and write the report to it, step by step; or stop what is under way."""
-        if self._steps is not None:
+        if self._measuring:
             self._stop()
             self._owner.onNumbersChanged(_("No report was written."))
             return
@@ -114,8 +109,13 @@ class NumbersView:
         figures = self._figures if outputs is self._outputs else None
         steps = exportSteps(outputs, Path(path), figures)
         self._reporting = True
-        told = partial(self._owner.onNumbersChanged, written(path), linkTo(path))
-        self._begin(outputs, steps, _("Report"), lambda _result: told())
+
+        def tell(_result: Any) -> Generator[None, None, None]:
+            self._ended()
+            self._owner.onNumbersChanged(written(path), linkTo(path))
+            yield
+
+        self._begin(outputs, steps, _("Report"), tell)
 
     def _askForReport(self, outputs: RegistrationOutputs) -> str:
         inputs = outputs.inputs
@@ -128,46 +128,62 @@ class NumbersView:
         outputs: RegistrationOutputs,
         steps: Generator[tuple[float, str], None, Any],
         doing: str,
-        finish: Callable[[Any], None],
+        finish: Callable[[Any], Generator[None, None, None]],
     ) -> None:
-        self._outputs, self._steps, self._doing, self._finish = outputs, steps, doing, finish
+        self._outputs, self._measuring = outputs, True
         self._owner.onNumbersChanged(doing)
-        self._timer.start()
+        self._turns = Turns(self._work(steps, doing, finish), apart=False)  # views change at the end only
 
-    def _step(self) -> None:
-        if self._steps is None:
-            self._timer.stop()
-            return
+    def _work(
+        self,
+        steps: Generator[tuple[float, str], None, Any],
+        doing: str,
+        finish: Callable[[Any], Generator[None, None, None]],
+    ) -> Generator[None, None, None]:
+        """Take the steps, saying which, and then those of ``finish`` with what they return."""
         try:
-            fraction, what = next(self._steps)
-        except StopIteration as end:
-            self._stop()
-            self._finish(end.value)
+            result = yield from self._told(steps, doing)
+            yield from drawnApart(finish(result))
         except Exception as error:  # noqa: BLE001 this is called by a timer: whatever it is, measuring must end
-            self._stop()
+            self._ended()
             self._owner.onNumbersFailed(asError(error, _("the run was measured")))
-        else:
-            text = _("{doing}: {what}, {percent} %")
-            self._owner.onNumbersChanged(text.format(doing=self._doing, what=what, percent=round(100 * fraction)))
+
+    def _told(self, steps: Generator[tuple[float, str], None, Any], doing: str) -> Generator[None, None, Any]:
+        """The same steps, each of which is told."""
+        text = _("{doing}: {what}, {percent} %")
+        while True:
+            try:
+                fraction, what = next(steps)
+            except StopIteration as end:
+                return end.value
+            self._owner.onNumbersChanged(text.format(doing=doing, what=what, percent=round(100 * fraction)))
+            yield
+
+    def _ended(self) -> None:
+        self._measuring = self._reporting = False
 
     def _stop(self) -> None:
-        self._timer.stop()
-        self._steps, self._reporting = None, False
+        self._ended()
+        if self._turns is not None:
+            self._turns.stop()
+            self._turns = None
 
-    def _show(self, figures: Measurement) -> None:
-        from JointRegistrationMRML.measure.scene_nodes import addNumbers
+    def _showSteps(self, figures: Measurement) -> Generator[None, None, None]:
+        from JointRegistrationMRML.measure.scene_nodes import addNumberSteps
 
         from .summary import numbersHtml
 
         outputs = self._outputs
         assert outputs is not None
         self.close()
-        self.takeAway(outputs)
-        self._nodes, self._figures = addNumbers(self._scene, outputs, figures), figures
+        finished(self.takeAwaySteps(outputs))  # as a whole: from the next pause on a person may stop this
+        self._nodes = yield from addNumberSteps(self._scene, outputs, figures, hidden=True)
+        self._figures = figures
         self._made.append((outputs, self._nodes))
-        hide(self._nodes.models)
         self._ui.numbersText.setText(numbersHtml(figures))
-        self._onButton("table")
+        yield
+        self._ended()
+        self._toggle("table")
 
     def release(self) -> None:
         """Another run is looked at: stop and close what is shown; the nodes stay in the scene."""
@@ -176,12 +192,12 @@ class NumbersView:
         self._nodes = self._outputs = self._figures = None
         self._ui.numbersText.setText("")
 
-    def takeAway(self, outputs: RegistrationOutputs) -> None:
-        """Take the numbers of a run out of the scene, but for nodes that were edited."""
-        for made, nodes in self._made:
-            if made is outputs:
-                discard(self._scene, nodes.record)
+    def takeAwaySteps(self, outputs: RegistrationOutputs) -> Generator[None, None, None]:
+        """Take the numbers of a run out of the scene, but for nodes that were edited. Pauses after each."""
+        going = [nodes for made, nodes in self._made if made is outputs]
         self._made = [(made, nodes) for made, nodes in self._made if made is not outputs]
+        for nodes in going:
+            yield from discardSteps(self._scene, nodes.record)
 
     def forgetAll(self) -> None:
         """The scene is emptied."""
@@ -191,6 +207,9 @@ class NumbersView:
     # -- showing ------------------------------------------------------------------------------------------
 
     def _onButton(self, name: str) -> None:
+        still(lambda: self._toggle(name))
+
+    def _toggle(self, name: str) -> None:
         reopen = self._opened != name
         self.close()
         if reopen and self._nodes is not None and self._outputs is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -65,12 +65,14 @@ class InspectSection:
         self.ui.inspectButton.collapsed = False
         self._readChosenRun()
 
-    def forgetRun(self) -> None:
-        """The latest run is about to be taken back: close its views and take its numbers away."""
+    def forgetRunSteps(self) -> Generator[None, None, None]:
+        """The latest run is about to be taken back: close its views and take its numbers away, with pauses."""
+        if self._inspection is not None:
+            yield from self._inspection.closeSteps(*reversed(self._inspection.names))
         self.end()
-        if self._runs.latest is not None:
-            self.numbers.takeAway(self._runs.latest)
-        self._runs.latest = None
+        latest, self._runs.latest = self._runs.latest, None
+        if latest is not None:
+            yield from self.numbers.takeAwaySteps(latest)
 
     def end(self) -> None:
         """Close everything and let go of the run: a new one begins, or the scene or the module goes."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import slicer
 
-from ..window import showVolumes
+from ..window import alive, showVolumes
 
 CATEGORY = "Joint Registration"
 #: Name and, since the registration takes no description, what stands below the picture.
@@ -36,8 +36,8 @@ def registerSource(thumbnail: str) -> None:
 
 def addPair(source: Any = None) -> list[Any]:
     """Add the pair to Slicer's scene and show it; what Sample Data calls. Returns the nodes."""
-    from JointRegistrationMRML.scene.sample_pair import addSamplePair
+    from JointRegistrationMRML.scene.sample_pair import samplePairSteps
 
-    pair = addSamplePair(slicer.mrmlScene, waiting=slicer.app.processEvents)
+    pair = alive(samplePairSteps(slicer.mrmlScene))
     showVolumes(pair.fixed, pair.moving)
     return [pair.fixed, pair.moving]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,14 +62,17 @@ class Registrations:
         self._run = RunControl(worker, self)
         self._goesFurther = False
         self._showing: Turns | None = None
+        self._discarding: Turns | None = None
         ui.cancelButton.clicked.connect(self.onCancel)
         ui.furtherButton.clicked.connect(self.onFurther)
         ui.discardButton.clicked.connect(self.onDiscard)
 
     @property
     def running(self) -> bool:
-        """Whether a run is under way, or its results are being shown."""
-        return self._run.running or (self._showing is not None and self._showing.active)
+        """Whether a run is under way, or its results are being shown or taken away."""
+        return self._run.running or any(
+            turns is not None and turns.active for turns in (self._showing, self._discarding)
+        )
 
     # -- what the buttons do ------------------------------------------------------------------------------
 
@@ -102,10 +105,14 @@ class Registrations:
         self._run.cancel()
 
     def onDiscard(self) -> None:
-        """Take away what the last run added."""
+        """Take away what the last run added, step by step."""
+        self._discarding = Turns(self._discardSteps(), self._refresh)
+        self._refresh()
+
+    def _discardSteps(self) -> Generator[None, None, None]:
         results, inspect = self._sections.results, self._sections.inspect
-        inspect.forgetRun()
-        kept = results.discard(self._scene)
+        yield from inspect.forgetRunSteps()
+        kept = yield from results.discardSteps(self._scene)
         text = _("The results were taken away.")
         if results.outputs is not None:
             text = _("The earlier results are back.")
@@ -113,17 +120,19 @@ class Registrations:
         if kept:
             text += " " + _("These stay, because they were edited: {names}.").format(names=", ".join(kept))
         self._sections.progress.idle(text)
-        self._refresh()
 
     def cleanup(self) -> None:
-        """The panel goes: a run under way ends."""
+        """The panel goes: a run under way ends, and what is being taken away goes at once."""
+        if self._discarding is not None:
+            self._discarding.finish()
         self.sceneCloses()
         self._run.cancel()
 
     def sceneCloses(self) -> None:
         """The scene is about to be emptied: there is nothing more to show."""
-        if self._showing is not None:
-            self._showing.stop()
+        for turns in (self._showing, self._discarding):
+            if turns is not None:
+                turns.stop()
 
     def _start(self, nodes: InputNodes, options: OutputOptions, reuse: OutputNodes) -> None:
         self._sections.inspect.end()

@@ -8,7 +8,7 @@ from typing import Any
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationMRML.inspection.comparison import comparisonSteps
 from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
-from JointRegistrationMRML.scene.transaction import discard
+from JointRegistrationMRML.scene.transaction import discardSteps
 from JointRegistrationMRML.scene.view_state import ViewRecord, slicesOf
 
 from ..text import _
@@ -55,19 +55,19 @@ class ResultsView:
         if wasEmpty:
             yield from fitSteps()
 
-    def discard(self, scene: Any) -> list[str]:
+    def discardSteps(self, scene: Any) -> Generator[None, None, list[str]]:
         """Take away what the run added, and bring back what it changed; names of edited results that stay.
 
         A run that refined another one gives way to that.
         """
-        runs = self._runs
-        self.clear()
-        if not runs:
+        if not self._runs:
             return []
-        outputs, views = runs.pop()
-        kept = discard(scene, outputs.record, views)
-        self._runs = runs
+        outputs, views = self._runs[-1]
+        kept = yield from discardSteps(scene, outputs.record, views)
+        runs = self._runs[:-1]
+        self.clear()
         if runs:
+            self._runs = runs
             self._describe(runs[-1][0])
         return kept
 

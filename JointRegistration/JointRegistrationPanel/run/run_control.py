@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any, Protocol
-
-import qt
 
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import JointRegistrationError, ResourceError
 from JointRegistrationMRML.run.job import RegistrationJob
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
 
+from ..window import Turns
 from .worker import Worker, isBusy
 
 
@@ -32,9 +32,7 @@ class RunControl:
     def __init__(self, worker: Worker, owner: RunOwner) -> None:
         self._worker, self._owner = worker, owner
         self._job: RegistrationJob | None = None
-        self._timer = qt.QTimer()
-        self._timer.setInterval(0)
-        self._timer.connect("timeout()", self._step)
+        self._turns: Turns | None = None
 
     @property
     def running(self) -> bool:
@@ -55,17 +53,17 @@ class RunControl:
         job = RegistrationJob(scene, nodes, config, options, reuse, self._worker.client, self)
         job.start()
         self._job = job
-        self._timer.start()
+        self._turns = Turns(self._steps(job), apart=False)  # no view changes while inputs are read
 
     def cancel(self) -> None:
         """End the run; ``onRunCancelled`` follows within a second."""
         if self._job is not None:
             self._job.cancel()
 
-    def _step(self) -> None:
-        job = self._job
-        if (job is None or not job.step()) and self._job is job:
-            self._timer.stop()
+    def _steps(self, job: RegistrationJob) -> Generator[None, None, None]:
+        """What is to be done here before the worker's part, or after it."""
+        while self._job is job and job.step():
+            yield
 
     # -- told by the job ----------------------------------------------------------------------------------
 
@@ -73,20 +71,17 @@ class RunControl:
         self._owner.onRunProgress(stage, fraction, secondsLeft)
 
     def onResult(self) -> None:
-        self._timer.start()
+        if self._job is not None:
+            self._turns = Turns(self._steps(self._job))
 
     def onFinished(self, outputs: RegistrationOutputs) -> None:
-        self._end()
+        self._job = None
         self._owner.onRunFinished(outputs)
 
     def onFailed(self, error: JointRegistrationError) -> None:
-        self._end()
+        self._job = None
         self._owner.onRunFailed(error)
 
     def onCancelled(self, message: str) -> None:
-        self._end()
-        self._owner.onRunCancelled(message)
-
-    def _end(self) -> None:
         self._job = None
-        self._timer.stop()
+        self._owner.onRunCancelled(message)

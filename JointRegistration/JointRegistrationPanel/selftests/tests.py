@@ -109,6 +109,7 @@ def registersAndDiscards(test: Any, stub: bool) -> None:
         if not stub:
             test.assertGreater(panel.results.outputs.result.similarity_after, 0.99)
         panel.ui.discardButton.click()
+        waitFor(lambda: not panel._run.running)
         test.assertEqual(nodeIds(), before)
     finally:
         panel.cleanup()

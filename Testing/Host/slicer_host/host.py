@@ -50,7 +50,9 @@ class Host:
         self.errors: list[str] = []
         self.app = application()
         self.moduleManager = qSlicerModuleManager()
-        self.layoutManager = qSlicerLayoutManager(self.scene, headless.applicationLogic) if window else None
+        self.layoutManager = None
+        if window:
+            self.layoutManager = qSlicerLayoutManager(self.scene, headless.applicationLogic, self.console.append)
         self.app._setUp(headless, Path(self._folder.name), self.layoutManager, self.moduleManager)
         self.mainWindow = qSlicerMainWindow(self.moduleManager) if window else None
         dialogs.use(self.dialogs)

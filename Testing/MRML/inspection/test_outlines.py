@@ -310,3 +310,11 @@ def test_no_segment_has_no_surface():
     empty = SegmentMask("e", "e", (0, 0, 0), np.zeros((0, 0, 0), bool))
     assert surfaceOf([empty], FIXED_GRID).GetNumberOfPoints() == 0
     assert surfaceOf([], FIXED_GRID).GetNumberOfPoints() == 0
+
+
+def test_parts_of_the_agreement_are_shown_and_hidden_in_one_change(knee, fixedLabels):
+    view = Inspection(knee.scene, _run(knee)).open("agreement")
+    changes = []
+    view.nodes["agreement"].GetDisplayNode().AddObserver("ModifiedEvent", lambda *_: changes.append(1))
+    setPartShown(view, "both", False)
+    assert len(changes) == 1  # views draw at each

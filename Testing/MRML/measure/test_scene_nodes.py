@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import slicer
@@ -9,11 +11,11 @@ from vtk.util import numpy_support
 
 from JointRegistrationMRML.measure.graphs import THICKNESS_EDGES_MM, jacobianCurves, thicknessCurves
 from JointRegistrationMRML.measure.measurement import measure
-from JointRegistrationMRML.measure.scene_nodes import KIND_ATTRIBUTE, addNumbers
+from JointRegistrationMRML.measure.scene_nodes import KIND_ATTRIBUTE, addNumbers, addNumberSteps
 from JointRegistrationMRML.measure.thickness_model import CHANGE_NAME, FIXED_NAME, MOVING_NAME, halfRangeMm
 from JointRegistrationMRML.nodes.transforms import FIXED_ROLE
 from JointRegistrationMRML.run.publish import publishResult
-from JointRegistrationMRML.scene.transaction import discard
+from JointRegistrationMRML.scene.transaction import discard, discardSteps
 from Testing.Support.known_scene import sceneState
 from Testing.Support.measured_run import linearResult, masks, outputsOf
 
@@ -121,3 +123,37 @@ def test_range_of_colours_holds_most_of_the_change(outputs):
     half = halfRangeMm([change])
     assert np.percentile(np.abs(change.changeMm), 95) <= half <= 3
     assert halfRangeMm([]) == 0.2
+
+
+def test_nodes_are_added_and_taken_away_a_few_at_a_time_and_hidden_if_wanted(scene, outputs):
+    own = ("vtkMRMLTableNode", "vtkMRMLModelNode", "vtkMRMLPlotChartNode")
+
+    def count():
+        return sum(scene.GetNumberOfNodesByClass(kind) for kind in own)
+
+    steps, counts = addNumberSteps(scene, outputs, measure(outputs), hidden=True), [count()]
+    shown = set()
+    try:
+        while True:
+            next(steps)
+            counts.append(count())
+            models = [scene.GetNthNodeByClass(n, "vtkMRMLModelNode") for n in range(counts[-1])]
+            shown |= {model.GetDisplayVisibility() for model in models if model is not None and model.GetDisplayNode()}
+    except StopIteration as end:
+        nodes = end.value
+    assert shown == {0}
+    assert counts[-1] - counts[0] == 1 + 1 + 4 * 2  # the table, a model, a chart and its table for each plot
+    assert max(after - before for before, after in itertools.pairwise(counts)) == 2
+    counts = [count(), *(count() for _ in discardSteps(scene, nodes.record))]
+    assert counts[0] - counts[-1] == 10
+    assert max(before - after for before, after in itertools.pairwise(counts)) == 1
+
+
+def test_a_closed_generator_leaves_no_numbers(scene, outputs):
+    figures, before = measure(outputs), sceneState(scene)
+    steps = addNumberSteps(scene, outputs, figures)
+    for _ in range(4):
+        next(steps)
+    assert sceneState(scene) != before
+    steps.close()
+    assert sceneState(scene) == before

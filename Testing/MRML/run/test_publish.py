@@ -221,7 +221,7 @@ STEPS = [
     "_setRoles",
     "_displayLike",
     "_displaySegmentsLike",
-    "showPair",
+    "showPairSteps",
     "_intoFolder",
     "_freeName",
 ]

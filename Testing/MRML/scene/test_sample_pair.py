@@ -16,7 +16,13 @@ from JointRegistrationLib.worker import sample
 from JointRegistrationMRML.nodes.arrays import numpyView
 from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation
 from JointRegistrationMRML.scene import sample_pair
-from JointRegistrationMRML.scene.sample_pair import addSamplePair, loadSample, sampleFiles
+from JointRegistrationMRML.scene.sample_pair import (
+    addSamplePair,
+    loadSample,
+    loadSampleSteps,
+    sampleFiles,
+    sampleFileSteps,
+)
 from Testing.Support.known_scene import sceneState
 
 GRID = Grid((12, 11, 10), (3.0, 3.0, 3.5), (1.0, 2.0, 3.0), ((0, 0, 1), (-1, 0, 0), (0, -1, 0)))
@@ -59,21 +65,27 @@ def test_a_damaged_file_leaves_the_scene_as_it_was(scene, folder):
 
 
 def test_the_pair_is_computed_by_a_child_process_and_only_once(scene, tmp_path, monkeypatch):
-    turns = []
-    folder = sampleFiles(tmp_path / "new" / "pair", lambda: turns.append(1), TINY)
-    assert turns
+    folder = sampleFiles(tmp_path / "new" / "pair", TINY)
     assert sorted(path.name for path in folder.iterdir()) == sorted([*sample.NAMES, MANIFEST_NAME])
     monkeypatch.setattr(sample_pair, "module_command", None)  # would fail if it were computed again
     pair = addSamplePair(scene, folder)
     assert pair.fixed.GetImageData().GetDimensions() == TINY
 
 
-def test_an_impatient_caller_ends_the_process_and_nothing_is_written(tmp_path):
-    def impatient():
-        raise KeyboardInterrupt
+def test_an_impatient_caller_ends_the_process_and_nothing_is_written(tmp_path, monkeypatch):
+    started, begin = [], sample_pair.subprocess.Popen
 
-    with pytest.raises(KeyboardInterrupt):
-        sampleFiles(tmp_path / "pair", impatient, TINY)
+    def noted(*args, **options):
+        started.append(begin(*args, **options))
+        return started[0]
+
+    monkeypatch.setattr(sample_pair.subprocess, "Popen", noted)
+    steps = sampleFileSteps(tmp_path / "pair", TINY)
+    while not started:
+        next(steps)
+    assert started[0].poll() is None
+    steps.close()
+    assert started[0].poll() is not None
     assert not sample.is_complete(tmp_path / "pair")
 
 
@@ -81,17 +93,17 @@ def test_a_process_that_fails_is_reported_in_a_sentence(tmp_path, monkeypatch):
     occupied = tmp_path / "file"
     occupied.write_text("in the way", encoding="utf-8")
     with pytest.raises(ResourceError, match="could not be made"):
-        sampleFiles(occupied / "pair", None, TINY)
+        sampleFiles(occupied / "pair", TINY)
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")", encoding="utf-8")
     command = sample_pair.module_command("JointRegistrationLib.worker.sample", str(tmp_path / "pair"), *map(str, TINY))
     paths = f"{tmp_path}:{command.environment['PYTHONPATH']}"
     blocked = command._replace(environment={**command.environment, "PYTHONPATH": paths})
     monkeypatch.setattr(sample_pair, "module_command", lambda *_: blocked)
     with pytest.raises(ResourceError, match="PyTorch is needed"):
-        sampleFiles(tmp_path / "pair", None, TINY)
+        sampleFiles(tmp_path / "pair", TINY)
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'SimpleITK'\")", encoding="utf-8")
     with pytest.raises(ResourceError, match=r"SimpleITK is needed .* install it .*pip_install"):
-        sampleFiles(tmp_path / "pair", None, TINY)
+        sampleFiles(tmp_path / "pair", TINY)
 
 
 def test_the_folder_is_in_the_users_cache(monkeypatch, tmp_path):
@@ -109,7 +121,7 @@ def test_a_process_that_says_very_much_does_not_stop_at_a_full_pipe(tmp_path, mo
     talkative = code_command("sys.stderr.write('x' * 10**6 + '\\nlast words\\n'); sys.exit(1)")
     monkeypatch.setattr(sample_pair, "module_command", lambda *_: talkative)
     with pytest.raises(ResourceError, match=r"could not be made \(last words\)"):
-        sampleFiles(tmp_path / "pair", None, TINY)
+        sampleFiles(tmp_path / "pair", TINY)
 
 
 def test_a_sample_of_which_a_file_was_cut_short_is_not_taken(tmp_path):
@@ -119,3 +131,9 @@ def test_a_sample_of_which_a_file_was_cut_short_is_not_taken(tmp_path):
     assert sample.is_complete(tmp_path)
     (tmp_path / sample.MOVING).write_text("half")
     assert not sample.is_complete(tmp_path)
+
+
+def test_the_pair_is_added_one_node_at_a_time(scene, folder):
+    own = ("vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode")
+    counts = [sum(scene.GetNumberOfNodesByClass(kind) for kind in own) for _ in loadSampleSteps(scene, folder)]
+    assert counts == [0, 0, 0, 0, 1, 2, 3, 4]  # four files are read before

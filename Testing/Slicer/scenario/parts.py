@@ -123,14 +123,14 @@ def discardRefined(app: App) -> Doing:
     before = app.panel.results.outputs
     yield from app.unfold(app.ui.resultsButton)
     yield from app.hands.click(app.ui.discardButton)
-    yield lambda: app.panel.results.outputs is not before
+    yield lambda: app.panel.results.outputs is not before and not app.panel._run.running
     use(app.panel.results.outputs is not None, "the run that was refined did not come back")
 
 
 def discard(app: App) -> Doing:
     yield from app.unfold(app.ui.resultsButton)
     yield from app.hands.click(app.ui.discardButton)
-    yield lambda: app.panel.results.outputs is None
+    yield lambda: app.panel.results.outputs is None and not app.panel._run.running
     for name in ("transform", "inverseTransform", "warpedVolume", "warpedSegmentation", "jacobian", "resultsTable"):
         node = getattr(app.ui, f"{name}Selector").currentNode()
         use(node is None, f"after Discard the output {name} is {node and node.GetName()}")
@@ -190,7 +190,7 @@ def switchOn(*controls: str) -> Any:
 
 def volumeChangeInsideFemur(app: App) -> Doing:
     yield from switchOn("jacobianButton")(app)
-    yield from app.choose(app.inspect.insideComboBox, "Femur")
+    yield from app.choose(app.inspect.insideComboBox, "Femur (fixed)")
     yield from pause(300)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import slicer
@@ -15,9 +16,9 @@ _VIEWS = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
 class qMRMLSliceWidget(QtWidgets.QWidget):
     """One slice view: its logic and nodes, and the colour legends that it would show."""
 
-    def __init__(self, logic: Any) -> None:
+    def __init__(self, logic: Any, printError: Callable[[str], None]) -> None:
         super().__init__()
-        self._logic = logic
+        self._logic, self._printError = logic, printError
         self._renderer, self._window = vtk.vtkRenderer(), vtk.vtkGenericOpenGLRenderWindow()  # never drawn
         self._window.AddRenderer(self._renderer)
         self._interactor = vtk.vtkGenericRenderWindowInteractor()  # asked for sizes
@@ -28,6 +29,7 @@ class qMRMLSliceWidget(QtWidgets.QWidget):
         self._managers.SetRenderer(self._renderer)
         self._managers.AddDisplayableManager(self._legends)
         self._managers.SetMRMLDisplayableNode(logic.GetSliceNode())
+        self._pauses = 0  # of drawing; it draws while there is none
 
     def _legendsShown(self) -> list[Any]:
         """Display nodes of the legends that are seen: Slicer's own manager of them decides, as in the application."""
@@ -54,6 +56,11 @@ class qMRMLSliceWidget(QtWidgets.QWidget):
     def mrmlSliceCompositeNode(self) -> Any:
         return self._logic.GetSliceCompositeNode()
 
+    def setRenderPaused(self, pause: bool) -> None:
+        if not pause and self._pauses == 0:
+            self._printError("Cannot resume rendering, pause render count is already 0!")
+        self._pauses = max(0, self._pauses + (1 if pause else -1))
+
     def fitSliceToBackground(self) -> None:
         self._logic.FitSliceToBackground()
 
@@ -63,8 +70,9 @@ class qSlicerLayoutManager(QtCore.QObject):
 
     layoutChanged = QtCore.Signal(int)
 
-    def __init__(self, scene: Any, applicationLogic: Any) -> None:
+    def __init__(self, scene: Any, applicationLogic: Any, printError: Callable[[str], None] = print) -> None:
         super().__init__()
+        self._printError = printError
         self._scene, self._layout = scene, 3
         self._applicationLogic = applicationLogic
         self._logics = vtk.vtkCollection()
@@ -80,7 +88,7 @@ class qSlicerLayoutManager(QtCore.QObject):
         node.SetOrientation(orientation)
         self._logics.AddItem(logic)
         self._applicationLogic.SetSliceLogics(self._logics)
-        self._widgets[name] = qMRMLSliceWidget(logic)
+        self._widgets[name] = qMRMLSliceWidget(logic, self._printError)
 
     def _tearDown(self) -> None:
         for widget in self._widgets.values():
