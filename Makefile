@@ -16,7 +16,6 @@ SLICER   ?=
 
 # One computing thread a process: the tests run side by side.
 TEST_ENV := OMP_NUM_THREADS=1
-RUN_ENV  := PYTHONPATH=".:JointRegistration"
 
 ifneq ($(if $(FIXED),given),$(if $(MOVING),given))
 $(error Give both images: make demo FIXED=a.nii.gz MOVING=b.nii.gz)
@@ -30,15 +29,15 @@ help: ## show this list
 	@echo "Your own images: make demo FIXED=a.nii.gz MOVING=b.nii.gz [OUTPUT=folder]"
 
 demo: $(VENV)/.demo rendering ## register a knee pair in an embedded Slicer scene; writes demo-output/
-	$(RUN_ENV) $(BIN)/python -m JointRegistrationViews.demo.demo --output "$(OUTPUT)" \
+	$(BIN)/python -m JointRegistrationViews.demo.demo --output "$(OUTPUT)" \
 		$(if $(FIXED),--fixed "$(FIXED)") $(if $(MOVING),--moving "$(MOVING)")
 
 app: $(VENV)/.app rendering display ## open the panel beside slice views, without desktop Slicer (ARGS="--sample")
-	$(RUN_ENV) $(BIN)/python Testing/Host/app.py $(if $(FIXED),"$(FIXED)") $(if $(MOVING),"$(MOVING)") $(ARGS)
+	$(BIN)/python Testing/Host/app.py $(if $(FIXED),"$(FIXED)") $(if $(MOVING),"$(MOVING)") $(ARGS)
 
 bench: $(VENV)/.bench $(PEERS)/.installed ## speed limits, and our methods beside other programs; writes docs/performance.md (ARGS="--minutes 40")
 	-$(TEST_ENV) $(BIN)/python -m pytest Testing/Benchmarks/speed_limits.py
-	OMP_WAIT_POLICY=PASSIVE $(RUN_ENV) $(BIN)/python Testing/Benchmarks/bench.py $(ARGS)
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python Testing/Benchmarks/bench.py $(ARGS)
 
 test: $(VENV)/.test rendering ## run every test (ARGS="-k name" to choose)
 	$(TEST_ENV) $(BIN)/python -m pytest Testing -n $(WORKERS) --durations=10 $(ARGS)
@@ -55,7 +54,7 @@ faults: $(VENV)/.test rendering ## kill runs and workers hundreds of times (ARGS
 		Testing/Library/files/test_files_publishing.py Testing/Library/worker/test_worker_exchange.py Testing/MRML/run/test_job.py $(ARGS)
 
 fuzz: $(VENV)/.test ## 5,000 damaged files over all readers, half an hour at most (ARGS="--count 500")
-	$(TEST_ENV) $(RUN_ENV) $(BIN)/python Testing/Support/fuzz_inputs.py $(ARGS)
+	$(TEST_ENV) $(BIN)/python Testing/Support/fuzz_inputs.py $(ARGS)
 
 lint: $(VENV)/.test ## ruff: rules and formatting
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """How long each view takes to open, and a slice to draw: 384 x 384 x 160 voxels, six segments.
 
-    PYTHONPATH=.:JointRegistration python Testing/Benchmarks/inspection_speed.py
+    python Testing/Benchmarks/inspection_speed.py
 
 The sample knees with every voxel split in eight, and the known smooth map of a shear in place of a registration:
 opening a view does not depend on the map. Seconds of processor time, which another program does not change.

@@ -1,6 +1,6 @@
 """Pictures of what real_knees.py kept: fixed, moving, then warped image and log2 Jacobian of every method.
 
-    PYTHONPATH=.:JointRegistration python Testing/Benchmarks/real_pictures.py KEPT_FOLDER
+    python Testing/Benchmarks/real_pictures.py KEPT_FOLDER
 
 One PNG a pair, KEPT_FOLDER/PAIR.png, a sagittal, a coronal and an axial slice through the middle of the fixed image.
 They show data that may not be passed on: look at them, do not commit them.

@@ -109,6 +109,27 @@ def test_icon_is_a_128_pixel_png(path: Path) -> None:
     assert struct.unpack(">II", header[16:24]) == (128, 128)
 
 
+# -- the installed Python packages ---------------------------------------------------------------------
+
+
+def test_library_scene_and_view_layer_are_installed_whole() -> None:
+    from setuptools.config.pyprojecttoml import read_configuration
+
+    setup = read_configuration(ROOT / "pyproject.toml")["tool"]["setuptools"]
+    roots = {"JointRegistrationLib": ROOT, "JointRegistrationMRML": MODULE, "JointRegistrationViews": MODULE}
+    expected = {
+        ".".join(path.parent.relative_to(root).parts)
+        for name, root in roots.items()
+        for path in (root / name).rglob("__init__.py")
+    }
+    # A folder without Python, such as that of the weights, counts as a package of its own.
+    assert expected <= set(setup["packages"])
+    assert {name.partition(".")[0] for name in setup["packages"]} == set(roots)
+    folders = [root / name for name, root in roots.items() if root == MODULE]
+    resources = [name for folder in folders for name in in_tree(folder, python=False)]
+    assert resources == [], "files that package-data must name"
+
+
 # -- versions and licence -----------------------------------------------------------------------------
 
 

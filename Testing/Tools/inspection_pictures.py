@@ -1,6 +1,6 @@
 """Draw each view of docs/inspection.md: the sample pair, registered, in Slicer's own views off-screen.
 
-    PYTHONPATH=.:JointRegistration python Testing/Tools/inspection_pictures.py [docs/images]
+    python Testing/Tools/inspection_pictures.py [docs/images]
 
 A few minutes, most of them for the registration. With ``--run FOLDER`` (of ``joint-registration register``) it
 draws that run instead, without segmentations or, with ``--labels FILE``, with those of the moving image alone: pictures

@@ -1,19 +1,11 @@
-"""``python -m JointRegistrationViews.demo.run_report RUN_DIR``: the report of a run from the files it left.
-
-Heavy imports are inside the functions, so that ``--help`` answers at once.
-"""
+"""The report of a run from the files it left; ``joint-registration report`` on the command line."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from JointRegistrationLib.cli.shared.failures import CommandLine, debug_option, interruptible
-from JointRegistrationLib.cli.shared.terminal import say
 from JointRegistrationLib.core.errors import FileError
 
 if TYPE_CHECKING:
@@ -23,28 +15,6 @@ if TYPE_CHECKING:
 
     from ..offscreen.pictures import OutlinedTissue
     from .inputs import DemoInputs
-
-_FILE = click.Path(path_type=Path)
-
-
-@click.group(
-    cls=CommandLine,
-    invoke_without_command=True,
-    subcommand_metavar="",
-    # A group, for how it tells of errors. ``joint-registration report`` gives options after the folder.
-    context_settings={"help_option_names": ["-h", "--help"], "allow_interspersed_args": True},
-)
-@click.argument("run_dir", type=_FILE)
-@click.option("-o", "--output", type=_FILE, help="The file to write; RUN_DIR/report.html if not given.")
-@click.option("--fixed", type=_FILE, help="The fixed image, if it is not where it was during the run.")
-@click.option("--moving", type=_FILE, help="The moving image, likewise.")
-@debug_option
-def runReport(run_dir: Path, output: Path | None, fixed: Path | None, moving: Path | None) -> None:
-    """Write the pictures and figures of a run as one HTML file."""
-    with interruptible():
-        path = output or run_dir / "report.html"
-        writeRunReport(run_dir, path, fixed, moving)
-    say(f"Report    {path.resolve()}")
 
 
 def writeRunReport(folder: Path, path: Path, fixed: Path | None = None, moving: Path | None = None) -> None:
@@ -162,13 +132,3 @@ def _labelGroups(scores: dict[str, Any], names: dict[int, str]) -> list[MeasureG
         if lines:
             groups.append(MeasureGroup(title, lines))
     return groups
-
-
-def main() -> None:
-    """Entry point."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    runReport(prog_name="python -m JointRegistrationViews.demo.run_report")
-
-
-if __name__ == "__main__":
-    main()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,32 +28,27 @@ class PythonCommand(NamedTuple):
     environment: dict[str, str]
 
 
-def module_command(
-    module: str, *arguments: str, environment: Mapping[str, str] | None = None, folders: Sequence[Path] = ()
-) -> PythonCommand:
+def module_command(module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> PythonCommand:
     """The command that runs a module, as ``python -m`` would; see :func:`code_command`."""
-    return code_command(_MODULE, module, *arguments, environment=environment, folders=folders)
+    return code_command(_MODULE, module, *arguments, environment=environment)
 
 
-def code_command(
-    code: str, *arguments: str, environment: Mapping[str, str] | None = None, folders: Sequence[Path] = ()
-) -> PythonCommand:
+def code_command(code: str, *arguments: str, environment: Mapping[str, str] | None = None) -> PythonCommand:
     """The command that runs ``code``, on the Python that runs this (in Slicer: PythonSlicer).
 
     Args:
         code: Python; ``sys`` is imported already.
         arguments: its ``sys.argv[1:]``.
         environment: to start from; None for this process's own. The library is added to ``PYTHONPATH``.
-        folders: to be added too.
 
     Raises:
         ResourceError: if there is no Python interpreter.
     """
     values = dict(os.environ if environment is None else environment)
-    ours = [str(Path(__file__).resolve().parents[3]), *map(str, folders)]
+    library = str(Path(__file__).resolve().parents[3])
     # An empty entry would stand for the current folder.
-    paths = [path for path in values.get("PYTHONPATH", "").split(os.pathsep) if path and path not in ours]
-    values["PYTHONPATH"] = os.pathsep.join([*paths, *ours])
+    paths = [path for path in values.get("PYTHONPATH", "").split(os.pathsep) if path and path != library]
+    values["PYTHONPATH"] = os.pathsep.join([*paths, library])
     values["PYTHONSAFEPATH"] = "1"
     values["PYTHONIOENCODING"] = "utf-8"
     return PythonCommand(python_program(), ["-c", _ISOLATED + code, *arguments], values)

@@ -1,11 +1,10 @@
-"""``joint-registration report``: hands its arguments over, or says what is missing; results are read back."""
+"""``joint-registration report``: hands over to the view layer, or says what is missing; results are read back."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 
 from JointRegistrationLib.core.config import RegistrationConfig
-from JointRegistrationLib.core.errors import FileError
+from JointRegistrationLib.core.errors import FileError, ResourceError
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import LandmarkErrors, RegistrationResult
 from JointRegistrationLib.core.serialization import to_dict
@@ -69,49 +68,36 @@ def test_a_file_of_another_run_is_not_believed(tmp_path: Path) -> None:
     assert read_metrics(tmp_path / "a")["ncc_after"] == result.similarity_after
 
 
-def _installed(monkeypatch: pytest.MonkeyPatch, missing: str = "") -> None:
-    monkeypatch.setattr(
-        sys.modules["JointRegistrationLib.cli.report"],
-        "importlib",
-        SimpleNamespace(util=SimpleNamespace(find_spec=lambda name: None if name == missing else 1)),
-    )
-
-
 @pytest.mark.parametrize(
-    ("missing", "sentence"),
-    [("slicer", "pip install slicer-core"), ("JointRegistrationViews", "PYTHONPATH=.:JointRegistration")],
+    ("module", "package"), [("slicer", "slicer-core"), ("JointRegistrationViews", "JointRegistrationViews")]
 )
 def test_what_is_missing_for_drawing_is_said(
-    missing: str, sentence: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    module: str, package: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    _installed(monkeypatch, missing)
+    there = SimpleNamespace(util=SimpleNamespace(find_spec=lambda name: None if name == module else 1))
+    monkeypatch.setattr(sys.modules["JointRegistrationLib.cli.report"], "importlib", there)
     done = run("report", tmp_path)
-    assert done.exit_code == 4
-    assert sentence in done.output
+    assert done.exit_code == ResourceError.exit_code
+    assert f"are not installed here: {package}; " in done.output and 'pip install ".[scene]"' in done.output
 
 
-def test_the_options_reach_the_view_layer_and_its_exit_code_comes_back(
+@pytest.mark.skipif(find_spec("slicer") is None, reason="slicer-core is not installed")
+def test_options_may_stand_after_the_folder_and_reach_the_view_layer(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    _installed(monkeypatch)
-    called: list[list[str]] = []
-    views = Path("extension", "JointRegistrationViews", "__init__.py")
-    spec = SimpleNamespace(origin=str(views))
-    monkeypatch.setattr(sys.modules["JointRegistrationLib.cli.report"].importlib.util, "find_spec", lambda name: spec)
+    from JointRegistrationViews.demo import run_report
 
-    def start(command: list[str], check: bool, env: dict[str, str]) -> SimpleNamespace:
-        called.append(command)
-        assert env["PYTHONPATH"].split(os.pathsep)[-1] == str(views.parents[1])
-        return SimpleNamespace(returncode=2)
+    called: list[tuple[Path | None, ...]] = []
+    monkeypatch.setattr(run_report, "writeRunReport", lambda *given: called.append(given))
+    done = run("report", "out", "-o", tmp_path / "page.html", "--fixed", "a.nrrd")
+    assert done.exit_code == 0, done.output
+    assert called == [(Path("out"), tmp_path / "page.html", Path("a.nrrd"), None)]
+    assert str(tmp_path / "page.html") in done.output.replace("\n", "")
 
-    monkeypatch.setattr(subprocess, "run", start)
-    done = run("report", "out", "-o", "page.html", "--fixed", "a.nrrd")
-    assert done.exit_code == 2
-    assert called[0][3:] == [
-        "JointRegistrationViews.demo.run_report",
-        "out",
-        "--output",
-        "page.html",
-        "--fixed",
-        "a.nrrd",
-    ]
+
+@pytest.mark.skipif(find_spec("slicer") is None, reason="slicer-core is not installed")
+def test_a_missing_run_is_told_in_a_sentence(tmp_path: Path) -> None:
+    done = run("report", tmp_path, "--output", tmp_path / "page.html")
+    assert done.exit_code == FileError.exit_code
+    assert "no metrics.json" in done.output
+    assert not (tmp_path / "page.html").exists()

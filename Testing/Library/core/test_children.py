@@ -47,9 +47,3 @@ def test_without_that_it_would_be_run(trap: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     subprocess.run([sys.executable, "-c", "import click"], env=environment, check=False, capture_output=True)
     assert (trap / "ran").exists()
-
-
-def test_a_folder_that_is_named_is_on_the_path(tmp_path: Path) -> None:
-    (tmp_path / "ours.py").write_text("import sys; print(__name__, *sys.argv[1:])")
-    ended = done(module_command("ours", "x", folders=[tmp_path]))
-    assert ended.stdout == "__main__ x\n", ended.stderr

@@ -13,11 +13,9 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="the scene extra is not installed")
 
-from click.testing import CliRunner
 from PIL import Image as PillowImage
 
 from JointRegistrationLib.core.config import RegistrationConfig
-from JointRegistrationLib.core.errors import FileError
 from JointRegistrationLib.core.figures.metrics import LabelMetrics
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
@@ -27,7 +25,6 @@ from JointRegistrationMRML.report.page import PictureRow, Table, renderReport
 from JointRegistrationViews.demo.evaluation import Evaluation, TruthError
 from JointRegistrationViews.demo.inputs import DemoInputs
 from JointRegistrationViews.demo.overview import writeOverview
-from JointRegistrationViews.demo.run_report import runReport
 from JointRegistrationViews.demo.story import buildReport, keyFigures, verdict
 from JointRegistrationViews.offscreen.pictures import OutlinedTissue
 from JointRegistrationViews.offscreen.slice_plane import ORIENTATIONS
@@ -199,9 +196,3 @@ def test_the_overview_holds_six_rows_with_and_without_labels(tmp_path, keys):
     axial = np.all(picture == 80, axis=2)  # the grey of the third picture of each row
     columns = np.flatnonzero(axial.any(axis=0))
     assert np.count_nonzero(np.diff(columns) > 1) == 1  # two blocks
-
-
-def test_options_may_stand_after_the_folder_and_a_missing_run_is_told_in_a_sentence(tmp_path):
-    done = CliRunner().invoke(runReport, [str(tmp_path), "--output", str(tmp_path / "page.html")])
-    assert done.exit_code == FileError.exit_code
-    assert "no metrics.json" in done.output and "Missing argument" not in done.output

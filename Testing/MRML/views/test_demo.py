@@ -42,7 +42,7 @@ def runProgram(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "JointRegistrationViews.demo.demo", *arguments],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f".{os.pathsep}JointRegistration", "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=patient(60),
@@ -265,7 +265,7 @@ def test_results_of_an_earlier_demo_are_replaced_and_other_files_kept(ownFiles, 
 def test_ctrl_c_ends_the_demo_tidily(tmp_path):
     folder = tmp_path / "out"
     command = [sys.executable, "-m", "JointRegistrationViews.demo.demo", "--size", "tiny", "--output", str(folder)]
-    environment = {**os.environ, "PYTHONPATH": f".{os.pathsep}JointRegistration", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         while "network" not in process.stderr.readline():
