@@ -17,11 +17,12 @@ from .. import __version__
 from ..core.config import LandmarkConfig, NetworkConfig, RegistrationConfig, VsvfConfig, with_detail
 from ..core.errors import ConfigError, InputError
 from ..core.figures.metrics import label_metrics
-from ..core.image import Image, LandmarkPairs
+from ..core.image import Image
+from ..core.inputs import RegistrationInputs
 from ..core.lattices.onto_grid import check_belongs, on_grid_of
 from ..core.lattices.sampling import warp_label_image
 from ..core.lattices.working_grid import working_grid
-from ..core.result import RegistrationResult, StartingMap
+from ..core.result import RegistrationResult
 from ..core.serialization import from_json, to_dict
 from ..core.system.reading import read_text
 from ..files import (
@@ -76,16 +77,9 @@ class RegisterOptions:
 
 
 @dataclass(frozen=True)
-class _Inputs:
-    fixed: Image
-    moving: Image
-    fixed_mask: Image | None
-    moving_mask: Image | None
-    fixed_labels: Image | None
-    moving_labels: Image | None
-    landmarks: LandmarkPairs | None
-    initial_affine_ras: np.ndarray[Any, np.dtype[np.float64]] | None
-    initial: StartingMap | None
+class _Inputs(RegistrationInputs):
+    fixed_labels: Image | None = None
+    moving_labels: Image | None = None
 
 
 def run(options: RegisterOptions, interruption: Interruption) -> None:
@@ -100,18 +94,7 @@ def run(options: RegisterOptions, interruption: Interruption) -> None:
     names = (*RESULT_NAMES, REPORT_NAME)
     with output_folder(options.output_dir, names, num_bytes=num_bytes, overwrite=options.overwrite) as folder:
         with shown_progress(quiet=options.quiet) as progress:
-            result = register.register(
-                inputs.fixed,
-                inputs.moving,
-                config,
-                progress=progress,
-                cancelled=interruption.asked,
-                fixed_mask=inputs.fixed_mask,
-                moving_mask=inputs.moving_mask,
-                landmarks=inputs.landmarks,
-                initial_affine_ras=inputs.initial_affine_ras,
-                initial=inputs.initial,
-            )
+            result = register.register_inputs(inputs, config, progress, interruption.asked)
         warped_labels = _warped_labels(inputs, result)
         metrics = _metrics(options, inputs, result, warped_labels)
         written = write_result(result, folder, metrics, warped_labels=warped_labels)
@@ -179,7 +162,7 @@ def _read(options: RegisterOptions, config: RegistrationConfig) -> _Inputs:
     if options.start_transform is not None:
         grid = working_grid(fixed.grid, config.preprocess.max_working_voxels)
         initial = starting_map(read_transform(options.start_transform), grid)
-    return _Inputs(fixed, moving, fixed_mask, moving_mask, fixed_labels, moving_labels, landmarks, start, initial)
+    return _Inputs(fixed, moving, fixed_mask, moving_mask, landmarks, start, initial, fixed_labels, moving_labels)
 
 
 def _initial_affine(path: Path) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -1,4 +1,4 @@
-"""JSON as the saved form of configurations, of this package's and of training's.
+"""JSON as the saved form of configurations, of this package's and of training's, and of what passes to the worker.
 
 Unknown names and wrong types are errors that say what is known. Imports no PyTorch, like ``config``.
 """
@@ -10,6 +10,8 @@ import json
 import types
 import typing
 from typing import Any, TypeVar
+
+import numpy as np
 
 from .errors import ConfigError
 
@@ -28,6 +30,8 @@ def to_json(config: Any) -> str:
 
 def from_dict(cls: type[T], values: Any, path: str = "") -> T:
     """Build configuration ``cls`` from plain values; missing ones keep their default.
+
+    Any other dataclass of such values is built too; a list becomes a float64 array where one is declared.
 
     Raises:
         ConfigError: for an unknown name, a wrong type or a value out of range.
@@ -60,11 +64,12 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
             raise ConfigError(f"{path}: a list is needed, but {value!r} was given")
         arguments = typing.get_args(hint)
         return tuple(_convert(arguments[0], v, path) for v in value)
+    if origin is np.ndarray:
+        return value if isinstance(value, np.ndarray) else np.asarray(value, dtype=np.float64)
     if origin in (typing.Union, types.UnionType):
-        if value is None:
-            return None
         inner = [a for a in typing.get_args(hint) if a is not type(None)]
-        return _convert(inner[0], value, path)
+        return None if value is None else _convert(inner[0], value, path)
+    hint = origin or hint
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return _finite_float(value, path)
     if not isinstance(value, hint) or (hint in (int, float) and isinstance(value, bool)):

@@ -16,6 +16,7 @@ from ..core.errors import OutOfMemory
 from ..core.figures.extremes import find_extremes
 from ..core.geometry import FloatArray, Grid
 from ..core.image import Image, LandmarkPairs
+from ..core.inputs import RegistrationInputs
 from ..core.lattices.working_grid import working_grid
 from ..core.progress import CancelCheck, ProgressCallback, Reporter
 from ..core.result import RegistrationResult, StartingMap
@@ -48,16 +49,11 @@ def register(
     """Register ``moving`` to ``fixed``.
 
     Args:
-        fixed, moving: intensities on any two grids.
+        fixed, moving, fixed_mask, moving_mask, landmarks, initial_affine_ras, initial: see
+            :class:`..core.inputs.RegistrationInputs`; ``initial`` may be an earlier result, too.
         config: method, device and settings; defaults if None.
         progress: called with the stage, the fraction done (0 to 1) and the loss or None.
         cancelled: asked often; True ends the run.
-        fixed_mask, moving_mask: positive where the image should be compared; resampled where they lie on another grid
-            than that image.
-        landmarks: corresponding points; see ``config.landmarks`` for what they do.
-        initial_affine_ras: 4x4 start, fixed to moving RAS points; landmarks go before it.
-        initial: an earlier result of these images, or another map, to refine further: its affine part is
-            kept, and another deformation is found on its fixed side. It goes before the other starts.
 
     Returns:
         Transform, inverse, Jacobian, warped image and figures, all NumPy.
@@ -73,32 +69,40 @@ def register(
         >>> result.similarity_after > result.similarity_before  # doctest: +SKIP
         True
     """
-    config = config or RegistrationConfig()
+    begin = StartingMap.of(initial) if isinstance(initial, RegistrationResult) else initial
+    inputs = RegistrationInputs(fixed, moving, fixed_mask, moving_mask, landmarks, initial_affine_ras, begin)
+    return register_inputs(inputs, config or RegistrationConfig(), progress, cancelled)
+
+
+def register_inputs(
+    inputs: RegistrationInputs,
+    config: RegistrationConfig,
+    progress: ProgressCallback | None = None,
+    cancelled: CancelCheck | None = None,
+) -> RegistrationResult:
+    """Register ``inputs.moving`` to ``inputs.fixed``; see :func:`register`."""
     reporter = Reporter("preparing", 0.0, 0.05, progress, cancelled)
     reporter.update(0.0)
-    fixed_mask, fixed_remarks = _checked(fixed, fixed_mask, reporter)
-    moving_mask, moving_remarks = _checked(moving, moving_mask, reporter)
-    begin = StartingMap.of(initial) if isinstance(initial, RegistrationResult) else initial
-    start = begin or _start(fixed, moving, config, landmarks, initial_affine_ras)
+    fixed_mask, fixed_remarks = _checked(inputs.fixed, inputs.fixed_mask, reporter)
+    moving_mask, moving_remarks = _checked(inputs.moving, inputs.moving_mask, reporter)
+    inputs = dataclasses.replace(inputs, fixed_mask=fixed_mask, moving_mask=moving_mask)
+    start = inputs.initial or _start(inputs, config)
     device = choose_device(config.device)
     with _memory_errors(device):
-        result = _run(fixed, moving, fixed_mask, moving_mask, landmarks, start, config, device, reporter)
+        result = _run(inputs, start, config, device, reporter)
     return dataclasses.replace(result, notes=(*result.notes, *dict.fromkeys((*fixed_remarks, *moving_remarks))))
 
 
 def _run(
-    fixed: Image,
-    moving: Image,
-    fixed_mask: Image | None,
-    moving_mask: Image | None,
-    landmarks: LandmarkPairs | None,
+    inputs: RegistrationInputs,
     start: FloatArray | StartingMap | None,
     config: RegistrationConfig,
     device: torch.device,
     reporter: Reporter,
 ) -> RegistrationResult:
     clock = _Clock(device)
-    pair = prepare_pair(fixed, moving, config, device, fixed_mask, moving_mask, reporter)
+    fixed, moving, landmarks = inputs.fixed, inputs.moving, inputs.landmarks
+    pair = prepare_pair(fixed, moving, config, device, inputs.fixed_mask, inputs.moving_mask, reporter)
     clock.lap("preparing")
     term, notes = landmark_term(landmarks, config.landmarks, fixed.grid, moving.grid, pair.fixed)
     stages = reporter.stage_named(config.method, 0.05, 0.85)
@@ -187,19 +191,13 @@ def _checked(image: Image, mask: Image | None, reporter: Reporter) -> tuple[Imag
     return placed, remarks_on(image, placed)
 
 
-def _start(
-    fixed: Image,
-    moving: Image,
-    config: RegistrationConfig,
-    landmarks: LandmarkPairs | None,
-    initial_affine_ras: FloatArray | None,
-) -> FloatArray | None:
+def _start(inputs: RegistrationInputs, config: RegistrationConfig) -> FloatArray | None:
     """The given starting transform, if any; refuses images that do not overlap under it."""
-    start = initial_affine_ras
-    if landmarks is not None and config.landmarks.start:
-        start = starting_transform(landmarks, config.affine.model)
+    start = inputs.initial_affine_ras
+    if inputs.landmarks is not None and config.landmarks.start:
+        start = starting_transform(inputs.landmarks, config.affine.model)
     if start is not None or config.affine.initialization in ("auto", "identity"):
-        check_overlap(fixed, moving, start)
+        check_overlap(inputs.fixed, inputs.moving, start)
     return None if start is None else np.asarray(start, dtype=np.float64)
 
 

@@ -48,20 +48,9 @@ def threads(most: int) -> int:
 
 def run(job: Job, progress: ProgressCallback, cancelled: CancelCheck) -> RegistrationResult:
     """Run a job; see :func:`..registration.register.register` for the errors."""
-    from ..registration.register import register  # noqa: PLC0415
+    from ..registration.register import register_inputs  # noqa: PLC0415
 
-    return register(
-        job.fixed,
-        job.moving,
-        job.config,
-        progress,
-        cancelled,
-        fixed_mask=job.fixed_mask,
-        moving_mask=job.moving_mask,
-        landmarks=job.landmarks,
-        initial_affine_ras=job.initial_affine_ras,
-        initial=job.initial,
-    )
+    return register_inputs(job.inputs, job.config, progress, cancelled)
 
 
 def free_memory() -> None:

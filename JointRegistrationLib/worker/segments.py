@@ -5,23 +5,15 @@ Imports no PyTorch.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from ..core.errors import OutOfMemory
 from ..core.geometry import Grid
 from ..core.lattices.sampling import LabelMap, Labels, warp_label_map
 from ..core.progress import CancelCheck
-
-
-def file_names(kind: str, count: int) -> list[str]:
-    """What the label maps of one kind are called in a job's folder, without suffix."""
-    return [f"{kind}_labels_{number}" for number in range(count)]
 
 
 @dataclass(frozen=True)
@@ -31,21 +23,11 @@ class Segments:
     moving: tuple[LabelMap, ...] = ()
     fixed: tuple[LabelMap, ...] = ()
 
-    @property
-    def arrays(self) -> dict[str, Labels]:
-        """The labels by the names of their files."""
-        return _by_name(moving=[source.labels for source in self.moving], fixed=[s.labels for s in self.fixed])
-
     def warped_bytes(self, grid: Grid) -> int:
         """Size of :func:`warp_segments` on the fixed ``grid``."""
         times = 2 if self.fixed else 1
         moving, fixed = (sum(source.labels.itemsize for source in sources) for sources in (self.moving, self.fixed))
         return grid.num_voxels * (times * moving + fixed)
-
-    def matrices(self) -> dict[str, list[Any]]:
-        """What the arrays do not say, for JSON: the matrices to their indices."""
-        both = {"moving": self.moving, "fixed": self.fixed}
-        return {kind: [np.asarray(source.ras_to_ijk).tolist() for source in both[kind]] for kind in both}
 
 
 @dataclass(frozen=True)
@@ -58,20 +40,6 @@ class WarpedSegments:
     warped: tuple[Labels, ...] = ()
     moving: tuple[Labels, ...] = ()
     fixed: tuple[Labels, ...] = ()
-
-    @property
-    def arrays(self) -> dict[str, Labels]:
-        """The labels by the names of their files."""
-        return _by_name(warped=self.warped, moving=self.moving, fixed=self.fixed)
-
-    def counts(self) -> dict[str, int]:
-        """How many label maps there are of each kind."""
-        return {"warped": len(self.warped), "moving": len(self.moving), "fixed": len(self.fixed)}
-
-
-def _by_name(**kinds: Sequence[Labels]) -> dict[str, Labels]:
-    named = [zip(file_names(kind, len(found)), found, strict=True) for kind, found in kinds.items()]
-    return dict(itertools.chain(*named))
 
 
 def warp_segments(

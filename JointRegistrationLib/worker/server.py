@@ -207,7 +207,7 @@ class _Worker:
 
     def _segments(self, job: Job, result: RegistrationResult, request: _Run) -> WarpedSegments:
         """The job's segments on the fixed lattice."""
-        if job.segments.arrays:
+        if job.segments.moving:
             self._output.send(Progress("segments", 1.0))
         field, cancelled = result.displacement_field_mm, request.cancel.is_set
         return warp_segments(job.segments, result.fixed_grid, field, backend.threads(_CARRYING_THREADS), cancelled)

@@ -31,6 +31,7 @@ from JointRegistrationLib.core.config import RegistrationConfig  # noqa: E402
 from JointRegistrationLib.core.errors import RegistrationCancelled  # noqa: E402
 from JointRegistrationLib.core.geometry import Grid  # noqa: E402
 from JointRegistrationLib.core.image import Image  # noqa: E402
+from JointRegistrationLib.core.inputs import RegistrationInputs  # noqa: E402
 from JointRegistrationLib.worker.client import CANCEL_PATIENCE_S, STOP_PATIENCE_S, State  # noqa: E402
 from JointRegistrationLib.worker.exchange import Job, read_job, write_job  # noqa: E402
 from JointRegistrationMRML.checks.find import findProblems  # noqa: E402
@@ -240,5 +241,5 @@ def test_a_worker_whose_parent_died_is_gone_within_three_seconds(tmp_path: Path)
 def test_a_job_is_read_at_once(tmp_path: Path) -> None:
     grid = Grid((256, 256, 120))
     image = Image(np.ones(grid.shape, np.float32), grid)
-    write_job(tmp_path, Job(image, image, RegistrationConfig()))
+    write_job(tmp_path, Job(RegistrationInputs(image, image), RegistrationConfig()))
     assert shortest(lambda: seconds(lambda: read_job(tmp_path)), 0.1) < 0.1

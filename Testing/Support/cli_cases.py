@@ -13,6 +13,8 @@ from JointRegistrationLib.cli import cli
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.inputs import RegistrationInputs
+from JointRegistrationLib.core.progress import CancelCheck, ProgressCallback
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult
 from JointRegistrationLib.files import write_image, write_labels
 from JointRegistrationLib.registration.landmarks import landmark_errors
@@ -92,24 +94,30 @@ def fake_result(fixed: Image, moving: Image, config: RegistrationConfig, shift_m
 
 
 class FakeRegister:
-    """Stands in for ``registration.register``; remembers what it was given."""
+    """Stands in for ``register.register_inputs``; remembers what it was given."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
         self.given: dict[str, Any] = {}
 
-    def __call__(self, fixed: Image, moving: Image, config: RegistrationConfig, **given: Any) -> RegistrationResult:
-        self.given = {"fixed": fixed, "moving": moving, "config": config, **given}
-        if given["progress"] is not None:
-            given["progress"]("affine", 0.1, None)
-            given["progress"]("affine", 0.2, 0.25)
-            given["progress"]("finishing", 1.0, None)
+    def __call__(
+        self,
+        inputs: RegistrationInputs,
+        config: RegistrationConfig,
+        progress: ProgressCallback | None = None,
+        cancelled: CancelCheck | None = None,
+    ) -> RegistrationResult:
+        self.given = {**vars(inputs), "config": config, "progress": progress, "cancelled": cancelled}
+        if progress is not None:
+            progress("affine", 0.1, None)
+            progress("affine", 0.2, 0.25)
+            progress("finishing", 1.0, None)
         if self.error is not None:
             raise self.error
-        result = fake_result(fixed, moving, config, np.array([2.0, -1.0, 0.5]))
-        if given.get("landmarks") is None:
+        result = fake_result(inputs.fixed, inputs.moving, config, np.array([2.0, -1.0, 0.5]))
+        if inputs.landmarks is None:
             return result
-        errors = landmark_errors(given["landmarks"], result.displacement_field_mm, fixed.grid)
+        errors = landmark_errors(inputs.landmarks, result.displacement_field_mm, inputs.fixed.grid)
         return dataclasses.replace(result, landmark_errors_mm=errors)
 
 

@@ -54,7 +54,7 @@ def make_ready() -> Ready:
 
 
 def run(job: Job, progress: ProgressCallback, cancelled: CancelCheck) -> RegistrationResult:
-    behaviour, _, where = job.fixed.name.partition(" in ")
+    behaviour, _, where = job.inputs.fixed.name.partition(" in ")
     for index, stage in enumerate(STAGES):
         if cancelled():
             raise RegistrationCancelled("cancelled")
@@ -74,7 +74,7 @@ def misbehave(behaviour: str, job: Job, cancelled: CancelCheck) -> None:
     if behaviour == "die":
         _die("a last word")
     if behaviour == "refuse":
-        raise InputError(f"{job.moving.name}: nothing to align")
+        raise InputError(f"{job.inputs.moving.name}: nothing to align")
     if behaviour == "fail":
         raise ZeroDivisionError("not foreseen")
     if behaviour == "memory" and job.config.preprocess.max_working_voxels > 10000:
@@ -93,11 +93,11 @@ def _die(last_word: str) -> None:
 
 def identity_result(job: Job) -> RegistrationResult:
     """No displacement; the warped image is the fixed one. Says what it was given where a test looks for it."""
-    fixed, moving = job.fixed, job.moving
+    fixed, moving, start = job.inputs.fixed, job.inputs.moving, job.inputs.initial_affine_ras
     return RegistrationResult(
         fixed_grid=fixed.grid,
         moving_grid=moving.grid,
-        affine_ras=np.eye(4) if job.initial_affine_ras is None else job.initial_affine_ras,
+        affine_ras=np.eye(4) if start is None else start,
         displacement_field_mm=np.zeros((*fixed.grid.shape, 3), np.float32),
         inverse_displacement_field_mm=np.zeros((*moving.grid.shape, 3), np.float32),
         jacobian_determinant=np.ones(fixed.grid.shape, np.float32),

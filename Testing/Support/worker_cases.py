@@ -10,6 +10,7 @@ import numpy as np
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.inputs import RegistrationInputs
 from JointRegistrationLib.worker.client import Client, State
 from JointRegistrationLib.worker.exchange import Job, write_job
 from JointRegistrationLib.worker.folders import new_folder
@@ -89,8 +90,9 @@ class Clock:
 def small_job(behaviour: str = "", **more: object) -> Job:
     """A job whose fixed image's name tells the stub worker what to do."""
     values = np.arange(GRID.num_voxels, dtype=np.int16).reshape(GRID.shape)
-    config = more.pop("config", RegistrationConfig())
-    return Job(Image(values, GRID, behaviour), Image(values[::-1], GRID, "moving"), config, **more)  # type: ignore[arg-type]
+    images = Image(values, GRID, behaviour), Image(values[::-1], GRID, "moving")
+    of_job = {name: more.pop(name) for name in ("config", "segments") if name in more}
+    return Job(RegistrationInputs(*images, **more), **{"config": RegistrationConfig(), **of_job})  # type: ignore[arg-type]
 
 
 def job_folder(job: Job, root: Path) -> Path:

@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from JointRegistrationLib.core.config import RegistrationConfig  # noqa: E402
 from JointRegistrationLib.core.geometry import Grid  # noqa: E402
 from JointRegistrationLib.core.image import Image  # noqa: E402
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult  # noqa: E402
-from JointRegistrationLib.worker.exchange import job_steps, read_result, read_segments, write_result  # noqa: E402
+from JointRegistrationLib.worker.exchange import Job, job_steps, read_result, read_segments, write_result  # noqa: E402
 from JointRegistrationLib.worker.folders import new_folder, remove_folder  # noqa: E402
 from JointRegistrationLib.worker.segments import Segments, warp_segments  # noqa: E402
 from JointRegistrationMRML.nodes.arrays import newNode  # noqa: E402
@@ -91,14 +90,14 @@ class _Run:
         folder = new_folder(2**31, (Path("/dev/shm"), Path(tempfile.gettempdir())))
         inputs = self._timed(inputSteps(nodes))
         ours = self._timed(workerSteps(nodes, options))
-        job = replace(inputs.job(RegistrationConfig()), segments=Segments() if ours is None else ours.segments)
+        job = Job(inputs, RegistrationConfig(), Segments() if ours is None else ours.segments)
         self._timed(job_steps(folder, job))
         began = time.process_time()
         found = warp_segments(job.segments, GRID, result.displacement_field_mm, 1, lambda: False)
         self.carrying = time.process_time() - began
         write_result(folder, result, found)
         began = time.process_time()
-        segments = None if ours is None else ours.warp_segments(GRID, read_segments(folder))
+        segments = None if ours is None else ours.warped(GRID, read_segments(folder))
         outputs = publishResult(scene, nodes, read_result(folder), options, segments=segments)
         remove_folder(folder)
         self.adding = time.process_time() - began

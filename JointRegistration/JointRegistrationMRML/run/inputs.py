@@ -12,6 +12,7 @@ import vtk
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.inputs import RegistrationInputs
 
 from ..nodes.arrays import numpyMatrix
 from ..nodes.points import landmarksFromMarkups
@@ -23,7 +24,6 @@ from ..pauses import finished
 from ..translation import _
 from .publish import transformLeftOut
 from .registration_nodes import InputNodes, OutputNodes
-from .runner import RegistrationInputs
 
 
 def readInputs(nodes: InputNodes, reuse: OutputNodes | None = None) -> RegistrationInputs:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Generator, Iterator
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,9 +26,10 @@ import vtk
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import JointRegistrationError
 from JointRegistrationLib.worker.client import Client, State
-from JointRegistrationLib.worker.exchange import job_steps, read_result, read_segments
+from JointRegistrationLib.worker.exchange import Job, job_steps, read_result, read_segments
 from JointRegistrationLib.worker.folders import new_folder, remove_folder
 from JointRegistrationLib.worker.messages import Progress
+from JointRegistrationLib.worker.segments import Segments
 
 from ..pauses import saying
 from ..translation import _
@@ -227,11 +228,10 @@ class RegistrationJob:
     def _prepare(self) -> Iterator[float]:
         """Read the nodes and write them for the worker, with a pause every few milliseconds; yields the share done."""
         inputs = yield from saying(_NOTHING, inputSteps(self._nodes, self._reuse))
-        job = inputs.job(self._config)
         leftOut = transformLeftOut(self._nodes, self._reuse)
         self._segments = yield from saying(_NOTHING, workerSteps(self._nodes, self._options, leftOut))
-        if self._segments is not None:
-            job = replace(job, segments=self._segments.segments)
+        segments = Segments() if self._segments is None else self._segments.segments
+        job = Job(inputs, self._config, segments)
         self._folder = new_folder(job.exchange_bytes)
         yield from job_steps(self._folder, job)
 

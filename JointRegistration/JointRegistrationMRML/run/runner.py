@@ -5,14 +5,13 @@ from __future__ import annotations
 import atexit
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import JointRegistrationError, RegistrationCancelled
-from JointRegistrationLib.core.image import Image, LandmarkPairs
-from JointRegistrationLib.core.result import RegistrationResult, StartingMap
+from JointRegistrationLib.core.inputs import RegistrationInputs
+from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.worker.client import Client
 from JointRegistrationLib.worker.exchange import Job, read_result, write_job
 from JointRegistrationLib.worker.folders import new_folder, remove_folder
@@ -28,36 +27,6 @@ _log = logging.getLogger(__name__)
 
 #: How long to wait for the worker before asking again whether the run is cancelled.
 _POLL_S = 0.05
-
-
-@dataclass(frozen=True)
-class RegistrationInputs:
-    """What a registration needs, in world coordinates and without any node.
-
-    ``initialAffineRas`` is 4x4 and takes fixed RAS points to moving ones; landmarks go before it, and before
-    both goes ``initial``, a map to refine further.
-    """
-
-    fixed: Image
-    moving: Image
-    fixedMask: Image | None = None
-    movingMask: Image | None = None
-    landmarks: LandmarkPairs | None = None
-    initialAffineRas: Any = None
-    initial: StartingMap | None = None
-
-    def job(self, config: RegistrationConfig) -> Job:
-        """The same as what the worker process takes."""
-        return Job(
-            self.fixed,
-            self.moving,
-            config,
-            self.fixedMask,
-            self.movingMask,
-            self.landmarks,
-            self.initialAffineRas,
-            self.initial,
-        )
 
 
 class Runner(Protocol):
@@ -81,20 +50,9 @@ def runInProcess(
     cancelled: CancelCheck | None = None,
 ) -> RegistrationResult:
     """The registration here and now. PyTorch is imported at this moment, not before."""
-    from JointRegistrationLib.registration.register import register
+    from JointRegistrationLib.registration.register import register_inputs
 
-    return register(
-        inputs.fixed,
-        inputs.moving,
-        config,
-        progress=progress,
-        cancelled=cancelled,
-        fixed_mask=inputs.fixedMask,
-        moving_mask=inputs.movingMask,
-        landmarks=inputs.landmarks,
-        initial_affine_ras=inputs.initialAffineRas,
-        initial=inputs.initial,
-    )
+    return register_inputs(inputs, config, progress, cancelled)
 
 
 class WorkerRunner:
@@ -117,7 +75,7 @@ class WorkerRunner:
         cancelled: CancelCheck | None = None,
     ) -> RegistrationResult:
         """Register in the worker; raises what ``registration.register`` raises, and ResourceError if it dies."""
-        job = inputs.job(config)
+        job = Job(inputs, config)
         folder = new_folder(job.exchange_bytes)
         try:
             write_job(folder, job)

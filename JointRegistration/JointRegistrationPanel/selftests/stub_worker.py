@@ -70,10 +70,10 @@ def main() -> int:
 
 def identity(job: Job) -> RegistrationResult:
     """The result of a registration that found nothing to move."""
-    fixed, moving = job.fixed.grid, job.moving.grid
+    fixed, moving = job.inputs.fixed.grid, job.inputs.moving.grid
     warped = np.zeros(fixed.shape, np.float32)
     if fixed.shape == moving.shape:
-        warped[...] = job.moving.array
+        warped[...] = job.inputs.moving.array
     return RegistrationResult(
         fixed_grid=fixed,
         moving_grid=moving,

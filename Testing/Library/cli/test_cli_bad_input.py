@@ -308,7 +308,7 @@ def test_a_file_in_the_place_of_the_folder_is_called_that(inputs: dict[str, Path
 def test_too_little_space_is_said_before_computing(inputs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit on a file's size stands for a quota."""
     register = FakeRegister()
-    monkeypatch.setattr(register_module, "register", register)
+    monkeypatch.setattr(register_module, "register_inputs", register)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50000, before[1]))
     try:
@@ -348,7 +348,7 @@ def test_results_can_go_straight_onto_another_disk(
     inputs: dict[str, Path], small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The staging folder lies on the same file system as the results, or moving them would fail."""
-    monkeypatch.setattr(register_module, "register", FakeRegister())
+    monkeypatch.setattr(register_module, "register_inputs", FakeRegister())
     subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
     done = run("register", inputs["fixed"], inputs["moving"], "-o", small_disk)
     assert done.exit_code == 0, done.output
@@ -373,7 +373,7 @@ def test_results_can_go_straight_onto_another_disk(
 def test_a_run_that_ends_early(
     error: BaseException, exit_code: int, said: str, inputs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(register_module, "register", FakeRegister(error))
+    monkeypatch.setattr(register_module, "register_inputs", FakeRegister(error))
     assert said in refusal(inputs, exit_code=exit_code)
 
 
@@ -387,7 +387,7 @@ def test_a_device_that_is_not_there(inputs: dict[str, Path]) -> None:
 def test_a_failure_while_writing_leaves_the_earlier_results(
     inputs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(register_module, "register", FakeRegister())
+    monkeypatch.setattr(register_module, "register_inputs", FakeRegister())
     out = tmp_path / "out"
     assert run("register", inputs["fixed"], inputs["moving"], "-o", out).exit_code == 0
     before = {path.name: path.read_bytes() for path in out.iterdir()}

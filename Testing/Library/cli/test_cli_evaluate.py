@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from click.testing import Result
 from JointRegistrationLib.core.config import NetworkConfig, RegistrationConfig
 from JointRegistrationLib.core.errors import ConfigError, InputError
 from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.inputs import RegistrationInputs
 from JointRegistrationLib.evaluation import ResultTable, parse_methods, score_labels, summary
 from JointRegistrationLib.files import read_labels, write_labels
 from JointRegistrationLib.files.csv_cells import text_of
@@ -160,11 +162,11 @@ def test_finished_rows_are_kept_and_a_half_written_one_is_made_again(
 ) -> None:
     calls = []
 
-    def counted(fixed: Image, moving: Image, config: RegistrationConfig, **given: object):
+    def counted(inputs: RegistrationInputs, config: RegistrationConfig, *given: Any):
         calls.append(config.method)
-        return FakeRegister()(fixed, moving, config, **given)
+        return FakeRegister()(inputs, config, *given)
 
-    monkeypatch.setattr(register_module, "register", counted)
+    monkeypatch.setattr(register_module, "register_inputs", counted)
     assert evaluate(pairs, "none,vsvf-opt").exit_code == 0
     table = pairs.parent / "t.csv"
     lines = table.read_text().splitlines(keepends=True)
@@ -216,11 +218,11 @@ def test_a_second_evaluation_into_a_table_is_refused_while_the_first_one_runs(
 ) -> None:
     second: list[Result] = []
 
-    def register(fixed: Image, moving: Image, config: RegistrationConfig, **given: object):
+    def register(*given: Any):
         second.append(evaluate(pairs, "none"))
-        return FakeRegister()(fixed, moving, config, **given)
+        return FakeRegister()(*given)
 
-    monkeypatch.setattr(register_module, "register", register)
+    monkeypatch.setattr(register_module, "register_inputs", register)
     assert evaluate(pairs, "vsvf-opt").exit_code == 0
     assert [done.exit_code for done in second] == [2, 2]
     assert "t.csv: another run is writing to it at the moment" in second[0].stderr
@@ -265,7 +267,7 @@ def test_a_table_with_a_foreign_letter_is_cut_at_the_end_of_a_line(tmp_path: Pat
 
 
 def test_ctrl_c_keeps_finished_rows_and_ends_with_3(pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(register_module, "register", FakeRegister(KeyboardInterrupt()))
+    monkeypatch.setattr(register_module, "register_inputs", FakeRegister(KeyboardInterrupt()))
     done = evaluate(pairs, "none,vsvf-opt")
     assert done.exit_code == 3
     assert "cancelled; finished rows are in" in done.stderr
@@ -372,7 +374,7 @@ def test_pairs_without_a_group_are_one_group(pairs: Path) -> None:
 
 
 def test_an_error_names_the_pair_and_the_method(pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(register_module, "register", FakeRegister(InputError("the images do not overlap")))
+    monkeypatch.setattr(register_module, "register_inputs", FakeRegister(InputError("the images do not overlap")))
     done = evaluate(pairs, "none,vsvf-opt")
     assert done.exit_code == 2
     assert "moving > fixed, vsvf-opt: the images do not overlap" in done.stderr

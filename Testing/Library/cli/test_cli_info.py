@@ -75,7 +75,7 @@ def test_landmarks(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "metrics.json"])
 def test_a_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(register, "register", FakeRegister())
+    monkeypatch.setattr(register, "register_inputs", FakeRegister())
     inputs = write_inputs(tmp_path)
     assert run("register", inputs["fixed"], inputs["moving"], "-o", tmp_path / "out").exit_code == 0
     text = told(tmp_path / "out" / name)

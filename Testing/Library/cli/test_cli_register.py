@@ -39,7 +39,7 @@ def inputs(tmp_path: Path) -> dict[str, Path]:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRegister:
     register = FakeRegister()
-    monkeypatch.setattr(register_module, "register", register)
+    monkeypatch.setattr(register_module, "register_inputs", register)
     return register
 
 

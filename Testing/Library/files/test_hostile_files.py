@@ -216,7 +216,7 @@ def test_letters_that_the_locale_lacks_do_not_end_the_process(tmp_path: Path) ->
 @POSIX
 def test_results_appear_in_a_folder_whose_name_is_no_utf8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = write_inputs(tmp_path)
-    monkeypatch.setattr(register, "register", FakeRegister())
+    monkeypatch.setattr(register, "register_inputs", FakeRegister())
     out = tmp_path / os.fsdecode(b"Ergebnis-\xfc")
     labels = ("--moving-labels", inputs["moving_labels"])
     done = run("register", inputs["fixed"], inputs["moving"], "-o", out, "-q", *labels)

@@ -16,6 +16,7 @@ from JointRegistrationLib.core.config import AffineConfig, RegistrationConfig
 from JointRegistrationLib.core.errors import FileError, ResourceError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image, LandmarkPairs
+from JointRegistrationLib.core.inputs import RegistrationInputs
 from JointRegistrationLib.core.lattices.sampling import LabelMap
 from JointRegistrationLib.core.result import LandmarkErrors, StartingMap
 from JointRegistrationLib.worker.exchange import (
@@ -29,7 +30,7 @@ from JointRegistrationLib.worker.exchange import (
     write_result,
 )
 from JointRegistrationLib.worker.folders import new_folder, remove_folder, remove_stale_folders
-from JointRegistrationLib.worker.segments import Segments, WarpedSegments, warped
+from JointRegistrationLib.worker.segments import Segments, WarpedSegments, warp_segments
 from Testing.Support.stub_worker import identity_result
 from Testing.Support.worker_cases import GRID, job_folder, small_job
 
@@ -48,34 +49,36 @@ def _assert_equal_images(first: Image | None, second: Image | None) -> None:
 def test_everything_of_a_job_comes_back(tmp_path):
     other = Grid((6, 7, 9), (0.3, 0.7, 1.1), (1 / 3, 2.0, -5.5), ((0, 0, 1), (-1, 0, 0), (0, 1, 0)))
     moving = np.asfortranarray(np.random.default_rng(1).normal(size=other.shape))[:, ::-1]
-    job = dataclasses.replace(
-        small_job("knee ü"),
-        moving=Image(moving, other, "moving"),
-        config=RegistrationConfig(method="affine-opt", affine=AffineConfig(levels=(2, 1))),
+    inputs = RegistrationInputs(
+        fixed=small_job("knee ü").inputs.fixed,
+        moving=Image(moving, other, "moving", ("a remark",)),
         fixed_mask=Image(np.ones(GRID.shape, bool), GRID, "mask"),
         moving_mask=Image(np.ones(other.shape, np.uint8), other, "other mask"),
         landmarks=LandmarkPairs(np.eye(3), 1 / 3 * np.ones((3, 3)), ("a", "b", "c")),
         initial_affine_ras=np.diag([1.1, 1.0, 1 / 3, 1.0]),
         initial=StartingMap(np.random.default_rng(2).normal(size=(*other.shape, 3)).astype(np.float32), other, TURNED),
-        segments=_segments(GRID, other),
     )
+    config = RegistrationConfig(method="affine-opt", affine=AffineConfig(levels=(2, 1)))
+    job = Job(inputs, config, _segments(GRID, other))
     write_job(tmp_path, job)
-    back = read_job(tmp_path)
+    stored = read_job(tmp_path)
+    back = stored.inputs
     for name in ("fixed", "moving", "fixed_mask", "moving_mask"):
-        _assert_equal_images(getattr(back, name), getattr(job, name))
-    assert back.config == job.config
-    np.testing.assert_array_equal(back.landmarks.fixed_ras, job.landmarks.fixed_ras)
-    np.testing.assert_array_equal(back.landmarks.moving_ras, job.landmarks.moving_ras)
+        _assert_equal_images(getattr(back, name), getattr(inputs, name))
+    assert back.moving.remarks == ("a remark",)
+    assert stored.config == job.config
+    np.testing.assert_array_equal(back.landmarks.fixed_ras, inputs.landmarks.fixed_ras)
+    np.testing.assert_array_equal(back.landmarks.moving_ras, inputs.landmarks.moving_ras)
     assert back.landmarks.names == ("a", "b", "c")
-    np.testing.assert_array_equal(back.initial_affine_ras, job.initial_affine_ras)
-    np.testing.assert_array_equal(back.initial.displacement_field_mm, job.initial.displacement_field_mm)
+    np.testing.assert_array_equal(back.initial_affine_ras, inputs.initial_affine_ras)
+    np.testing.assert_array_equal(back.initial.displacement_field_mm, inputs.initial.displacement_field_mm)
     np.testing.assert_array_equal(back.initial.affine_ras, TURNED)
     assert back.initial.grid == other
     for kind, sources in vars(job.segments).items():
-        for stored, source in zip(getattr(back.segments, kind), sources, strict=True):
-            np.testing.assert_array_equal(stored.labels, source.labels)
-            assert stored.labels.dtype == source.labels.dtype
-            np.testing.assert_array_equal(stored.ras_to_ijk, source.ras_to_ijk)
+        for kept, source in zip(getattr(stored.segments, kind), sources, strict=True):
+            np.testing.assert_array_equal(kept.labels, source.labels)
+            assert kept.labels.dtype == source.labels.dtype
+            np.testing.assert_array_equal(kept.ras_to_ijk, source.ras_to_ijk)
 
 
 def _segments(fixed: Grid, moving: Grid) -> Segments:
@@ -88,7 +91,7 @@ def _segments(fixed: Grid, moving: Grid) -> Segments:
 
 def test_what_a_job_does_not_have_stays_absent(tmp_path):
     write_job(tmp_path, small_job())
-    back = read_job(tmp_path)
+    back = read_job(tmp_path).inputs
     assert (back.fixed_mask, back.moving_mask, back.landmarks, back.initial_affine_ras) == (None,) * 4
     assert back.initial is None
 
@@ -109,7 +112,7 @@ def test_everything_of_a_result_comes_back_and_is_private(tmp_path):
 def test_segments_come_back_with_a_result(tmp_path):
     job = dataclasses.replace(small_job(), segments=_segments(GRID, GRID))
     result = identity_result(job)
-    found = warped(job.segments, GRID, result.displacement_field_mm, 2, lambda: False)
+    found = warp_segments(job.segments, GRID, result.displacement_field_mm, 2, lambda: False)
     write_result(tmp_path, result, found)
     back = read_segments(tmp_path)
     for kind, count in {"warped": 2, "moving": 2, "fixed": 1}.items():
@@ -140,12 +143,12 @@ def test_job_is_written_in_small_steps_and_read_without_a_copy(tmp_path):
     image = Image(np.ones(grid.shape, np.float32), grid)
     shares = []
     sizes = [0]
-    for share in job_steps(tmp_path, Job(image, image, RegistrationConfig())):
+    for share in job_steps(tmp_path, Job(RegistrationInputs(image, image), RegistrationConfig())):
         shares.append(share)
         sizes.append(sum(path.stat().st_size for path in tmp_path.iterdir()))
     assert shares == sorted(shares) and shares[-1] == 1.0
     assert max(np.diff(sizes)) < STEP_BYTES + 2**16
-    assert isinstance(read_job(tmp_path).fixed.array.base, np.memmap)
+    assert isinstance(read_job(tmp_path).inputs.fixed.array.base, np.memmap)
 
 
 def test_incomplete_job_and_result_are_refused(tmp_path):
@@ -188,7 +191,7 @@ def test_size_of_a_job_counts_its_result(tmp_path, segments):
     job = dataclasses.replace(small_job(), segments=segments)
     folder = job_folder(job, tmp_path)
     result = identity_result(job)
-    write_result(folder, result, warped(segments, GRID, result.displacement_field_mm, 1, lambda: False))
+    write_result(folder, result, warp_segments(segments, GRID, result.displacement_field_mm, 1, lambda: False))
     files = list(folder.rglob("*.npy"))
     assert sum(path.stat().st_size - 128 for path in files) == job.exchange_bytes  # 128: a header
 

@@ -16,6 +16,7 @@ from JointRegistrationLib.core.config import AffineConfig, PreprocessConfig, Reg
 from JointRegistrationLib.core.errors import InputError, OutOfMemory, ResourceError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.inputs import RegistrationInputs
 from JointRegistrationLib.core.lattices.sampling import LabelMap
 from JointRegistrationLib.worker import server
 from JointRegistrationLib.worker.client import Client, State
@@ -73,7 +74,7 @@ def test_job_and_result_pass_through_the_process_unchanged(worker, tmp_path):
     folder = _submit(worker, tmp_path, initial_affine_ras=affine, config=config)
     worker.until_over()
     result = read_result(folder)
-    np.testing.assert_array_equal(result.warped, small_job().fixed.array)
+    np.testing.assert_array_equal(result.warped, small_job().inputs.fixed.array)
     np.testing.assert_array_equal(result.affine_ras, affine)
     assert (result.config, result.fixed_grid, result.notes) == (config, GRID, ("a note of the method",))
 
@@ -320,7 +321,7 @@ def test_real_worker_registers_what_the_library_registers(tmp_path):
         return Image((1 / (1 + np.exp(radius - 4))).astype(np.float32), grid, name)
 
     config = RegistrationConfig(method="affine-opt", affine=AffineConfig(model="rigid", levels=(2,), iterations=8))
-    job = Job(ball(7, "fixed"), ball(9, "moving"), config)
+    job = Job(RegistrationInputs(ball(7, "fixed"), ball(9, "moving")), config)
     worker = StubWorker()
     worker.transport = SubprocessTransport()
     worker.client = Client(worker.transport, worker.recorder)
@@ -334,11 +335,12 @@ def test_real_worker_registers_what_the_library_registers(tmp_path):
     result = read_result(folder)
     from JointRegistrationLib.registration.register import register
 
-    expected = register(job.fixed, job.moving, config)
+    expected = register(job.inputs.fixed, job.inputs.moving, config)
     np.testing.assert_allclose(result.affine_ras, expected.affine_ras, atol=1e-4)
     np.testing.assert_allclose(result.warped, expected.warped, atol=1e-3)
     assert result.folds == expected.folds
-    worker.client.submit(job_folder(dataclasses.replace(job, fixed_mask=job.moving), tmp_path))
+    masked = dataclasses.replace(job.inputs, fixed_mask=job.inputs.moving)
+    worker.client.submit(job_folder(dataclasses.replace(job, inputs=masked), tmp_path))
     worker.client.cancel()
     worker.until_over()
     assert worker.recorder.names[-1] == "cancelled"

@@ -38,17 +38,17 @@ def _sentences(nodes):
 def test_the_mask_is_the_chosen_segment_and_nothing_else(knee, given):
     node = knee.nodes.movingSegmentation
     inputs = readInputs(dataclasses.replace(knee.nodes, movingMask=node, movingMaskSegment=given))
-    np.testing.assert_array_equal(inputs.movingMask.array, _expected(node, MOVING_GRID, "cartilage"))
-    every = readInputs(dataclasses.replace(knee.nodes, movingMask=node)).movingMask.array
-    assert inputs.movingMask.array.sum() < 0.8 * every.sum()
+    np.testing.assert_array_equal(inputs.moving_mask.array, _expected(node, MOVING_GRID, "cartilage"))
+    every = readInputs(dataclasses.replace(knee.nodes, movingMask=node)).moving_mask.array
+    assert inputs.moving_mask.array.sum() < 0.8 * every.sum()
 
 
 def test_each_image_has_a_segment_of_its_own(knee):
     node = knee.nodes.movingSegmentation
     chosen = {"fixedMask": node, "fixedMaskSegment": "bone", "movingMask": node, "movingMaskSegment": "lesion"}
     inputs = readInputs(dataclasses.replace(knee.nodes, **chosen))
-    np.testing.assert_array_equal(inputs.fixedMask.array, _expected(node, FIXED_GRID, "bone"))
-    np.testing.assert_array_equal(inputs.movingMask.array, _expected(node, MOVING_GRID, "lesion"))
+    np.testing.assert_array_equal(inputs.fixed_mask.array, _expected(node, FIXED_GRID, "bone"))
+    np.testing.assert_array_equal(inputs.moving_mask.array, _expected(node, MOVING_GRID, "lesion"))
 
 
 def test_a_segment_of_surfaces_becomes_a_mask_and_the_node_stays_as_it_is(knee):
@@ -102,7 +102,7 @@ def test_the_console_takes_the_segment_and_refuses_one_of_a_label_map(knee):
     request = makeRequest(
         nodes.fixed, nodes.moving, None, {"fixedMask": nodes.movingSegmentation, "fixedMaskSegment": "Femur"}
     )
-    assert readInputs(request.nodes).fixedMask.array.any()
+    assert readInputs(request.nodes).fixed_mask.array.any()
     request = makeRequest(nodes.fixed, nodes.moving, None, {"fixedMask": nodes.fixed, "fixedMaskSegment": "Femur"})
     with pytest.raises(InputError, match="a segmentation is needed"):
         readInputs(request.nodes)
@@ -114,7 +114,7 @@ def test_a_mask_that_is_shown_through_the_run_before_is_read_without_it(knee):
     node = knee.nodes.movingSegmentation
     assert node.GetParentTransformNode() is first.nodes.transform
     nodes = dataclasses.replace(knee.nodes, movingMask=node, movingMaskSegment="bone")
-    again = readInputs(nodes, first.nodes).movingMask.array
+    again = readInputs(nodes, first.nodes).moving_mask.array
     node.SetAndObserveTransformNodeID(None)
     assert again.any()
     np.testing.assert_array_equal(again, _expected(node, MOVING_GRID, "bone"))

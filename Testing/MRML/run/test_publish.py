@@ -461,11 +461,11 @@ def test_masks_and_landmarks_are_read_in_world_coordinates(knee):
     np.testing.assert_allclose(inputs.landmarks.fixed_ras, [(1, 2, 3), (4, 5, 6), (-7, 8, 9)])
     np.testing.assert_allclose(inputs.landmarks.moving_ras - inputs.landmarks.fixed_ras, [offset] * 3)
     assert inputs.landmarks.names == ("patella",) * 3
-    assert inputs.fixedMask.grid.is_close(FIXED_GRID)
-    assert inputs.movingMask.grid.is_close(MOVING_GRID)
-    distance = np.linalg.norm(_positions(inputs.movingMask.grid) - MOVING_GRID.center_ras, axis=-1)
-    assert np.all(inputs.movingMask.array[distance < 12])
-    assert not np.any(inputs.movingMask.array[distance > 18])
+    assert inputs.fixed_mask.grid.is_close(FIXED_GRID)
+    assert inputs.moving_mask.grid.is_close(MOVING_GRID)
+    distance = np.linalg.norm(_positions(inputs.moving_mask.grid) - MOVING_GRID.center_ras, axis=-1)
+    assert np.all(inputs.moving_mask.array[distance < 12])
+    assert not np.any(inputs.moving_mask.array[distance > 18])
 
 
 def _positions(grid):
@@ -533,7 +533,7 @@ def test_an_initial_transform_reaches_the_runner_as_the_map_of_fixed_points(knee
     toParent = np.array([[1, 0, 0, 5], [0, 1, 0, -3], [0, 0, 1, 2], [0, 0, 0, 1.0]])
     node = knee.scene.AddNode(affineTransformNode(np.linalg.inv(toParent), "start"))
     inputs = readInputs(replace(knee.nodes, initialTransform=node))
-    np.testing.assert_allclose(inputs.initialAffineRas, np.linalg.inv(toParent))
+    np.testing.assert_allclose(inputs.initial_affine_ras, np.linalg.inv(toParent))
 
 
 def test_an_initial_transform_that_is_not_linear_is_refused(knee):

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from JointRegistrationLib.worker.segments import warped
+from JointRegistrationLib.worker.segments import warp_segments
 from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation, segmentationFromLabels
 from JointRegistrationMRML.nodes.transforms import affineTransformNode, gridTransformNode
 from JointRegistrationMRML.pauses import finished
@@ -34,7 +34,7 @@ def _turnIntoSurfaces(node):
 def _byWorker(nodes, result, options=None):
     found = finished(workerSteps(nodes, options or OutputOptions()))
     field = result.displacement_field_mm
-    return found.warped(FIXED_GRID, warped(found.segments, FIXED_GRID, field, 2, lambda: False))
+    return found.warped(FIXED_GRID, warp_segments(found.segments, FIXED_GRID, field, 2, lambda: False))
 
 
 def _assertEqual(first: RunSegments, second: RunSegments) -> None:
