@@ -211,7 +211,7 @@ def test_points_placed_after_a_run_guide_its_refinement_and_discard_leaves_them(
     assert moving.GetParentTransformNode() is transform
     from JointRegistrationMRML.nodes.points import landmarksFromMarkups
 
-    read = landmarksFromMarkups(person.parameters.fixedLandmarks, moving, below=transform)
+    read = landmarksFromMarkups(person.parameters.fixedLandmarks, moving, leftOut=transform)
     shift = read.moving_ras - read.fixed_ras
     expected = first.result.displacement_field_mm.reshape(-1, 3).mean(axis=0)
     assert abs(shift.mean(axis=0) - expected).max() < 1.0

@@ -136,7 +136,7 @@ def emptied(knee):
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def empty(scene, event, node):
-        if node.IsA("vtkMRMLSegmentationNode") and not scene.IsClosing():
+        if node.IsA("vtkMRMLSegmentationNode") and scene is not None and not scene.IsClosing():
             for segmentId in list(node.GetSegmentation().GetSegmentIDs()):
                 node.GetSegmentation().RemoveSegment(segmentId)
 
