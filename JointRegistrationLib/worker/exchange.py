@@ -51,7 +51,7 @@ class Job:
 
     @property
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """What is written as .npy files, by name."""
+        """Return what is written as .npy files, by name."""
         arrays = {name: image.array for name, image in self.images.items()}
         start = {} if self.initial is None else {_INITIAL: self.initial.displacement_field_mm}
         return {**arrays, **start, **self.segments.arrays}

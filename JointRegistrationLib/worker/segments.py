@@ -20,7 +20,7 @@ from ..core.progress import CancelCheck
 
 
 def file_names(kind: str, count: int) -> list[str]:
-    """What the label maps of one kind are called in a job's folder, without suffix."""
+    """Return the names of the label maps of one kind in a job's folder, without suffix."""
     return [f"{kind}_labels_{number}" for number in range(count)]
 
 
@@ -43,7 +43,7 @@ class Segments:
         return grid.num_voxels * (times * moving + fixed)
 
     def matrices(self) -> dict[str, list[Any]]:
-        """What the arrays do not say, for JSON: the matrices to their indices."""
+        """Return what the arrays do not say, for JSON: the matrices to their indices."""
         both = {"moving": self.moving, "fixed": self.fixed}
         return {kind: [np.asarray(source.ras_to_ijk).tolist() for source in both[kind]] for kind in both}
 
@@ -65,7 +65,7 @@ class WarpedSegments:
         return _by_name(warped=self.warped, moving=self.moving, fixed=self.fixed)
 
     def counts(self) -> dict[str, int]:
-        """How many label maps there are of each kind."""
+        """Count the label maps of each kind."""
         return {"warped": len(self.warped), "moving": len(self.moving), "fixed": len(self.fixed)}
 
 
