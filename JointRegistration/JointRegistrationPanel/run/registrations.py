@@ -68,7 +68,7 @@ class Registrations:
 
     @property
     def running(self) -> bool:
-        """Whether a run is under way, or its results are being shown."""
+        """Return whether a run is under way, or its results are being shown."""
         return self._run.running or (self._showing is not None and self._showing.active)
 
     # -- what the buttons do ------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ class Registrations:
     # -- told of the run ----------------------------------------------------------------------------------
 
     def onRunProgress(self, stage: str, fraction: float, secondsLeft: float | None) -> None:
-        """How far the run is."""
+        """Show how far the run is."""
         if self._ui.cancelButton.enabled or stage == "preparing":
             self._sections.progress.show(stage, fraction, secondsLeft)
 
