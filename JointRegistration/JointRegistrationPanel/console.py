@@ -32,7 +32,7 @@ class ConsoleRun:
 
     @property
     def running(self) -> bool:
-        """Whether the run is under way."""
+        """Return whether the run is under way."""
         return self._control.running
 
     def cancel(self) -> None:

@@ -102,7 +102,7 @@ class Turns:
 
     @property
     def active(self) -> bool:
-        """Whether there is something left to do."""
+        """Return whether there is something left to do."""
         return bool(self._timer.active)
 
     def finish(self) -> None:

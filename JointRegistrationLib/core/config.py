@@ -160,7 +160,7 @@ def with_detail(velocity: VelocityConfig, detail: str) -> VelocityConfig:
 
 
 def detail_of(velocity: VelocityConfig) -> str:
-    """Which of :data:`DETAIL_WEIGHTS` the kernel is; "fine" for one of its own."""
+    """Return which of :data:`DETAIL_WEIGHTS` the kernel is; "fine" for one of its own."""
     return next((name for name in DETAIL_WEIGHTS if with_detail(velocity, name) == velocity), "fine")
 
 

@@ -57,7 +57,7 @@ class _Size:
 
     @property
     def features(self) -> tuple[int, ...]:
-        """What the columns of the memory table are multiplied by."""
+        """Return what the columns of the memory table are multiplied by."""
         bounded = min(self.fixed, _BOUNDED_VOXELS) + min(self.moving, _BOUNDED_VOXELS)
         return (1, self.fixed, self.moving, self.working + self.working_moving, self.finest, bounded)
 
@@ -65,7 +65,7 @@ class _Size:
 def estimate_plan(
     fixed_grid: Grid, moving_grid: Grid, config: RegistrationConfig, device: str = "cpu", threads: int = 1
 ) -> Plan:
-    """What registering two images will take.
+    """Estimate what registering two images will take.
 
     Args:
         fixed_grid, moving_grid: the images' native grids.

@@ -31,7 +31,7 @@ class EvaluationPair:
 
     @property
     def name(self) -> str:
-        """What the pair is called in tables: ``"moving > fixed"``, without folders and suffixes."""
+        """Return the pair's name in tables: ``"moving > fixed"``, without folders and suffixes."""
         return f"{_stem(self.moving)} > {_stem(self.fixed)}"
 
 

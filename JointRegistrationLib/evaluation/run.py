@@ -39,7 +39,7 @@ class _Images:
 
 
 def pending(pairs: Sequence[EvaluationPair], methods: Sequence[Method], table: ResultTable) -> list[Run]:
-    """What is not in the table yet, pair by pair."""
+    """Return what is not in the table yet, pair by pair."""
     return [(p, m) for p in pairs for m in methods if (p.group, p.name, m.name) not in table]
 
 

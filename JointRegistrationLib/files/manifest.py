@@ -48,7 +48,7 @@ class Manifest:
     files: dict[str, WrittenFile]
 
     def changed(self) -> dict[str, str]:
-        """What became of files that are not there, or not of the size that the run gave them, in words."""
+        """Describe what became of files that are not there, or not of the size that the run gave them."""
         found = {}
         for name, written in self.files.items():
             path = self.folder / name

@@ -39,7 +39,7 @@ _BYTES_PER_FIXED_VOXEL = 4 + 4 + 1  # warped, Jacobian, labels
 
 
 def result_bytes(fixed: Grid, moving: Grid) -> int:
-    """How many bytes the files of a result on these grids take, about."""
+    """Estimate the bytes that the files of a result on these grids take."""
     return _BYTES_PER_FIXED_VOXEL * fixed.num_voxels + transform_bytes(fixed) + transform_bytes(moving)
 
 
@@ -105,7 +105,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a registration wrote into ``folder``, or began to."""
+    """Return whether a registration wrote into ``folder``, or began to."""
     names = (METRICS_NAME, LOCK_NAME, PUBLISHING)
     return any((folder / name).exists() for name in names) or any(folder.glob(f"{UNFINISHED}*"))
 

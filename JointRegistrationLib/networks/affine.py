@@ -136,7 +136,7 @@ class LandmarkAffineNet(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def heat_maps(self, image: Tensor) -> HeatMaps:
-        """Where the landmarks of images (N, 1, D, H, W) in [0, 1] are."""
+        """Find the landmarks of images (N, 1, D, H, W) in [0, 1]."""
         half = self.at_half(fold(2 * image - 1))
         quarter = self.at_quarter(half)
         eighth = self.at_eighth(quarter)

@@ -69,7 +69,7 @@ class SideGuess:
 
     @property
     def certain(self) -> bool:
-        """Whether to refuse another knee because of it."""
+        """Return whether to refuse another knee because of it."""
         return self.log_odds >= CERTAIN
 
 

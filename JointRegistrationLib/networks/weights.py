@@ -41,11 +41,11 @@ def load_model(path: Path | None = None, device: torch.device | str = "cpu") -> 
 
 
 def checksum_file(path: Path) -> Path:
-    """Where the checksum of a weights file is kept."""
+    """Return where the checksum of a weights file is kept."""
     return path.with_name(f"{path.name}.sha256")
 
 
 def expected_checksum(path: Path) -> str | None:
-    """What stands in the checksum file of a weights file; None if there is no such file."""
+    """Read the checksum file of a weights file; None if there is no such file."""
     beside = checksum_file(path)
     return beside.read_text(errors="replace").partition(" ")[0].strip() if beside.exists() else None

@@ -117,7 +117,7 @@ def cfl_number(velocity_mm: Tensor, grid: Grid, steps: int) -> float:
 
 
 def num_squarings(velocity_mm: Tensor, grid: Grid, steps: int) -> int:
-    """How often ``"scaling-squaring"`` composes; see :func:`exponential`."""
+    """Return how often ``"scaling-squaring"`` composes; see :func:`exponential`."""
     least = math.ceil(math.log2(steps))
     voxels = cfl_number(velocity_mm, grid, 1)
     if not math.isfinite(voxels) or voxels <= _FIRST_STEP_VOXELS:

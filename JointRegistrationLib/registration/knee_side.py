@@ -22,7 +22,7 @@ _OTHER = {"right": "left", "left": "right"}
 
 
 def knee_sides(pair: ImagePair, config: RegistrationConfig, start: FloatArray | None) -> tuple[str, ...]:
-    """Which knees these may be, in the order of trust: one side if it is told or found, else both.
+    """Return the sides that these knees may be, in the order of trust: one if it is told or found, else both.
 
     An answer that is likely, and not contradicted by the other image's, counts for both; certain ones go
     before likely ones. A starting transform that mirrors makes a left knee the counterpart of a right one.
@@ -53,7 +53,7 @@ def knee_sides(pair: ImagePair, config: RegistrationConfig, start: FloatArray | 
 
 
 def with_place(guess: SideGuess, grid: Grid) -> SideGuess:
-    """What an image shows, together with where its header puts it.
+    """Join what an image shows with where its header puts it.
 
     A patient lies in the middle of the scanner, so a right knee lies to the right of it (positive R). Images that
     were centred, or whose origin nobody set, add nothing.

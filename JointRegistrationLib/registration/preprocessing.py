@@ -73,7 +73,7 @@ def check_mask(mask: Image, image: Image) -> Image:
 
 
 def remarks_on(image: Image, mask: Image | None = None) -> tuple[str, ...]:
-    """What is remarkable about an image and its mask although they can be used: sentences for the result's notes."""
+    """Describe what is remarkable about an image and its mask that can be used: sentences for the result's notes."""
     empty, slices = constant_slices(image.array)
     found = [*image.remarks, size_remark(image.name, image.grid)]
     if empty > _MOST_EMPTY * slices:

@@ -173,7 +173,7 @@ def _halved(lattice: Grid) -> Grid:
 
 
 def found_side(shares: Tensor) -> SideGuess:
-    """Which knee it is: right if the lateral tibial cartilage (classes, D, H, W) lies further to the right."""
+    """Find which knee it is: right if the lateral tibial cartilage (classes, D, H, W) lies further to the right."""
     medial, lateral = (shares[n].sum(dim=(1, 2)).double() for n in (_MEDIAL, _LATERAL))
     both = medial + lateral
     total = float(both.sum())

@@ -36,12 +36,12 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this process writes the files."""
+        """Return whether this process writes the files."""
         return self.rank == 0
 
 
 def ranks_from_environment() -> Ranks:
-    """What ``torchrun`` says about this process.
+    """Read what ``torchrun`` says about this process.
 
     Raises:
         ConfigError: if one of its variables is not a number.
@@ -72,7 +72,7 @@ def process_group(device: str) -> Iterator[Ranks]:
 
 
 def any_of(flag: bool, ranks: Ranks, device: torch.device) -> bool:
-    """Whether ``flag`` is set in any process: all must stop after the same update."""
+    """Return whether ``flag`` is set in any process: all must stop after the same update."""
     if ranks.world == 1:
         return flag
     value = torch.tensor(float(flag), device=device)

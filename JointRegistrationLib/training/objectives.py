@@ -140,7 +140,7 @@ def _after(batch: Batch, affine: Tensor, grid: Grid) -> Batch:
 
 
 def wanted_landmarks(anchors: Tensor, batch: Batch, grid: Grid) -> Tensor:
-    """Where the template's anchors (K, 3) lie in the images of N pairs, moving first: (2 N, K, 3), frame."""
+    """Place the template's anchors (K, 3) in the images of N pairs, moving first: (2 N, K, 3), frame."""
     from_template = torch.linalg.inv(torch.cat([batch.moving_to_template, batch.fixed_to_template]))
     frames = affine_frame(from_template, grid)
     return anchors @ frames[:, :3, :3].mT + frames[:, None, :3, 3]

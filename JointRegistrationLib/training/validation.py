@@ -81,7 +81,7 @@ def _pair_figures(
 def predicted(
     model: AVSM, batch: Batch, grid: Grid, config: TrainingConfig, affine_steps: int, vsvf_steps: int
 ) -> AVSMOutput:
-    """What the networks make of a pair, as :func:`validate` measures it."""
+    """Predict a pair as :func:`validate` measures it."""
     if config.stage == "vsvf" and config.data.prealigned:
         affines = [batch.affine_ras]
     else:

@@ -42,7 +42,7 @@ def make_ready() -> Ready:
 
 
 def threads(most: int) -> int:
-    """How many threads to work with outside PyTorch: those of the processor or of the environment, at most ``most``."""
+    """Return the number of threads for work outside PyTorch: the processor's or the environment's, at most ``most``."""
     return min(most, _chosen_threads() or os.cpu_count() or 1)
 
 
@@ -66,7 +66,7 @@ def free_memory() -> None:
 
 
 def describe_devices() -> dict[str, str]:
-    """What there is to compute on, in words, by its name in the configuration; first what ``"auto"`` takes."""
+    """Describe each device to compute on, by its name in the configuration; first what ``"auto"`` takes."""
     import torch  # noqa: PLC0415
 
     found: dict[str, str] = {}
@@ -121,7 +121,7 @@ class MemoryPlan:
 
 
 def memory_plans(config: RegistrationConfig, auto_device: str) -> Iterator[MemoryPlan]:
-    """What to try, one after the other, as long as memory runs out.
+    """Return what to try, one after the other, as long as memory runs out.
 
     Args:
         config: what was asked for.

@@ -46,7 +46,7 @@ NOT_ANSWERING = "not answering"
 
 
 class State(enum.Enum):
-    """What the worker is at. A run that waits for the start is part of ``STARTING``, or of ``STOPPING``.
+    """Return the worker's state. A run that waits for the start is part of ``STARTING``, or of ``STOPPING``.
 
     ``STOPPING``: the cancelled run is over for its user, but the worker has not come to a pause yet.
     """
@@ -64,7 +64,7 @@ class Transport(Protocol):
 
     @property
     def running(self) -> bool:
-        """Whether there is a process."""
+        """Return whether there is a process."""
         ...
 
     def start(self) -> None:
@@ -139,17 +139,17 @@ class Client:
 
     @property
     def state(self) -> State:
-        """What the worker is at."""
+        """Return the worker's state."""
         return self._state
 
     @property
     def ready(self) -> Ready | None:
-        """What the worker said of itself, or None before its start and after its end."""
+        """Return what the worker said of itself, or None before its start and after its end."""
         return self._ready
 
     @property
     def running(self) -> bool:
-        """Whether a run is under way or waits for the worker."""
+        """Return whether a run is under way or waits for the worker."""
         return self._folder is not None
 
     # -- what the user asks for -----------------------------------------------------------------------

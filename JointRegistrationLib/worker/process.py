@@ -46,7 +46,7 @@ class SubprocessTransport:
 
     @property
     def running(self) -> bool:
-        """Whether there is a process."""
+        """Return whether there is a process."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:

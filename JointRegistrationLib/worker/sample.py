@@ -35,7 +35,7 @@ LABELS = {
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether all files of the sample are in ``folder``, as one run wrote them."""
+    """Return whether all files of the sample are in ``folder``, as one run wrote them."""
     from ..files.manifest import read_manifest  # noqa: PLC0415 brings SimpleITK
 
     try:

@@ -139,7 +139,7 @@ class _Requests:
 
     @property
     def busy(self) -> bool:
-        """Whether a run is under way, or about to be."""
+        """Return whether a run is under way, or about to be."""
         return self._current is not None
 
     def abandon(self) -> None:

@@ -26,7 +26,7 @@ def findProblems(
     leftOut: Any = None,
     device: str = "cpu",
 ) -> list[Problem]:
-    """What is wrong or suspicious about the inputs of a run, errors first.
+    """Find what is wrong or suspicious about the inputs of a run, errors first.
 
     Args:
         nodes: the run's nodes; volumes may still be None.

@@ -102,7 +102,7 @@ def _side(node: Any) -> str:
 def memoryProblems(
     nodes: InputNodes, config: RegistrationConfig, availableBytes: int | None, device: str
 ) -> Iterator[Problem]:
-    """Whether the run fits into the free memory of where it will run; nothing if that is not known."""
+    """Check whether the run fits into the free memory of where it will run; nothing if that is not known."""
     if availableBytes is None:
         return
     grids = (ownGrid(nodes.fixed), ownGrid(nodes.moving))

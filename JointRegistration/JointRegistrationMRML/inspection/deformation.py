@@ -113,7 +113,7 @@ def setSpacing(view: OpenView, spacingMm: float) -> None:
 
 
 def leavesAffineOut(view: OpenView) -> bool:
-    """Whether an open view leaves the affine part out."""
+    """Return whether an open view leaves the affine part out."""
     return view.nodes[view.name].GetAttribute(_ATTRIBUTE) is not None
 
 

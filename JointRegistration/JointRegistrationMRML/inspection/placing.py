@@ -101,7 +101,7 @@ def stopPlacing(scene: Any, record: ViewRecord) -> None:
 
 
 def isPlacing(scene: Any, node: Any) -> bool:
-    """Whether a click in a view would add a point to ``node``."""
+    """Return whether a click in a view would add a point to ``node``."""
     selection, interaction = _modeNodes(scene)
     if node is None or interaction.GetCurrentInteractionMode() != interaction.Place:
         return False

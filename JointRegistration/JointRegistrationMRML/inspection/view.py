@@ -75,7 +75,7 @@ class OpenView:
 
     @property
     def isWhole(self) -> bool:
-        """Whether everything that the view added is there still; a user may delete it by hand."""
+        """Return whether everything that the view added is there still; a user may delete it by hand."""
         return all(node.GetScene() is self.scene for node in (*self.nodes.values(), *self.displays))
 
     def setVisible(self, node: Any, visible: bool) -> None:
@@ -108,7 +108,7 @@ class OpenView:
             self.record.change(composite, get, setter, value)
 
     def setOpacity(self, opacity: float) -> None:
-        """How much the foreground covers the background, 0 to 1, in every slice view."""
+        """Set how much the foreground covers the background, 0 to 1, in every slice view."""
         for composite in slicesOf(self.scene):
             self.record.change(composite, composite.GetForegroundOpacity, composite.SetForegroundOpacity, opacity)
 
@@ -271,7 +271,7 @@ def addVolume(view: OpenView, kind: str, built: Any, colorID: str = "vtkMRMLColo
 
 
 def isThere(view: OpenView, node: Any) -> bool:
-    """Whether there is such a node, in the view's scene, with something to draw it by."""
+    """Return whether there is such a node, in the view's scene, with something to draw it by."""
     return node is not None and node.GetScene() is view.scene and node.GetDisplayNode() is not None
 
 

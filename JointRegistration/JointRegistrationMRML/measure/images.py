@@ -71,7 +71,7 @@ def checkerboard(fixed: Image, other: Image, otherRange: tuple[float, float], sq
 
 
 def edges(image: Image) -> Image:
-    """Where brightness changes most: 1 on Canny edges, 0 elsewhere, unsigned bytes.
+    """Detect where brightness changes most: 1 on Canny edges, 0 elsewhere, unsigned bytes.
 
     The lattice is ``image``'s, or one of joined voxels with the same field of view if it is large.
     """

@@ -102,7 +102,7 @@ def vtkImage(array: npt.NDArray[Any], image: Any = None, *, share: bool = False)
 
 
 def canBeShared(array: npt.NDArray[Any]) -> bool:
-    """Whether VTK can use the array's memory.
+    """Return whether VTK can use the array's memory.
 
     VTK may write to what it holds, so a read-only array is out of the question. Windows does not let go of a
     mapped file while it is in use: a run's folder would stay on the disk as long as its nodes.

@@ -42,7 +42,7 @@ def _pairOf(label: str) -> str:
 
 
 def pointIndices(node: Any) -> list[int]:
-    """Which control points of a list count: all but the one that follows the mouse while points are being placed."""
+    """Return the control points of a list that count: all but the one that follows the mouse during placing."""
     every = range(node.GetNumberOfControlPoints())
     return [index for index in every if node.GetNthControlPointPositionStatus(index) != node.PositionPreview]
 

@@ -122,7 +122,7 @@ class _Painter:
         return _View(plane, *found)
 
     def rows(self) -> dict[str, Callable[[_View], Picture]]:
-        """How each row is painted, by its key."""
+        """Return how each row is painted, by its key."""
         rows: dict[str, Callable[[_View], Picture]] = {
             "fixed": lambda view: _rgb(view.fixed),
             "moving": lambda view: _rgb(view.moving),
@@ -142,7 +142,7 @@ class _Painter:
         return rows
 
     def remark(self, key: str) -> str:
-        """What is to be said of one row of this run beside its caption."""
+        """Return what is to be said of one row of this run beside its caption."""
         return leftOutText(self._result) if key == "grid" and self._leftOut is not None else ""
 
     def bars(self) -> dict[str, ColorBar]:

@@ -108,7 +108,7 @@ class _Canvas:
         self._colors[pixel[chosen]] = samples[chosen, 3:]
 
     def picture(self) -> Picture:
-        """What is drawn by now."""
+        """Return what is drawn by now."""
         return np.asarray(255 * self._colors).astype(np.uint8).reshape(_SIDE_PX, _SIDE_PX, 3)
 
 

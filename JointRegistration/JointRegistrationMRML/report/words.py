@@ -69,7 +69,7 @@ def runFigures(result: RegistrationResult) -> list[KeyFigure]:
 
 
 def imageMeasures(result: RegistrationResult) -> MeasureGroup:
-    """How alike the images are; no line where that is not known any more."""
+    """Describe how alike the images are; no line where that is not known any more."""
     meaning = _("1: equal up to brightness and contrast; noise keeps it below 1")
     values = (result.similarity_before, result.similarity_after)
     known = math.isfinite(sum(values))
@@ -78,7 +78,7 @@ def imageMeasures(result: RegistrationResult) -> MeasureGroup:
 
 
 def mapMeasures(result: RegistrationResult, moved: DisplacementStatistics) -> MeasureGroup:
-    """What the map does; ``moved`` are the statistics of its displacement field."""
+    """Describe what the map does; ``moved`` are the statistics of its displacement field."""
     folds, determinant = result.folds, result.jacobian_determinant
     measures = [
         Measure(
@@ -129,7 +129,7 @@ def compared(name: str, before: float, after: float, meaning: str, *, digits: in
 
 
 def runFacts(result: RegistrationResult, fixedName: str, movingName: str) -> list[tuple[str, str]]:
-    """What was registered, how, and how long it took."""
+    """List what was registered, how, and how long it took."""
     config, timings = result.config, result.timings_s
     facts = [
         (_("Fixed image"), f"{fixedName}: {result.fixed_grid.describe()}"),
@@ -155,7 +155,7 @@ def betweenText(values: tuple[float, float], digits: int) -> str:
 
 
 def hardware(result: RegistrationResult) -> str:
-    """What the run was computed on."""
+    """Name what the run was computed on."""
     return _("{count} CPU cores").format(count=os.cpu_count()) if result.device == "cpu" else result.device
 
 

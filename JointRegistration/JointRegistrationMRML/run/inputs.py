@@ -63,7 +63,7 @@ def inputSteps(nodes: InputNodes, reuse: OutputNodes | None = None) -> Generator
 
 
 def checkInputs(nodes: InputNodes) -> None:
-    """What can be told of the nodes at once.
+    """Check what can be told of the nodes at once.
 
     Raises:
         InputError: if a node cannot be used; the message names it.

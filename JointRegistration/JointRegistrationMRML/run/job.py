@@ -120,12 +120,12 @@ class RegistrationJob:
 
     @property
     def state(self) -> JobState:
-        """What the job is at."""
+        """Return the job's state."""
         return self._state
 
     @property
     def active(self) -> bool:
-        """Whether the job has begun and not ended."""
+        """Return whether the job has begun and not ended."""
         return self._state in (JobState.PREPARING, JobState.RUNNING, JobState.PUBLISHING)
 
     def start(self) -> None:

@@ -167,7 +167,7 @@ class Request:
 
 
 def makeRequest(fixedVolume: Any, movingVolume: Any, config: Any, arguments: dict[str, Any]) -> Request:
-    """What the arguments of ``JointRegistrationLogic.register`` ask for.
+    """Make the request that the arguments of ``JointRegistrationLogic.register`` ask for.
 
     Args:
         fixedVolume, movingVolume: scalar volume nodes.

@@ -21,7 +21,7 @@ from .segments import RunSegments
 
 
 def extremesOf(result: RegistrationResult) -> Extremes:
-    """What of a run's map is beyond what a joint explains."""
+    """Read what of a run's map is beyond what a joint explains."""
     return find_extremes(result.jacobian_determinant, result.inverse_error_max_mm)
 
 

@@ -48,7 +48,7 @@ class SegmentsForWorker:
         return Segments(_labelMaps(self.moving), _labelMaps(self.fixed))
 
     def warped(self, grid: Grid, found: WarpedSegments) -> RunSegments:
-        """What came back, on the fixed ``grid``, with the segments' names."""
+        """Return what came back, on the fixed ``grid``, with the segments' names."""
         moving, fixed = self.moving, self.fixed
         return RunSegments(
             None if moving is None else moving.on(grid, found.warped),
@@ -58,7 +58,7 @@ class SegmentsForWorker:
 
 
 def areSegmentsWarped(inputs: InputNodes, options: OutputOptions) -> bool:
-    """Whether a run has moving segments whose place on the fixed lattice is wanted: to be shown, or compared."""
+    """Return whether a run has moving segments whose place on the fixed lattice is wanted: to be shown, or compared."""
     wanted = options.warpedSegmentation or inputs.fixedSegmentation is not None
     return inputs.movingSegmentation is not None and wanted
 

@@ -45,7 +45,7 @@ class SamplePair:
 
 
 def sampleFolder() -> Path:
-    """Where the sample is kept: the user's cache folder."""
+    """Return where the sample is kept: the user's cache folder."""
     if sys.platform == "win32":
         cache = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
     elif sys.platform == "darwin":

@@ -151,7 +151,7 @@ class SceneTransaction:
         self._folders.append((hierarchy, item))
 
     def isNew(self, node: Any) -> bool:
-        """Whether the node came into the scene within this block."""
+        """Return whether the node came into the scene within this block."""
         return node in self._new or node.GetID() not in self._idsBefore
 
     def takeBack(self) -> list[str]:
@@ -278,7 +278,7 @@ def _isEmptyFolder(hierarchy: Any, item: int) -> bool:
 
 
 def isEmpty(node: Any) -> bool:
-    """Whether a node that a result could go to holds nothing: no voxels, segments or rows, or the identity."""
+    """Return whether a node that a result could go to holds nothing: no voxels, segments or rows, or the identity."""
     if node.IsA("vtkMRMLVolumeNode"):
         return node.GetImageData() is None or node.GetImageData().GetNumberOfPoints() == 0
     if node.IsA("vtkMRMLSegmentationNode"):

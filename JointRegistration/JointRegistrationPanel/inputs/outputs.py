@@ -23,7 +23,7 @@ def showWhatIsWanted(ui: Any, parameters: Any) -> None:
 
 
 def anyWanted(parameters: Any) -> bool:
-    """Whether the run would give anything."""
+    """Return whether the run would give anything."""
     possible = (kind for kind in OUTPUT_KINDS if kind != "warpedSegmentation" or parameters.movingSegmentation)
     return any(wants(parameters, kind) for kind in possible)
 

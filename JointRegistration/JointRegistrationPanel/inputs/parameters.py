@@ -180,12 +180,12 @@ _FURTHER_INPUTS = tuple(field.name for field in dataclasses.fields(InputNodes) i
 
 
 def wants(parameters: Any, kind: str) -> bool:
-    """Whether the result ``kind``, of :data:`OUTPUT_KINDS`, is asked for."""
+    """Return whether the result ``kind``, of :data:`OUTPUT_KINDS`, is asked for."""
     return bool(getattr(parameters, f"wants{kind[0].upper()}{kind[1:]}"))
 
 
 def outputOptions(parameters: Any) -> OutputOptions:
-    """Which results are wanted; the moving volume is shown through the transform if there is one."""
+    """Return which results are wanted; the moving volume is shown through the transform if there is one."""
     wanted = {kind: wants(parameters, kind) for kind in OUTPUT_KINDS}
     return OutputOptions(**wanted, showMovingTransformed=wanted["transform"])
 

@@ -30,7 +30,7 @@ class Ties(VTKObservationMixin):
 
     @property
     def showing(self) -> bool:
-        """Whether the controls are being given the parameters: what they report then, no person has chosen.
+        """Return whether the controls are being given the parameters: what they report then, no person has chosen.
 
         A node selector reports an activation whenever it is given another node.
         """

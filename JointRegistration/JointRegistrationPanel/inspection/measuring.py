@@ -66,17 +66,17 @@ class NumbersView:
 
     @property
     def measuring(self) -> bool:
-        """Whether a measurement or a report is under way."""
+        """Return whether a measurement or a report is under way."""
         return self._measuring
 
     @property
     def nodes(self) -> NumberNodes | None:
-        """What the last measurement made."""
+        """Return what the last measurement made."""
         return self._nodes
 
     @property
     def text(self) -> str:
-        """How to read the view that is open."""
+        """Return how to read the view that is open."""
         return "" if self._open is None else self._open.text
 
     # -- measuring ----------------------------------------------------------------------------------------
@@ -273,7 +273,7 @@ class NumbersView:
 
 
 def written(path: str) -> str:
-    """Where a file is now."""
+    """Say where a file is now."""
     return _("Written to {path}.").format(path=breakable(path))
 
 

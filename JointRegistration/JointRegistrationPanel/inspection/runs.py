@@ -43,7 +43,7 @@ class RunList:
         self.latest, self.runs = None, []
 
     def holds(self, run: Run | None) -> bool:
-        """Whether a run is among those found."""
+        """Return whether a run is among those found."""
         return any(isSame(one, run) for one in self.runs)
 
     def show(self, chosen: Run | None) -> None:

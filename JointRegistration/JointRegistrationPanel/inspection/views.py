@@ -134,7 +134,7 @@ class ViewButtons:
             self._shownNow = ""
 
     def texts(self) -> str:
-        """How to read each view that is open, as rich text."""
+        """Return how to read each view that is open, as rich text."""
         inspection, lines = self._inspection, []
         for name in [] if inspection is None else inspection.names:
             lines.append(f"<b>{escaped(VIEWS[name].title)}.</b> {escaped(inspection.view(name).text)}")

@@ -85,7 +85,7 @@ def missingText(missing: Sequence[Package]) -> str:
 
 
 def question(missing: Sequence[Package]) -> str:
-    """What a person is asked before anything is downloaded."""
+    """Return what a person is asked before anything is downloaded."""
     lines = [f"{package.title} {package.minimum} " + _("or newer") + f": {package.size}" for package in missing]
     how = _("PyTorch is chosen to fit your GPU by the PyTorch extension. ") if TORCH in missing else ""
     return (

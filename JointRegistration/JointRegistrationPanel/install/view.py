@@ -25,7 +25,7 @@ class InstallView:
 
     @property
     def missing(self) -> bool:
-        """Whether something has to be installed, as of the last :meth:`look`."""
+        """Return whether something has to be installed, as of the last :meth:`look`."""
         return bool(self._missing)
 
     def look(self, text: str = "") -> None:

@@ -35,7 +35,7 @@ class Judgement:
 
 
 def missingInputs(parameters: Any) -> list[str]:
-    """What is not chosen yet, as sentences; these are no errors, but Register waits for them."""
+    """Return what is not chosen yet, as sentences; these are no errors, but Register waits for them."""
     fixed, moving = parameters.fixedVolume, parameters.movingVolume
     missing = []
     if fixed is None:
@@ -52,7 +52,7 @@ def missingInputs(parameters: Any) -> list[str]:
 
 
 def planFor(parameters: Any, device: str) -> Plan | None:
-    """What the run will take; None while there is nothing to run."""
+    """Estimate what the run will take; None while there is nothing to run."""
     grids = [_gridOf(volume) for volume in (parameters.fixedVolume, parameters.movingVolume)]
     if None in grids:
         return None
@@ -77,7 +77,7 @@ def deviceOf(parameters: Any, ready: Ready | None) -> str:
 
 
 def deviceText(parameters: Any, ready: Ready | None, missing: bool) -> str:
-    """What a run would be computed on, in words, or why that is not known.
+    """Name what a run would be computed on, or why that is not known.
 
     Args:
         parameters: the panel's.

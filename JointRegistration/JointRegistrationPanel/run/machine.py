@@ -29,6 +29,6 @@ class Speed:
             self._settings.setValue(_KEY + device, seconds / plan.work)
 
     def seconds(self, plan: Plan, device: str) -> float | None:
-        """How long ``plan`` is likely to take; None if nothing is known."""
+        """Estimate how long ``plan`` is likely to take; None if nothing is known."""
         known = self._settings.value(_KEY + device)
         return plan.seconds if known is None else plan.work * float(known)

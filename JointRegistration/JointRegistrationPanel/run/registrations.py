@@ -69,7 +69,7 @@ class Registrations:
 
     @property
     def running(self) -> bool:
-        """Whether a run is under way, or its results are being shown or taken away."""
+        """Return whether a run is under way, or its results are being shown or taken away."""
         return self._run.running or any(
             turns is not None and turns.active for turns in (self._showing, self._discarding)
         )
@@ -145,7 +145,7 @@ class Registrations:
     # -- told of the run ----------------------------------------------------------------------------------
 
     def onRunProgress(self, stage: str, fraction: float, secondsLeft: float | None) -> None:
-        """How far the run is."""
+        """Show how far the run is."""
         if self._ui.cancelButton.enabled or stage == "preparing":
             self._sections.progress.show(stage, fraction, secondsLeft)
 

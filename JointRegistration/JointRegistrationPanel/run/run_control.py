@@ -36,7 +36,7 @@ class RunControl:
 
     @property
     def running(self) -> bool:
-        """Whether a run is under way."""
+        """Return whether a run is under way."""
         return self._job is not None
 
     def start(

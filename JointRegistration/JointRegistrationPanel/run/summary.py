@@ -77,7 +77,7 @@ def resultRows(result: RegistrationResult, overlaps: Sequence[Overlap] = ()) -> 
 
 
 def meaningsHtml(result: RegistrationResult, overlaps: Sequence[Overlap] = ()) -> str:
-    """What the figures are and what good ones look like, as rich text for a tooltip."""
+    """Return what the figures are and what good ones look like, as rich text for a tooltip."""
     meant = [row for row in resultRows(result, overlaps) if row.meaning]
     lines = "<br>".join(f"<b>{escaped(row.name)}</b>: {escaped(row.meaning)}." for row in meant)
     return f"<p>{lines}</p>"

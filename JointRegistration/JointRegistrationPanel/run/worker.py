@@ -35,7 +35,7 @@ class QtTransport:
 
     @property
     def running(self) -> bool:
-        """Whether there is a process."""
+        """Return whether there is a process."""
         return self._process is not None
 
     def start(self) -> None:
@@ -182,5 +182,5 @@ def closeSharedWorker() -> None:
 
 
 def isBusy(worker: Worker) -> bool:
-    """Whether the worker runs or stops a job."""
+    """Return whether the worker runs or stops a job."""
     return worker.client.running or worker.client.state is State.CANCELLING

@@ -27,7 +27,7 @@ _HANGS_S = 600.0
 
 
 def stubCommand(*options: str) -> WorkerCommand:
-    """How to start :mod:`.stub_worker`."""
+    """Return the command that starts :mod:`.stub_worker`."""
     real = worker_command()
     return real._replace(arguments=[str(Path(__file__).with_name("stub_worker.py")), *options])
 

@@ -105,7 +105,7 @@ class PictureMaker:
         return rows
 
     def positionsMm(self) -> dict[str, float]:
-        """Where the slices lie along their normal, RAS mm."""
+        """Return where the slices lie along their normal, RAS mm."""
         return {orientation: self._offsets[NORMAL_AXIS[orientation]] for orientation in ORIENTATIONS}
 
     # -- the rows -----------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ def preferOffScreenOpenGL() -> None:
 
 
 def canRender(timeoutS: float = 60.0) -> bool:
-    """Whether this machine can draw off-screen.
+    """Return whether this machine can draw off-screen.
 
     Tried in a child process: without OpenGL, VTK ends the process that renders (segmentation fault).
     """
@@ -237,7 +237,7 @@ def _addLetter(renderer: Any) -> Any:
 
 
 def grab(window: Any, size: tuple[int, int]) -> np.ndarray:
-    """What a window shows, (height, width, 3) uint8 RGB, its first row at the top."""
+    """Grab what a window shows, (height, width, 3) uint8 RGB, its first row at the top."""
     capture = vtk.vtkWindowToImageFilter()
     capture.SetInput(window)
     capture.ReadFrontBufferOff()

@@ -40,7 +40,7 @@ class Extremes:
 
 
 def find_extremes(jacobian_determinant: npt.NDArray[Any], inverse_error_max_mm: float) -> Extremes:
-    """What of a result is beyond the limits; a figure that is not known (nan) is not.
+    """Find what of a result is beyond the limits; a figure that is not known (nan) is not.
 
     Args:
         jacobian_determinant: of the map, of any shape; folds (0 and less) are not counted here but by themselves.

@@ -61,7 +61,7 @@ def share_varied(array: npt.NDArray[np.generic]) -> float:
 
 
 def constant_slices(array: npt.NDArray[np.generic]) -> tuple[int, int]:
-    """How many slices have one value only, and of how many, along the axis (k, j or i) where most have."""
+    """Count the slices of one value only, and all slices, along the axis (k, j or i) with most of them."""
     found = []
     for axis in range(array.ndim):
         others = tuple(other for other in range(array.ndim) if other != axis)

@@ -16,7 +16,7 @@ LOST_SPACING, NO_KNEE, COARSE = "lost spacing", "no knee", "coarse"
 
 
 def unusual_size(grid: Grid) -> str | None:
-    """What is unusual for a knee about a grid's size, one of the kinds above; None if nothing is."""
+    """Return what is unusual for a knee about a grid's size, one of the kinds above; None if nothing is."""
     spacing, extent = np.asarray(grid.spacing_mm), grid.extent_mm
     if not _within(extent.max(), _LONGEST_MM) or not _within(extent.min(), _SHORTEST_MM):
         return LOST_SPACING if np.allclose(spacing, 1.0) else NO_KNEE

@@ -126,7 +126,7 @@ def read_dataset(path: Path, *, pixels: bool) -> Dataset | None:
 
 
 def read_frames(path: Path) -> DicomFile | None:
-    """Where each frame of a file is; None for what is no DICOM image.
+    """Read where each frame of a file is; None for what is no DICOM image.
 
     Raises:
         FileError: if the file is damaged; InputError: if it has several values a pixel.

@@ -11,12 +11,12 @@ META_OFFSET = 132
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a path is a folder, or a file with DICOM's mark or name."""
+    """Return whether a path is a folder, or a file with DICOM's mark or name."""
     return path.is_dir() or (path.is_file() and (path.name.lower().endswith(_SUFFIXES) or has_mark(path)))
 
 
 def has_mark(path: Path) -> bool:
-    """Whether a file has DICOM's mark; False if it cannot be read."""
+    """Return whether a file has DICOM's mark; False if it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(META_OFFSET)[-len(_MARK) :] == _MARK

@@ -19,7 +19,7 @@ _CHECKS = {
 
 
 def vet(path: Path) -> Vetted | None:
-    """What is known of an image file; None for what only a child process should read.
+    """Return what is known of an image file; None for what only a child process should read.
 
     Raises:
         FileError: if it is missing, no file, or damaged; GeometryError: for a frame that ITK would silently mend.

@@ -36,7 +36,7 @@ Slice = Callable[[int], npt.NDArray[np.float32]]
 
 
 def is_available() -> bool:
-    """Whether h5py, which writes these files, is installed. Slicer's own Python comes without it."""
+    """Return whether h5py, which writes these files, is installed. Slicer's own Python comes without it."""
     return find_spec("h5py") is not None
 
 
@@ -77,7 +77,7 @@ def rounding_step_mm(grid: Grid) -> float:
 
 
 def honest_numbers(name: str) -> int:
-    """How many numbers a transform file holds, of those whose count fits what it stores; 0 without h5py, or if damaged.
+    """Count a transform file's numbers, of those whose count fits what it stores; 0 without h5py, or if damaged.
 
     HDF5 gives numbers that were never written as zeros: a small file can claim any size. Only for a child process.
     """

@@ -153,7 +153,7 @@ def write_transform(
 
 
 def transform_bytes(grid: Grid) -> int:
-    """How many bytes the file of :func:`write_transform` takes on a grid, at most about."""
+    """Estimate the bytes, at most, that the file of :func:`write_transform` takes on a grid."""
     return grid.num_voxels * (BYTES_PER_VOXEL if is_available() else 24)
 
 
@@ -215,7 +215,7 @@ def read_transform(path: Path | str) -> SpatialTransform:
 
 
 def is_displacement_field(path: Path | str) -> bool:
-    """Whether a file is an image of three components a voxel in 3D; False if it cannot be read."""
+    """Return whether a file is an image of three components a voxel in 3D; False if it cannot be read."""
     where = Path(path)
     if not where.name.lower().endswith(FIELD_SUFFIXES):
         return False

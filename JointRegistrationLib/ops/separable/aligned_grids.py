@@ -112,5 +112,5 @@ def affine_vectors(matrix: FloatArray, grid: Grid, like: Tensor) -> Tensor:
 
 
 def precise_device(like: Tensor) -> torch.device:
-    """Where double precision is at hand: not on Apple's GPU."""
+    """Return a device where double precision is at hand: not Apple's GPU."""
     return torch.device("cpu") if like.device.type == "mps" else like.device

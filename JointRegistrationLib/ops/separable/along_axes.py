@@ -32,7 +32,7 @@ class Alignment:
 
 
 def alignment(grid: Grid, lattice: Grid) -> Alignment:
-    """Where the voxels of ``grid`` lie on ``lattice``.
+    """Return where the voxels of ``grid`` lie on ``lattice``.
 
     Raises:
         GeometryError: if their axes are not parallel.

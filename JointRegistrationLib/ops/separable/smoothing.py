@@ -64,7 +64,7 @@ class MultiGaussian(nn.Module):
         return smooth(field, grid, self.sigmas_mm, self.weights)
 
     def extra_repr(self) -> str:
-        """What ``print(module)`` shows."""
+        """Return what ``print(module)`` shows."""
         return f"sigmas_mm={self.sigmas_mm}, weights={self.weights}"
 
 

@@ -51,7 +51,7 @@ class ImagePair:
         return dataclasses.replace(self, fixed=self.fixed[:, :, slices], fixed_grid=grid, fixed_mask=mask)
 
     def weight(self, map_ras: Tensor) -> Tensor:
-        """Where the comparison counts, (1, 1, D, H, W) in [0, 1]: both masks, and the moving field of view."""
+        """Return where the comparison counts, (1, 1, D, H, W) in [0, 1]: both masks, and the moving field of view."""
         return self.weight_at(apply_matrix(self.moving_grid.ras_to_unit, map_ras))
 
     def weight_at(self, unit: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ class WindowVariation:
 
 
 def moments(x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
-    """What a window has to add up, as channels: w x, w y, w x^2, w y^2, w x y and, if given, w itself.
+    """Return what a window has to add up, as channels: w x, w y, w x^2, w y^2, w x y and, if given, w itself.
 
     Images and weight are (N, 1, D, H, W). Centre the images first: the variations are then
     differences of smaller numbers.
@@ -84,7 +84,7 @@ def window_variation(to_sum: Tensor, window: int, dilation: int = 1) -> WindowVa
 
 
 def window_matrices(values: Tensor, window: int, dilation: int = 1) -> AxisMatrices:
-    """What adds up ``values`` (N, C, D, H, W) over the windows of :func:`window_variation`, axis by axis."""
+    """Return what adds up ``values`` (N, C, D, H, W) over windows of :func:`window_variation`, axis by axis."""
     shape = (values.shape[2], values.shape[3], values.shape[4])
     return _window_matrices(shape, (window, dilation), values.device, values.dtype)
 

@@ -52,7 +52,7 @@ class Scan:
 
     @property
     def labelled(self) -> bool:
-        """Whether a label map is known."""
+        """Return whether a label map is known."""
         return len(self.distances) > 0
 
 
@@ -66,7 +66,7 @@ class Pool:
 
     @property
     def device(self) -> torch.device:
-        """Where images and distances are, and batches will be."""
+        """Return the device where images and distances are, and batches will be."""
         return self.scans[0].images.device
 
     def to(self, device: torch.device | str) -> Pool:

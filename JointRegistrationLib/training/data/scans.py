@@ -47,7 +47,7 @@ class Source:
 
     @property
     def knee(self) -> str:
-        """What the same knee at another visit shares."""
+        """Return what the same knee at another visit shares."""
         return f"{self.subject} {self.side}"
 
 

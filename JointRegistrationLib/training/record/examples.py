@@ -66,7 +66,7 @@ def write_examples(path: Path, model: AVSM, pool: Pool, config: TrainingConfig) 
 
 @torch.no_grad()
 def make_examples(model: AVSM, pool: Pool, config: TrainingConfig) -> list[Example]:
-    """What :func:`write_examples` draws."""
+    """Compute what :func:`write_examples` draws."""
     model.eval()
     examples = []
     for kind, pairs in zip(("longitudinal", "cross-subject"), choose_pairs(pool, 1), strict=True):

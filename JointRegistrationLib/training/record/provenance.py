@@ -37,7 +37,7 @@ def asdict_json(config: Any) -> dict[str, Any]:
 
 
 def same_config(saved: dict[str, Any], config: Any) -> bool:
-    """Whether a saved configuration, read with today's defaults for settings it lacks, is ``config``."""
+    """Return whether a saved configuration, read with today's defaults for settings it lacks, is ``config``."""
     try:
         return asdict_json(from_dict(type(config), saved)) == asdict_json(config)
     except ConfigError:  # a setting that this version does not know

@@ -98,7 +98,7 @@ def ownLayerSteps(
 
 
 def segmentNames(segmentation: Any) -> dict[str, str]:
-    """What each segment is called, by id: its name, with a number where an earlier one has the same.
+    """Return each segment's name, by id, with a number where an earlier one has the same.
 
     So segments of one name stay apart, and the second of two lists is compared with the second.
     """

@@ -38,12 +38,12 @@ class SegmentMask:
 
     @property
     def isEmpty(self) -> bool:
-        """Whether the segment has no voxel on the lattice."""
+        """Return whether the segment has no voxel on the lattice."""
         return self.voxels.size == 0
 
     @property
     def slices(self) -> tuple[slice, ...]:
-        """Where ``voxels`` stand in an array on the whole lattice."""
+        """Return where ``voxels`` stand in an array on the whole lattice."""
         return tuple(slice(first, first + n) for first, n in zip(self.start, self.voxels.shape, strict=True))
 
     def gridIn(self, grid: Grid) -> Grid:
@@ -81,7 +81,7 @@ def segmentIdOf(node: Any, segment: str) -> str:
 def maskSteps(
     node: Any, grid: Grid, leftOut: Any = None, segment: str = ""
 ) -> Generator[None, None, npt.NDArray[np.bool_]]:
-    """Where a segment of ``node`` is, (k, j, i) on a world ``grid``, with pauses in which a window stays alive.
+    """Read where a segment of ``node`` is, (k, j, i) on a world ``grid``, with pauses in which a window stays alive.
 
     Args:
         node: segmentation node; transforms above it count. Surfaces are turned into label maps one by one.

@@ -22,7 +22,7 @@ _AUTOMATIC = "A"
 
 
 def canBeStepped(segmentation: Any) -> bool:
-    """Whether :func:`surfaceLabelSteps` gives what Slicer would: automatic oversampling looks at the whole surface."""
+    """Return whether :func:`surfaceLabelSteps` gives what Slicer would: automatic oversampling needs it whole."""
     inSurfaces = segmentation.GetSourceRepresentationName() == CLOSED_SURFACE
     return bool(inSurfaces and segmentation.GetConversionParameter(_OVERSAMPLING) != _AUTOMATIC)
 
