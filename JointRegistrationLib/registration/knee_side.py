@@ -30,7 +30,7 @@ def knee_sides(pair: ImagePair, config: RegistrationConfig, start: FloatArray | 
     Args:
         pair: normalised images.
         config: ``network.side`` if told; ``check_side`` whether to refuse a left knee on a right one.
-        start: see :func:`~.estimate.estimate`.
+        start: see :func:`~.dispatch.estimate`.
 
     Raises:
         InputError: if one image certainly shows a left knee and the other certainly a right one.

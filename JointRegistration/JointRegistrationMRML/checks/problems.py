@@ -13,7 +13,7 @@ CENTRE, RESOLUTION = "centre", "resolution"
 
 @dataclass(frozen=True)
 class Remedy:
-    """A way out for :func:`.remedy.applyRemedy`. ``config``: for "resolution", what to register with instead."""
+    """A way out for :func:`.remedies.applyRemedy`. ``config``: for "resolution", what to register with instead."""
 
     kind: str
     label: str

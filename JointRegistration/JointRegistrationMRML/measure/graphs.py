@@ -1,7 +1,7 @@
 """Plots of a run: histograms of log2 J and of thickness change, and what the map does by depth.
 
 :func:`graphsOf` says what they show; :func:`plotOf` makes nodes of one for Slicer's plot views, and
-:mod:`.report_plots` draws one for the report.
+:mod:`.plots` draws one for the report.
 """
 
 from __future__ import annotations

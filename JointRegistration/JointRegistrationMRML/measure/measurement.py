@@ -11,7 +11,7 @@ alive::
             figures = end.value
             break
 
-:func:`measure` does them all at once. Nothing is put into a scene here; see :mod:`.number_nodes`.
+:func:`measure` does them all at once. Nothing is put into a scene here; see :mod:`.scene_nodes`.
 """
 
 from __future__ import annotations

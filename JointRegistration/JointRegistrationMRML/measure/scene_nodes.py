@@ -45,7 +45,7 @@ class NumberNodes:
         models: one for each cartilage whose thickness is known in both images.
         charts: histograms of log2 J and of the thickness change, displacement and log2 J by depth; one that would
             be empty is left out.
-        record: for :func:`.undo.discard`.
+        record: for :func:`.transaction.discard`.
     """
 
     table: Any
@@ -70,7 +70,7 @@ def addNumberSteps(
     Args:
         scene: the run's scene.
         outputs: of the run.
-        figures: of :func:`.numbers.measure`.
+        figures: of :func:`.measurement.measure`.
         hidden: leave the models hidden, with their legend.
     """
     inputs = outputs.inputs

@@ -20,7 +20,7 @@ def landmarksFromMarkups(fixedNode: Any, movingNode: Any, leftOut: Any = None) -
 
     Args:
         fixedNode, movingNode: markups nodes.
-        leftOut: a transform node to leave out, see :func:`.nodes.worldTransform`.
+        leftOut: a transform node to leave out, see :func:`.world.worldTransform`.
 
     Raises:
         InputError: if a point is not placed, the points cannot be paired, or there is none.

@@ -23,8 +23,8 @@ that is resampled. Only points beyond the image itself differ.
 
 Between lattice points a registration's transform is interpolated linearly: by the library, by ITK and in a scene.
 Slicer sets *cubic* interpolation and VTK's inverse tolerance on what it reads, so :func:`interpolateLinearly` is to be
-called once a scene was loaded: the module and :func:`.scene.loadScene` do. Cubic interpolation overshoots: where tissue
-is pressed together it folds earlier (docs/files.md), and it takes four times as long.
+called once a scene was loaded: the module and :func:`.headless.loadScene` do. Cubic interpolation overshoots: where
+tissue is pressed together it folds earlier (docs/files.md), and it takes four times as long.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def gridTransformSteps(
     Args:
         displacementMm: (k, j, i, 3) on ``grid``, RAS components in mm.
         grid: its lattice.
-        share: whether the transform may hold the array's own memory, see :func:`.nodes.vtkImage`.
+        share: whether the transform may hold the array's own memory, see :func:`.arrays.vtkImage`.
 
     Raises:
         InputError: if the array is not on the grid or not finite.

@@ -40,7 +40,7 @@ def imageFromVolume(node: Any, leftOut: Any = None) -> Image:
 
     Args:
         node: volume node.
-        leftOut: a transform node to leave out, see :func:`.nodes.worldTransform`.
+        leftOut: a transform node to leave out, see :func:`.world.worldTransform`.
 
     Raises:
         InputError: if the node is missing, empty, a colour image or not 3D.
@@ -148,7 +148,7 @@ def volumeFromImage(image: Image, name: str, *, labels: bool = False, share: boo
             and every file format holds.
         name: of the node.
         labels: whether it is a label map.
-        share: whether the node may hold the image's own voxels, see :func:`.nodes.vtkImage`.
+        share: whether the node may hold the image's own voxels, see :func:`.arrays.vtkImage`.
 
     Raises:
         InputError: if ``labels`` is asked for values that are not integers.

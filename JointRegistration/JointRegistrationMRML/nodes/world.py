@@ -21,7 +21,7 @@ def ownGrid(node: Any) -> Grid:
 
 
 def toWorld(node: Any, points: npt.NDArray[np.float64], leftOut: Any) -> npt.NDArray[np.float64]:
-    """Points (n, 3) of a node, in the world; ``leftOut`` as for :func:`.nodes.worldTransform`."""
+    """Points (n, 3) of a node, in the world; ``leftOut`` as for :func:`.world.worldTransform`."""
     above = worldTransform(node, leftOut)
     return points if above is None else transformPoints(above.toWorld, points)
 

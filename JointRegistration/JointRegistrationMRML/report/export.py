@@ -43,7 +43,7 @@ def exportSteps(
     Args:
         outputs: the run; volumes, segmentations and points are read where they are now.
         path: the HTML file; an old one is replaced.
-        figures: of :func:`.numbers.measure`, if they are known already.
+        figures: of :func:`.measurement.measure`, if they are known already.
 
     Yields:
         The fraction done and what comes next.

@@ -51,7 +51,7 @@ def numberTables(figures: Measurement, folds: Sequence[Fold]) -> list[Table]:
     """All tables that have a row; that of the folds always.
 
     Args:
-        figures: of :func:`.numbers.measure`.
+        figures: of :func:`.measurement.measure`.
         folds: of the same run, the largest first.
     """
     rows = figureRows(figures)
@@ -101,7 +101,7 @@ def reportNumberSteps(figures: Measurement, folds: Sequence[Fold]) -> Generator[
     """Tables, plots and surfaces, with pauses.
 
     Args:
-        figures: of :func:`.numbers.measure`.
+        figures: of :func:`.measurement.measure`.
         folds: of the same run, the largest first.
     """
     plots = []

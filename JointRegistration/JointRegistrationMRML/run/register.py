@@ -93,7 +93,7 @@ def refineFurther(
         arguments: ``options``, ``runner``, ``progress``, ``cancelled`` as ``logic.registerVolumes`` takes them.
 
     Returns:
-        The run; :func:`.undo.discard` of its record brings the earlier results back.
+        The run; :func:`.transaction.discard` of its record brings the earlier results back.
 
     Raises:
         InputError: the run left no transform, or it is no longer in the scene.

@@ -89,7 +89,7 @@ class OutputNodes:
 class RegistrationOutputs:
     """What a run left in the scene: its nodes, its subject-hierarchy folder (0: none), the figures and the inputs.
 
-    ``record`` is what :func:`.undo.discard` needs to take the run back; it holds on to the old content
+    ``record`` is what :func:`.transaction.discard` needs to take the run back; it holds on to the old content
     of reused nodes, so drop it when it is no longer wanted. ``overlaps`` is empty without a fixed segmentation.
     """
 

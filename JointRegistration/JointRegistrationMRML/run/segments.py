@@ -71,7 +71,7 @@ def workerSteps(
     Args:
         inputs: the run's nodes.
         options: which results are wanted.
-        leftOut: a transform node to leave out, see :func:`.nodes.worldTransform`.
+        leftOut: a transform node to leave out, see :func:`.world.worldTransform`.
 
     Raises:
         InputError: if a segmentation cannot be read.

@@ -1,4 +1,4 @@
-"""MetaImage headers (.mha, .mhd), looked at before ITK sees them, by the rules of :mod:`.header_nrrd`."""
+"""MetaImage headers (.mha, .mhd), looked at before ITK sees them, by the rules of :mod:`.nrrd`."""
 
 from __future__ import annotations
 

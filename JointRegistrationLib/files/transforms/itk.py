@@ -119,7 +119,7 @@ def write_transform(
     composite: first the residual w with A(x + w(x)) = x + d(x), then A, so that the affine part
     holds outside as well. For a result's inverse, pass the moving grid and the inverse matrix.
 
-    The vectors are rounded to a thousandth of a voxel or less (:mod:`.transform_hdf5`), about 6 bytes a voxel.
+    The vectors are rounded to a thousandth of a voxel or less (:mod:`.hdf5`), about 6 bytes a voxel.
     Where h5py is not installed, SimpleITK writes the file: not rounded, 24 bytes a voxel.
 
     Args:

@@ -198,7 +198,7 @@ class FixedLncc:
         fixed: (1, 1, D, H, W), the image that stays.
         weight: likewise; windows with less than a tenth of a full one's weight are dropped.
         window: side in voxels.
-        noise: standard deviation; see :func:`.losses.lncc`.
+        noise: standard deviation; see :func:`.measures.lncc`.
     """
 
     def __init__(self, fixed: Tensor, weight: Tensor, window: int, noise: float) -> None:

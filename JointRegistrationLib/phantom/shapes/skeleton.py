@@ -28,7 +28,7 @@ _EMINENCE_MM = 11.0
 #: near the joint, where no cartilage lies farther than 53 mm; up the femur's shaft they rise above 0 again.
 _COVERAGE_END_MM = (50.0, 56.0)
 
-#: Course of the fibula, as in :mod:`.paths`.
+#: Course of the fibula, as in :mod:`.soft_tissue_courses`.
 FIBULA = (
     (-7.0, 36.0, -21.0, 3.5, 4.0),
     (-12.0, 36.0, -20.0, 7.5, 8.0),

@@ -1,6 +1,6 @@
 """Everything around the bones: limb outline, muscles, tendons, vessels, menisci, ligaments, fluid.
 
-Coordinates are those of :mod:`.paths`, knee unbent; a smooth bend carries them into flexion.
+Coordinates are those of :mod:`.soft_tissue_courses`, knee unbent; a smooth bend carries them into flexion.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def lddmm_opt(
 ) -> tuple[Tensor, Grid]:
     """Initial momentum (1, 3, d, h, w), RAS mm, and its grid, that makes the images most alike.
 
-    Arguments and errors are those of :func:`.vsvf_opt.vsvf_opt`.
+    Arguments and errors are those of :func:`.vsvf.vsvf_opt`.
     """
     kernel = config.velocity
 

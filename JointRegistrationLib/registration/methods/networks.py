@@ -52,7 +52,7 @@ def predicted(
     *,
     landmarks: LandmarkTerm | None = None,
 ) -> Estimate:
-    """Method ``avsm`` or ``avsm-affine``; see :func:`~.estimate.estimate`.
+    """Method ``avsm`` or ``avsm-affine``; see :func:`~.dispatch.estimate`.
 
     Args:
         sides: which knees it may be, in the order of trust; the networks are run for each.

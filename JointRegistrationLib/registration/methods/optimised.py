@@ -49,7 +49,7 @@ def deformation(
     before: LocalMap | None = None,
     landmarks: LandmarkTerm | None = None,
 ) -> LocalMap:
-    """The deformation that vSVF-opt or LDDMM-opt finds; see :func:`~.vsvf_opt.vsvf_opt`. Without ``before``."""
+    """The deformation that vSVF-opt or LDDMM-opt finds; see :func:`~.vsvf.vsvf_opt`. Without ``before``."""
     if isinstance(settings, LddmmConfig):
         momentum, grid = lddmm_opt(pair, affine_ras, settings, before=before, landmarks=landmarks, reporter=reporter)
         with torch.no_grad():

@@ -109,7 +109,7 @@ def code_map(labels: Labels, whole: Labels, around: Labels) -> Labels:
 
     Args:
         labels: (D, H, W), see ``phantom.LABEL_NAMES``; 7 to 9 are lesions of the bones.
-        whole, around: the same knee with larger voxels, see :func:`~..phantom.tissues_from_labels`.
+        whole, around: the same knee with larger voxels, see :func:`~.from_labels.tissues_from_labels`.
     """
     codes = _enlarged(around, labels.shape)
     cortical = _enlarged(whole, labels.shape) == TISSUES.index("cortical bone")

@@ -105,7 +105,7 @@ class SegmentTrainer(Run[SegmentTrainingConfig]):
         return sample, None if self.config.part == "trunk" else random_box(sample.target, data.patch, g)
 
     def measure(self) -> dict[str, float]:
-        """See :func:`~.segment_validation.validate_segmenter`."""
+        """See :func:`~.validation.validate_segmenter`."""
         return validate_segmenter(self.model, self.validation_knees, self.config, self.device)
 
 

@@ -79,7 +79,7 @@ def ownLayerSteps(
     Args:
         node: segmentation node; any source representation.
         segmentIds: which segments; None for all.
-        leftOut: a transform node to leave out, see :func:`.nodes.worldTransform`.
+        leftOut: a transform node to leave out, see :func:`.world.worldTransform`.
 
     Raises:
         InputError: if the node is no segmentation, has no such segment, or one that cannot be read.

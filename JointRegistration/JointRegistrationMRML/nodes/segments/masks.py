@@ -86,7 +86,7 @@ def maskSteps(
     Args:
         node: segmentation node; transforms above it count. Surfaces are turned into label maps one by one.
         grid: world lattice.
-        leftOut: a transform node to leave out, see :func:`.nodes.worldTransform`.
+        leftOut: a transform node to leave out, see :func:`.world.worldTransform`.
         segment: id or name of the segment; empty for where any of them is.
 
     Raises:
@@ -110,7 +110,7 @@ def segmentMask(node: Any, grid: Grid, segmentId: str, leftOut: Any = None) -> S
         node: segmentation node; transforms above it count.
         grid: world lattice.
         segmentId: which segment.
-        leftOut: a transform node to leave out, see :func:`.nodes.worldTransform`.
+        leftOut: a transform node to leave out, see :func:`.world.worldTransform`.
 
     Raises:
         InputError: if the node is no segmentation or has no such segment.

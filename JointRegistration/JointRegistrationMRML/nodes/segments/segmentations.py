@@ -1,6 +1,6 @@
 """Segmentation nodes as label maps, carried through a map, and back.
 
-A layer (see :mod:`.segment_layers`) is carried as a whole, so that neighbours that touch still touch; layers are
+A layer (see :mod:`.layers`) is carried as a whole, so that neighbours that touch still touch; layers are
 independent, so that overlapping segments stay whole. Nothing is hardened and the node given is not changed.
 """
 
@@ -31,7 +31,7 @@ def labelsFromSegmentation(
         node: segmentation node; any source representation.
         grid: where the labels are wanted. Each label is interpolated linearly and thresholded.
         segmentIds: which segments; None for all.
-        leftOut: a transform node to leave out, see :func:`.nodes.worldTransform`.
+        leftOut: a transform node to leave out, see :func:`.world.worldTransform`.
 
     Raises:
         InputError: if the node is no segmentation or has no such segment.
@@ -68,7 +68,7 @@ def warpSegmentation(
         displacementMm: (k, j, i, 3) on ``grid``, fixed to moving, RAS mm.
         grid: the fixed lattice.
         segmentIds: which segments; None for all.
-        leftOut: a transform node to leave out, see :func:`.nodes.worldTransform`.
+        leftOut: a transform node to leave out, see :func:`.world.worldTransform`.
 
     Raises:
         InputError: as :func:`labelsFromSegmentation`.
