@@ -192,6 +192,7 @@ def volumeChangeInsideFemur(app: App) -> Doing:
     yield from switchOn("jacobianButton")(app)
     yield from app.choose(app.inspect.insideComboBox, "Femur (fixed)")
     yield from pause(300)
+    yield lambda: not app.panel.inspect._busy
 
 
 def lookAtOutputs(app: App) -> Doing:
