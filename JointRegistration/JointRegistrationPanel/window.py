@@ -9,6 +9,7 @@ import qt
 import slicer
 
 from JointRegistrationMRML.inspection.comparison import pairSteps
+from JointRegistrationMRML.pauses import finished
 
 T = TypeVar("T")
 
@@ -18,13 +19,7 @@ def alive(steps: Generator[Any, None, T]) -> T:
 
     A person can press buttons meanwhile: whoever calls this guards against what must not happen then.
     """
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        slicer.app.processEvents()
+    return finished(steps, after=slicer.app.processEvents)
 
 
 class Turns:
