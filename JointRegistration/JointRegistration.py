@@ -202,9 +202,10 @@ class JointRegistrationLogic(ScriptedLoadableModuleLogic):
             scene: where the nodes are and the results go; Slicer's own scene if None.
             progress: called with the stage, the fraction done (0 to 1), and the loss or None.
             cancelled: asked often; True ends the run.
-            arguments: what ``JointRegistrationMRML.run.register.makeRequest`` takes: ``device``, further inputs
-                (``movingSegmentation``, ``fixedMask``, ``fixedMaskSegment``, ``initialTransform``, ...) and nodes for
-                the results (``outputTransform``, ``outputVolume``, ...).
+            arguments: what ``JointRegistrationMRML.run.register.makeRequest`` takes: the panel's settings
+                (``method``, ``refine``, ``device``, ...), further inputs (``movingSegmentation``, ``fixedMask``,
+                ``fixedMaskSegment``, ``initialTransform``, ...) and nodes for the results (``outputTransform``,
+                ``outputVolume``, ...).
 
         Returns:
             ``RegistrationOutputs``: the nodes, their subject-hierarchy folder, and the figures.

@@ -18,8 +18,9 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from importlib import import_module
-from typing import TypeVar
+from typing import Any, TypeVar
 
+R = TypeVar("R")
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -48,14 +49,15 @@ def inSteps(count: int, work: Callable[[slice], object], first: int = 1, least: 
         yield
 
 
-def finished(steps: Generator[None, None, T]) -> T:
-    """Take all steps at once; what they return."""
+def finished(steps: Generator[Any, None, T], after: Callable[[], object] = lambda: None) -> T:
+    """Take all steps at once, and call ``after`` after each; what they return."""
     while True:
         try:
             next(steps)
         except StopIteration as end:
             result: T = end.value
             return result
+        after()
 
 
 def importSteps(*names: str) -> Generator[None, None, None]:
@@ -74,13 +76,18 @@ def named(steps: Generator[None, None, T], fraction: float, what: str) -> Genera
 
 def saying(value: S, steps: Generator[None, None, T]) -> Generator[S, None, T]:
     """The same steps, each of which yields ``value``."""
+    return telling(steps, lambda _told: value)
+
+
+def telling(steps: Generator[R, None, T], words: Callable[[R], S]) -> Generator[S, None, T]:
+    """The same steps, each of which yields ``words`` of what it yielded."""
     while True:
         try:
-            next(steps)
+            told = next(steps)
         except StopIteration as end:
             result: T = end.value
             return result
-        yield value
+        yield words(told)
 
 
 def inThread(work: Callable[[], T]) -> Generator[None, None, T]:

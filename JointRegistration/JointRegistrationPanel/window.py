@@ -72,14 +72,7 @@ def alive(steps: Generator[Any, None, T]) -> T:
 
     A person can press buttons meanwhile: whoever calls this guards against what must not happen then.
     """
-    apart = drawnApart(steps)
-    while True:
-        try:
-            next(apart)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        slicer.app.processEvents()
+    return finished(drawnApart(steps), after=slicer.app.processEvents)
 
 
 class Turns:

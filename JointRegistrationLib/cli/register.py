@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
-from ..core.config import DETAIL_WEIGHTS, DEVICES, METHOD_DESCRIPTIONS, METHODS, SIDES, RegistrationConfig
+from ..core.config import METHOD_DESCRIPTIONS
+from ..core.settings import SETTINGS, Setting
 from .shared.failures import debug_option, interruptible
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _FILE = click.Path(path_type=Path)
 
@@ -46,6 +50,25 @@ _DESCRIPTION = f"""Lay the MOVING image onto the FIXED image.
     """
 
 
+def _settings(command: _Command) -> _Command:
+    """Add an option for each setting of the table."""
+    for name, setting in reversed(SETTINGS.items()):
+        command = _option(name, setting)(command)
+    return command
+
+
+def _option(name: str, setting: Setting) -> Callable[[_Command], _Command]:
+    flag, text, default = name.replace("_", "-"), setting.text, setting.default
+    text = text.format(default=f"{default:g}" if isinstance(default, float) else default)
+    if setting.choices:
+        return click.option(f"--{flag}", type=click.Choice(setting.choices), help=text)
+    if setting.limits is None:
+        return click.option(f"--{flag}/--no-{flag}", default=None, help=text)
+    least = setting.limits[0]
+    number = click.IntRange(min=int(least)) if isinstance(default, int) else click.FloatRange(min=least)
+    return click.option(f"--{flag}", type=number, metavar="N", help=text)
+
+
 @click.command(help=_DESCRIPTION, short_help="Lay a moving image onto a fixed image.")
 @click.argument("fixed", type=_FILE)
 @click.argument("moving", type=_FILE)
@@ -63,32 +86,7 @@ _DESCRIPTION = f"""Lay the MOVING image onto the FIXED image.
     type=_FILE,
     help="Map to refine further, fixed to moving: an earlier run's transform.h5, or a displacement field.",
 )
-@click.option(
-    "--landmark-weight",
-    type=click.FloatRange(min=0),
-    help=f"How hard landmark pairs pull at the deformation; 0 not at all, "
-    f"{RegistrationConfig().landmarks.weight:g} if not given.",
-)
-@click.option("--method", type=click.Choice(METHODS), help=f"See above; {RegistrationConfig().method} if not given.")
-@click.option(
-    "--refine",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help=f"Iterations that refine avsm's prediction; {RegistrationConfig().network.refine} if not given.",
-)
-@click.option(
-    "--detail",
-    type=click.Choice(tuple(DETAIL_WEIGHTS)),
-    help="How much detail refinement and vsvf-opt follow: fine (default), or smooth for small changes of one knee and "
-    "for noisy images.",
-)
-@click.option("--side", type=click.Choice(SIDES), help="Which knee it is; auto (default) finds out.")
-@click.option(
-    "--check-side/--no-check-side",
-    default=None,
-    help="Refuse a left knee on a right one where both are certain (default).",
-)
-@click.option("--device", type=click.Choice(DEVICES), help="Where to compute; auto (default) takes a GPU if there is.")
+@_settings
 @click.option("--config", type=_FILE, help="Settings as JSON; a run's metrics.json shows all under 'config'.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing unless something is wrong.")
 @debug_option
@@ -103,4 +101,5 @@ def register(**options: Any) -> None:
     with interruptible() as interruption:
         from .register_files import RegisterOptions, run  # noqa: PLC0415 takes seconds, so not for --help
 
-        run(RegisterOptions(**options), interruption)
+        settings = {name: options.pop(name) for name in SETTINGS}
+        run(RegisterOptions(**options, settings=settings), interruption)

@@ -7,14 +7,14 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import numpy as np
 import torch
 
 from .. import __version__
-from ..core.config import LandmarkConfig, NetworkConfig, RegistrationConfig, VsvfConfig, with_detail
+from ..core.config import RegistrationConfig
 from ..core.errors import ConfigError, InputError
 from ..core.figures.metrics import label_metrics
 from ..core.image import Image
@@ -24,6 +24,7 @@ from ..core.lattices.sampling import warp_label_image
 from ..core.lattices.working_grid import working_grid
 from ..core.result import RegistrationResult
 from ..core.serialization import from_json, to_dict
+from ..core.settings import with_settings
 from ..core.system.reading import read_text
 from ..files import (
     REPORT_NAME,
@@ -46,12 +47,10 @@ from .shared.terminal import say
 
 _MOST_CONFIG_BYTES = 2**20
 
-_Config = TypeVar("_Config", RegistrationConfig, NetworkConfig, LandmarkConfig, VsvfConfig)
-
 
 @dataclass(frozen=True)
 class RegisterOptions:
-    """The command's options, by their names on the command line."""
+    """The command's options, by name; ``settings`` by the names of ``core.settings``, None if not given."""
 
     fixed: Path
     moving: Path
@@ -65,15 +64,9 @@ class RegisterOptions:
     landmarks_moving: Path | None
     initial_transform: Path | None
     start_transform: Path | None
-    landmark_weight: float | None
-    method: str | None
-    refine: int | None
-    detail: str | None
-    side: str | None
-    check_side: bool | None
-    device: str | None
     config: Path | None
     quiet: bool
+    settings: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -124,22 +117,12 @@ def read_config(path: Path | None) -> RegistrationConfig:
 
 def _config(options: RegisterOptions) -> RegistrationConfig:
     """Defaults, then the file, then the options. A method that was asked for by name is run, or nothing."""
-    config = _replace(
-        read_config(options.config), method=options.method, device=options.device, check_side=options.check_side
-    )
-    if options.refine is not None and config.method != "avsm":
+    config = with_settings(read_config(options.config), options.settings)
+    if options.settings["refine"] is not None and config.method != "avsm":
         raise click.UsageError(f"--refine refines what the networks predict; give --method avsm (not {config.method})")
-    fallback = None if options.method is None else False
-    network = _replace(config.network, refine=options.refine, side=options.side, fallback=fallback)
-    landmarks = _replace(config.landmarks, weight=options.landmark_weight)
-    velocity = None if options.detail is None else with_detail(config.vsvf.velocity, options.detail)
-    vsvf = _replace(config.vsvf, velocity=velocity)
-    return _replace(config, network=network, landmarks=landmarks, vsvf=vsvf)
-
-
-def _replace(config: _Config, **options: Any) -> _Config:
-    """Settings with those options that were given in their place."""
-    return dataclasses.replace(config, **{name: value for name, value in options.items() if value is not None})
+    if options.settings["method"] is None:
+        return config
+    return dataclasses.replace(config, network=dataclasses.replace(config.network, fallback=False))
 
 
 def _read(options: RegisterOptions, config: RegistrationConfig) -> _Inputs:

@@ -248,9 +248,7 @@ class Grid:
         Estimated on a lattice of ``samples_per_axis`` points along each axis.
         """
         matrix = np.eye(4) if matrix_ras is None else np.asarray(matrix_ras, dtype=float)
-        axis = np.linspace(0.0, 1.0, samples_per_axis)
-        unit = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-        there = transform_points(other.ras_to_unit @ matrix @ self.unit_to_ras, unit)
+        there = transform_points(other.ras_to_unit @ matrix @ self.unit_to_ras, unit_lattice(samples_per_axis))
         return float(np.all((there >= -1e-6) & (there <= 1 + 1e-6), axis=1).mean())
 
     def describe(self) -> str:
@@ -258,6 +256,12 @@ class Grid:
         size = " x ".join(str(n) for n in self.size_ijk)
         spacing = " x ".join(f"{s:.4g}" for s in self.spacing_mm)
         return f"{size} voxels of {spacing} mm, axes {self.orientation}"
+
+
+def unit_lattice(samples_per_axis: int) -> FloatArray:
+    """Points (n, 3) of a regular lattice over a field of view, its border included, in the frame ``_unit``."""
+    axis = np.linspace(0.0, 1.0, samples_per_axis)
+    return _float_array(np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3))
 
 
 def transform_points(matrix: npt.ArrayLike, points: npt.ArrayLike) -> FloatArray:

@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .config import LddmmConfig, RegistrationConfig, VsvfConfig
+from .config import LddmmConfig, RegistrationConfig, VsvfConfig, network_refinement
 from .errors import ResourceError
 from .geometry import Grid
 from .lattices.working_grid import shrunk_grid, working_grid
@@ -162,7 +162,7 @@ def _deformable(config: RegistrationConfig) -> VsvfConfig | LddmmConfig | None:
     if config.method == "lddmm-opt":
         return config.lddmm
     if config.method == "avsm" and config.network.refine:
-        return dataclasses.replace(config.vsvf, iterations=config.network.refine, levels=config.vsvf.levels[-2:])
+        return network_refinement(config)
     return None
 
 

@@ -43,7 +43,7 @@ def from_dict(cls: type[T], values: Any, path: str = "") -> T:
     unknown = sorted(set(values) - set(hints))
     if unknown:
         raise ConfigError(f"{where}: unknown setting {unknown[0]!r}; known are {', '.join(hints)}")
-    return cls(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in values.items()})
+    return cls(**{name: converted(hints[name], value, f"{where}.{name}") for name, value in values.items()})
 
 
 def from_json(cls: type[T], text: str) -> T:
@@ -55,7 +55,12 @@ def from_json(cls: type[T], text: str) -> T:
     return from_dict(cls, values)
 
 
-def _convert(hint: Any, value: Any, path: str) -> Any:
+def converted(hint: Any, value: Any, path: str) -> Any:
+    """A plain value as the type ``hint``.
+
+    Raises:
+        ConfigError: for a wrong type; ``path`` is what the message calls it.
+    """
     if dataclasses.is_dataclass(hint):
         return from_dict(typing.cast(type, hint), value, path)
     origin = typing.get_origin(hint)
@@ -63,12 +68,12 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
         if not isinstance(value, (list, tuple)):
             raise ConfigError(f"{path}: a list is needed, but {value!r} was given")
         arguments = typing.get_args(hint)
-        return tuple(_convert(arguments[0], v, path) for v in value)
+        return tuple(converted(arguments[0], v, path) for v in value)
     if origin is np.ndarray:
         return value if isinstance(value, np.ndarray) else np.asarray(value, dtype=np.float64)
     if origin in (typing.Union, types.UnionType):
         inner = [a for a in typing.get_args(hint) if a is not type(None)]
-        return None if value is None else _convert(inner[0], value, path)
+        return None if value is None else converted(inner[0], value, path)
     hint = origin or hint
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return _finite_float(value, path)

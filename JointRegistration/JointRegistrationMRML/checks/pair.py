@@ -10,7 +10,7 @@ import numpy as np
 
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import InputError, ResourceError
-from JointRegistrationLib.core.geometry import transform_points
+from JointRegistrationLib.core.geometry import transform_points, unit_lattice
 from JointRegistrationLib.core.image import MIN_OVERLAP
 from JointRegistrationLib.core.plan import estimate_plan, low_memory
 
@@ -52,8 +52,7 @@ def pairProblems(nodes: InputNodes, config: RegistrationConfig, leftOut: Any) ->
 
 def _overlap(nodes: InputNodes, leftOut: Any) -> float:
     """Share of the fixed field of view that lies in the moving one, all transforms above them included."""
-    axis = np.linspace(0.0, 1.0, _HULL_SAMPLES)
-    unit = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    unit = unit_lattice(_HULL_SAMPLES)
     points = toWorld(nodes.fixed, transform_points(ownGrid(nodes.fixed).unit_to_ras, unit), leftOut)
     if nodes.initialTransform is not None:
         points = fromWorld(nodes.initialTransform, points, None, itself=True)

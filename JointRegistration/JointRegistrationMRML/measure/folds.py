@@ -12,7 +12,7 @@ import vtk
 
 from JointRegistrationLib.core.geometry import Grid, transform_points
 
-from ..nodes.arrays import newNode
+from ..nodes.tables import column, tableNode
 
 COLUMNS = ("Fold", "R (mm)", "A (mm)", "S (mm)", "Voxels", "Volume (mm3)", "Lowest J")
 
@@ -66,15 +66,8 @@ def _fold(places: npt.NDArray[np.intp], values: npt.NDArray[Any], grid: Grid) ->
 def foldsTableNode(folds: Sequence[Fold], name: str) -> Any:
     """A new table node, in no scene yet, with a row for each fold; :data:`COLUMNS`."""
     rows = [(n, *fold.position_ras, fold.voxels, fold.volumeMm3, fold.lowestJ) for n, fold in enumerate(folds, 1)]
-    table = vtk.vtkTable()
+    columns = []
     for index, title in enumerate(COLUMNS):
-        column = vtk.vtkIntArray() if title in ("Fold", "Voxels") else vtk.vtkDoubleArray()
-        column.SetName(title)
-        for row in rows:
-            column.InsertNextValue(row[index] if title in ("Fold", "Voxels") else round(row[index], 3))
-        table.AddColumn(column)
-    node = newNode("vtkMRMLTableNode", name)
-    node.SetAndObserveTable(table)
-    node.SetUseColumnTitleAsColumnHeader(True)
-    node.SetLocked(True)
-    return node
+        kind = vtk.vtkIntArray if title in ("Fold", "Voxels") else vtk.vtkDoubleArray
+        columns.append(column(title, (round(row[index], 3) for row in rows), kind))
+    return tableNode(name, columns)

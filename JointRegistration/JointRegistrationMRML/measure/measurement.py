@@ -27,7 +27,7 @@ from JointRegistrationLib.core.result import RegistrationResult
 
 from ..nodes.points import landmarksFromMarkups
 from ..nodes.segments.segmentations import LabelLayers, SegmentLabel, labelSteps
-from ..pauses import named
+from ..pauses import finished, named
 from ..translation import _
 from .cartilage import CartilageFigures, CartilagePair, depthSteps, guessedPairs
 from .segments import SegmentCount, SegmentFigures
@@ -80,13 +80,7 @@ class Measurement:
 
 def measure(outputs: RegistrationOutputs, pairs: Sequence[CartilagePair] | None = None) -> Measurement:
     """All of :func:`measureSteps` at once."""
-    steps = measureSteps(outputs, pairs)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            figures: Measurement = end.value
-            return figures
+    return finished(measureSteps(outputs, pairs))
 
 
 def measureSteps(outputs: RegistrationOutputs, pairs: Sequence[CartilagePair] | None = None) -> Steps:

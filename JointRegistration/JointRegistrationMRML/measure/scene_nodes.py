@@ -28,10 +28,10 @@ from .thickness_model import LEGEND_TITLE, halfRangeMm, hide, showThickness, thi
 if TYPE_CHECKING:
     from ..run.registration_nodes import RegistrationOutputs
 import numpy as np
-import vtk
 from vtk.util import numpy_support
 
 from ..nodes.arrays import newNode
+from ..nodes.tables import tableNode
 from .graphs import Curve, Graph
 from .surfaces import Points
 
@@ -157,14 +157,8 @@ def plotOf(graph: Graph, name: str) -> Plot:
         name: of the run, for the nodes' names.
     """
     text, full = graph.text, f"{name} ({graph.text.name})"
-    table = newNode("vtkMRMLTableNode", full)
-    content = vtk.vtkTable()
-    content.AddColumn(_column(text.xColumn, graph.middles))
-    for curve in graph.curves:
-        content.AddColumn(_column(curve.name, curve.values))
-    table.SetAndObserveTable(content)
-    table.SetUseColumnTitleAsColumnHeader(True)
-    table.SetLocked(True)
+    curves = [_column(curve.name, curve.values) for curve in graph.curves]
+    table = tableNode(full, [_column(text.xColumn, graph.middles), *curves])
     series = tuple(_series(curve, text.xColumn) for curve in graph.curves)
     chart = newNode("vtkMRMLPlotChartNode", full)
     chart.SetAttribute(KIND_ATTRIBUTE, text.kind)

@@ -7,11 +7,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-import vtk
-
 from JointRegistrationLib.files.csv_cells import cell
 
-from ..nodes.arrays import newNode
+from ..nodes.tables import column, tableNode
 from .measurement import Measurement
 from .segments import SegmentFigures
 
@@ -53,19 +51,8 @@ Row = dict[str, Any]
 
 def numbersTable(figures: Measurement, name: str) -> Any:
     """A new table node of the figures, in no scene yet. Cells are text, so that those without a number are empty."""
-    table = vtk.vtkTable()
     rows = figureRows(figures)
-    for title in _TITLES:
-        column = vtk.vtkStringArray()
-        column.SetName(title)
-        for row in rows:
-            column.InsertNextValue(row.get(title, ""))
-        table.AddColumn(column)
-    node = newNode("vtkMRMLTableNode", name)
-    node.SetAndObserveTable(table)
-    node.SetUseColumnTitleAsColumnHeader(True)
-    node.SetLocked(True)
-    return node
+    return tableNode(name, [column(title, (row.get(title, "") for row in rows)) for title in _TITLES])
 
 
 def figureRows(figures: Measurement) -> list[dict[str, str]]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import vtk
 
 from JointRegistrationLib.core.errors import GeometryError, InputError
-from JointRegistrationLib.core.geometry import Grid, transform_points
+from JointRegistrationLib.core.geometry import Grid, transform_points, unit_lattice
 from JointRegistrationLib.core.image import Image
 
 from ..pauses import finished, inSteps
@@ -128,8 +128,7 @@ def _bySlice(part: slice, rows: int) -> Iterator[tuple[int, slice]]:
 
 def _spanningGrid(own: Grid, toWorld: Any) -> Grid:
     """The lattice with ``own``'s spacing and axes that holds the whole of ``own`` after ``toWorld``."""
-    axis = np.linspace(0.0, 1.0, _HULL_SAMPLES_PER_AXIS)
-    unit = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    unit = unit_lattice(_HULL_SAMPLES_PER_AXIS)
     world = transformPoints(toWorld, transform_points(own.unit_to_ras, unit))
     indices = transform_points(own.ras_to_ijk, world)
     first, last = np.floor(indices.min(axis=0)), np.ceil(indices.max(axis=0))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..measure.folds import foldsOf
 from ..measure.measurement import Measurement, measureSteps
-from ..pauses import named
+from ..pauses import named, telling
 from ..translation import _
 from .captions import FOOTER, sectionsOf
 from .page import Report, ReportPictures, renderSteps
@@ -70,13 +70,7 @@ def _scaled(
     steps: Generator[tuple[float, str], None, T], start: float, end: float
 ) -> Generator[tuple[float, str], None, T]:
     """Steps that are a part of a longer way."""
-    while True:
-        try:
-            fraction, what = next(steps)
-        except StopIteration as done:
-            result: T = done.value
-            return result
-        yield start + (end - start) * fraction, what
+    return telling(steps, lambda told: (start + (end - start) * told[0], told[1]))
 
 
 def _report(

@@ -14,6 +14,7 @@ from typing import Any
 
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import InputError, RegistrationCancelled
+from JointRegistrationLib.core.settings import SETTINGS, camel_case, with_settings
 
 from ..translation import _
 from .inputs import readInputs
@@ -152,6 +153,8 @@ OUTPUT_ARGUMENTS = {
     "outputFolds": "folds",
     "outputTable": "resultsTable",
 }
+#: Which setting of the library's table the console's argument gives; it goes before ``config``.
+SETTING_ARGUMENTS = {camel_case(name): name for name in SETTINGS}
 _INPUT_ARGUMENTS = {field.name for field in dataclasses.fields(InputNodes)} - {"fixed", "moving"}
 
 
@@ -172,20 +175,19 @@ def makeRequest(fixedVolume: Any, movingVolume: Any, config: Any, arguments: dic
     Args:
         fixedVolume, movingVolume: scalar volume nodes.
         config: a ``RegistrationConfig``, or None for the defaults.
-        arguments: ``device``; further input nodes, by their names in ``InputNodes``; nodes for results, see
-            :data:`OUTPUT_ARGUMENTS`; ``options`` and ``reuse``, as ``logic.registerVolumes`` takes them;
-            ``runner``.
+        arguments: settings, see :data:`SETTING_ARGUMENTS`; further input nodes, by their names in ``InputNodes``;
+            nodes for results, see :data:`OUTPUT_ARGUMENTS`; ``options`` and ``reuse``, as ``logic.registerVolumes``
+            takes them; ``runner``.
 
     Raises:
-        InputError: for an argument that is not known.
+        InputError: for an argument that is not known, or a setting that is out of range.
     """
-    known = {"device", "options", "reuse", "runner", *_INPUT_ARGUMENTS, *OUTPUT_ARGUMENTS}
+    known = {*SETTING_ARGUMENTS, "options", "reuse", "runner", *_INPUT_ARGUMENTS, *OUTPUT_ARGUMENTS}
     unknown = sorted(set(arguments) - known)
     if unknown:
         raise InputError(f"register: unknown argument {unknown[0]!r}; known are {', '.join(sorted(known))}")
-    config = config or RegistrationConfig()
-    if arguments.get("device") is not None:
-        config = dataclasses.replace(config, device=arguments["device"])
+    settings = {name: arguments.get(argument) for argument, name in SETTING_ARGUMENTS.items()}
+    config = with_settings(config or RegistrationConfig(), settings)
     inputs = {name: arguments[name] for name in _INPUT_ARGUMENTS & set(arguments)}
     named = {kind: arguments[name] for name, kind in OUTPUT_ARGUMENTS.items() if arguments.get(name) is not None}
     reuse = dataclasses.replace(arguments.get("reuse") or OutputNodes(), **named)

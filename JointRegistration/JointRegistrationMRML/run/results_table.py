@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import vtk
 
 from JointRegistrationLib.core.figures.extremes import Extremes, find_extremes
 from JointRegistrationLib.core.result import RegistrationResult
 
-from ..nodes.arrays import newNode
 from ..nodes.segments.layers import LabelLayers
+from ..nodes.tables import column, tableNode
 from ..pauses import inThread
 from ..translation import _
 from .registration_nodes import Overlap
@@ -75,18 +74,8 @@ def _dice(counts: npt.NDArray[np.intp], first: int, second: int) -> float:
 def resultsTableSteps(result: RegistrationResult, overlaps: Sequence[Overlap], name: str) -> Generator[None, None, Any]:
     """A new table node, in no scene yet: figure, value, and what it means. With pauses."""
     rows = yield from inThread(lambda: resultRows(result, overlaps))  # seeks the extremes of all voxels
-    node = newNode("vtkMRMLTableNode", name)
-    table = vtk.vtkTable()
-    for index, title in enumerate(("Figure", "Value", "Meaning")):
-        column = vtk.vtkStringArray()
-        column.SetName(title)
-        for row in rows:
-            column.InsertNextValue(row[index])
-        table.AddColumn(column)
-    node.SetAndObserveTable(table)
-    node.SetUseColumnTitleAsColumnHeader(True)
-    node.SetLocked(True)
-    return node
+    titles = ("Figure", "Value", "Meaning")
+    return tableNode(name, [column(title, (row[index] for row in rows)) for index, title in enumerate(titles)])
 
 
 def resultRows(result: RegistrationResult, overlaps: Sequence[Overlap] = ()) -> list[tuple[str, str, str]]:

@@ -18,11 +18,9 @@ from slicer import (
 )
 from slicer.parameterNodeWrapper import WithinRange, isNodeOrUnionOfNodes, parameterNodeWrapper
 
-from JointRegistrationLib.core.config import RegistrationConfig, detail_of, with_detail
+from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.settings import SETTINGS, Setting, camel_case, with_settings
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, OutputOptions
-
-DEFAULTS = RegistrationConfig()
-DEFAULT_MILLIONS = round(DEFAULTS.preprocess.max_working_voxels / 1e6, 2)
 
 #: The results that a run can put into the scene.
 OUTPUT_KINDS = tuple(field.name for field in dataclasses.fields(OutputNodes))
@@ -33,9 +31,25 @@ OUTPUT_KINDS = tuple(field.name for field in dataclasses.fields(OutputNodes))
 Mask = Union[vtkMRMLLabelMapVolumeNode, vtkMRMLSegmentationNode, None]  # noqa: UP007
 
 
+def _kind(setting: Setting) -> Any:
+    kind = type(setting.default)
+    return kind if setting.limits is None else Annotated[kind, WithinRange(*setting.limits)]
+
+
+# The wrapper reads the annotations of base classes too, so that the settings need not be listed again.
+_Settings = type(
+    "_Settings",
+    (),
+    {
+        "__annotations__": {camel_case(name): _kind(setting) for name, setting in SETTINGS.items()},
+        **{camel_case(name): setting.default for name, setting in SETTINGS.items()},
+    },
+)
+
+
 @parameterNodeWrapper
-class PanelParameters:
-    """What a person chose in the panel. ``workingMillions``: at most so many million working points."""
+class PanelParameters(_Settings):
+    """What a person chose in the panel, with the settings of the library's table by their names in camel case."""
 
     fixedVolume: vtkMRMLScalarVolumeNode
     movingVolume: vtkMRMLScalarVolumeNode
@@ -49,19 +63,6 @@ class PanelParameters:
     movingLandmarks: vtkMRMLMarkupsFiducialNode
     initialTransform: vtkMRMLTransformNode
     startTransform: vtkMRMLTransformNode
-
-    method: str = DEFAULTS.method
-    device: str = DEFAULTS.device
-    side: str = DEFAULTS.network.side
-    checkSide: bool = DEFAULTS.check_side
-    similarity: str = DEFAULTS.vsvf.similarity.name
-    detail: str = detail_of(DEFAULTS.vsvf.velocity)
-    refine: Annotated[int, WithinRange(0, 500)] = DEFAULTS.network.refine
-    affineSteps: Annotated[int, WithinRange(1, 20)] = DEFAULTS.network.affine_steps
-    vsvfSteps: Annotated[int, WithinRange(1, 10)] = DEFAULTS.network.vsvf_steps
-    workingMillions: Annotated[float, WithinRange(0.05, 20)] = DEFAULT_MILLIONS
-    regularity: Annotated[float, WithinRange(0, 10000)] = DEFAULTS.vsvf.regularity
-    landmarkWeight: Annotated[float, WithinRange(0, 1000)] = DEFAULTS.landmarks.weight
 
     wantsTransform: bool = True
     wantsInverseTransform: bool = True
@@ -95,76 +96,21 @@ def release(parameters: Any, node: Any) -> None:
                 setattr(parameters, name, None)
 
 
-#: Which parameters "Restore defaults" resets.
-SETTINGS = (
-    "side", "checkSide", "similarity", "detail", "refine", "affineSteps", "vsvfSteps", "workingMillions", "regularity",
-    "landmarkWeight",
-)  # fmt: skip
-
-
 def restoreDefaults(parameters: Any) -> None:
-    """Give :data:`SETTINGS` the library's own values."""
-    restored = parametersFromConfig(DEFAULTS)
-    for name in SETTINGS:
-        setattr(parameters, name, restored[name])
+    """Give the settings the library's own values; method and device are chosen elsewhere, and stay."""
+    for name, value in parametersFromConfig(RegistrationConfig()).items():
+        if name not in ("method", "device"):
+            setattr(parameters, name, value)
 
 
 def parametersFromConfig(config: RegistrationConfig) -> dict[str, Any]:
     """The parameters that show ``config``; what the panel has no control for is left out."""
-    return {
-        "method": config.method,
-        "device": config.device,
-        "side": config.network.side,
-        "checkSide": config.check_side,
-        "similarity": config.vsvf.similarity.name,
-        "detail": detail_of(config.vsvf.velocity),
-        "refine": config.network.refine,
-        "affineSteps": config.network.affine_steps,
-        "vsvfSteps": config.network.vsvf_steps,
-        "workingMillions": round(config.preprocess.max_working_voxels / 1e6, 2),
-        "regularity": config.vsvf.regularity,
-        "landmarkWeight": config.landmarks.weight,
-    }
+    return {camel_case(name): setting.value(config) for name, setting in SETTINGS.items()}
 
 
 def configFrom(parameters: Any) -> RegistrationConfig:
     """The library's configuration that the panel shows."""
-    replace = dataclasses.replace
-    similarity = replace(DEFAULTS.vsvf.similarity, name=parameters.similarity)
-    return replace(
-        DEFAULTS,
-        method=parameters.method,
-        device=parameters.device,
-        check_side=parameters.checkSide,
-        preprocess=replace(DEFAULTS.preprocess, max_working_voxels=_workingVoxels(parameters.workingMillions)),
-        vsvf=replace(
-            DEFAULTS.vsvf,
-            regularity=parameters.regularity,
-            similarity=similarity,
-            velocity=with_detail(DEFAULTS.vsvf.velocity, parameters.detail),
-        ),
-        lddmm=replace(DEFAULTS.lddmm, regularity=_geodesicRegularity(parameters.regularity), similarity=similarity),
-        landmarks=replace(DEFAULTS.landmarks, weight=parameters.landmarkWeight),
-        network=replace(
-            DEFAULTS.network,
-            side=parameters.side,
-            refine=parameters.refine,
-            affine_steps=parameters.affineSteps,
-            vsvf_steps=parameters.vsvfSteps,
-        ),
-    )
-
-
-def _geodesicRegularity(regularity: float) -> float:
-    """The control shows that of the stationary velocity; the geodesic's own keeps its ratio to it."""
-    return regularity * DEFAULTS.lddmm.regularity / DEFAULTS.vsvf.regularity
-
-
-def _workingVoxels(millions: float) -> int:
-    """The control has two decimals; its first value stands for the library's exact one."""
-    if abs(millions - DEFAULT_MILLIONS) < 0.005:
-        return DEFAULTS.preprocess.max_working_voxels
-    return round(millions * 1e6)
+    return with_settings(RegistrationConfig(), {name: getattr(parameters, camel_case(name)) for name in SETTINGS})
 
 
 def inputNodes(parameters: Any) -> InputNodes:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.geometry import FloatArray, Grid, transform_points
+from ...core.geometry import FloatArray, Grid, transform_points, unit_lattice
 from ...core.image import Image
 from ...core.system.reading import malformed
 from ...files import (
@@ -115,9 +115,7 @@ def _matrix_lines(matrix: FloatArray) -> list[str]:
 
 
 def _displacement_line(transform: SpatialTransform, grid: Grid) -> str:
-    axis = np.linspace(0.0, 1.0, _SAMPLES_PER_AXIS)
-    unit = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-    points = transform_points(grid.unit_to_ras, unit)
+    points = transform_points(grid.unit_to_ras, unit_lattice(_SAMPLES_PER_AXIS))
     lengths = np.linalg.norm(transform.apply(points) - points, axis=1)
     return f"  moves points {lengths.mean():.2f} mm on average, at most {lengths.max():.2f} mm ({len(points)} samples)"
 

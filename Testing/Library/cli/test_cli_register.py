@@ -14,6 +14,7 @@ import SimpleITK as sitk
 from JointRegistrationLib.cli.shared.progress import shown_progress
 from JointRegistrationLib.core.config import DETAIL_WEIGHTS, METHOD_DESCRIPTIONS, RegistrationConfig
 from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.settings import SETTINGS
 from JointRegistrationLib.files import read_image, read_labels, read_transform, write_affine, write_image
 from JointRegistrationLib.registration import register as register_module
 from Testing.Support.cli_cases import ALL_NAMES, FIXED_GRID, MOVING_GRID, FakeRegister, blobs, run, write_inputs
@@ -183,6 +184,17 @@ def test_options_of_the_networks_go_before_the_file(
     assert network() == ("left", 9, 3)
     assert network("--refine", 0) == ("left", 0, 3)
     assert network("--refine", 20, "--side", "right") == ("right", 20, 3)
+
+
+def test_every_setting_of_the_table_is_an_option(inputs: dict[str, Path], fake: FakeRegister, tmp_path: Path) -> None:
+    options = ("--similarity", "mk-lncc", "--regularity", 3, "--vsvf-steps", 3, "--working-millions", 0.5)
+    done = run("register", inputs["fixed"], inputs["moving"], "-o", tmp_path / "out", *options)
+    assert done.exit_code == 0, done.output
+    config = fake.given["config"]
+    assert (config.vsvf.similarity.name, config.vsvf.regularity, config.network.vsvf_steps) == ("mk-lncc", 3.0, 3)
+    assert config.preprocess.max_working_voxels == 500_000
+    shown = run("register", "--help").stdout
+    assert all(f"--{name.replace('_', '-')}" in shown for name in SETTINGS)
 
 
 def test_help_says_what_each_method_does() -> None:
