@@ -1,4 +1,4 @@
-"""Where a map turns space inside out, cell by cell; :mod:`.finish` counts the points where the result does."""
+"""Where a map turns space inside out, cell by cell; :func:`.finish` counts the points where the result does."""
 
 from __future__ import annotations
 
