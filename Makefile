@@ -22,7 +22,7 @@ $(error Give both images: make demo FIXED=a.nii.gz MOVING=b.nii.gz)
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help app demo bench test slicer-test faults fuzz index lint format types check clean rendering display
+.PHONY: help app demo bench test slicer-test faults fuzz index lint format types check docs clean rendering display
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -69,6 +69,17 @@ types: $(VENV)/.test ## mypy, strict, on the library
 
 check: lint types test ## lint, types and test
 
+# One page a folder, with the docstrings of its modules; an unresolved reference is an error.
+docs: export SPHINX_APIDOC_OPTIONS := members
+docs: $(VENV)/.docs ## API reference made from the docstrings; writes build/docs/html
+	rm -rf build/docs
+	@mkdir -p build/docs/source
+	cp docs/reference/index.rst build/docs/source
+	for package in JointRegistrationLib JointRegistration/JointRegistrationMRML; do \
+		$(BIN)/python -m sphinx.ext.apidoc -q --no-toc --module-first -o build/docs/source $$package || exit; \
+	done
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs/reference build/docs/source build/docs/html
+
 clean: ## remove .venv, .venv-peers, caches and build products (never demo-output)
 	rm -rf $(VENV) $(PEERS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find JointRegistration JointRegistrationLib Testing Resources -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -88,6 +99,10 @@ $(VENV)/.app: $(VENV)/.created pyproject.toml constraints.txt
 
 $(VENV)/.bench: $(VENV)/.created pyproject.toml constraints.txt
 	$(INSTALL) -e '.[scene,test,bench]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.created pyproject.toml constraints.txt
+	$(INSTALL) -e '.[scene,docs]'
 	@touch $@
 
 # The other programs of the benchmark. One that does not install here is left out, and the tables say so.

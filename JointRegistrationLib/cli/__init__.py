@@ -24,6 +24,7 @@ from .shared.failures import CommandLine
 from .train import export_weights, prepare_knees, prepare_pool, train
 from .validate import validate
 
+#: In the order of the help.
 COMMANDS: tuple[click.Command, ...] = (
     register,
     segment,

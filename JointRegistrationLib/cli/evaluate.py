@@ -1,4 +1,4 @@
-"""``joint-registration evaluate``: its options and what it shows. The work is in :mod:`..evaluation`."""
+"""``joint-registration evaluate``: its options and what it shows. The work is in :mod:`.evaluation`."""
 
 from __future__ import annotations
 

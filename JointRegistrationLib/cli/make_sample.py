@@ -1,4 +1,4 @@
-"""``joint-registration make-sample``: its options. The work is in :mod:`..sample`."""
+"""``joint-registration make-sample``: its options. The work is in :mod:`.worker.sample`."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from .lattices.working_grid import shrunk_grid, working_grid
 #: Below this many working voxels a knee's cartilage is no longer resolved.
 MIN_WORKING_VOXELS = 100_000
 
-#: The inverse and the round trip are computed at no more points than about this, see :mod:`.finish`.
+#: The inverse and the round trip are computed at no more points than about this, see :func:`.native_grids.finish`.
 _BOUNDED_VOXELS = 3_000_000
 _NATIVE_GRID_NOTE = "Most memory is for the results on the images' own grids: cropping the volumes saves most."
 

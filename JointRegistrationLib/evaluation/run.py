@@ -62,7 +62,7 @@ def evaluate(
 
     Raises:
         InputError: an image or label map cannot be used, or a registration failed; the pair is named.
-        RegistrationCancelled, ResourceError: as :func:`..registration.register.register`.
+        RegistrationCancelled, ResourceError: as :func:`.registration.register.register`.
     """
     loaded: tuple[EvaluationPair, _Images] | None = None
     for number, run in enumerate(runs):

@@ -89,7 +89,7 @@ def write_image(image: Image, path: Path | str) -> None:
 
 
 def write_labels(labels: Image, path: Path | str) -> None:
-    """Write a label map or mask, compressed; otherwise as :func:`write_image`."""
+    """Write a label map or mask, compressed; otherwise as :func:`.write_image`."""
     _write(to_itk(_writable(labels.array), labels.grid), Path(path), labels.array.nbytes, compress=True)
 
 
@@ -103,7 +103,7 @@ def to_itk(array: npt.NDArray[Any], grid: Grid, *, vector: bool = False) -> Any:
 
 
 def check_suffix(path: Path, allowed: tuple[str, ...], what: str) -> None:
-    """Raise :class:`FileError` unless the name ends in one of ``allowed``."""
+    """Raise :class:`.FileError` unless the name ends in one of ``allowed``."""
     if not path.name.lower().endswith(allowed):
         raise FileError(f"{path}: cannot write {what} of this kind; let the name end in {' or '.join(allowed)}")
 

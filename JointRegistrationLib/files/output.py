@@ -139,7 +139,7 @@ def reserve_space(path: Path, num_bytes: int) -> None:
 
 
 def raise_write_error(error: OSError, path: Path, num_bytes: int = 0) -> NoReturn:
-    """Raise the :class:`FileError` or :class:`ResourceError` that says what ``error`` means for ``path``.
+    """Raise the :class:`.FileError` or :class:`.ResourceError` that says what ``error`` means for ``path``.
 
     Args:
         num_bytes: about how much was to be written; 0 if that is not known.

@@ -138,7 +138,7 @@ def _metrics(run: Manifest) -> dict[str, Any]:
 
 
 def read_result(folder: Path, moving_grid: Grid) -> RegistrationResult:
-    """A result from the files that :func:`write_result` wrote.
+    """A result from the files that :func:`.results.write_result` wrote.
 
     Where the Jacobian determinant was at most 1/1024, folds included, the file holds that bound: counts of
     folds are those of ``metrics.json``.

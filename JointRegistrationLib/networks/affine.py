@@ -173,7 +173,7 @@ class LandmarkAffineNet(nn.Module):
 def fit_affine(start: Tensor, end: Tensor, weights: Tensor, ridge: float) -> Tensor:
     """Affine (N, 4, 4) that sends ``start`` to ``end``, (N, K, 3), in the weighted least-squares sense.
 
-    Minimises sum_k w_k |A p_k + b - q_k|^2 + ridge |A - I|^2, weights (N, K) summing to 1.
+    Minimises ``sum_k w_k |A p_k + b - q_k|^2 + ridge |A - I|^2``, weights (N, K) summing to 1.
     """
     ones = torch.ones_like(start[..., :1])
     p = torch.cat([start, ones], dim=-1)

@@ -166,7 +166,7 @@ class AVSM(nn.Module):
         self.momentum = _momentum_network(config)
 
     def predict_affine(self, moving: Tensor, fixed: Tensor, grid: Grid, steps: int | None = None) -> list[Tensor]:
-        """RAS matrices (N, 4, 4), fixed to moving, after every affine step; see :func:`multi_step_affine`."""
+        """RAS matrices (N, 4, 4), fixed to moving, after every affine step; see :func:`.multi_step_affine`."""
         blocks = affine_blocks(grid, self.config.affine_spacing_mm)
         coarse = shrunk_grid(grid, blocks)
         small_moving, small_fixed = (shrunk(image, blocks) for image in (moving, fixed))
@@ -180,7 +180,7 @@ class AVSM(nn.Module):
         )
 
     def predict_momentum(self, warped: Tensor, fixed: Tensor, grid: Grid) -> Tensor:
-        """One step's momentum (N, 3, d, h, w), RAS mm, on :func:`~.momentum.momentum_grid` of ``grid``."""
+        """One step's momentum (N, 3, d, h, w), RAS mm, on :func:`~.networks.momentum.momentum_grid` of ``grid``."""
         return momentum_ras(self.momentum(warped, fixed).float(), grid, self.config.momentum_scale_mm or None)
 
     def deform(self, moving: Tensor, fixed: Tensor, grid: Grid, affines_ras: list[Tensor], steps: int) -> AVSMOutput:

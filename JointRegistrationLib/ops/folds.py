@@ -1,4 +1,4 @@
-"""Where a map turns space inside out, cell by cell; :mod:`.finish` counts the points where the result does."""
+"""Where a map turns space inside out, cell by cell; :func:`.finish` counts the points where the result does."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def unfolded(momentum: Tensor, grid: Grid, map_ras: Callable[[Tensor], Tensor]) 
         map_ras: the map of a momentum, (1, 3, d, h, w), RAS mm.
 
     Returns:
-        After 20 rounds what is left is returned with its folds: they are not the momentum's own.
+        After 20 rounds what is left is returned with its folds, which are not the momentum's own.
     """
     for _ in range(_MAX_ROUNDS):
         cells = folded_cells(map_ras(momentum), grid)

@@ -144,6 +144,7 @@ def _scaling_squaring(velocity_mm: Tensor, grid: Grid, steps: int) -> Tensor:
     return displacement_mm
 
 
+#: By the names that a configuration knows.
 INTEGRATORS: dict[str, Integrator] = {
     "scaling-squaring": Integrator(order=2, displacement=_scaling_squaring),
     "rk4": Integrator(order=4, displacement=_along_paths),

@@ -27,7 +27,7 @@ INTERPOLATIONS = ("linear", "nearest")
 
 
 def check_on_grid(values: Tensor, grid: Grid, name: str = "tensor") -> None:
-    """Raise :class:`GeometryError` unless ``values`` is (N, C, D, H, W) on ``grid``."""
+    """Raise :class:`.GeometryError` unless ``values`` is (N, C, D, H, W) on ``grid``."""
     if values.ndim != 5 or tuple(values.shape[2:]) != grid.shape:
         raise GeometryError(
             f"{name}: shape (N, C, {', '.join(map(str, grid.shape))}) is needed on this grid, "

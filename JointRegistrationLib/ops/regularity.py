@@ -40,7 +40,7 @@ def momentum_energy_unit(grid: Grid) -> float:
 
 
 def affine_regularity(affine: Tensor) -> Tensor:
-    """||A - I||_F^2 + ||b||^2, averaged over the batch: scalar.
+    """``||A - I||_F^2 + ||b||^2``, averaged over the batch: scalar.
 
     Args:
         affine: (N, 3, 4) or (N, 4, 4), rows [A | b], in a dimensionless frame (the affine network's
@@ -74,7 +74,7 @@ def affine_regularity_weight(
 
 
 def affine_symmetry(st: Tensor, ts: Tensor) -> Tensor:
-    """Inverse inconsistency of two affine maps, ||A^st A^ts - I||_F^2 + ||A^st b^ts + b^st||^2: scalar.
+    """Inverse inconsistency of two affine maps, ``||A^st A^ts - I||_F^2 + ||A^st b^ts + b^st||^2``: scalar.
 
     Args:
         st, ts: (N, 3, 4) or (N, 4, 4), the two directions, in one dimensionless frame.

@@ -39,7 +39,7 @@ class AnatomySample:
 
 
 class KneeAnatomy:
-    """The anatomy of a :class:`KneeShape` as a function of RAS position; the joint's middle is at the origin."""
+    """The anatomy of a :class:`.KneeShape` as a function of RAS position; the joint's middle is at the origin."""
 
     def __init__(self, shape: KneeShape, device: torch.device | str = "cpu") -> None:
         self._shape = shape

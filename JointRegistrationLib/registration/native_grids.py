@@ -252,7 +252,7 @@ def round_trip_error(
     backward_mm: FloatVolume,
     device: torch.device | str = "cpu",
 ) -> tuple[float, float]:
-    """Mean and largest |inverse(map(x)) - x|, mm, over fixed points that land in the moving field of view.
+    """Mean and largest ``|inverse(map(x)) - x|``, mm, over fixed points that land in the moving field of view.
 
     On large grids at every second or third point of each axis.
     """

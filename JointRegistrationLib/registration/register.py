@@ -50,7 +50,7 @@ def register(
 
     Args:
         fixed, moving, fixed_mask, moving_mask, landmarks, initial_affine_ras, initial: see
-            :class:`..core.inputs.RegistrationInputs`; ``initial`` may be an earlier result, too.
+            :class:`.core.inputs.RegistrationInputs`; ``initial`` may be an earlier result, too.
         config: method, device and settings; defaults if None.
         progress: called with the stage, the fraction done (0 to 1) and the loss or None.
         cancelled: asked often; True ends the run.

@@ -80,7 +80,7 @@ class Run(ABC, Generic[C]):
         on_update: receives the number of updates made and the terms of the last one.
     """
 
-    #: The network whose weights are kept, and the module that makes the loss of it; set by :meth:`_train`.
+    #: The network whose weights are kept, and the module that makes the loss of it; set by ``_train``.
     model: nn.Module
     objective: nn.Module
 

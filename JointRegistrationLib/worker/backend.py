@@ -47,7 +47,7 @@ def threads(most: int) -> int:
 
 
 def run(job: Job, progress: ProgressCallback, cancelled: CancelCheck) -> RegistrationResult:
-    """Run a job; see :func:`..registration.register.register` for the errors."""
+    """Run a job; see :func:`.registration.register.register` for the errors."""
     from ..registration.register import register_inputs  # noqa: PLC0415
 
     return register_inputs(job.inputs, job.config, progress, cancelled)

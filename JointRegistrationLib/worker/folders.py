@@ -1,6 +1,6 @@
 """The folders through which images and results pass: fresh ones, and what is left of processes that died.
 
-The process that makes a folder holds it (see :mod:`..held_folders`), not the worker that reads and writes in it.
+The process that makes a folder holds it (see :mod:`.held_folders`), not the worker that reads and writes in it.
 """
 
 from __future__ import annotations

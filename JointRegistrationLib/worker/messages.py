@@ -79,7 +79,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """The run, or the start of the worker, failed. ``kind`` is a class of :mod:`..errors`, or another's name."""
+    """The run, or the start of the worker, failed. ``kind`` is a class of :mod:`.errors`, or another's name."""
 
     kind: str
     message: str

@@ -31,7 +31,7 @@ WorkerCommand = PythonCommand
 
 
 def worker_command(environment: Mapping[str, str] | None = None) -> WorkerCommand:
-    """The command of the worker; see :func:`..children.code_command`."""
+    """The command of the worker; see :func:`.children.code_command`."""
     return module_command("JointRegistrationLib.worker", environment=environment)
 
 

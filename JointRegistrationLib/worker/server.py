@@ -64,7 +64,7 @@ def serve(
 
     Args:
         make_ready: loads what runs need and says what there is. Called again for a Ping.
-        run: runs a job; raises what :func:`..registration.register.register` raises.
+        run: runs a job; raises what :func:`.registration.register.register` raises.
         free_memory: called after memory ran out.
     """
     output = _Output(_take_stdout())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,12 @@ def test_type_checkers_see_the_same_names_from_the_same_modules() -> None:
     assert seen == JointRegistrationLib._HOMES
     assert seen.keys() == NAMES
     assert (ROOT / "JointRegistrationLib" / "py.typed").exists()
+
+
+def test_the_reference_begins_with_the_same_names() -> None:
+    index = (ROOT / "docs" / "reference" / "index.rst").read_text(encoding="utf-8")
+    listed = re.findall(r"^   ~JointRegistrationLib\.(\S+)\.(\w+)$", index, re.MULTILINE)
+    assert sorted((name, module) for module, name in listed) == sorted(JointRegistrationLib._HOMES.items())
 
 
 def test_importing_it_loads_neither_torch_nor_numpy() -> None:

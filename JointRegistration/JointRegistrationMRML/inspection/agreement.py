@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import slicer
@@ -15,11 +15,9 @@ from ..nodes.arrays import newNode
 from ..nodes.colors import FIXED_COLOR, WARPED_COLOR
 from ..nodes.segments.masks import SegmentMask, segmentMaskSteps
 from ..nodes.segments.segmentations import BINARY_LABELMAP, orientedImage, setReferenceGeometry
+from ..run.registration_nodes import RegistrationOutputs
 from ..translation import _
 from .view import OpenView, opening
-
-if TYPE_CHECKING:
-    from ..run.registration_nodes import RegistrationOutputs
 
 TEXT = _(
     "Grey: structure in the fixed image, and the registration puts it there too. Yellow: only in the fixed image. "

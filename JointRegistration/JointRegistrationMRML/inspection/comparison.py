@@ -7,7 +7,7 @@ fits them.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,12 +15,9 @@ from JointRegistrationLib.core.errors import InputError
 
 from ..nodes.arrays import numpyView
 from ..pauses import finished
-from ..translation import _
-
-if TYPE_CHECKING:
-    from ..run.registration_nodes import RegistrationOutputs
-
+from ..run.registration_nodes import RegistrationOutputs
 from ..scene.view_state import ViewRecord, refreshLegends, restoreViews, slicesOf
+from ..translation import _
 
 #: What can lie over the fixed volume, and how a user would say it.
 MODES = {

@@ -8,7 +8,7 @@ so each uses a hidden transform node of its own; the results' nodes are left alo
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import vtk
@@ -19,11 +19,9 @@ from JointRegistrationLib.core.result import RegistrationResult
 
 from ..nodes.arrays import newNode, vtkMatrix
 from ..nodes.colors import MAGNITUDE_COLORS
+from ..run.registration_nodes import RegistrationOutputs
 from ..translation import _
 from .view import OpenView, addScale, addViewLegend, fixedVolume, opening
-
-if TYPE_CHECKING:
-    from ..run.registration_nodes import RegistrationOutputs
 
 GRID_TEXT = _(
     "A square grid drawn on the moving image, carried onto the fixed one. Bent lines: tissue was bent; lines close "
@@ -179,7 +177,7 @@ def _showSteps(view: OpenView, affine: Any) -> Generator[None, None, None]:
 
 
 def longestMm(result: RegistrationResult, affine: Any = None) -> float:
-    """The length that 99 % of the displacements do not exceed, in half millimetres; see :func:`_lengths`."""
+    """The length that 99 % of the displacements do not exceed, in half millimetres; see ``_lengths``."""
     return max(_MIN_RANGE_MM, float(np.ceil(2 * np.percentile(_lengths(result, affine), 99))) / 2)
 
 

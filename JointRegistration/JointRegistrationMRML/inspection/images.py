@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
-
-import slicer
-
-from JointRegistrationLib.core.image import Image
-
-from ..measure.images import brightnessRange, checkerboard, differencePercent, edges
-from ..nodes.arrays import numpyView
-from ..nodes.colors import DIFFERENCE_COLORS, WARPED_COLOR
-from ..nodes.volumes import imageSteps, volumeFromImage
-from ..pauses import inThread
-from ..scene.view_state import refreshLegends, slicesOf
-from ..translation import _
-from .view import OpenView, addColors, addViewLegend, addVolume, fixedVolume, opening, warpedVolume
-
-if TYPE_CHECKING:
-    from ..run.registration_nodes import RegistrationOutputs
 import itertools
+from collections.abc import Generator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import slicer
 
 from JointRegistrationLib.core.geometry import transform_points
+from JointRegistrationLib.core.image import Image
 
-from ..nodes.arrays import numpyMatrix, ownedList, vtkMatrix
+from ..measure.images import brightnessRange, checkerboard, differencePercent, edges
+from ..nodes.arrays import numpyMatrix, numpyView, ownedList, vtkMatrix
+from ..nodes.colors import DIFFERENCE_COLORS, WARPED_COLOR
+from ..nodes.volumes import imageSteps, volumeFromImage
 from ..nodes.world import ownGrid, toWorld
+from ..pauses import inThread
+from ..run.registration_nodes import RegistrationOutputs
+from ..scene.view_state import refreshLegends, slicesOf
+from ..translation import _
+from .view import OpenView, addColors, addViewLegend, addVolume, fixedVolume, opening, warpedVolume
 
 CHECKERBOARD_TEXT = _(
     "Squares show the fixed and the warped image in turn. Edges should run on from square to square; where they "

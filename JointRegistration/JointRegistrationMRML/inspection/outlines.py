@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Generator, Iterable
+from typing import Any
 
+import numpy as np
 import slicer
 import vtk
 
 from JointRegistrationLib.core.errors import InputError
-
-from ..nodes.arrays import newNode, vtkMatrix
-from ..nodes.segments.layers import segmentNames
-from ..nodes.segments.masks import segmentMaskSteps
-from ..nodes.segments.segmentations import copiedSegments
-from ..nodes.world import worldTransform
-from ..translation import _
-from .view import OpenView, keepCameras, opening
-
-if TYPE_CHECKING:
-    from ..run.registration_nodes import RegistrationOutputs
-
-from collections.abc import Iterable
-
-import numpy as np
-
 from JointRegistrationLib.core.geometry import Grid
 
-from ..nodes.arrays import vtkImage
+from ..nodes.arrays import newNode, vtkImage, vtkMatrix
 from ..nodes.colors import FIXED_COLOR, WARPED_COLOR
-from ..nodes.segments.masks import SegmentMask
+from ..nodes.segments.layers import segmentNames
+from ..nodes.segments.masks import SegmentMask, segmentMaskSteps
+from ..nodes.segments.segmentations import copiedSegments
+from ..nodes.world import worldTransform
 from ..pauses import finished
+from ..run.registration_nodes import RegistrationOutputs
+from ..translation import _
+from .view import OpenView, keepCameras, opening
 
 TEXT = _(
     "Yellow: a structure in the fixed image. Blue: the same structure of the moving image, carried over by the "

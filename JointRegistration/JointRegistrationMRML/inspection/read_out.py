@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from JointRegistrationLib.core.geometry import transform_points
 
+from ..run.registration_nodes import RegistrationOutputs
 from ..translation import _
-
-if TYPE_CHECKING:
-    from ..run.registration_nodes import RegistrationOutputs
 
 Point = tuple[float, float, float]
 _AXES = (("L", "R"), ("P", "A"), ("I", "S"))

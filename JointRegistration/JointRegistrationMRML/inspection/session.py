@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from JointRegistrationLib.core.errors import InputError
 
 from ..measure.folds import Fold, foldsOf
 from ..pauses import finished
+from ..run.registration_nodes import RegistrationOutputs
 from ..scene.view_state import ViewRecord, centreViews, restoreSteps, restoreViews
 from ..translation import _
 from .agreement import agreementSteps
@@ -28,9 +29,6 @@ from .outlines import contourSteps
 from .read_out import ReadOut, readOut
 from .view import OpenView, closeSteps
 from .volume_change import foldSteps, jacobianSteps
-
-if TYPE_CHECKING:
-    from ..run.registration_nodes import RegistrationOutputs
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,7 @@ class ViewKind:
     steps: Callable[..., Generator[None, None, OpenView]]
 
 
+#: By the names that :meth:`Inspection.open` takes.
 VIEWS = {
     "jacobian": ViewKind(_("Volume change"), "layers", jacobianSteps),
     "checkerboard": ViewKind(_("Checkerboard"), "layers", checkerboardSteps),

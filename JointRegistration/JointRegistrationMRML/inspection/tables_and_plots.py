@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import slicer
 
 from ..nodes.arrays import ownedList
+from ..run.registration_nodes import RegistrationOutputs
 from ..translation import _
 from .view import OpenView, keepCameras, opening
-
-if TYPE_CHECKING:
-    from ..run.registration_nodes import RegistrationOutputs
 
 TABLE_TEXT = _("All numbers, a row for each segment, for the whole image and for each landmark. Empty: not measured.")
 PLOT_TEXT = _("Click the plot's push pin to choose another plot, or drag to zoom.")

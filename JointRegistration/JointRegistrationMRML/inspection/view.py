@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import slicer
@@ -16,17 +16,13 @@ import slicer
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.image import Image
 
-from ..nodes.arrays import freeName, giveDisplay, newNode, ownedList
-from ..nodes.colors import Color, scaleNode
-from ..pauses import finished
-from ..scene.view_state import ViewRecord, refreshLegends, restoreSteps, slicesOf
-
-if TYPE_CHECKING:
-    from ..run.registration_nodes import RegistrationOutputs
-from ..nodes.arrays import numpyView
-from ..nodes.colors import addLegend, divergingColors
+from ..nodes.arrays import freeName, giveDisplay, newNode, numpyView, ownedList
+from ..nodes.colors import Color, addLegend, divergingColors, scaleNode
 from ..nodes.jacobian import jacobianVolume, showJacobian
 from ..nodes.volumes import volumeFromImage
+from ..pauses import finished
+from ..run.registration_nodes import RegistrationOutputs
+from ..scene.view_state import ViewRecord, refreshLegends, restoreSteps, slicesOf
 from ..translation import _
 
 _ALPHA_BLENDING = 0
@@ -222,7 +218,7 @@ def addColors(
 
 
 def addScale(view: OpenView, name: str, colors: Sequence[Color], upTo: float) -> Any:
-    """:func:`scaleNode` in the scene as long as the view is open."""
+    """:func:`.scaleNode` in the scene as long as the view is open."""
     return view.add(f"colors {name}", scaleNode(name, colors, upTo))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,22 +11,15 @@ from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
 
+from ..measure.folds import foldsOf, foldsTableNode
 from ..nodes.colors import LEGEND_TITLE, divergingColors
-from ..nodes.jacobian import halfWindow
+from ..nodes.jacobian import foldsSegmentation, halfWindow
 from ..nodes.segments.masks import segmentMask
 from ..nodes.volumes import volumeFromImage
+from ..pauses import inThread
+from ..run.registration_nodes import RegistrationOutputs
 from ..translation import _
 from .view import OpenView, addViewLegend, addVolume, fixedVolume, log2JacobianVolume, opening
-
-if TYPE_CHECKING:
-    from ..run.registration_nodes import RegistrationOutputs
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ..run.registration_nodes import RegistrationOutputs
-from ..measure.folds import foldsOf, foldsTableNode
-from ..nodes.jacobian import foldsSegmentation
-from ..pauses import inThread
 
 TEXT = _(
     "Local volume change, log2 J of the map from the fixed to the moving image. Red, above 0: the same tissue is "

@@ -14,6 +14,7 @@ from JointRegistrationLib.core.geometry import Grid, transform_points
 
 from ..nodes.tables import column, tableNode
 
+#: Of the table of folds.
 COLUMNS = ("Fold", "R (mm)", "A (mm)", "S (mm)", "Voxels", "Volume (mm3)", "Lowest J")
 
 

@@ -1,6 +1,6 @@
 """Plots of a run: histograms of log2 J and of thickness change, and what the map does by depth.
 
-:func:`graphsOf` says what they show; :func:`plotOf` makes nodes of one for Slicer's plot views, and
+:func:`graphsOf` says what they show; :func:`.plotOf` makes nodes of one for Slicer's plot views, and
 :mod:`.plots` draws one for the report.
 """
 
@@ -98,7 +98,7 @@ def graphsOf(figures: Measurement) -> list[Graph]:
 
 
 def jacobianCurves(figures: Measurement) -> list[Curve]:
-    """The histogram of log2 J of each segment that has one; bins :data:`LOG2_EDGES`."""
+    """The histogram of log2 J of each segment that has one; bins :data:`.LOG2_EDGES`."""
     return [
         Curve(segment.name, segment.color, 100 * np.asarray(segment.change.histogram))
         for segment in figures.segments

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.figures.map_statistics import DisplacementStatistics, displacement_steps
@@ -28,14 +28,12 @@ from JointRegistrationLib.core.result import RegistrationResult
 from ..nodes.points import landmarksFromMarkups
 from ..nodes.segments.segmentations import LabelLayers, SegmentLabel, labelSteps
 from ..pauses import finished, named
+from ..run.registration_nodes import InputNodes, RegistrationOutputs
 from ..translation import _
 from .cartilage import CartilageFigures, CartilagePair, depthSteps, guessedPairs
 from .segments import SegmentCount, SegmentFigures
 from .surfaces import Mask
 from .thickness import thicknessChangeSteps, thicknessSteps
-
-if TYPE_CHECKING:
-    from ..run.registration_nodes import InputNodes, RegistrationOutputs
 
 Steps = Generator[tuple[float, str], None, "Measurement"]
 
@@ -44,7 +42,7 @@ _NAN = float("nan")
 
 @dataclass(frozen=True)
 class LandmarkError:
-    """|map(fixed point) - moving point| of one pair, mm, without the registration and with it."""
+    """``|map(fixed point) - moving point|`` of one pair, mm, without the registration and with it."""
 
     name: str
     beforeMm: float

@@ -12,28 +12,24 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import slicer
-
-from ..nodes.colors import addLegend, sharedDivergingColors
-from ..nodes.transforms import FIXED_ROLE, MOVING_ROLE
-from ..pauses import finished
-from ..scene.transaction import RunRecord, SceneTransaction
-from .graphs import graphsOf
-from .measurement import Measurement
-from .table import numbersTable
-from .thickness_model import LEGEND_TITLE, halfRangeMm, hide, showThickness, thicknessModel
-
-if TYPE_CHECKING:
-    from ..run.registration_nodes import RegistrationOutputs
 import numpy as np
+import slicer
 from vtk.util import numpy_support
 
 from ..nodes.arrays import newNode
+from ..nodes.colors import addLegend, sharedDivergingColors
 from ..nodes.tables import tableNode
-from .graphs import Curve, Graph
+from ..nodes.transforms import FIXED_ROLE, MOVING_ROLE
+from ..pauses import finished
+from ..run.registration_nodes import RegistrationOutputs
+from ..scene.transaction import RunRecord, SceneTransaction
+from .graphs import Curve, Graph, graphsOf
+from .measurement import Measurement
 from .surfaces import Points
+from .table import numbersTable
+from .thickness_model import LEGEND_TITLE, halfRangeMm, hide, showThickness, thicknessModel
 
 
 @dataclass(frozen=True)
@@ -153,7 +149,7 @@ def plotOf(graph: Graph, name: str) -> Plot:
     """Nodes that show a graph.
 
     Args:
-        graph: one of :func:`graphsOf`.
+        graph: one of :func:`.graphsOf`.
         name: of the run, for the nodes' names.
     """
     text, full = graph.text, f"{name} ({graph.text.name})"

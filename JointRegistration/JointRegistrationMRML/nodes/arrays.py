@@ -72,7 +72,7 @@ def numpyMatrix(matrix: Any) -> npt.NDArray[np.float64]:
 
 
 def gridOf(name: str, sizeIjk: tuple[int, int, int], ijkToRas: npt.ArrayLike) -> Grid:
-    """:meth:`Grid.from_ijk_to_ras`, with ``name`` in front of its error."""
+    """:meth:`.Grid.from_ijk_to_ras`, with ``name`` in front of its error."""
     try:
         return Grid.from_ijk_to_ras(sizeIjk, ijkToRas)
     except GeometryError as error:

@@ -3,7 +3,7 @@
 The determinant J of the fixed-to-moving map says how much larger the moving anatomy is than the fixed
 one at a fixed point. It is shown as log2 J: 0 is no change, +1 twice as large in the moving image, -1
 half as large. Where J <= 0 the map folds and the logarithm has no value: such voxels get
-:data:`LOG2_JACOBIAN_FLOOR` and are what the segment "Folds" holds.
+:data:`.LOG2_JACOBIAN_FLOOR` and are what the segment "Folds" holds.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ A registration gives two nodes, each with the exact grid on its from-parent side
   under it: they are drawn through the exact grid.
 - "fixed to moving": the map moving -> fixed on the moving lattice. Put fixed nodes under it to see
   them in the moving image; its grid is also the exact way to send moving *points* to the fixed image
-  (:func:`transformPoints` of its from-parent side).
+  (:func:`.transformPoints` of its from-parent side).
 
 A node holds one side; VTK finds the other by iteration, for surfaces and points under a node. Both
 grids sit on the from-parent side because a to-parent grid is saved as an inverse type that other ITK
@@ -49,6 +49,7 @@ from .arrays import gridOf, newNode, numpyMatrix, numpyView, ownedList, vtkImage
 FIXED_ROLE = vtkMRMLTransformNode.GetFixedNodeReferenceRole()
 MOVING_ROLE = vtkMRMLTransformNode.GetMovingNodeReferenceRole()
 
+#: How near VTK's inverse comes.
 INVERSE_TOLERANCE_MM = 1e-4
 _INVERSE_ITERATIONS = 500
 

@@ -1,6 +1,6 @@
 """Volume nodes as images in world coordinates, and back.
 
-An :class:`Image` that comes out of here lies in the *world*: every transform above the node is in its
+An :class:`.Image` that comes out of here lies in the *world*: every transform above the node is in its
 grid already, so that a registration of two such images maps world to world, whatever stands above
 the nodes. A linear transform costs nothing, because it only changes the grid. Shear and non-linear
 transforms cannot be put in a grid: the voxels are resampled then, outside the scene.

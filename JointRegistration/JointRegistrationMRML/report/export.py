@@ -7,20 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from ..measure.folds import foldsOf
 from ..measure.measurement import Measurement, measureSteps
 from ..pauses import named, telling
+from ..run.registration_nodes import RegistrationOutputs
 from ..translation import _
 from .captions import FOOTER, sectionsOf
 from .page import Report, ReportPictures, renderSteps
 from .pictures import pictureSteps
 from .tables import ReportNumbers, reportNumberSteps
 from .words import imageMeasures, mapMeasures, runFacts, runFigures, verdict
-
-if TYPE_CHECKING:
-    from ..run.registration_nodes import RegistrationOutputs
 
 T = TypeVar("T")
 

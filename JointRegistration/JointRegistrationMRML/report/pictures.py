@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,15 +24,11 @@ from ..nodes.jacobian import FOLDS_COLOR, halfWindow
 from ..nodes.segments.segmentations import LabelLayers, labelsFromSegmentation
 from ..nodes.volumes import imageFromVolume
 from ..pauses import finished, named
+from ..run.registration_nodes import RegistrationOutputs
 from ..translation import _
 from .captions import cssColor, differenceBars, displacementBar, positionText, rowOf
-from .page import ColorBar, Picture
+from .page import ColorBar, Picture, ReportPictures
 from .slices import Plane, mostTellingOffsets, outlines, planesThrough, sampled, thick
-
-if TYPE_CHECKING:
-    from ..run.registration_nodes import RegistrationOutputs
-
-from .page import ReportPictures
 
 _LONG_SIDE_PX = 440
 _GRID_MM = SPACING_MM["grid"]

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..nodes.arrays import numpyView
-from ..nodes.colors import addLegend, sharedDivergingColors
-from ..nodes.jacobian import showJacobian
-from ..scene.transaction import SceneTransaction
-
-if TYPE_CHECKING:
-    from .registration_nodes import InputNodes, OutputNodes
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .registration_nodes import InputNodes
-if TYPE_CHECKING:
-    from ..scene.transaction import SceneTransaction
 import vtk
 
-from ..nodes.arrays import movedBy, newNode, vtkMatrix
+from ..nodes.arrays import movedBy, newNode, numpyView, vtkMatrix
+from ..nodes.colors import addLegend, sharedDivergingColors
+from ..nodes.jacobian import showJacobian
 from ..nodes.world import worldTransform
+from ..scene.transaction import SceneTransaction
+from .registration_nodes import InputNodes, OutputNodes
 
 
 def displayResults(transaction: SceneTransaction, scene: Any, nodes: OutputNodes, inputs: InputNodes) -> None:

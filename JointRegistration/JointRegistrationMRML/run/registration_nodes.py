@@ -72,7 +72,7 @@ class OutputNodes:
     """Result nodes by kind; None where there is none. Also how a caller names nodes to be reused.
 
     ``transform`` takes moving nodes to the fixed image, ``inverseTransform`` fixed nodes to the moving
-    image; see :mod:`.transforms` for what each side of them holds.
+    image; see :mod:`.nodes.transforms` for what each side of them holds.
     """
 
     transform: Any = None

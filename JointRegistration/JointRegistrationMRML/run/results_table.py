@@ -63,7 +63,7 @@ def _jointCounts(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArr
 
 
 def _dice(counts: npt.NDArray[np.intp], first: int, second: int) -> float:
-    """2 |A and B| / (|A| + |B|), of the voxels with these two values."""
+    """``2 |A and B| / (|A| + |B|)``, of the voxels with these two values."""
     rows, columns = counts.shape
     inFirst = int(counts[first].sum()) if first < rows else 0
     inSecond = int(counts[:, second].sum()) if second < columns else 0

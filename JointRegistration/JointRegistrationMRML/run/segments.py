@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.lattices.sampling import LabelMap
@@ -18,9 +18,7 @@ from JointRegistrationLib.worker.segments import Segments, WarpedSegments
 from ..nodes.segments.label_warping import labelMap
 from ..nodes.segments.layers import LabelLayers, OwnLayers, ownLayerSteps
 from ..nodes.segments.segmentations import labelSteps
-
-if TYPE_CHECKING:
-    from .registration_nodes import InputNodes, OutputOptions
+from .registration_nodes import InputNodes, OutputOptions
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def label_metrics(fixed_labels: Image, warped_labels: Image) -> dict[int, LabelM
 
 
 def dice(a: LabelArray, b: LabelArray, labels: Sequence[int] | None = None) -> dict[int, float]:
-    """2 |A and B| / (|A| + |B|) of each label; nan where neither has it.
+    """``2 |A and B| / (|A| + |B|)`` of each label; nan where neither has it.
 
     Args:
         a, b: (k, j, i) label maps on one grid.
@@ -113,7 +113,7 @@ def surface_distances_mm(a: LabelArray, b: LabelArray, grid: Grid) -> FloatArray
 
 
 def tre_mm(landmarks: LandmarkPairs, transform: Callable[[FloatArray], npt.ArrayLike]) -> FloatArray:
-    """Target registration error of each pair: |transform(fixed point) - moving point|, (n,) mm.
+    """Target registration error of each pair: ``|transform(fixed point) - moving point|``, (n,) mm.
 
     Args:
         landmarks: corresponding points.

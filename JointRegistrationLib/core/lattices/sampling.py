@@ -73,7 +73,7 @@ class LabelWarper:
     """Carries one label map to ``grid`` in parts, so that the caller can pause in between or share the work.
 
     Call :meth:`prepare` with parts of ``range(prepare_count)``, then :meth:`fill` with parts of ``range(fill_count)``,
-    each once, in any order; :attr:`result` is complete then. Parts of one kind may run in several threads.
+    each once, in any order; ``result`` is complete then. Parts of one kind may run in several threads.
 
     Args:
         source: the labels.

@@ -17,7 +17,7 @@ _LARGEST_TEXT = 64 << 20
 
 @contextmanager
 def malformed(path: Path | str, kind: str, advice: str) -> Iterator[None]:
-    """Turn whatever a parser raises in the block into a :class:`FileError` about ``path``.
+    """Turn whatever a parser raises in the block into a :class:`.FileError` about ``path``.
 
     Args:
         path: of the file, or the file and the place in it.

@@ -164,7 +164,7 @@ def random_shape(rng: np.random.Generator) -> KneeShape:
 
 
 def check_range(owner: str, name: str, value: Any, low: float, high: float) -> None:
-    """Raise :class:`ConfigError` unless ``value`` is a finite number from ``low`` to ``high``."""
+    """Raise :class:`.ConfigError` unless ``value`` is a finite number from ``low`` to ``high``."""
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     if not number or not np.isfinite(value):
         raise ConfigError(f"{owner}.{name}: a finite number is needed, but {value!r} was given")
@@ -173,6 +173,6 @@ def check_range(owner: str, name: str, value: Any, low: float, high: float) -> N
 
 
 def check_seed(owner: str, value: Any) -> None:
-    """Raise :class:`ConfigError` unless ``value`` is a non-negative integer below 2^32."""
+    """Raise :class:`.ConfigError` unless ``value`` is a non-negative integer below 2^32."""
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not 0 <= value < 2**32:
         raise ConfigError(f"{owner}.seed: {value!r} is not a seed; give an integer from 0 to 4294967295")

@@ -42,7 +42,7 @@ Distances = dict[str, Tensor]
 
 
 class Skeleton:
-    """Signed distances (mm of the mean knee) to bones and cartilages of one :class:`KneeShape`."""
+    """Signed distances (mm of the mean knee) to bones and cartilages of one :class:`.KneeShape`."""
 
     def __init__(self, shape: KneeShape, device: torch.device | str = "cpu") -> None:
         scale = MEAN_WIDTH_MM / shape.width_mm

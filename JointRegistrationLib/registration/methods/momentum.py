@@ -70,9 +70,9 @@ def optimize_momentum(
     landmarks: LandmarkTerm | None = None,
     reporter: Reporter | None = None,
 ) -> tuple[Tensor, Grid]:
-    """Coarse to fine, whatever a momentum's flow is: ``flow(momentum, grid)``. See :func:`vsvf_opt`.
+    """Coarse to fine, whatever a momentum's flow is: ``flow(momentum, grid)``. See :func:`.vsvf_opt`.
 
-    Where the map folds in the end, the momentum is weakened until it does not (:mod:`.unfold`).
+    Where the map folds in the end, the momentum is weakened until it does not (:func:`.unfolded`).
     """
     reporter = reporter or Reporter()
     levels = [pair.shrunk(factor) for factor in config.levels]

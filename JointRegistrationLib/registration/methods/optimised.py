@@ -28,7 +28,7 @@ def optimised(
     *,
     landmarks: LandmarkTerm | None = None,
 ) -> Estimate:
-    """Method ``method``, one of those without networks; see :func:`estimate`."""
+    """Method ``method``, one of those without networks; see :func:`.dispatch.estimate`."""
     affine_end = 1.0 if method == "affine-opt" else 0.25
     affine = affine_opt(pair, config.affine, initial_ras=start, reporter=reporter.part(0, affine_end, "affine"))
     lap("affine")

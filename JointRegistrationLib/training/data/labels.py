@@ -51,7 +51,7 @@ def read_canonical_labels(path: Path) -> tuple[npt.NDArray[np.uint8], tuple[floa
     """A right knee's label map along its own axes nearest to the canonical ones.
 
     Returns:
-        Labels (D, H, W) and their spacing (k, j, i) in mm. The header's small rotation is dropped:
+        Labels (D, H, W) and their spacing (k, j, i) in mm. The header's small rotation is dropped, since
         training sees every knee in the frame of its own scanner slices.
     """
     labels = read_labels(path)
