@@ -17,6 +17,7 @@ from ..nodes.colors import FIXED_COLOR, WARPED_COLOR
 from ..nodes.segments.layers import segmentNames
 from ..nodes.segments.masks import SegmentMask, segmentMaskSteps
 from ..nodes.segments.segmentations import copiedSegments
+from ..nodes.transforms import startTransformNode
 from ..nodes.world import worldTransform
 from ..pauses import finished
 from ..run.registration_nodes import RegistrationOutputs
@@ -169,13 +170,7 @@ def _putUnder(view: OpenView, source: Any, transform: Any) -> None:
     if above is None:
         node.SetAndObserveTransformNodeID(transform.GetID())
         return
-    start = newNode("vtkMRMLTransformNode", f"{source.GetName()} before registration")
-    if above.matrix is not None:
-        start.SetMatrixTransformToParent(vtkMatrix(above.matrix))
-    else:
-        copy = vtk.vtkGeneralTransform()
-        copy.DeepCopy(above.toWorld)
-        start.SetAndObserveTransformToParent(copy)
+    start = startTransformNode(source, above)
     view.add("before registration", start)
     start.SetAndObserveTransformNodeID(transform.GetID())
     node.SetAndObserveTransformNodeID(start.GetID())

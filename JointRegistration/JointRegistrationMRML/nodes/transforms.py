@@ -44,6 +44,7 @@ from JointRegistrationLib.core.result import StartingMap
 from ..pauses import finished, inParallel, inSteps, inThread, slabs
 from ..translation import _
 from .arrays import gridOf, newNode, numpyMatrix, numpyView, ownedList, vtkImage, vtkMatrix
+from .world import WorldTransform
 
 #: Under these roles an output refers to its two volumes, as those of core registration do.
 FIXED_ROLE = vtkMRMLTransformNode.GetFixedNodeReferenceRole()
@@ -254,3 +255,15 @@ def startSteps(node: Any) -> Generator[None, None, StartingMap]:
 
     yield from inSteps(len(field), fill)
     return StartingMap(field, grid)
+
+
+def startTransformNode(node: Any, above: WorldTransform) -> Any:
+    """Make a transform node, in no scene yet, that holds what stood above a node before it was registered."""
+    start = newNode("vtkMRMLTransformNode", f"{node.GetName()} before registration")
+    if above.matrix is not None:
+        start.SetMatrixTransformToParent(vtkMatrix(above.matrix))
+    else:
+        copy = vtk.vtkGeneralTransform()
+        copy.DeepCopy(above.toWorld)
+        start.SetAndObserveTransformToParent(copy)
+    return start

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-import vtk
-
-from ..nodes.arrays import movedBy, newNode, numpyView, vtkMatrix
+from ..nodes.arrays import movedBy, numpyView
 from ..nodes.colors import addLegend, sharedDivergingColors
 from ..nodes.jacobian import showJacobian
+from ..nodes.transforms import startTransformNode
 from ..nodes.world import worldTransform
 from ..scene.transaction import SceneTransaction
 from .registration_nodes import InputNodes, OutputNodes
@@ -122,13 +121,7 @@ def _showThrough(transaction: SceneTransaction, scene: Any, moving: Any, transfo
     if above is None:
         transaction.setParentTransform(moving, transform)
         return None
-    start = newNode("vtkMRMLTransformNode", f"{moving.GetName()} before registration")
-    if above.matrix is not None:
-        start.SetMatrixTransformToParent(vtkMatrix(above.matrix))
-    else:
-        copy = vtk.vtkGeneralTransform()
-        copy.DeepCopy(above.toWorld)
-        start.SetAndObserveTransformToParent(copy)
+    start = startTransformNode(moving, above)
     scene.AddNode(start)
     transaction.setParentTransform(start, transform)
     transaction.setParentTransform(moving, start)
