@@ -137,17 +137,17 @@ def numpyView(image: Any) -> npt.NDArray[Any]:
 
 def movedBy(node: Any) -> Any:
     """The transform of an earlier run under which ``node``, which that run moved, is shown; None if there is none."""
-    return next((above for above in _transformsAbove(node) if _hasMoved(above, node)), None)
+    return next((above for above in transformsAbove(node) if hasMoved(above, node)), None)
 
 
-def _transformsAbove(node: Any) -> Iterator[Any]:
+def transformsAbove(node: Any) -> Iterator[Any]:
     above = node.GetParentTransformNode()
     while above is not None:
         yield above
         above = above.GetParentTransformNode()
 
 
-def _hasMoved(transform: Any, node: Any) -> bool:
+def hasMoved(transform: Any, node: Any) -> bool:
     made = transform.GetAttribute(RESULT_ATTRIBUTE) is not None  # other registrations use the same roles
     return made and any(transform.GetNodeReferenceID(role) == node.GetID() for role in _MOVED_ROLES)
 

@@ -12,7 +12,7 @@ from vtk.util import numpy_support
 
 from JointRegistrationLib.core.geometry import Grid
 
-from .arrays import _hasMoved, _transformsAbove, gridOf, numpyMatrix
+from .arrays import gridOf, hasMoved, numpyMatrix, transformsAbove
 
 
 def ownGrid(node: Any) -> Grid:
@@ -75,7 +75,7 @@ def worldTransform(node: Any, leftOut: Any = None) -> WorldTransform | None:
     parent = node.GetParentTransformNode()
     if parent is None:
         return None
-    leftOut = next((above for above in _transformsAbove(node) if above is leftOut or _hasMoved(above, node)), None)
+    leftOut = next((above for above in transformsAbove(node) if above is leftOut or hasMoved(above, node)), None)
     if parent is leftOut:
         return None
     toWorld = vtk.vtkGeneralTransform()

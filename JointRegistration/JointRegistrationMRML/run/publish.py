@@ -28,7 +28,15 @@ from ..pauses import finished
 from ..scene.transaction import RunRecord, SceneTransaction, checkTarget, isEmpty
 from ..translation import _
 from .display import displayResults, showPairSteps
-from .registration_nodes import _CLASSES, _KINDS, InputNodes, OutputNodes, OutputOptions, Overlap, RegistrationOutputs
+from .registration_nodes import (
+    OUTPUT_CLASSES,
+    OUTPUT_KINDS,
+    InputNodes,
+    OutputNodes,
+    OutputOptions,
+    Overlap,
+    RegistrationOutputs,
+)
 from .results_table import overlapSteps, resultsTableSteps
 from .segments import RunSegments, warpSegmentsSteps
 
@@ -60,11 +68,11 @@ def checkOutputs(scene: Any, inputs: InputNodes, reuse: OutputNodes) -> None:
         InputError: if one is of the wrong kind, in another scene, an input, or given twice, or holds something that
             no run made.
     """
-    given = [(kind, getattr(reuse, kind)) for kind in _KINDS if getattr(reuse, kind) is not None]
+    given = [(kind, getattr(reuse, kind)) for kind in OUTPUT_KINDS if getattr(reuse, kind) is not None]
     sources = [getattr(inputs, field.name) for field in fields(InputNodes) if field.name != "startTransform"]
     seen: list[Any] = []
     for kind, node in given:
-        checkTarget(node, _CLASSES[kind], scene, _WORDS[kind])
+        checkTarget(node, OUTPUT_CLASSES[kind], scene, _WORDS[kind])
         if any(node is source for source in sources):
             text = _("{kind}: {name} is an input of this run; choose another node for the result")
         elif any(node is other for other in seen):
@@ -138,7 +146,7 @@ def publishSteps(
 
 
 def _present(nodes: OutputNodes) -> list[Any]:
-    return [getattr(nodes, kind) for kind in _KINDS if getattr(nodes, kind) is not None]
+    return [getattr(nodes, kind) for kind in OUTPUT_KINDS if getattr(nodes, kind) is not None]
 
 
 def _runName(inputs: InputNodes) -> str:
@@ -172,11 +180,11 @@ def _buildSteps(
         "folds": lambda: foldsSteps(result.jacobian_determinant, grid, f"{run} (folds)"),
         "resultsTable": lambda: resultsTableSteps(result, overlaps, f"{run} (results)"),
     }
-    wanted = {kind for kind in _KINDS if getattr(options, kind)}
+    wanted = {kind for kind in OUTPUT_KINDS if getattr(options, kind)}
     if inputs.movingSegmentation is None:
         wanted.discard("warpedSegmentation")
     built = {}
-    for kind in _KINDS:
+    for kind in OUTPUT_KINDS:
         if kind in wanted:
             built[kind] = yield from makers[kind]()
             yield
@@ -198,7 +206,7 @@ def _warpedSteps(moving: Any, warped: LabelLayers | None) -> Generator[None, Non
 
 def _setRoles(transaction: SceneTransaction, nodes: OutputNodes, inputs: InputNodes) -> None:
     """Every output says what it is and refers to the two volumes; for the inverse their parts are exchanged."""
-    for kind in _KINDS:
+    for kind in OUTPUT_KINDS:
         node = getattr(nodes, kind)
         if node is None:
             continue

@@ -101,7 +101,8 @@ class RegistrationOutputs:
     overlaps: tuple[Overlap, ...] = ()
 
 
-_CLASSES = {
+#: The class of each result's node, and the results that a run can put into the scene.
+OUTPUT_CLASSES = {
     "transform": "vtkMRMLTransformNode",
     "inverseTransform": "vtkMRMLTransformNode",
     "affine": "vtkMRMLTransformNode",
@@ -111,4 +112,4 @@ _CLASSES = {
     "folds": "vtkMRMLSegmentationNode",
     "resultsTable": "vtkMRMLTableNode",
 }
-_KINDS = tuple(field.name for field in fields(OutputNodes))
+OUTPUT_KINDS = tuple(field.name for field in fields(OutputNodes))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from JointRegistrationMRML.nodes.transforms import FIXED_ROLE, MOVING_ROLE
+from JointRegistrationMRML.run.registration_nodes import OUTPUT_KINDS
 
-from .parameters import OUTPUT_KINDS, wants
+from .parameters import wants
 
 
 def selectorOf(ui: Any, kind: str) -> Any:

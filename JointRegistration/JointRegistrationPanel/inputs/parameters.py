@@ -20,11 +20,7 @@ from slicer.parameterNodeWrapper import WithinRange, isNodeOrUnionOfNodes, param
 
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.settings import SETTINGS, Setting, camel_case, with_settings
-from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, OutputOptions
-
-#: The results that a run can put into the scene.
-OUTPUT_KINDS = tuple(field.name for field in dataclasses.fields(OutputNodes))
-
+from JointRegistrationMRML.run.registration_nodes import OUTPUT_KINDS, InputNodes, OutputNodes, OutputOptions
 
 # The wrapper of Slicer 5.6 knows typing.Union, not the | of types. Unlike a single class, a union takes no None, which
 # is what stands there at first, unless it names it.
