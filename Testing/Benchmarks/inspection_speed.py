@@ -19,7 +19,6 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "JointRegistration")]
 
-from JointRegistrationLib.core.config import RegistrationConfig  # noqa: E402
 from JointRegistrationLib.core.geometry import Grid  # noqa: E402
 from JointRegistrationLib.core.image import Image  # noqa: E402
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult  # noqa: E402
@@ -33,6 +32,7 @@ from JointRegistrationMRML.run.registration_nodes import InputNodes  # noqa: E40
 from JointRegistrationMRML.scene.headless import createHeadlessScene  # noqa: E402
 from JointRegistrationMRML.scene.sample_pair import sampleFiles  # noqa: E402
 from JointRegistrationViews.offscreen.slice_view import SliceViewRenderer  # noqa: E402
+from Testing.Support.results import made_result  # noqa: E402
 from Testing.Support.shown_now import pictureOf  # noqa: E402
 
 _VIEW_PX = 512
@@ -110,22 +110,14 @@ def _result(nodes: InputNodes) -> RegistrationResult:
     determinant = np.ones(fixed.grid.shape, np.float32)
     determinant += 0.3 * np.sin(np.linspace(0, 9, fixed.grid.shape[2], dtype=np.float32))
     determinant[50:53, 100:104, 100:104] = -0.2
-    return RegistrationResult(
-        fixed_grid=fixed.grid,
-        moving_grid=moving.grid,
-        affine_ras=np.eye(4),
+    return made_result(
+        fixed.grid,
+        moving.grid,
         displacement_field_mm=field,
         inverse_displacement_field_mm=inverse,
         jacobian_determinant=determinant,
         warped=moving.array.astype(np.float32),
         folds=FoldCount(48, 0.0, 48),
-        similarity_before=0.5,
-        similarity_after=0.9,
-        inverse_error_mean_mm=0.0,
-        inverse_error_max_mm=0.0,
-        timings_s={"total": 0.0},
-        config=RegistrationConfig(),
-        device="cpu",
     )
 
 

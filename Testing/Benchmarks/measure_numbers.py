@@ -20,9 +20,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "JointRegistration")]
 
-from JointRegistrationLib.core.config import RegistrationConfig  # noqa: E402
 from JointRegistrationLib.core.image import Image  # noqa: E402
-from JointRegistrationLib.core.result import FoldCount, RegistrationResult  # noqa: E402
 from JointRegistrationLib.phantom import random_deformation  # noqa: E402
 from JointRegistrationLib.worker.sample import SEED  # noqa: E402
 from JointRegistrationMRML.measure.measurement import measureSteps  # noqa: E402
@@ -33,6 +31,7 @@ from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes
 from JointRegistrationMRML.scene.headless import createHeadlessScene  # noqa: E402
 from JointRegistrationMRML.scene.sample_pair import addSamplePair  # noqa: E402
 from JointRegistrationMRML.scene.transaction import RunRecord, SceneTransaction  # noqa: E402
+from Testing.Support.results import made_result  # noqa: E402
 
 SIZE_IJK = (384, 384, 160)
 
@@ -48,10 +47,7 @@ def outputsOf(scene: object) -> RegistrationOutputs:
     field = random_deformation(SEED).displacement_field_mm(grid)
     empty = np.zeros(grid.shape, np.float32)
     fixed, moving = (scene.AddNode(volumeFromImage(Image(empty, grid), name)) for name in ("Fixed", "Moving"))  # type: ignore
-    result = RegistrationResult(
-        grid, grid, np.eye(4), field, -field, np.ones(grid.shape, np.float32), empty, FoldCount(0, 0.0, 0),
-        0.0, 0.0, 0.0, 0.0, {}, RegistrationConfig(), "cpu",
-    )  # fmt: skip
+    result = made_result(grid, displacement_field_mm=field, inverse_displacement_field_mm=-field)
     inputs = InputNodes(
         fixed,
         moving,

@@ -15,9 +15,10 @@ from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.inputs import RegistrationInputs
 from JointRegistrationLib.core.progress import CancelCheck, ProgressCallback
-from JointRegistrationLib.core.result import FoldCount, RegistrationResult
+from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.files import write_image, write_labels
 from JointRegistrationLib.registration.landmarks import landmark_errors
+from Testing.Support.results import made_result
 
 FIXED_GRID = Grid((18, 16, 14), (2.0, 2.0, 2.5), (-17.0, -15.0, -16.0))
 MOVING_GRID = Grid((16, 18, 15), (2.2, 1.9, 2.4), (17.0, 16.0, -17.0), ((-1, 0, 0), (0, -1, 0), (0, 0, 1)))
@@ -73,22 +74,18 @@ def fake_result(fixed: Image, moving: Image, config: RegistrationConfig, shift_m
     """A pure shift, as a result."""
     affine = np.eye(4)
     affine[:3, 3] = shift_mm
-    return RegistrationResult(
-        fixed_grid=fixed.grid,
-        moving_grid=moving.grid,
+    return made_result(
+        fixed.grid,
+        moving.grid,
         affine_ras=affine,
         displacement_field_mm=np.broadcast_to(shift_mm, (*fixed.grid.shape, 3)).astype(np.float32),
         inverse_displacement_field_mm=np.broadcast_to(-shift_mm, (*moving.grid.shape, 3)).astype(np.float32),
         jacobian_determinant=np.full(fixed.grid.shape, 2.0, np.float32),
         warped=fixed.array.astype(np.float32),
-        folds=FoldCount(0, 0.0, 0),
-        similarity_before=0.5,
-        similarity_after=0.9,
         inverse_error_mean_mm=0.0,
         inverse_error_max_mm=float("nan"),
         timings_s={"total": 0.1},
         config=config,
-        device="cpu",
         notes=("a note",),
     )
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import slicer
 
-from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult
 from JointRegistrationMRML.nodes.arrays import giveDisplay
@@ -16,6 +15,7 @@ from JointRegistrationMRML.nodes.segments.segmentations import LabelLayers, Segm
 from JointRegistrationMRML.run.publish import publishResult
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputOptions, RegistrationOutputs
 from JointRegistrationMRML.run.saved_result import jacobianOf
+from Testing.Support.results import made_result
 
 SHIFT_MM = (4.0, 0.0, 0.0)
 #: Where the planted folds are, voxels (k, j, i), the larger one first, and how strongly points are pulled there.
@@ -38,22 +38,13 @@ def knownResult(fixed: Any, grid: Grid, folded: bool = True) -> RegistrationResu
     field = plantedField(grid, folded)
     determinant = jacobianOf(field, grid)
     count = int((determinant <= 0).sum())
-    return RegistrationResult(
-        fixed_grid=grid,
-        moving_grid=grid,
-        affine_ras=np.eye(4),
+    return made_result(
+        grid,
         displacement_field_mm=field,
         inverse_displacement_field_mm=-field,
         jacobian_determinant=determinant,
         warped=slicer.util.arrayFromVolume(fixed).astype(np.float32),
         folds=FoldCount(count, 100 * count / grid.num_voxels, count),
-        similarity_before=0.5,
-        similarity_after=0.9,
-        inverse_error_mean_mm=0.01,
-        inverse_error_max_mm=0.1,
-        timings_s={"total": 1.0},
-        config=RegistrationConfig(),
-        device="cpu",
     )
 
 

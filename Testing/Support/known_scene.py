@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult
@@ -17,6 +16,7 @@ from JointRegistrationMRML.nodes.volumes import volumeFromImage
 from JointRegistrationMRML.run.registration_nodes import InputNodes
 from JointRegistrationMRML.scene.headless import HeadlessScene, createHeadlessScene
 from Testing.Support.grids import rotation
+from Testing.Support.results import made_result
 
 
 def centeredGrid(size: tuple[int, int, int], spacing: tuple[float, float, float], direction: np.ndarray) -> Grid:
@@ -132,22 +132,15 @@ def knownResult(folded: bool = True) -> RegistrationResult:
     jacobian[:4] = 0.8
     if folded:
         jacobian[5:7, 6:8, 7:9] = -0.5
-    return RegistrationResult(
-        fixed_grid=FIXED_GRID,
-        moving_grid=MOVING_GRID,
+    return made_result(
+        FIXED_GRID,
+        MOVING_GRID,
         affine_ras=np.array([[1, 0, 0, 2], [0, 1, 0, -1], [0, 0, 1, 0.5], [0, 0, 0, 1.0]]),
         displacement_field_mm=smoothField(FIXED_GRID).astype(np.float32),
         inverse_displacement_field_mm=-smoothField(MOVING_GRID).astype(np.float32),
         jacobian_determinant=jacobian,
         warped=np.linspace(0, 100, FIXED_GRID.num_voxels, dtype=np.float32).reshape(FIXED_GRID.shape),
         folds=FoldCount(8, 100 * 8 / FIXED_GRID.num_voxels, 8),
-        similarity_before=0.5,
-        similarity_after=0.9,
-        inverse_error_mean_mm=0.01,
-        inverse_error_max_mm=0.1,
-        timings_s={"total": 1.0},
-        config=RegistrationConfig(),
-        device="cpu",
     )
 
 

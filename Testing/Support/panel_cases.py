@@ -175,7 +175,9 @@ def sceneContent(scene: Any) -> dict[str, tuple[Any, ...]]:
     """Every node by id, with what a run could change: for comparing a scene before and after, node by node."""
     nodes = scene.GetNodes()
     found = [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
-    return {node.GetID(): _nodeContent(node) for node in found if not node.IsA("vtkMRMLScriptedModuleNode")}
+    return {
+        node.GetID(): _nodeContent(node) for node in found if node.GetAttribute("ModuleName") != "JointRegistration"
+    }
 
 
 def _nodeContent(node: Any) -> tuple[Any, ...]:
@@ -184,6 +186,8 @@ def _nodeContent(node: Any) -> tuple[Any, ...]:
     content: list[Any] = [node.GetName(), node.GetClassName()]
     if node.IsA("vtkMRMLTableNode"):  # a table given back is another object with the same cells
         content += [node.GetCellText(row, 1) for row in range(node.GetNumberOfRows())]
+    elif node.IsA("vtkMRMLScriptedModuleNode"):
+        content += [(name, node.GetParameter(name)) for name in node.GetParameterNames()]
     else:
         content.append(contentState(node))
     if node.IsA("vtkMRMLTransformableNode"):

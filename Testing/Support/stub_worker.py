@@ -23,11 +23,12 @@ import numpy as np
 
 from JointRegistrationLib.core.errors import InputError, OutOfMemory, RegistrationCancelled
 from JointRegistrationLib.core.progress import CancelCheck, ProgressCallback
-from JointRegistrationLib.core.result import FoldCount, RegistrationResult
+from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.worker.exchange import Job
 from JointRegistrationLib.worker.messages import Ready
 from JointRegistrationLib.worker.process import WorkerCommand, worker_command
 from JointRegistrationLib.worker.server import serve
+from Testing.Support.results import made_result
 
 STAGES = ("preparing", "affine", "deformable", "finishing")
 DEVICES = {"cuda": "Stub GPU, 1 GB free", "cpu": "CPU, 1 thread"}
@@ -94,19 +95,11 @@ def _die(last_word: str) -> None:
 def identity_result(job: Job) -> RegistrationResult:
     """No displacement; the warped image is the fixed one. Says what it was given where a test looks for it."""
     fixed, moving, start = job.inputs.fixed, job.inputs.moving, job.inputs.initial_affine_ras
-    return RegistrationResult(
-        fixed_grid=fixed.grid,
-        moving_grid=moving.grid,
+    return made_result(
+        fixed.grid,
+        moving.grid,
         affine_ras=np.eye(4) if start is None else start,
-        displacement_field_mm=np.zeros((*fixed.grid.shape, 3), np.float32),
-        inverse_displacement_field_mm=np.zeros((*moving.grid.shape, 3), np.float32),
-        jacobian_determinant=np.ones(fixed.grid.shape, np.float32),
         warped=fixed.array.astype(np.float32),
-        folds=FoldCount(0, 0.0, 0),
-        similarity_before=0.5,
-        similarity_after=0.9,
-        inverse_error_mean_mm=0.0,
-        inverse_error_max_mm=0.0,
         timings_s={"total": float(os.getpid())},
         config=job.config,
         device="cpu" if job.config.device == "cpu" else "cuda",

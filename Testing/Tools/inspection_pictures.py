@@ -9,7 +9,6 @@ of data that may not be passed on are for looking only.
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,17 +16,13 @@ from typing import Any
 
 import click
 import numpy as np
-import SimpleITK as sitk
 from PIL import Image as Picture
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "JointRegistration")]
 
-from JointRegistrationLib.core.config import RegistrationConfig  # noqa: E402
-from JointRegistrationLib.core.geometry import Grid  # noqa: E402
-from JointRegistrationLib.core.image import Image  # noqa: E402
-from JointRegistrationLib.core.result import FoldCount, RegistrationResult  # noqa: E402
 from JointRegistrationLib.files import read_image, read_labels  # noqa: E402
+from JointRegistrationLib.files.results import read_metrics, read_result  # noqa: E402
 from JointRegistrationLib.worker.sample import LABELS  # noqa: E402
 from JointRegistrationMRML.inspection.session import VIEWS, Inspection  # noqa: E402
 from JointRegistrationMRML.nodes.segments.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels  # noqa: E402
@@ -168,27 +163,9 @@ def _withFolds(outputs: RegistrationOutputs, places: Any) -> RegistrationOutputs
 
 def _kept(scene: Any, run: Path, labels: Path | None) -> RegistrationOutputs:
     """A run's files as nodes."""
-    metrics = json.loads((run / "metrics.json").read_text())
+    metrics = read_metrics(run)
     images = [read_image(metrics["inputs"][which]) for which in ("fixed", "moving")]
-    field, grid = _field(run / "transform.h5", images[0])
-    inverse, movingGrid = _field(run / "inverse_transform.h5", images[1])
-    result = RegistrationResult(
-        fixed_grid=grid,
-        moving_grid=movingGrid,
-        affine_ras=np.array(metrics["affine_ras"]),
-        displacement_field_mm=field,
-        inverse_displacement_field_mm=inverse,
-        jacobian_determinant=np.exp2(read_image(run / "log2_jacobian.nrrd").array),
-        warped=read_image(run / "warped.nrrd").array,
-        folds=FoldCount(metrics["folds"], metrics["folds_percent"], metrics["folds_diagonal_only"]),
-        similarity_before=metrics["ncc_before"],
-        similarity_after=metrics["ncc_after"],
-        inverse_error_mean_mm=metrics["inverse_error_mean_mm"],
-        inverse_error_max_mm=metrics["inverse_error_max_mm"],
-        timings_s=metrics["timings_s"],
-        config=RegistrationConfig(),
-        device=metrics["device"],
-    )
+    result = read_result(run, images[1].grid)
     volumes = [scene.AddNode(volumeFromImage(image, image.name)) for image in images]
     for volume in volumes:
         volume.CreateDefaultDisplayNodes()
@@ -205,15 +182,6 @@ def _segmentation(scene: Any, path: Path) -> Any:
     node.CreateDefaultDisplayNodes()
     node.GetDisplayNode().SetVisibility(False)
     return node
-
-
-def _field(path: Path, image: Image) -> tuple[np.ndarray, Grid]:
-    """An ITK transform as displacement field in RAS mm on an image's grid."""
-    grid = image.grid
-    transform = sitk.ReadTransform(str(path))
-    lattice = (grid.size_ijk, grid.origin_lps, grid.spacing_mm, grid.direction_lps)
-    field = sitk.TransformToDisplacementField(transform, sitk.sitkVectorFloat32, *lattice)
-    return sitk.GetArrayFromImage(field) * np.array([-1, -1, 1], np.float32), grid
 
 
 def _middle(outputs: RegistrationOutputs, orientation: str) -> float:

@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "JointRegistration")]
 from JointRegistrationLib.core.config import RegistrationConfig  # noqa: E402
 from JointRegistrationLib.core.geometry import Grid  # noqa: E402
 from JointRegistrationLib.core.image import Image  # noqa: E402
-from JointRegistrationLib.core.result import FoldCount, RegistrationResult  # noqa: E402
+from JointRegistrationLib.core.result import RegistrationResult  # noqa: E402
 from JointRegistrationLib.worker.exchange import Job, job_steps, read_result, read_segments, write_result  # noqa: E402
 from JointRegistrationLib.worker.folders import new_folder, remove_folder  # noqa: E402
 from JointRegistrationLib.worker.segments import Segments, warp_segments  # noqa: E402
@@ -40,6 +40,7 @@ from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputOptio
 from JointRegistrationMRML.run.segments import workerSteps  # noqa: E402
 from JointRegistrationMRML.scene.headless import createHeadlessScene  # noqa: E402
 from JointRegistrationMRML.scene.transaction import discard  # noqa: E402
+from Testing.Support.results import made_result  # noqa: E402
 
 GRID = Grid((384, 384, 160), (0.36, 0.36, 0.7), (-69.0, -69.0, -56.0))
 _BALLS = (((-0.4, 0, 0), 0.3), ((0.4, 0, 0), 0.3), ((0, 0.4, 0), 0.2), ((0, -0.4, 0.2), 0.2), ((0, 0, -0.6), 0.2))
@@ -159,22 +160,12 @@ def _surfaces() -> Any:
 def _result() -> RegistrationResult:
     k, j, i = _lattice()
     field = np.stack([2 * np.sin(3 * k), 1.5 * np.cos(2 * j), np.sin(2 * i)], axis=-1)
-    return RegistrationResult(
-        fixed_grid=GRID,
-        moving_grid=GRID,
-        affine_ras=np.eye(4),
+    return made_result(
+        GRID,
         displacement_field_mm=field,
         inverse_displacement_field_mm=-field,
         jacobian_determinant=1 + 0.2 * np.sin(3 * k),
         warped=200 + 100 * i,
-        folds=FoldCount(0, 0.0, 0),
-        similarity_before=0.5,
-        similarity_after=0.9,
-        inverse_error_mean_mm=0.1,
-        inverse_error_max_mm=0.2,
-        timings_s={"total": 1.0},
-        config=RegistrationConfig(),
-        device="cpu",
     )
 
 

@@ -28,6 +28,7 @@ from ..pauses import finished
 from ..scene.transaction import RunRecord, SceneTransaction, checkTarget, isEmpty
 from ..translation import _
 from .display import displayResults, showPairSteps
+from .record import putRecord
 from .registration_nodes import (
     OUTPUT_CLASSES,
     OUTPUT_KINDS,
@@ -137,6 +138,8 @@ def publishSteps(
         _setRoles(transaction, nodes, inputs)
         yield from transaction.pause()
         displayResults(transaction, scene, nodes, inputs)
+        yield from transaction.pause()
+        putRecord(transaction, scene, nodes, inputs, result, overlaps)
         yield from transaction.pause()
         members = [node for node in _present(nodes) if transaction.isNew(node)]
         if options.showMovingTransformed:

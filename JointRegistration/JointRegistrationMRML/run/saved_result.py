@@ -1,41 +1,53 @@
 """A run's result from the nodes it left: what a scene that was saved and opened again still says of it.
 
-The displacement field is the transform node's own; determinant and folds are computed from it as the run did, by
-central differences. Figures that no node holds but the results table are read there, and are nan without one.
+The displacement field is the transform node's own; the determinant is computed from it as the run did, by central
+differences.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import vtk
 
-from JointRegistrationLib.core.config import METHODS, RegistrationConfig
+from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult
 
 from ..nodes.arrays import numpyView, vtkImage, vtkMatrix
-from ..nodes.transforms import affineFromNode, displacementFromNode, fixedToMovingGrid, latticeOf
+from ..nodes.transforms import displacementFromNode, fixedToMovingGrid, latticeOf
 from ..nodes.volumes import imageFromVolume
 from ..pauses import inParallel, slabs
 from ..translation import _
 from .registration_nodes import InputNodes, OutputNodes
 
 _NAN = float("nan")
+_UNKNOWN: dict[str, Any] = {
+    "affine_ras": np.full((4, 4), _NAN),
+    "similarity_before": _NAN,
+    "similarity_after": _NAN,
+    "inverse_error_mean_mm": _NAN,
+    "inverse_error_max_mm": _NAN,
+    "timings_s": {},
+    "config": RegistrationConfig(),
+    "device": "",
+}
 _BYTES_PER_FIELD_BYTE = 4  # derivatives and products beside a part of the field
 
 
-def storedResult(inputs: InputNodes, nodes: OutputNodes) -> RegistrationResult:
+def storedResult(inputs: InputNodes, nodes: OutputNodes, figures: Mapping[str, Any]) -> RegistrationResult:
     """The result of the run whose transform is ``nodes.transform``.
 
     Args:
         inputs: its nodes; volumes are read where they are now, without the run's own transform.
         nodes: its results; all but the transform may be None.
+        figures: what is known of it besides lattices, by the result's fields. Folds that are not known are counted;
+            other figures become nan or empty.
 
     Raises:
         InputError: if the transform holds no grid of its own, or another grid than the fixed volume's voxels.
@@ -45,24 +57,15 @@ def storedResult(inputs: InputNodes, nodes: OutputNodes) -> RegistrationResult:
     field = _fieldOn(fixed.grid, nodes.transform, inputs.fixed.GetName())
     determinant = jacobianOf(field, fixed.grid)
     folds = int(np.count_nonzero(determinant <= 0))
-    table = _tableOf(nodes.resultsTable)
-    method = table.get("method", "")
+    counted = FoldCount(folds, 100 * folds / fixed.grid.num_voxels, folds)
     return RegistrationResult(
         fixed_grid=fixed.grid,
         moving_grid=moving.grid,
-        affine_ras=np.full((4, 4), _NAN) if nodes.affine is None else affineFromNode(nodes.affine),
         displacement_field_mm=field,
         inverse_displacement_field_mm=np.broadcast_to(np.float32(_NAN), (*moving.grid.shape, 3)),
         jacobian_determinant=determinant,
         warped=_warped(nodes, moving, fixed.grid),
-        folds=FoldCount(folds, 100 * folds / fixed.grid.num_voxels, folds),
-        similarity_before=_number(table, "NCC before"),
-        similarity_after=_number(table, "NCC after"),
-        inverse_error_mean_mm=_number(table, "inverse error, mean (mm)"),
-        inverse_error_max_mm=_number(table, "inverse error, greatest (mm)"),
-        timings_s={},
-        config=RegistrationConfig(method=method) if method in METHODS else RegistrationConfig(),
-        device=table.get("device", ""),
+        **{**_UNKNOWN, "folds": counted, **figures},
     )
 
 
@@ -136,21 +139,3 @@ def _warped(nodes: OutputNodes, moving: Image, grid: Grid) -> npt.NDArray[Any]:
     reslice.SetBackgroundLevel(0)
     reslice.Update()
     return numpyView(reslice.GetOutput()).copy()
-
-
-def _tableOf(node: Any) -> dict[str, str]:
-    """Figure and value of a results table."""
-    table = None if node is None else node.GetTable()
-    if table is None or table.GetNumberOfColumns() < 2:
-        return {}
-    names, values = table.GetColumn(0), table.GetColumn(1)
-    rows = range(table.GetNumberOfRows())
-    return {names.GetVariantValue(row).ToString(): values.GetVariantValue(row).ToString() for row in rows}
-
-
-def _number(table: dict[str, str], name: str) -> float:
-    try:
-        value = float(table.get(name, ""))
-    except ValueError:
-        return _NAN
-    return value if math.isfinite(value) else _NAN

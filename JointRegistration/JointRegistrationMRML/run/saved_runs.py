@@ -1,60 +1,24 @@
-"""Runs that a scene holds, found by the roles of their nodes, so that a saved scene can be inspected again.
-
-A run is a transform node that refers to a fixed and a moving volume and stores a displacement grid with as many
-voxels as the fixed volume. The other results refer to the same two volumes.
-"""
+"""Runs that a scene holds, so that a saved scene can be inspected again: by their records, or else by their nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import slicer
-import vtk
-
-from ..nodes.arrays import INPUT_ROLES, numpyMatrix
-from ..nodes.colors import COLOR_NAME
-from ..nodes.jacobian import FOLDS_NAME
-from ..nodes.transforms import FIXED_ROLE, MOVING_ROLE, fixedToMovingGrid
-from ..nodes.world import ijkToRasOf
-from ..scene.transaction import RunRecord, SceneTransaction, nodesOf
-from .registration_nodes import InputNodes, OutputNodes, RegistrationOutputs
+from ..scene.transaction import RunRecord, SceneTransaction
+from .record import FoundRun, SavedRun, findRecorded, readRecord
+from .registration_nodes import InputNodes, RegistrationOutputs
+from .saved_before_records import findUnrecorded, folderOf, readUnrecorded
 from .saved_result import storedResult
 
 
-@dataclass(frozen=True)
-class FoundRun:
-    """A run in a scene: its transform and its two volumes."""
-
-    transform: Any
-    fixed: Any
-    moving: Any
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        return str(self.transform.GetName())
-
-
 def findRuns(scene: Any) -> list[FoundRun]:
-    """The runs in ``scene``, in its order.
+    """The runs in ``scene`` whose transform and volumes are still there; those with a record first."""
+    return [*findRecorded(scene), *findUnrecorded(scene)]
 
-    A run's two transforms look alike: each is the inverse of the other. Of such a pair the one counts whose
-    direction other results share; if there are none, the first one.
-    """
-    nodes = [node for node in nodesOf(scene) if _rolesOf(node) is not None]
-    found = [run for run in (_runOf(node) for node in nodes if node.IsA("vtkMRMLTransformNode")) if run is not None]
-    directions = {_rolesOf(node) for node in nodes if not _isGrid(node)}
-    kept: list[FoundRun] = []
-    for run in found:
-        roles = (run.fixed.GetID(), run.moving.GetID())
-        opposite = [other for other in found if (other.moving.GetID(), other.fixed.GetID()) == roles]
-        shared = roles[::-1] in directions or any(other in kept for other in opposite)
-        if not opposite or roles in directions or not shared:
-            kept.append(run)
-    return kept
+
+def inputsOf(scene: Any, run: FoundRun) -> InputNodes:
+    """The nodes that went into a run of :func:`findRuns`, as far as they are still there and known."""
+    return _read(scene, run).inputs
 
 
 def outputsOf(scene: Any, run: FoundRun, inputs: InputNodes | None = None) -> RegistrationOutputs:
@@ -63,124 +27,17 @@ def outputsOf(scene: Any, run: FoundRun, inputs: InputNodes | None = None) -> Re
     Args:
         scene: the run's.
         run: of :func:`findRuns`.
-        inputs: segmentations and landmarks to go by; None for :func:`guessedInputs`.
+        inputs: segmentations and landmarks to go by; None for :func:`inputsOf`.
 
     Raises:
         InputError: if the fixed volume is no longer where it was registered, or holds no voxels.
     """
-    inputs = guessedInputs(scene, run) if inputs is None else inputs
-    nodes = resultNodes(scene, run)
-    record = RunRecord(SceneTransaction(scene))
-    return RegistrationOutputs(nodes, _folderOf(scene, run.transform), storedResult(inputs, nodes), inputs, record)
+    saved = _read(scene, run)
+    inputs = saved.inputs if inputs is None else inputs
+    result = storedResult(inputs, saved.nodes, saved.figures)
+    undo = RunRecord(SceneTransaction(scene))
+    return RegistrationOutputs(saved.nodes, folderOf(scene, run.transform), result, inputs, undo, saved.overlaps)
 
 
-def guessedInputs(scene: Any, run: FoundRun) -> InputNodes:
-    """The run's volumes with its segmentations and points.
-
-    They are those that the run noted on its transform. A run that noted none is given the segmentation after which
-    its warped one is named, and for each volume one that was drawn on it: that refers to it or, if there is only
-    one such, lies on its voxels.
-    """
-    noted = {name: run.transform.GetNodeReference(role) for name, role in INPUT_ROLES.items()}
-    segmentations = [node for node in nodesOf(scene) if node.IsA("vtkMRMLSegmentationNode")]
-    inputs = [node for node in segmentations if _rolesOf(node) is None and node.GetSaveWithScene()]
-    warped = resultNodes(scene, run).warpedSegmentation
-    name = "" if warped is None else warped.GetName()
-    moving = noted["movingSegmentation"] or next((node for node in inputs if f"{node.GetName()} warped" == name), None)
-    moving = moving or _drawnOn(run.moving, inputs)
-    fixed = noted["fixedSegmentation"] or _drawnOn(run.fixed, [node for node in inputs if node is not moving])
-    return InputNodes(run.fixed, run.moving, **noted | {"movingSegmentation": moving, "fixedSegmentation": fixed})
-
-
-def _drawnOn(volume: Any, segmentations: list[Any]) -> Any:
-    """The first segmentation that refers to ``volume``, or the only one on its voxels; None without one."""
-    role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
-    for node in segmentations:
-        if node.GetNodeReferenceID(role) == volume.GetID():
-            return node
-    free = [node for node in segmentations if node.GetNodeReferenceID(role) is None and _isOn(volume, node)]
-    return free[0] if len(free) == 1 else None
-
-
-def _isOn(volume: Any, segmentation: Any) -> bool:
-    """Whether the segmentation's own lattice is that of the volume."""
-    converter, geometry = slicer.vtkSegmentationConverter, slicer.vtkOrientedImageData()
-    text = segmentation.GetSegmentation().GetConversionParameter(converter.GetReferenceImageGeometryParameterName())
-    if not text or not converter.DeserializeImageGeometry(text, geometry, False):
-        return False
-    matrix = vtk.vtkMatrix4x4()
-    geometry.GetImageToWorldMatrix(matrix)
-    image = volume.GetImageData()
-    same = image is not None and image.GetDimensions() == geometry.GetDimensions()
-    return same and bool(np.allclose(numpyMatrix(matrix), ijkToRasOf(volume), atol=1e-4))
-
-
-def resultNodes(scene: Any, run: FoundRun) -> OutputNodes:
-    """The run's results that are there. Of several runs on the same volumes, those in the transform's folder."""
-    roles = (run.fixed.GetID(), run.moving.GetID())
-    same = [node for node in nodesOf(scene) if _rolesOf(node) == roles and node is not run.transform]
-    inverses = [node for node in nodesOf(scene) if _rolesOf(node) == roles[::-1] and _isGrid(node)]
-    several = any(_isGrid(node) for node in same)
-    folder = _folderOf(scene, run.transform)
-
-    def first(nodes: list[Any], fits: Callable[[Any], bool]) -> Any:
-        ours = (node for node in nodes if not several or _folderOf(scene, node) == folder)
-        return next((node for node in ours if fits(node)), None)
-
-    return OutputNodes(
-        transform=run.transform,
-        inverseTransform=first(inverses, _isGrid),
-        affine=first(same, lambda node: node.IsA("vtkMRMLTransformNode") and node.IsLinear()),
-        warpedVolume=first(same, lambda node: _isVolume(node) and not _isJacobian(node)),
-        warpedSegmentation=first(same, lambda node: node.IsA("vtkMRMLSegmentationNode") and not _isFolds(node)),
-        jacobian=first(same, lambda node: _isVolume(node) and _isJacobian(node)),
-        folds=first(same, lambda node: node.IsA("vtkMRMLSegmentationNode") and _isFolds(node)),
-        resultsTable=first(same, lambda node: node.IsA("vtkMRMLTableNode") and _isResults(node)),
-    )
-
-
-def _rolesOf(node: Any) -> tuple[str, str] | None:
-    """Ids of the fixed and the moving volume that a node refers to; None unless both are there."""
-    volumes = [node.GetNodeReference(role) for role in (FIXED_ROLE, MOVING_ROLE)]
-    if any(volume is None or not volume.IsA("vtkMRMLScalarVolumeNode") for volume in volumes):
-        return None
-    return volumes[0].GetID(), volumes[1].GetID()
-
-
-def _runOf(transform: Any) -> FoundRun | None:
-    fixed = transform.GetNodeReference(FIXED_ROLE)
-    stored = fixedToMovingGrid(transform)
-    image = fixed.GetImageData()
-    if stored is None or image is None or image.GetDimensions() != stored.GetDisplacementGrid().GetDimensions():
-        return None
-    return FoundRun(transform, fixed, transform.GetNodeReference(MOVING_ROLE))
-
-
-def _isGrid(node: Any) -> bool:
-    return bool(node.IsA("vtkMRMLTransformNode")) and fixedToMovingGrid(node) is not None
-
-
-def _isVolume(node: Any) -> bool:
-    return bool(node.IsA("vtkMRMLScalarVolumeNode"))
-
-
-def _isJacobian(node: Any) -> bool:
-    colors = None if node.GetDisplayNode() is None else node.GetDisplayNode().GetColorNode()
-    return colors is not None and str(colors.GetName()).startswith(COLOR_NAME)
-
-
-def _isFolds(node: Any) -> bool:
-    segmentation = node.GetSegmentation()
-    names = [segmentation.GetNthSegment(index).GetName() for index in range(segmentation.GetNumberOfSegments())]
-    return names == [FOLDS_NAME]
-
-
-def _isResults(node: Any) -> bool:
-    return bool(node.GetTable().GetNumberOfColumns()) and node.GetTable().GetColumnName(0) == "Figure"
-
-
-def _folderOf(scene: Any, node: Any) -> int:
-    """The subject-hierarchy folder a node is in; 0 if it is in none."""
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    parent = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node))
-    return 0 if parent in (hierarchy.GetSceneItemID(), hierarchy.GetInvalidItemID()) else int(parent)
+def _read(scene: Any, run: FoundRun) -> SavedRun:
+    return readUnrecorded(scene, run) if run.record is None else readRecord(run.record)

@@ -120,12 +120,12 @@ class SceneTransaction:
         return target
 
     def setReference(self, node: Any, role: str, referenced: Any) -> None:
-        """Let ``node`` refer to ``referenced`` under ``role``."""
+        """Let ``node`` refer to ``referenced`` (None: to nothing) under ``role``."""
         before = node.GetNodeReferenceID(role)
         self._steps.append(
             _Step(node, lambda: node.SetNodeReferenceID(role, before), lambda: node.GetNodeReferenceID(role))
         )
-        node.SetNodeReferenceID(role, referenced.GetID())
+        node.SetNodeReferenceID(role, None if referenced is None else referenced.GetID())
 
     def setAttribute(self, node: Any, name: str, value: str) -> None:
         """Note something on ``node``."""

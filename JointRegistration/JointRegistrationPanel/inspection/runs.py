@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from JointRegistrationMRML.run.record import FoundRun
 from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
-from JointRegistrationMRML.run.saved_runs import FoundRun, findRuns
+from JointRegistrationMRML.run.saved_runs import findRuns
 
 from ..text import _
 

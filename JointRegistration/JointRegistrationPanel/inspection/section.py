@@ -12,8 +12,9 @@ import slicer
 from JointRegistrationLib.core.errors import JointRegistrationError
 from JointRegistrationMRML.inspection.read_out import readOutText
 from JointRegistrationMRML.inspection.session import Inspection
+from JointRegistrationMRML.run.record import FoundRun
 from JointRegistrationMRML.run.registration_nodes import InputNodes, RegistrationOutputs
-from JointRegistrationMRML.run.saved_runs import FoundRun, guessedInputs, outputsOf
+from JointRegistrationMRML.run.saved_runs import inputsOf, outputsOf
 from JointRegistrationMRML.unforeseen import asError
 
 from ..messages import tint
@@ -139,12 +140,12 @@ class InspectSection:
             self._use(run)
 
     def _inputsOf(self, run: FoundRun) -> InputNodes:
-        """The run's volumes, with the panel's segmentations and points if those belong to them, else guessed ones."""
-        guessed, chosen = guessedInputs(self._scene, run), self._chosenInputs()
+        """The run's inputs, with the panel's segmentations and points if those belong to its volumes."""
+        own, chosen = inputsOf(self._scene, run), self._chosenInputs()
         if chosen is None or chosen.fixed is not run.fixed or chosen.moving is not run.moving:
-            return guessed
+            return own
         given = {name: getattr(chosen, name) for name in _FURTHER_INPUTS}
-        return replace(guessed, **{name: node for name, node in given.items() if node is not None})
+        return replace(own, **{name: node for name, node in given.items() if node is not None})
 
     def _use(self, outputs: RegistrationOutputs | None) -> None:
         if self._inspection is not None:

@@ -33,6 +33,7 @@ from JointRegistrationMRML.run import display as displayModule
 from JointRegistrationMRML.run import publish
 from JointRegistrationMRML.run.inputs import readInputs
 from JointRegistrationMRML.run.publish import publishResult
+from JointRegistrationMRML.run.record import readRecord, recordsOf
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, OutputOptions
 from Testing.Support.known_scene import (
@@ -219,6 +220,7 @@ STEPS = [
     "showJacobian",
     "addLegend",
     "_setRoles",
+    "putRecord",
     "_displayLike",
     "_displaySegmentsLike",
     "showPairSteps",
@@ -253,7 +255,7 @@ def test_nothing_is_left_when_a_step_fails(knee, monkeypatch, step, late):
     assert not knee.scene.IsBatchProcessing()
 
 
-@pytest.mark.parametrize("step", ["foldsSteps", "_setRoles", "addLegend", "_intoFolder"])
+@pytest.mark.parametrize("step", ["foldsSteps", "_setRoles", "addLegend", "putRecord", "_intoFolder"])
 def test_reused_nodes_get_their_old_content_back_when_a_step_fails(knee, monkeypatch, step):
     first = registerVolumes(knee.scene, knee.nodes, runner=knee.run)
     before, old = sceneState(knee.scene), _contents(first.nodes)
@@ -315,6 +317,7 @@ def _contents(nodes: OutputNodes) -> dict[str, object]:
         "table": np.array(
             [nodes.resultsTable.GetCellText(row, 1) for row in range(nodes.resultsTable.GetNumberOfRows())]
         ),
+        "record": np.array([repr(readRecord(record)) for record in recordsOf(nodes.transform.GetScene())]),
         "roles": np.array([getattr(nodes, kind).GetNodeReferenceID(FIXED_ROLE) for kind in KINDS]),
     }
 

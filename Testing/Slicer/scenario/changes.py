@@ -18,6 +18,8 @@ WINDOW = (
     "vtkMRMLPlotViewNode", "vtkMRMLClipModelsNode", "vtkMRMLScriptedModuleNode", "vtkMRMLFolderDisplayNode",
 )  # fmt: skip
 
+#: In the name of a run's record, which is a scripted module's node too, but not the window's.
+RECORD = "(record)"
 
 #: Fields that the application fills when somebody first asks, whoever that is.
 LAZY = ("vtkMRML*Color*:*:Names array initialised",)
@@ -55,7 +57,8 @@ class May:
 
     def allows(self, change: Change) -> bool:
         """Whether a pattern covers it, or it is the window's own."""
-        if change.nodeClass in WINDOW or change.node.endswith(" Volume Slice"):  # a slice in 3D is a model
+        windows = change.nodeClass in WINDOW and RECORD not in change.node
+        if windows or change.node.endswith(" Volume Slice"):  # a slice in 3D is a model
             return True
         patterns = {"added": self.add, "removed": self.remove, "changed": (*self.change, *LAZY)}[change.kind]
         return any(fnmatchcase(change.key, pattern) for pattern in patterns)

@@ -9,7 +9,7 @@ from typing import Any
 import slicer
 
 from .app import App, mainWindow, use
-from .changes import May
+from .changes import RECORD, May
 from .hands import pause
 from .pump import Doing
 from .session import Step
@@ -24,7 +24,8 @@ THROUGH_RESULT = ("*:Moving knee*:parent", "*:Moving knee*:reference transform",
 SHOWING = May(add=("*",), change=(HIERARCHY, *DISPLAY))
 RUN = May(
     add=("vtkMRML*Transform*", "vtkMRMLScalarVolume*", "vtkMRMLVolumeArchetype*", "vtkMRMLSegmentation*",
-         "vtkMRMLTable*", "vtkMRML*ColorNode:*", "vtkMRMLColor*", "vtkMRMLFolderDisplayNode:*"),
+         "vtkMRMLTable*", "vtkMRML*ColorNode:*", "vtkMRMLColor*", "vtkMRMLFolderDisplayNode:*",
+         f"vtkMRMLScriptedModuleNode:*{RECORD}*"),
     change=(HIERARCHY, *DISPLAY, *THROUGH_RESULT),
 )  # fmt: skip
 RESULTS = ("*:Moving knee warped*", "*:Moving knee to Fixed knee*", "*:Fixed knee to Moving knee*", "*:*labels warped*")
