@@ -28,7 +28,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 	@echo "Your own images: make demo FIXED=a.nii.gz MOVING=b.nii.gz [OUTPUT=folder]"
 
-demo: $(VENV)/.demo rendering ## register a knee pair in an embedded Slicer scene; writes demo-output/
+demo: $(VENV)/.demo ## register a knee pair in an embedded Slicer scene; writes demo-output/
 	$(BIN)/python -m JointRegistrationViews.demo.demo --output "$(OUTPUT)" \
 		$(if $(FIXED),--fixed "$(FIXED)") $(if $(MOVING),--moving "$(MOVING)")
 

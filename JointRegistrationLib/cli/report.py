@@ -18,8 +18,6 @@ _NEEDED = {
     "JointRegistrationMRML": "JointRegistrationMRML",
     "JointRegistrationViews": "JointRegistrationViews",
     "slicer": "slicer-core",
-    "matplotlib": "matplotlib",
-    "PIL": "Pillow",
 }
 
 

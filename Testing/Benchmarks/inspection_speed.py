@@ -31,9 +31,9 @@ from JointRegistrationMRML.run.register import registerVolumes  # noqa: E402
 from JointRegistrationMRML.run.registration_nodes import InputNodes  # noqa: E402
 from JointRegistrationMRML.scene.headless import createHeadlessScene  # noqa: E402
 from JointRegistrationMRML.scene.sample_pair import sampleFiles  # noqa: E402
-from JointRegistrationViews.offscreen.slice_view import SliceViewRenderer  # noqa: E402
 from Testing.Support.results import made_result  # noqa: E402
 from Testing.Support.shown_now import pictureOf  # noqa: E402
+from Testing.Support.slice_view import SliceViewRenderer  # noqa: E402
 
 _VIEW_PX = 512
 

@@ -27,9 +27,8 @@ from JointRegistrationMRML.nodes.jacobian import showJacobian  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import volumeFromImage  # noqa: E402
 from JointRegistrationMRML.report.slices import mostTellingOffsets  # noqa: E402
 from JointRegistrationMRML.scene.headless import createHeadlessScene  # noqa: E402
-from JointRegistrationViews.offscreen.slice_plane import NORMAL_AXIS, ORIENTATIONS  # noqa: E402
-from JointRegistrationViews.offscreen.slice_plot import SlicePlotRenderer  # noqa: E402
-from JointRegistrationViews.offscreen.slice_view import SliceViewRenderer, canRender  # noqa: E402
+from Testing.Support.slice_plane import NORMAL_AXIS, ORIENTATIONS  # noqa: E402
+from Testing.Support.slice_view import SliceViewRenderer  # noqa: E402
 
 _INCHES = 3.2
 
@@ -70,8 +69,7 @@ def draw(folder: Path, pair: str) -> Path:
     figure = Figure(figsize=(_INCHES * len(found), _INCHES * len(ORIENTATIONS)), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(ORIENTATIONS), len(found), squeeze=False)
-    kind: Any = SliceViewRenderer if canRender() else SlicePlotRenderer
-    with kind(hosted.scene, hosted.applicationLogic) as renderer:
+    with SliceViewRenderer(hosted.scene, hosted.applicationLogic) as renderer:
         for row, orientation in zip(axes, ORIENTATIONS, strict=True):
             for place, (title, background, foreground) in zip(row, found, strict=True):
                 picture = renderer.render(

@@ -21,7 +21,7 @@ sys.path[:0] = [str(ROOT / "Testing" / "Host"), str(ROOT / "JointRegistration"),
 @click.option("--module", "moduleName", default="JointRegistration", help="Module, or the path of its file.")
 def main(images: tuple[Path, ...], sample: bool, screenshot: Path | None, moduleName: str) -> None:
     """Open the panel with IMAGES (NIfTI, NRRD, MetaImage) as volumes."""
-    from JointRegistrationViews.offscreen.slice_view import canRender
+    from Testing.Support.slice_view import canRender
 
     if not canRender():
         raise click.ClickException("slices cannot be drawn here: OpenGL is missing; run: make rendering")

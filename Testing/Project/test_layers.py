@@ -56,7 +56,7 @@ ORDER = {
         "messages window",
         "text",
     ),
-    "JointRegistrationViews": ("demo", "offscreen"),
+    "JointRegistrationViews": ("demo",),
 }
 #: Below these no file imports PyTorch, and of the worker what the panel and the scene layer use of it.
 TORCH_FREE_FOLDERS = ("core", "files")

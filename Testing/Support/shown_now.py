@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from JointRegistrationViews.offscreen.slice_plane import nodesOfClass
+from Testing.Support.slice_plane import nodesOfClass
 
 _OVERLAYS = ("vtkMRMLSegmentationNode", "vtkMRMLTransformNode")
 

@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 import vtk
 
-from JointRegistrationViews.offscreen.slice_view import announceLegends, createWindow, grab, preferOffScreenOpenGL
+from Testing.Support.slice_view import announceLegends, createWindow, grab, preferOffScreenOpenGL
 
 _DISPLAYABLE_MANAGERS = ("vtkMRMLModelDisplayableManager", "vtkMRMLColorLegendDisplayableManager")
 _BACKGROUND, _BACKGROUND_TOP = (0.756863, 0.764706, 0.909804), (0.454902, 0.470588, 0.745098)  # Slicer's own

@@ -31,8 +31,8 @@ from JointRegistrationMRML.run.register import registerVolumes  # noqa: E402
 from JointRegistrationMRML.run.registration_nodes import InputNodes, RegistrationOutputs  # noqa: E402
 from JointRegistrationMRML.scene.headless import createHeadlessScene  # noqa: E402
 from JointRegistrationMRML.scene.sample_pair import addSamplePair  # noqa: E402
-from JointRegistrationViews.offscreen.slice_view import SliceViewRenderer  # noqa: E402
 from Testing.Support.shown_now import pictureOf  # noqa: E402
+from Testing.Support.slice_view import SliceViewRenderer  # noqa: E402
 from Testing.Support.surface_view import SurfaceViewRenderer  # noqa: E402
 
 #: Where the slices lie in the sample, and the size of each picture.

@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import slicer
 
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.image import Image
 
-from ..nodes.arrays import freeName, giveDisplay, newNode, numpyView, ownedList
-from ..nodes.colors import Color, addLegend, divergingColors, scaleNode
+from ..nodes.arrays import freeName, giveDisplay, numpyView, ownedList
+from ..nodes.colors import Color, addLegend, divergingColors, scaleNode, tableNode
 from ..nodes.jacobian import jacobianVolume, showJacobian
 from ..nodes.volumes import volumeFromImage
 from ..pauses import finished
@@ -197,24 +196,8 @@ def _putCamera(camera: Any, position: Sequence[float], focalPoint: Sequence[floa
 def addColors(
     view: OpenView, name: str, colors: Sequence[Color], *, count: int = 256, transparentFirst: bool = False
 ) -> Any:
-    """A colour table node that runs through ``colors`` evenly, in the scene as long as the view is open.
-
-    Args:
-        view: the view it is for.
-        name: of the node.
-        colors: RGB, 0..1.
-        count: of entries.
-        transparentFirst: whether the first entry hides what has it, as for label maps.
-    """
-    node = newNode("vtkMRMLColorTableNode", name)
-    node.SetTypeToUser()
-    node.SetNumberOfColors(count)
-    at = np.linspace(0, 1, count)
-    channels = [np.interp(at, np.linspace(0, 1, len(colors)), channel) for channel in zip(*colors, strict=True)]
-    for index, (red, green, blue) in enumerate(zip(*channels, strict=True)):
-        opacity = 0.0 if transparentFirst and index == 0 else 1.0
-        node.SetColor(index, str(index), float(red), float(green), float(blue), opacity)
-    return view.add(f"colors {name}", node)
+    """:func:`.tableNode` in the scene as long as the view is open."""
+    return view.add(f"colors {name}", tableNode(name, colors, count, transparentFirst))
 
 
 def addScale(view: OpenView, name: str, colors: Sequence[Color], upTo: float) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import slicer
 import vtk
 
@@ -18,6 +19,29 @@ Color = tuple[float, float, float]
 DIFFERENCE_COLORS: tuple[Color, ...] = ((0.30, 0.75, 1.0), (0.0, 0.0, 0.0), (1.0, 0.62, 0.18))
 #: From short to long displacements, all bright enough to be seen on a dark image.
 MAGNITUDE_COLORS: tuple[Color, ...] = ((0.35, 0.75, 1.0), (0.35, 0.9, 0.4), (1.0, 0.9, 0.2), (1.0, 0.3, 0.15))
+
+
+def mixed(shares: npt.ArrayLike, colors: Sequence[Color]) -> npt.NDArray[np.float64]:
+    """(..., 3) RGB along a scale that runs through ``colors`` evenly, ``shares`` (...) from 0 to 1, else clamped."""
+    at = np.linspace(0, 1, len(colors))
+    return np.stack([np.interp(shares, at, channel) for channel in zip(*colors, strict=True)], axis=-1)
+
+
+def tableNode(name: str, colors: Sequence[Color], count: int = 256, transparentFirst: bool = False) -> Any:
+    """A new colour table node that runs through ``colors`` evenly, in no scene yet.
+
+    Args:
+        name: of the node.
+        colors: RGB, 0..1.
+        count: of entries.
+        transparentFirst: whether the first entry hides what has it, as for label maps.
+    """
+    node = newNode("vtkMRMLColorTableNode", name)
+    node.SetTypeToUser()
+    node.SetNumberOfColors(count)
+    for index, color in enumerate(mixed(np.linspace(0, 1, count), colors).tolist()):
+        node.SetColor(index, str(index), *color, 0.0 if transparentFirst and index == 0 else 1.0)
+    return node
 
 
 def scaleNode(name: str, colors: Sequence[Color], upTo: float) -> Any:
@@ -38,7 +62,6 @@ WARPED_COLOR = (0.25, 0.85, 1.0)
 LEGEND_TITLE = _("Size in moving image\n(+1 twice, -1 half)")
 COLOR_NAME = "Jacobian blue-white-red"
 
-_NUM_COLORS = 256
 ENDS_AND_CENTER = ((0.02, 0.19, 0.58), (0.97, 0.97, 0.97), (0.58, 0.03, 0.07))
 _NUM_LEGEND_LABELS = 5
 # Fractions of a view. The legend's text grows with its size, whatever font size is set: at the default size it
@@ -53,13 +76,7 @@ def divergingColors() -> Any:
     Slicer's own diverging tables are files of the desktop application and its procedural nodes are
     not saved with a scene. A table of our own looks the same everywhere and is saved.
     """
-    node = newNode("vtkMRMLColorTableNode", COLOR_NAME)
-    node.SetTypeToUser()
-    node.SetNumberOfColors(_NUM_COLORS)
-    positions = np.linspace(0, 1, _NUM_COLORS)
-    channels = np.array([np.interp(positions, (0, 0.5, 1), channel) for channel in zip(*ENDS_AND_CENTER, strict=True)])
-    for index, (red, green, blue) in enumerate(channels.T):
-        node.SetColor(index, f"{index}", float(red), float(green), float(blue), 1.0)
+    node = tableNode(COLOR_NAME, ENDS_AND_CENTER)
     node.SetAttribute("Category", "Registration")
     node.SetHideFromEditors(False)
     node.SaveWithSceneOn()

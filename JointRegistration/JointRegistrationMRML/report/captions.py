@@ -1,6 +1,8 @@
-"""What the report's pictures show and how to read them: the same words, whoever draws."""
+"""What the report's pictures show and how to read them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from JointRegistrationLib import __version__
 
@@ -18,8 +20,8 @@ _SECTIONS = (
     (
         _("The images"),
         _(
-            "One slice in each direction, at the same place in all pictures. {directions} Each image is shown from its "
-            "0.1 to its 99.9 percentile."
+            "One slice in each direction, at the same place in all pictures. Letters name the directions: S superior, "
+            "A anterior, P posterior, R right, L left. Each image is shown from its 0.1 to its 99.9 percentile."
         ),
         ("fixed", "moving", "warped"),
     ),
@@ -28,11 +30,6 @@ _SECTIONS = (
     (_("Checkerboards"), "", ("checkerboard_before", "checkerboard_after")),
     (_("The deformation"), _("What had to be done to the moving knee."), ("grid", "jacobian")),
     (_("Cartilage"), "", ("thickness",)),
-)
-
-_LETTERS = _("Letters name the directions: S superior, A anterior, P posterior, R right, L left.")
-_NO_LETTERS = _(
-    "Left is anterior in sagittal slices and the patient's right in the others; up is superior, in axial ones anterior."
 )
 
 #: Title and caption of each row; {tissue} and {spacing} are filled in.
@@ -119,17 +116,11 @@ def rowOf(
     return PictureRow(key, filled[0], f"{filled[1]} {remark}".strip(), pictures)
 
 
-def sectionsOf(rows: list[PictureRow], letters: bool = True) -> list[Section]:
-    """The rows under their headings; a heading without any is left out.
-
-    Args:
-        rows: of pictures.
-        letters: whether the pictures have letters at their edges.
-    """
+def sectionsOf(rows: Sequence[PictureRow]) -> list[Section]:
+    """The rows of pictures under their headings; a heading without any is left out."""
     byKey = {row.key: row for row in rows}
-    directions = _LETTERS if letters else _NO_LETTERS
     return [
-        Section(title, text.format(directions=directions), [byKey[key] for key in keys if key in byKey])
+        Section(title, text, [byKey[key] for key in keys if key in byKey])
         for title, text, keys in _SECTIONS
         if any(key in byKey for key in keys)
     ]

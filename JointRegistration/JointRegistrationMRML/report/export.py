@@ -1,7 +1,4 @@
-"""A run's numbers and pictures as one HTML file, made of NumPy and VTK alone, as desktop Slicer has them.
-
-``joint-registration report`` writes the same report with pictures that Slicer's own slice views draw off-screen.
-"""
+"""A run's numbers and pictures as one HTML file, made of NumPy and VTK alone, as desktop Slicer has them."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from ..translation import _
 from .captions import FOOTER, sectionsOf
 from .page import Report, ReportPictures, renderSteps
 from .pictures import pictureSteps
-from .tables import ReportNumbers, reportNumberSteps
+from .tables import reportNumberSteps
 from .words import imageMeasures, mapMeasures, runFacts, runFigures, verdict
 
 T = TypeVar("T")
@@ -57,9 +54,8 @@ def exportSteps(
         share = _MEASURING
         figures = yield from _scaled(measureSteps(outputs), 0.0, share)
     pictures = yield from _scaled(pictureSteps(outputs), share, _DRAWN)
-    folds = foldsOf(outputs.result.jacobian_determinant, outputs.result.fixed_grid)
-    numbers = yield from named(reportNumberSteps(figures, folds), _DRAWN, _("surfaces"))
-    text = yield from named(renderSteps(_report(outputs, pictures, figures, numbers)), _WRITTEN, _("writing"))
+    report = yield from named(reportSteps(outputs, pictures, figures), _DRAWN, _("surfaces"))
+    text = yield from named(renderSteps(report), _WRITTEN, _("writing"))
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -71,9 +67,18 @@ def _scaled(
     return telling(steps, lambda told: (start + (end - start) * told[0], told[1]))
 
 
-def _report(
-    outputs: RegistrationOutputs, pictures: ReportPictures, figures: Measurement, numbers: ReportNumbers
-) -> Report:
+def reportSteps(
+    outputs: RegistrationOutputs, pictures: ReportPictures, figures: Measurement
+) -> Generator[None, None, Report]:
+    """All content of the report of a run, with pauses.
+
+    Args:
+        outputs: the run.
+        pictures: of :func:`.pictureSteps`.
+        figures: of :func:`.measurement.measure`.
+    """
+    folds = foldsOf(outputs.result.jacobian_determinant, outputs.result.fixed_grid)
+    numbers = yield from reportNumberSteps(figures, folds)
     result, inputs, surfaces = outputs.result, outputs.inputs, numbers.surfaces
     fixed, moving = inputs.fixed.GetName(), inputs.moving.GetName()
     return Report(
@@ -82,7 +87,7 @@ def _report(
         verdict=verdict(result),
         figures=runFigures(result),
         notices=[*result.notes, *figures.notes],
-        sections=sectionsOf([*pictures.rows, *surfaces.rows], letters=False),
+        sections=sectionsOf([*pictures.rows, *surfaces.rows]),
         bars=pictures.bars | surfaces.bars,
         positions=pictures.positions | surfaces.positions,
         measures=[imageMeasures(result), mapMeasures(result, figures.displacement)],

@@ -1,7 +1,4 @@
-"""The report of one registration as a single HTML file that needs nothing else, made with the standard library and VTK.
-
-Desktop Slicer's export and ``joint-registration report`` fill the same :class:`Report`; only who draws differs.
-"""
+"""The report of one registration as a single HTML file that needs nothing else, by the standard library and VTK."""
 
 from __future__ import annotations
 
@@ -258,11 +255,15 @@ def _facts(title: str, facts: Sequence[tuple[str, Any]], tag: str) -> Iterator[s
 
 @dataclass(frozen=True)
 class ReportPictures:
-    """Rows of pictures, the colour scales that belong to them, and where the slices lie, by orientation."""
+    """Rows of pictures, the colour scales that belong to them, and where the slices lie, by orientation.
+
+    ``positions`` says it in words, ``positionsMm`` along the slice's normal, RAS mm.
+    """
 
     rows: list[PictureRow]
     bars: dict[str, ColorBar]
     positions: dict[str, str]
+    positionsMm: dict[str, float] = field(default_factory=dict)
 
 
 STYLE = """\

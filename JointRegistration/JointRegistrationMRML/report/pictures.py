@@ -1,4 +1,4 @@
-"""The report's pictures made by NumPy alone, as desktop Slicer has it: the rows that Slicer's views draw off-screen.
+"""The pictures of a run, made of NumPy and VTK's text alone: no OpenGL is needed.
 
 Everything is sampled where it is looked at: three slices of a large run take a moment, not the whole volume's time.
 """
@@ -19,7 +19,7 @@ from ..inspection.deformation import SPACING_MM, affineToLeaveOut, leftOutText, 
 from ..inspection.images import DIFFERENCE_LIMIT_PERCENT, SQUARE_MM
 from ..measure.images import brightnessRange
 from ..measure.surfaces import Points
-from ..nodes.colors import DIFFERENCE_COLORS, ENDS_AND_CENTER, FIXED_COLOR, MAGNITUDE_COLORS, WARPED_COLOR, Color
+from ..nodes.colors import DIFFERENCE_COLORS, ENDS_AND_CENTER, FIXED_COLOR, MAGNITUDE_COLORS, WARPED_COLOR, Color, mixed
 from ..nodes.jacobian import FOLDS_COLOR, halfWindow
 from ..nodes.segments.segmentations import LabelLayers, labelsFromSegmentation
 from ..nodes.volumes import imageFromVolume
@@ -27,11 +27,14 @@ from ..pauses import finished, named
 from ..run.registration_nodes import RegistrationOutputs
 from ..translation import _
 from .captions import cssColor, differenceBars, displacementBar, positionText, rowOf
+from .marks import marked
 from .page import ColorBar, Picture, ReportPictures
-from .slices import Plane, mostTellingOffsets, outlines, planesThrough, sampled, thick
+from .slices import Plane, covered, insideSegments, mostTellingOffsets, planesThrough, sampled
 
-_LONG_SIDE_PX = 440
+LONG_SIDE_PX = 440
 _GRID_MM = SPACING_MM["grid"]
+_FIXED_PX, _MOVED_PX, _GRID_PX = 3.0, 1.5, 1.2  # widths of lines
+_HALF = 0.501  # where a segment ends; a slice right between two of its voxels is outside
 _EVERY = 3  # voxel is enough for the range of colours
 _COVER = 0.5  # of the colours over the grey image
 #: What the slice across R, A and S should show most of, where there is such a segment.
@@ -58,10 +61,10 @@ def pictureSteps(outputs: RegistrationOutputs) -> Generator[tuple[float, str], N
     yield 0.0, _("segments")
     labels = _labels(outputs)
     grid = outputs.result.fixed_grid
-    names = [] if labels is None else _outlined(labels)
+    names = [] if labels is None else _outlinedNames(labels)
     yield 0.2, _("slices")
     offsets = yield from named(_offsetSteps(grid, labels), 0.2, _("slices"))
-    planes = planesThrough(grid, offsets, _LONG_SIDE_PX)
+    planes = planesThrough(grid, offsets, LONG_SIDE_PX)
     painter = _Painter(outputs, labels, names)
     views = []
     for number, plane in enumerate(planes):
@@ -72,15 +75,19 @@ def pictureSteps(outputs: RegistrationOutputs) -> Generator[tuple[float, str], N
         pictures = {}
         for view in views:
             yield 0.6 + 0.4 * number / len(painters), _("pictures")
-            pictures[view.plane.orientation] = paint(view)
+            pictures[view.plane.orientation] = marked(paint(view), view.plane)
         rows.append(rowOf(key, pictures, tissue, _GRID_MM, painter.remark(key)))
-    positions = {plane.orientation: positionText(plane.orientation, plane.positionMm) for plane in planes}
-    return ReportPictures(rows, {**differenceBars(), **painter.bars()}, positions)
+    positionsMm = {plane.orientation: plane.positionMm for plane in planes}
+    positions = {name: positionText(name, value) for name, value in positionsMm.items()}
+    return ReportPictures(rows, {**differenceBars(), **painter.bars()}, positions, positionsMm)
 
 
 @dataclass(frozen=True)
 class _View:
-    """What is sampled on one plane: brightness 0 to 1 (nan where there is none), displacement mm, J."""
+    """What is sampled on one plane: brightness 0 to 1 (nan where there is none), displacement mm, J.
+
+    ``outlines`` are the shares of pixels that the lines cover: fixed, moving before and after; empty without segments.
+    """
 
     plane: Plane
     fixed: Values
@@ -88,6 +95,7 @@ class _View:
     warped: Values
     movedMm: Values
     determinant: Values
+    outlines: Sequence[Values]
 
 
 class _Painter:
@@ -115,7 +123,14 @@ class _Painter:
         for values in (result.displacement_field_mm, result.jacobian_determinant):
             yield
             found.append(sampled(values, result.fixed_grid, points))
-        return _View(plane, *found)
+        outlines = []
+        if self._labels is not None:
+            fixed, moving = self._labels
+            lines = ((fixed, 0.0, _FIXED_PX), (moving, 0.0, _MOVED_PX), (moving, found[3], _MOVED_PX))
+            for labels, movedMm, widthPx in lines:
+                yield
+                outlines.append(_outline(labels, self._names, points + movedMm, widthPx))
+        return _View(plane, *found, outlines)
 
     def rows(self) -> dict[str, Callable[[_View], Picture]]:
         """Return how each row is painted, by its key."""
@@ -125,8 +140,8 @@ class _Painter:
             "warped": lambda view: _rgb(view.warped),
         }
         if self._labels is not None:
-            rows["outlines_before"] = lambda view: self._outlines(view, np.zeros_like(view.movedMm))
-            rows["outlines_after"] = lambda view: self._outlines(view, view.movedMm)
+            rows["outlines_before"] = lambda view: _outlined(view, view.outlines[1])
+            rows["outlines_after"] = lambda view: _outlined(view, view.outlines[2])
         rows |= {
             "difference_before": lambda view: _difference(view.fixed, view.moving),
             "difference_after": lambda view: _difference(view.fixed, view.warped),
@@ -153,34 +168,25 @@ class _Painter:
         low, high = self._ranges[which]
         return np.clip((sampled(image.array, image.grid, points) - low) / max(high - low, 1e-6), 0, 1)
 
-    def _outlines(self, view: _View, movedMm: Values) -> Picture:
-        assert self._labels is not None
-        fixed, moving = self._labels
-        picture, points = _rgb(view.fixed), view.plane.points_ras
-        picture[thick(outlines(fixed, self._names, points))] = _bytes(FIXED_COLOR)
-        picture[outlines(moving, self._names, points + movedMm)] = _bytes(WARPED_COLOR)
-        return picture
-
     def _grid(self, view: _View) -> Picture:
-        """Lines where one of the moving point's two coordinates in the plane passes a multiple of the spacing."""
-        picture, colors = _rgb(view.warped), np.asarray(MAGNITUDE_COLORS)
+        """Lines where one of the moving point's two coordinates in the plane is a multiple of the spacing."""
         points = view.plane.points_ras
         there = points + view.movedMm
         if self._leftOut is not None:
             there = transform_points(np.linalg.inv(self._leftOut), there)
-        line = _steps(there[..., list(view.plane.axes)] // _GRID_MM) & np.isfinite(there).all(axis=-1)
-        share = np.linalg.norm((there - points)[line], axis=-1) / self._longestMm
-        picture[line] = 255 * _mixed(share, colors)
-        return picture
+        lines = [there[..., axis] / _GRID_MM for axis in view.plane.axes]
+        cover = np.maximum(*(covered(values - np.rint(values), values, _GRID_PX) for values in lines))
+        share = np.linalg.norm(np.nan_to_num(there - points), axis=-1) / self._longestMm
+        return _drawn(_rgb(view.warped), cover, mixed(share, MAGNITUDE_COLORS))
 
     def _jacobian(self, view: _View) -> Picture:
         inside = np.isfinite(view.determinant)
         values = log2_jacobian(np.where(inside, view.determinant, 1.0)) / self._halfRange
-        colors = 255 * _mixed((values + 1) / 2, np.asarray(ENDS_AND_CENTER))
-        mixed = (1 - _COVER) * _rgb(view.fixed) + _COVER * colors
-        mixed[view.determinant <= 0] = _bytes(FOLDS_COLOR)
-        mixed[~inside] = 0
-        return mixed.astype(np.uint8)
+        colors = 255 * mixed((values + 1) / 2, ENDS_AND_CENTER)
+        blended = (1 - _COVER) * _rgb(view.fixed) + _COVER * colors
+        blended[view.determinant <= 0] = _bytes(FOLDS_COLOR)
+        blended[~inside] = 0
+        return blended.astype(np.uint8)
 
 
 def _labels(outputs: RegistrationOutputs) -> Labels | None:
@@ -192,7 +198,7 @@ def _labels(outputs: RegistrationOutputs) -> Labels | None:
     return fixed, labelsFromSegmentation(inputs.movingSegmentation, result.moving_grid, leftOut=leftOut)
 
 
-def _outlined(labels: Labels) -> list[str]:
+def _outlinedNames(labels: Labels) -> list[str]:
     """The cartilages that both sides have, else all segments that both have."""
     fixed, moving = ([segment.name for segment in side.segments] for side in labels)
     common = [name for name in fixed if name in moving]
@@ -226,28 +232,30 @@ def _bytes(color: Color) -> tuple[int, ...]:
     return tuple(round(255 * channel) for channel in color)
 
 
-def _mixed(share: Values, colors: Points) -> Points:
-    """(..., 3) colours along a scale, ``share`` from 0 to 1."""
-    at = np.linspace(0, 1, len(colors))
-    return np.stack([np.interp(share, at, channel) for channel in colors.T], axis=-1)
+def _outline(labels: LabelLayers, names: Sequence[str], points: Points, widthPx: float) -> Values:
+    """(h, w) share of each pixel that the border of one of the segments covers."""
+    cover = np.zeros(points.shape[:2])
+    for inside in insideSegments(labels, names, points):
+        np.maximum(cover, covered(inside - _HALF, inside, widthPx), out=cover)
+    return cover
+
+
+def _outlined(view: _View, moved: Values) -> Picture:
+    return _drawn(_drawn(_rgb(view.fixed), view.outlines[0], FIXED_COLOR), moved, WARPED_COLOR)
+
+
+def _drawn(picture: Picture, cover: Values, color: Any) -> Picture:
+    """The picture under lines of one colour, or of (h, w, 3) colours."""
+    return np.rint(picture + cover[..., None] * (255 * np.asarray(color) - picture)).astype(np.uint8)
 
 
 def _difference(fixed: Values, other: Values) -> Picture:
     """Signed colours; no difference where one of them is missing."""
     percent = np.nan_to_num(100 * (fixed - other)) / DIFFERENCE_LIMIT_PERCENT
-    return (255 * _mixed((percent + 1) / 2, np.asarray(DIFFERENCE_COLORS))).astype(np.uint8)
+    return (255 * mixed((percent + 1) / 2, DIFFERENCE_COLORS)).astype(np.uint8)
 
 
 def _checkerboard(plane: Plane, fixed: Values, other: Values) -> Picture:
     """Squares in turn, counted from the corner of the picture."""
     away = np.abs(plane.points_ras - plane.points_ras[0, 0])
     return _rgb(np.where((away // SQUARE_MM).sum(axis=-1) % 2 == 0, fixed, other))
-
-
-def _steps(numbers: Values) -> Any:
-    """(h, w) pixels whose (h, w, n) numbers differ from those of the next pixel to the right or below."""
-    found = np.zeros(numbers.shape[:2], bool)
-    with np.errstate(invalid="ignore"):
-        found[:, :-1] |= (np.abs(np.diff(numbers, axis=1)) > 0).any(axis=-1)
-        found[:-1] |= (np.abs(np.diff(numbers, axis=0)) > 0).any(axis=-1)
-    return found

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from JointRegistrationLib.core.geometry import Grid, transform_points
-from JointRegistrationLib.core.lattices.sampling import values_at
+from JointRegistrationLib.core.lattices.sampling import corners_at, values_at
 
 from ..measure.surfaces import Mask, Points
 from ..nodes.segments.segmentations import LabelLayers
@@ -18,6 +18,7 @@ from ..nodes.segments.segmentations import LabelLayers
 #: The RAS axes of a picture's columns and rows, both from high to low, and of its normal: A and R are left, S and A up.
 _IN_PLANE = {"Sagittal": (1, 2, 0), "Coronal": (0, 2, 1), "Axial": (0, 1, 2)}
 
+_DIRECTIONS = ("RL", "AP", "SI")  # high and low along each RAS axis
 _SMALLEST_PIXEL_MM = 0.3
 
 
@@ -40,6 +41,18 @@ class Plane:
         """The RAS axes of its columns and rows."""
         across, down, _ = _IN_PLANE[self.orientation]
         return across, down
+
+    @property
+    def letters(self) -> tuple[str, str, str]:
+        """The directions at its left, right and upper edge."""
+        across, down = self.axes
+        return _DIRECTIONS[across][0], _DIRECTIONS[across][1], _DIRECTIONS[down][0]
+
+    @property
+    def pixelMm(self) -> float:
+        """The side of a pixel."""
+        first, second = self.points_ras[0, :2]
+        return float(np.linalg.norm(second - first))
 
 
 def planesThrough(grid: Grid, offsetsMm: Mapping[int, float], longSidePx: int) -> list[Plane]:
@@ -85,45 +98,40 @@ def mostTellingOffsets(grid: Grid, interest: Mapping[int, Mask]) -> dict[int, fl
 def sampled(values: npt.NDArray[Any], grid: Grid, points_ras: Points) -> npt.NDArray[Any]:
     """``values`` (k, j, i) or (k, j, i, c) at (h, w, 3) points, linearly; nan beyond the field of view."""
     flat = points_ras.reshape(-1, 3)
-    index = transform_points(grid.ras_to_ijk, flat)
-    inside = ((index >= -0.5) & (index <= np.asarray(grid.size_ijk) - 0.5)).all(axis=1)
+    inside = _isOn(grid, flat)
     found = np.full((len(flat), *values.shape[3:]), np.nan)
     if inside.any():
         found[inside] = values_at(values, grid, flat[inside])
     return found.reshape(*points_ras.shape[:2], *values.shape[3:])
 
 
-def outlines(labels: LabelLayers, names: Sequence[str], points_ras: Points) -> Mask:
-    """(h, w) pixels on the border of one of the segments ``names``, one pixel wide, inside the segment."""
-    found = np.zeros(points_ras.shape[:2], bool)
-    for number, layer in enumerate(labels.layers):
-        values = _nearest(layer, labels.grid, points_ras)
-        for segment in labels.segments:
-            if segment.layer == number and segment.name in names:
-                found |= border(values == segment.value)
-    return found
+def insideSegments(labels: LabelLayers, names: Sequence[str], points_ras: Points) -> list[Points]:
+    """Return how far (h, w, 3) points are inside each of the segments ``names``: (h, w) from 0 to 1, linearly."""
+    flat = points_ras.reshape(-1, 3)
+    chosen = [segment for segment in labels.segments if segment.name in names]
+    found = [np.zeros(len(flat)) for _ in chosen]
+    there = np.flatnonzero(_isOn(labels.grid, flat))
+    for corner, weight in corners_at(labels.grid, flat[there]):
+        values = [layer[corner] for layer in labels.layers]
+        for segment, share in zip(chosen, found, strict=True):
+            share[there] += weight * (values[segment.layer] == segment.value)
+    return [share.reshape(points_ras.shape[:2]) for share in found]
 
 
-def _nearest(labels: npt.NDArray[Any], grid: Grid, points_ras: Points) -> npt.NDArray[Any]:
-    """``labels`` (k, j, i) at (h, w, 3) points; 0 beyond the field of view."""
-    with np.errstate(invalid="ignore"):  # a point that is nan lies nowhere
-        index = np.rint(transform_points(grid.ras_to_ijk, points_ras.reshape(-1, 3)))
-        inside = ((index >= 0) & (index < grid.size_ijk)).all(axis=1)
-    found = np.zeros(len(index), labels.dtype)
-    i, j, k = index[inside].astype(int).T
-    found[inside] = labels[k, j, i]
-    return found.reshape(points_ras.shape[:2])
+def covered(away: Points, along: Points, widthPx: float) -> Points:
+    """(h, w) share of each pixel that a line covers, 0 to 1: its edges are smooth.
+
+    Args:
+        away: (h, w), 0 on the line; nan where there is none.
+        along: (h, w), ``away`` but for its jumps: its slope says how many pixels away the line is.
+        widthPx: of the line.
+    """
+    slope = np.hypot(*np.gradient(along))
+    return np.nan_to_num(np.clip((widthPx + 1) / 2 - np.abs(away) / np.maximum(slope, 1e-6), 0, 1))
 
 
-def border(inside: Mask) -> Mask:
-    """(h, w) pixels inside that have a neighbour outside; the picture's edge is no border."""
-    padded = np.pad(inside, 1, mode="edge")
-    kept = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return np.asarray(inside & ~kept)
-
-
-def thick(lines: Mask) -> Mask:
-    """(h, w) lines with their four neighbours."""
-    padded = np.pad(lines, 1)
-    wide = padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
-    return np.asarray(lines | wide)
+def _isOn(grid: Grid, points_ras: Points) -> Mask:
+    """Which of (n, 3) points are in the field of view; a point that is nan lies nowhere."""
+    with np.errstate(invalid="ignore"):
+        index = transform_points(grid.ras_to_ijk, points_ras)
+        return np.asarray(((index >= -0.5) & (index <= np.asarray(grid.size_ijk) - 0.5)).all(axis=1))

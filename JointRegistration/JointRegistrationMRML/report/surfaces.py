@@ -10,7 +10,7 @@ from ..measure.cartilage import CartilageFigures
 from ..measure.measurement import Measurement
 from ..measure.surfaces import Points, Surface
 from ..measure.thickness_model import halfRangeMm
-from ..nodes.colors import ENDS_AND_CENTER
+from ..nodes.colors import ENDS_AND_CENTER, mixed
 from ..pauses import finished, inSteps
 from ..translation import _
 from .captions import cssColor, rowOf
@@ -77,7 +77,7 @@ def surfacePictureSteps(
     middle = (seen.min(axis=0) + seen.max(axis=0)) / 2
     pixels = (seen - middle) * _SIDE_PX / sideMm
     facing = np.abs(surface.inward @ _axes(towards)[2])[:, None]
-    colors = (_DARKEST + (1 - _DARKEST) * facing) * _colored(values)
+    colors = (_DARKEST + (1 - _DARKEST) * facing) * mixed((values + 1) / 2, ENDS_AND_CENTER)
     corners, canvas = np.hstack([pixels, colors]), _Canvas()
 
     def draw(part: slice) -> None:
@@ -134,12 +134,6 @@ def _seen(surface: Surface, towards: Sequence[float]) -> Points:
 def _extentMm(surface: Surface, towards: Sequence[float]) -> float:
     """The larger of its width and height in a picture."""
     return float(np.ptp(_seen(surface, towards)[:, :2], axis=0).max())
-
-
-def _colored(values: Points) -> Points:
-    """(n, 3) RGB, 0 to 1, of values from -1 to 1."""
-    channels = zip(*ENDS_AND_CENTER, strict=True)
-    return np.stack([np.interp(values, (-1, 0, 1), channel) for channel in channels], axis=-1)
 
 
 def _sampled(corners: Points, triangles: Points) -> Generator[Points, None, None]:

@@ -17,9 +17,6 @@ from JointRegistrationLib.cli.shared.progress import shown_progress
 from JointRegistrationLib.cli.shared.terminal import say
 
 if TYPE_CHECKING:
-    from JointRegistrationMRML.report.page import PictureRow
-    from JointRegistrationMRML.report.tables import ReportNumbers
-
     from .evaluation import Evaluation
     from .inputs import DemoInputs
 
@@ -73,10 +70,17 @@ def run(inputs: DemoInputs, output: Path, progress: Progress, interruption: Inte
         JointRegistrationError: the output folder is as it was then.
     """
     from JointRegistrationLib.files import RESULT_NAMES, output_folder, result_bytes, write_result
+    from JointRegistrationMRML.measure.measurement import measure
+    from JointRegistrationMRML.pauses import finished, telling
+    from JointRegistrationMRML.report.export import reportSteps
+    from JointRegistrationMRML.report.page import renderReport
+    from JointRegistrationMRML.report.pictures import pictureSteps
     from JointRegistrationMRML.scene.headless import createHeadlessScene, saveScene
 
     from .evaluation import evaluate
-    from .scene_run import arrangeDesktopViews, numbersOf, registerInScene
+    from .overview import writeOverview
+    from .scene_run import arrangeDesktopViews, registerInScene
+    from .story import buildReport
 
     numBytes = 3 * result_bytes(inputs.fixed.grid, inputs.moving.grid)
     with output_folder(output, (*RESULT_NAMES, *NAMES), num_bytes=numBytes, overwrite=True) as folder:
@@ -86,48 +90,20 @@ def run(inputs: DemoInputs, output: Path, progress: Progress, interruption: Inte
         )
         progress("measuring", _REGISTERED, None)
         evaluation = evaluate(inputs, done.result)
-        rows, positionsMm, drawnBy, notices = draw(hosted, done, evaluation, _part(progress, _SCORED, _DRAWN))
-        numbers = numbersOf(done)
+        drawing = _part(progress, _SCORED, _DRAWN)
+        pictures = finished(telling(pictureSteps(done), lambda told: drawing("drawing", told[0], None)))
+        report = buildReport(inputs, done.result, evaluation, finished(reportSteps(done, pictures, measure(done))))
         progress("writing", _DRAWN, None)
-        arrangeDesktopViews(hosted, done, positionsMm)
+        arrangeDesktopViews(hosted, done, pictures.positionsMm)
         saveScene(hosted.scene, folder / "scene.mrb")
         write_result(
             done.result, folder, _metrics(inputs, done.result, evaluation), warped_labels=evaluation.warpedLabels
         )
-        _writePages(folder, inputs, done.result, evaluation, rows, positionsMm, drawnBy, notices, numbers)
+        writeOverview(folder / "overview.png", pictures, "Joint Registration", inputs.title, report.figures)
+        (folder / "report.html").write_text(renderReport(report), encoding="utf-8")
         interruption.too_late()
     progress("done", 1.0, None)
     return _closingLines(output, done.result, evaluation)
-
-
-def draw(
-    hosted: Any, done: Any, evaluation: Evaluation, progress: Progress
-) -> tuple[list[PictureRow], dict[str, float], str, list[str]]:
-    """The pictures, where their slices lie, what drew them, and what the user should know about that."""
-    from ..offscreen import slice_view
-    from ..offscreen.pictures import PictureMaker
-    from ..offscreen.slice_plot import SlicePlotRenderer
-
-    progress("drawing", 0.0, None)
-    notices = []
-    kind: Any = slice_view.SliceViewRenderer
-    if not slice_view.canRender():
-        kind = SlicePlotRenderer
-        notices.append(
-            "This machine has no OpenGL for drawing off-screen, so the pictures were drawn by matplotlib instead of "
-            "Slicer's own slice views. Figures and files are the same. On Debian or Ubuntu: "
-            "apt-get install libegl1 libgl1-mesa-dri."
-        )
-    count = 0
-
-    def drawn(_title: str) -> None:
-        nonlocal count
-        count += 1
-        progress("drawing", count / 11, None)
-
-    with kind(hosted.scene, hosted.applicationLogic) as renderer:
-        maker = PictureMaker(hosted.scene, renderer, done.shown, evaluation.tissue)
-        return maker.rows(drawn), maker.positionsMm(), kind.description, notices
 
 
 def _metrics(inputs: DemoInputs, result: Any, evaluation: Evaluation) -> dict[str, Any]:
@@ -147,27 +123,6 @@ def _metrics(inputs: DemoInputs, result: Any, evaluation: Evaluation) -> dict[st
         "versions": versions(),
         "config": to_dict(result.config),
     }
-
-
-def _writePages(
-    folder: Path,
-    inputs: DemoInputs,
-    result: Any,
-    evaluation: Evaluation,
-    rows: list[PictureRow],
-    positionsMm: dict[str, float],
-    drawnBy: str,
-    notices: list[str],
-    numbers: ReportNumbers,
-) -> None:
-    from JointRegistrationMRML.report.page import renderReport
-
-    from .overview import writeOverview
-    from .story import buildReport, keyFigures
-
-    writeOverview(folder / "overview.png", rows, "Joint Registration", inputs.title, keyFigures(result, evaluation))
-    report = buildReport(inputs, result, evaluation, rows, positionsMm, drawnBy, notices, numbers)
-    (folder / "report.html").write_text(renderReport(report), encoding="utf-8")
 
 
 def _closingLines(output: Path, result: Any, evaluation: Evaluation) -> list[str]:

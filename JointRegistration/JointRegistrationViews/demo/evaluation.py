@@ -16,7 +16,6 @@ from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.ops import maps
 
-from ..offscreen.pictures import OutlinedTissue
 from .inputs import CARTILAGES, DemoInputs
 
 
@@ -36,7 +35,6 @@ class Evaluation:
         before, after: by label, for the identity and for the result.
         truthBefore, truthAfter: error at bone and cartilage against the known truth.
         warpedLabels: the moving labels through the result.
-        tissue: cartilage masks to outline.
     """
 
     before: dict[int, LabelMetrics]
@@ -44,7 +42,6 @@ class Evaluation:
     truthBefore: TruthError | None = None
     truthAfter: TruthError | None = None
     warpedLabels: Image | None = None
-    tissue: OutlinedTissue | None = None
 
     def cartilageDice(self) -> tuple[float, float]:
         """Mean over the cartilages, before and after."""
@@ -75,9 +72,8 @@ def evaluate(inputs: DemoInputs, result: RegistrationResult) -> Evaluation:
     if inputs.fixedLabels is None or inputs.movingLabels is None or inputs.truthMm is None:
         return Evaluation({}, {})
     grid = result.fixed_grid
-    before = warpedLabels(inputs.movingLabels, np.zeros_like(result.displacement_field_mm), grid)
-    after = warpedLabels(inputs.movingLabels, result.displacement_field_mm, grid)
-    masks = [np.isin(labels.array, CARTILAGES) for labels in (inputs.fixedLabels, before, after)]
+    before = _warpedLabels(inputs.movingLabels, np.zeros_like(result.displacement_field_mm), grid)
+    after = _warpedLabels(inputs.movingLabels, result.displacement_field_mm, grid)
     tissue = inputs.fixedLabels.array > 0
     return Evaluation(
         before=label_metrics(inputs.fixedLabels, before),
@@ -85,20 +81,10 @@ def evaluate(inputs: DemoInputs, result: RegistrationResult) -> Evaluation:
         truthBefore=_truthError(-inputs.truthMm, tissue),
         truthAfter=_truthError(result.displacement_field_mm - inputs.truthMm, tissue),
         warpedLabels=after,
-        tissue=OutlinedTissue("Cartilage", *masks, interest=_interest(inputs.fixedLabels, inputs.labelNames)),
     )
 
 
-def _interest(labels: Image, names: dict[int, str]) -> dict[int, npt.NDArray[np.bool_]]:
-    """Sagittal through the most cartilage, coronal through the tibial, axial through the patellar one."""
-    wanted = {0: "cartilage", 1: "tibial cartilage", 2: "patellar cartilage"}
-    return {
-        axis: np.isin(labels.array, [value for value, name in names.items() if text in name])
-        for axis, text in wanted.items()
-    }
-
-
-def warpedLabels(labels: Image, displacementMm: npt.NDArray[np.float32], grid: Grid) -> Image:
+def _warpedLabels(labels: Image, displacementMm: npt.NDArray[np.float32], grid: Grid) -> Image:
     """A label map through a displacement field (k, j, i, 3), RAS mm, on ``grid``."""
     mapRas = maps.from_displacement(torch.from_numpy(displacementMm).movedim(-1, 0)[None], grid)
     warped = maps.warp_labels(torch.from_numpy(labels.array)[None, None], labels.grid, mapRas)

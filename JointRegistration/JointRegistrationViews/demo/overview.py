@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from JointRegistrationMRML.report.page import KeyFigure, PictureRow
+from JointRegistrationMRML.report.page import ColorBar, KeyFigure, PictureRow, ReportPictures
 
-from ..offscreen.slice_plane import ORIENTATIONS
-
+ORIENTATIONS = ("Sagittal", "Coronal", "Axial")
 _LEFT_ROWS = ("fixed", "moving", "warped")
 _RIGHT_ROWS = ("outlines_after", "grid", "jacobian")
 _RIGHT_WITHOUT_LABELS = ("difference_after", "grid", "jacobian")
@@ -24,17 +25,17 @@ _WIDEST = 1.25
 
 
 def writeOverview(
-    path: Path, rows: Sequence[PictureRow], title: str, subtitle: str, figures: Sequence[KeyFigure]
+    path: Path, pictures: ReportPictures, title: str, subtitle: str, figures: Sequence[KeyFigure]
 ) -> None:
     """Compose and save the overview as PNG.
 
     Args:
         path: the file to write.
-        rows: pictures by :class:`.pictures.PictureMaker`.
+        pictures: of :func:`.pictureSteps`.
         title, subtitle: above the pictures.
         figures: between title and pictures; at most six fit.
     """
-    byKey = {row.key: row for row in rows}
+    byKey = {row.key: row for row in pictures.rows}
     right = _RIGHT_ROWS if "outlines_after" in byKey else _RIGHT_WITHOUT_LABELS
     widths = [_ROW * _aspect(byKey["fixed"].pictures[orientation]) for orientation in ORIENTATIONS]
     block = _LABEL + sum(widths) + _GAP * (len(widths) - 1)
@@ -42,6 +43,7 @@ def writeOverview(
     page.drawHeader(title, subtitle, figures)
     page.drawBlock([byKey[key] for key in _LEFT_ROWS], _MARGIN, widths)
     page.drawBlock([byKey[key] for key in right], _MARGIN + block + _BLOCK_GAP, widths)
+    page.drawBar(pictures.bars["jacobian"], page.width - _MARGIN - block + _LABEL)
     page.figure.savefig(path, dpi=_DPI)
 
 
@@ -86,6 +88,15 @@ class _Page:
                     self.text(x + width / 2, top - 0.09, orientation, ha="center", fontsize=10.5, color=_MUTED)
                 self._drawPicture(row.pictures[orientation], x, top, width)
                 x += width + _GAP
+
+    def drawBar(self, bar: ColorBar, left: float) -> None:
+        """The scale of the last row's colours, below it."""
+        y, width = self.height - 0.13, 1.2
+        self.text(left + 0.9, y, bar.low, fontsize=9.5, color=_MUTED, ha="right", va="center")
+        self.text(left + 1.0 + width + 0.1, y, bar.high, fontsize=9.5, color=_MUTED, va="center")
+        box = ((left + 1.0) / self.width, 0.07 / self.height, width / self.width, 0.12 / self.height)
+        colors = LinearSegmentedColormap.from_list("bar", bar.colors)
+        self.figure.add_axes(box, xticks=[], yticks=[]).imshow([np.linspace(0, 1, 256)], cmap=colors, aspect="auto")
 
     def _drawPicture(self, picture: Any, x: float, top: float, width: float) -> None:
         box = (x / self.width, 1 - (top + _ROW) / self.height, width / self.width, _ROW / self.height)

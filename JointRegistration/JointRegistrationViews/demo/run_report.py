@@ -10,10 +10,8 @@ from JointRegistrationLib.core.errors import FileError
 
 if TYPE_CHECKING:
     from JointRegistrationLib.core.image import Image
-    from JointRegistrationLib.core.result import RegistrationResult
     from JointRegistrationMRML.report.page import MeasureGroup
 
-    from ..offscreen.pictures import OutlinedTissue
     from .inputs import DemoInputs
 
 
@@ -30,12 +28,15 @@ def writeRunReport(folder: Path, path: Path, fixed: Path | None = None, moving: 
     """
     from JointRegistrationLib.files import read_metrics, read_result
     from JointRegistrationLib.files.output import atomic_file
+    from JointRegistrationMRML.measure.measurement import measure
+    from JointRegistrationMRML.pauses import finished
+    from JointRegistrationMRML.report.export import reportSteps
     from JointRegistrationMRML.report.page import renderReport
+    from JointRegistrationMRML.report.pictures import reportPictures
     from JointRegistrationMRML.scene.headless import createHeadlessScene
 
-    from .demo import draw
-    from .evaluation import Evaluation, evaluate
-    from .scene_run import numbersOf, registerInScene
+    from .evaluation import evaluate
+    from .scene_run import registerInScene
     from .story import buildReport
 
     metrics = read_metrics(folder)
@@ -49,9 +50,8 @@ def writeRunReport(folder: Path, path: Path, fixed: Path | None = None, moving: 
     evaluation = evaluate(inputs, result)
     hosted = createHeadlessScene()
     done = registerInScene(hosted.scene, inputs, runner=lambda *_: result)
-    tissue = evaluation.tissue or _outlines(inputs, result)
-    rows, positionsMm, drawnBy, notices = draw(hosted, done, Evaluation({}, {}, tissue=tissue), lambda *_: None)
-    report = buildReport(inputs, result, evaluation, rows, positionsMm, drawnBy, notices, numbersOf(done))
+    steps = reportSteps(done, reportPictures(done), measure(done))
+    report = buildReport(inputs, result, evaluation, finished(steps))
     extra = [] if inputs.fixedLabels is not None else _labelGroups(metrics.get("labels", {}), inputs.labelNames)
     there = [(name, meaning) for name, meaning in report.files if (folder / name).exists()]
     report = dataclasses.replace(report, measures=[*extra, *report.measures], files=there)
@@ -92,23 +92,6 @@ def _values(labels: Image) -> Any:
 
     values = np.unique(labels.array)
     return values[values > 0]
-
-
-def _outlines(inputs: DemoInputs, result: RegistrationResult) -> OutlinedTissue | None:
-    """All labels together, fixed, moving as scanned, and warped; None without label maps."""
-    import numpy as np
-
-    from ..offscreen.pictures import OutlinedTissue
-    from .evaluation import warpedLabels
-
-    if inputs.fixedLabels is None or inputs.movingLabels is None:
-        return None
-    nothing = np.zeros_like(result.displacement_field_mm)
-    before, after = (
-        warpedLabels(inputs.movingLabels, field, result.fixed_grid) for field in (nothing, result.displacement_field_mm)
-    )
-    masks = [labels.array > 0 for labels in (inputs.fixedLabels, before, after)]
-    return OutlinedTissue("Tissue", *masks, interest=dict.fromkeys(range(3), masks[0]))
 
 
 def _labelGroups(scores: dict[str, Any], names: dict[int, str]) -> list[MeasureGroup]:

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import slicer
 
 from JointRegistrationLib.core.image import Image
-from JointRegistrationLib.core.result import RegistrationResult
-from JointRegistrationMRML.inspection.deformation import affineToLeaveOut, leftOutText, longestMm
-from JointRegistrationMRML.measure.folds import foldsOf
-from JointRegistrationMRML.measure.measurement import measure
 from JointRegistrationMRML.nodes.segments.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
-from JointRegistrationMRML.pauses import finished
-from JointRegistrationMRML.report.tables import ReportNumbers, reportNumberSteps
 from JointRegistrationMRML.run.register import registerVolumes
-from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, RegistrationOutputs
+from JointRegistrationMRML.run.registration_nodes import InputNodes, RegistrationOutputs
 from JointRegistrationMRML.run.runner import Runner, runInProcess
 from JointRegistrationMRML.scene.headless import HeadlessScene
 
-from ..offscreen.pictures import ShownNodes, showAsOutline
-from ..offscreen.slice_plane import NORMAL_AXIS
 from .inputs import DemoInputs
 
 _LABEL_COLORS = {
@@ -37,35 +29,8 @@ _LABEL_COLORS = {
 
 _OTHER_COLOR = (0.35, 0.75, 0.90)
 
-#: The three slice views of Slicer's standard layout.
-_DESKTOP_VIEWS = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
-
-
-@dataclass(frozen=True)
-class SceneRun:
-    """One registration in a scene: its inputs and outputs as nodes, and its figures."""
-
-    inputs: InputNodes
-    fixedSegmentation: Any
-    outputs: OutputNodes
-    result: RegistrationResult
-    run: RegistrationOutputs
-
-    @property
-    def shown(self) -> ShownNodes:
-        """The nodes that pictures are made of."""
-        leftOut = affineToLeaveOut(self.result)
-        return ShownNodes(
-            fixed=self.inputs.fixed,
-            moving=self.inputs.moving,
-            warped=self.outputs.warpedVolume,
-            log2Jacobian=self.outputs.jacobian,
-            movingToFixed=self.outputs.transform,
-            folds=self.outputs.folds,
-            affineLeftOut=leftOut,
-            longestMm=longestMm(self.result, leftOut),
-            gridRemark="" if leftOut is None else leftOutText(self.result),
-        )
+#: The three slice views of Slicer's standard layout, and the RAS axis across their slices.
+_DESKTOP_VIEWS = {"Red": ("Axial", 2), "Yellow": ("Sagittal", 0), "Green": ("Coronal", 1)}
 
 
 def registerInScene(
@@ -75,8 +40,8 @@ def registerInScene(
     progress: Callable[[str, float, float | None], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
     runner: Runner = runInProcess,
-) -> SceneRun:
-    """Put the inputs into the scene as nodes and register them there.
+) -> RegistrationOutputs:
+    """Put the inputs into the scene as nodes and register them there; a fixed segmentation is among the run's inputs.
 
     Raises:
         InputError, RegistrationCancelled, ResourceError: see :func:`registerVolumes`.
@@ -88,17 +53,10 @@ def registerInScene(
     )
     nodes = InputNodes(fixed, moving, movingSegmentation=movingSegmentation)
     run = registerVolumes(scene, nodes, config, runner=runner, progress=progress, cancelled=cancelled)
-    measured = replace(run, inputs=replace(nodes, fixedSegmentation=fixedSegmentation))
-    return SceneRun(nodes, fixedSegmentation, run.nodes, run.result, measured)
+    return replace(run, inputs=replace(nodes, fixedSegmentation=fixedSegmentation))
 
 
-def numbersOf(run: SceneRun) -> ReportNumbers:
-    """All numbers of the run, as the panel's table and plots have them, for the report."""
-    folds = foldsOf(run.result.jacobian_determinant, run.result.fixed_grid)
-    return finished(reportNumberSteps(measure(run.run), folds))
-
-
-def arrangeDesktopViews(hosted: HeadlessScene, run: SceneRun, positionsMm: dict[str, float]) -> None:
+def arrangeDesktopViews(hosted: HeadlessScene, run: RegistrationOutputs, positionsMm: dict[str, float]) -> None:
     """Let desktop Slicer open the scene on the result: warped over fixed, tissues as outlines.
 
     Args:
@@ -106,13 +64,15 @@ def arrangeDesktopViews(hosted: HeadlessScene, run: SceneRun, positionsMm: dict[
         run: what to show.
         positionsMm: where the slices shall lie, by orientation, RAS mm.
     """
-    for segmentation in (run.fixedSegmentation, run.outputs.warpedSegmentation):
+    for segmentation in (run.inputs.fixedSegmentation, run.nodes.warpedSegmentation):
         if segmentation is not None:
-            showAsOutline(segmentation)
-    for hidden in (run.inputs.movingSegmentation, run.outputs.transform):
+            segmentation.GetDisplayNode().SetVisibility2DFill(False)
+            segmentation.GetDisplayNode().SetSliceIntersectionThickness(2)
+    for hidden in (run.inputs.movingSegmentation, run.nodes.transform):
         if hidden is not None and hidden.GetDisplayNode() is not None:
             hidden.GetDisplayNode().SetVisibility(False)
-    for name, orientation in _DESKTOP_VIEWS.items():
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(hosted.scene, True)
+    for name, (orientation, axis) in _DESKTOP_VIEWS.items():
         logic = slicer.vtkMRMLSliceLogic()
         logic.SetMRMLApplicationLogic(hosted.applicationLogic)
         logic.SetMRMLScene(hosted.scene)
@@ -120,12 +80,12 @@ def arrangeDesktopViews(hosted: HeadlessScene, run: SceneRun, positionsMm: dict[
         logic.GetSliceNode().SetOrientation(orientation)
         composite = logic.GetSliceCompositeNode()
         composite.SetBackgroundVolumeID(run.inputs.fixed.GetID())
-        composite.SetForegroundVolumeID(run.outputs.warpedVolume.GetID())
+        composite.SetForegroundVolumeID(run.nodes.warpedVolume.GetID())
         composite.SetForegroundOpacity(0.5)
         composite.SetLinkedControl(True)
         logic.GetSliceNode().SetDimensions(512, 512, 1)
         logic.FitSliceToBackground()
-        logic.SetSliceOffset(_offsetOf(logic, positionsMm[orientation], NORMAL_AXIS[orientation]))
+        logic.SetSliceOffset(_offsetOf(logic, positionsMm[orientation], axis))
         model = (logic.GetSliceModelNode(), logic.GetSliceModelDisplayNode(), logic.GetSliceModelTransformNode())
         logic.SetMRMLScene(None)
         for node in model:

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import platform
-from collections.abc import Sequence
 
 from JointRegistrationLib import __version__
-from JointRegistrationLib.core.figures.map_statistics import displacement_statistics
 from JointRegistrationLib.core.result import RegistrationResult
-from JointRegistrationMRML.inspection.deformation import affineToLeaveOut, longestMm
-from JointRegistrationMRML.report.captions import FOOTER, differenceBars, displacementBar, positionText, sectionsOf
-from JointRegistrationMRML.report.page import KeyFigure, MeasureGroup, PictureRow, Report, ReportPictures
-from JointRegistrationMRML.report.tables import ReportNumbers
-from JointRegistrationMRML.report.words import (
-    betweenText,
-    changeText,
-    compared,
-    imageMeasures,
-    landmarkMeasures,
-    mapMeasures,
-    runFacts,
-    runFigures,
-)
+from JointRegistrationMRML.report.page import KeyFigure, MeasureGroup, Report
+from JointRegistrationMRML.report.words import betweenText, changeText, compared, landmarkMeasures, runFigures
 from JointRegistrationMRML.report.words import verdict as runVerdict
 
 from .evaluation import Evaluation
@@ -52,7 +39,7 @@ def versions() -> dict[str, str]:
 def keyFigures(result: RegistrationResult, evaluation: Evaluation) -> list[KeyFigure]:
     """The numbers for the large font."""
     figures = []
-    if evaluation.tissue is not None:
+    if evaluation.before:
         figures.append(KeyFigure("Cartilage overlap", changeText(evaluation.cartilageDice(), 2), "Dice; 1 is perfect"))
     if evaluation.truthBefore is not None and evaluation.truthAfter is not None:
         errors = (evaluation.truthBefore.mean_mm, evaluation.truthAfter.mean_mm)
@@ -60,34 +47,20 @@ def keyFigures(result: RegistrationResult, evaluation: Evaluation) -> list[KeyFi
     return [*figures, *runFigures(result)]
 
 
-def buildReport(
-    inputs: DemoInputs,
-    result: RegistrationResult,
-    evaluation: Evaluation,
-    rows: Sequence[PictureRow],
-    positionsMm: dict[str, float],
-    drawnBy: str,
-    notices: Sequence[str],
-    numbers: ReportNumbers | None = None,
-) -> Report:
-    """All content of ``report.html``."""
-    positions = {name: positionText(name, value) for name, value in positionsMm.items()}
-    surfaces = ReportPictures([], {}, {}) if numbers is None else numbers.surfaces
-    return Report(
-        title="Knee registration: what was done, and how well",
+def buildReport(inputs: DemoInputs, result: RegistrationResult, evaluation: Evaluation, report: Report) -> Report:
+    """All content of ``report.html``: the report of any run, and what is known of the demo's inputs."""
+    facts = (
+        ("Settings", "all are in metrics.json"),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in versions().items())),
+    )
+    return dataclasses.replace(
+        report,
         subtitle=inputs.description,
         verdict=verdict(result, evaluation),
         figures=keyFigures(result, evaluation),
-        notices=[*notices, *result.notes],
-        sections=sectionsOf([*rows, *surfaces.rows]),
-        bars=differenceBars() | displacementBar(longestMm(result, affineToLeaveOut(result))) | surfaces.bars,
-        positions=positions | surfaces.positions,
-        measures=_measures(inputs, result, evaluation),
-        tables=() if numbers is None else numbers.tables,
-        plots=() if numbers is None else numbers.plots,
-        facts=_facts(inputs, result, drawnBy),
+        measures=[*_measures(result, evaluation), *report.measures],
+        facts=[*report.facts, *facts],
         files=[*FILES[:4], *([LABELS_FILE] if evaluation.warpedLabels is not None else []), *FILES[4:]],
-        footer=FOOTER,
     )
 
 
@@ -104,14 +77,12 @@ def verdict(result: RegistrationResult, evaluation: Evaluation) -> str:
 # -- tables ---------------------------------------------------------------------------------------------
 
 
-def _measures(inputs: DemoInputs, result: RegistrationResult, evaluation: Evaluation) -> list[MeasureGroup]:
+def _measures(result: RegistrationResult, evaluation: Evaluation) -> list[MeasureGroup]:
     groups = []
     if evaluation.truthBefore is not None and evaluation.truthAfter is not None:
         groups.append(_truthGroup(evaluation))
     if result.landmark_errors_mm is not None:
         groups.append(landmarkMeasures(result.landmark_errors_mm))
-    groups.append(imageMeasures(result))
-    groups.append(mapMeasures(result, displacement_statistics(result.displacement_field_mm)))
     return groups
 
 
@@ -124,12 +95,3 @@ def _truthGroup(evaluation: Evaluation) -> MeasureGroup:
     return MeasureGroup(
         "Position error at bone and cartilage, mm", [compared(*pair, digits=2, larger=False) for pair in pairs]
     )
-
-
-def _facts(inputs: DemoInputs, result: RegistrationResult, drawnBy: str) -> list[tuple[str, str]]:
-    return [
-        *runFacts(result, inputs.fixed.name, inputs.moving.name),
-        ("Settings", "all are in metrics.json"),
-        ("Pictures", drawnBy),
-        ("Versions", ", ".join(f"{name} {version}" for name, version in versions().items())),
-    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -32,19 +32,33 @@ def values_at(values: npt.NDArray[Any], grid: Grid, points_ras: npt.ArrayLike) -
     """
     if values.shape[:3] != grid.shape:
         raise GeometryError(f"values: shape {grid.shape} is needed on this grid, but it is {values.shape[:3]}")
+    weights_of = (-1, *[1] * (values.ndim - 3))
+    result = np.zeros((len(np.asarray(points_ras)), *values.shape[3:]))
+    for corner, weight in corners_at(grid, points_ras):
+        result += weight.reshape(weights_of) * values[corner]
+    return result
+
+
+def corners_at(grid: Grid, points_ras: npt.ArrayLike) -> Iterator[tuple[tuple[Any, Any, Any], FloatArray]]:
+    """Find the eight voxels around each point: one after the other their indices (k, j, i), and their weights.
+
+    Args:
+        grid: the lattice; beyond it, its border counts.
+        points_ras: (n, 3) RAS mm.
+
+    Yields:
+        Three arrays (n,) of indices, and the weights (n,) of trilinear interpolation.
+    """
     last = np.asarray(grid.size_ijk) - 1
     index = np.clip(transform_points(grid.ras_to_ijk, points_ras), 0, last)
     low = np.minimum(index.astype(int), last - 1)
     # Column by column: an axis of length 3 that lies next to each other in memory is slow to work along.
     steps = [np.ascontiguousarray(column) for column in low.T]
     shares = [(1 - far, far) for far in np.ascontiguousarray((index - low).T)]
-    result = np.zeros((len(index), *values.shape[3:]))
     for corner in range(8):
         bits = [corner >> axis & 1 for axis in range(3)]
-        weight = shares[0][bits[0]] * shares[1][bits[1]] * shares[2][bits[2]]
         i, j, k = (column + bit for column, bit in zip(steps, bits, strict=True))
-        result += weight.reshape(-1, *[1] * (values.ndim - 3)) * values[k, j, i]
-    return result
+        yield (k, j, i), shares[0][bits[0]] * shares[1][bits[1]] * shares[2][bits[2]]
 
 
 Labels = npt.NDArray[Any]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from JointRegistrationViews.offscreen.slice_view import canRender
+from Testing.Support.slice_view import canRender
 
 EXAMPLE = Path(__file__).parents[1] / "Example" / "HostExample.py"
 

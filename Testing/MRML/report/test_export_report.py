@@ -19,10 +19,12 @@ from JointRegistrationMRML.measure.measurement import measure
 from JointRegistrationMRML.measure.table import figureRows
 from JointRegistrationMRML.nodes.colors import FIXED_COLOR, WARPED_COLOR
 from JointRegistrationMRML.nodes.jacobian import FOLDS_COLOR
+from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation
 from JointRegistrationMRML.report import export, page
 from JointRegistrationMRML.report.export import exportReport, exportSteps
-from JointRegistrationMRML.report.pictures import reportPictures
-from JointRegistrationMRML.report.slices import border, planesThrough, sampled
+from JointRegistrationMRML.report.marks import marked
+from JointRegistrationMRML.report.pictures import LONG_SIDE_PX, reportPictures
+from JointRegistrationMRML.report.slices import covered, insideSegments, planesThrough, sampled
 from JointRegistrationMRML.run.register import registerVolumes
 from Testing.Support.known_scene import GRIDS, addVolume, latticePoints
 from Testing.Support.measured_run import GRID, addPoints, linearResult, masks, outputsOf
@@ -74,7 +76,7 @@ def test_the_report_holds_every_number_of_the_table_the_folds_all_plots_and_pict
     pictures = re.findall(r"base64,([^\"]+)", text)
     assert len(pictures) == 3 * len(KEYS) + 2  # the femoral cartilage from two sides
     assert min(decoded(picture).shape[0] for picture in pictures) > 100
-    assert "http" not in text and "<script" not in text
+    assert not re.search("http|<script", re.sub(r"base64,[^\"]+", "", text))
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
 
 
@@ -153,9 +155,16 @@ def rowsOf(outputs, result, fixed, warped):
     return {row.key: row.pictures for row in reportPictures(run).rows}
 
 
+def planesOf(longSidePx):
+    """Through the centre of GRID."""
+    return planesThrough(GRID, dict(enumerate(GRID.center_ras)), longSidePx)
+
+
 def halves(orientation="Axial"):
     """Where pixels of a picture are well to the patient's right and left of the middle, R > 0 and R < 0."""
-    (plane,) = [p for p in planesThrough(GRID, dict(enumerate(GRID.center_ras)), 440) if p.orientation == orientation]
+    (plane,) = [
+        p for p in planesThrough(GRID, dict(enumerate(GRID.center_ras)), LONG_SIDE_PX) if p.orientation == orientation
+    ]
     away = plane.points_ras[..., 0] - GRID.center_ras[0]
     index = transform_points(GRID.ras_to_ijk, plane.points_ras.reshape(-1, 3)).reshape(plane.points_ras.shape)
     inside = ((index > 1) & (index < np.asarray(GRID.size_ijk) - 2)).all(axis=-1)
@@ -217,11 +226,63 @@ def test_slices_lie_where_they_say_and_are_turned_as_a_reader_of_images_expects(
         assert (np.diff(plane.points_ras[..., down], axis=0) < 0).all(), "superior or anterior is up"
 
 
-def test_a_border_is_one_pixel_wide_and_none_at_the_edge_of_the_picture():
-    inside = np.zeros((6, 8), bool)
-    inside[2:, 2:6] = True
-    assert border(inside).sum() == 4 + 2 * 3
-    assert not border(np.ones((4, 5), bool)).any()
+def test_a_line_is_as_wide_as_wanted_wherever_it_lies_and_however_it_runs():
+    y, x = np.mgrid[:60, :80] + 0.0
+    for slope in (0.0, 0.3, -0.5):
+        for place in (20.0, 20.3, 20.5):
+            values = (y - slope * (x - 40) - place) / 7.0
+            cover = covered(values, values, 1.5)
+            assert cover.min() == 0 and cover.max() <= 1
+            assert cover[:, 10:70].sum() == pytest.approx(60 * 1.5 * np.hypot(1, slope), rel=0.05), (slope, place)
+    assert not covered(np.full((4, 5), 0.5), np.full((4, 5), 0.5), 3.0).any()
+    assert not covered(np.full((4, 5), np.nan), np.full((4, 5), np.nan), 3.0).any()
+
+
+def test_a_point_is_inside_a_segment_as_far_as_its_voxels_are(outputs):
+    labels = labelsFromSegmentation(outputs.inputs.fixedSegmentation, GRID)
+    plane = planesOf(90)[0]
+    (inside,) = insideSegments(labels, ["Femur"], plane.points_ras)
+    expected = sampled(masks()[0].astype(float), GRID, plane.points_ras)
+    np.testing.assert_allclose(inside, np.nan_to_num(expected), atol=1e-9)
+    assert inside.max() == pytest.approx(1) and inside.min() == 0
+    assert insideSegments(labels, ["Tibia"], plane.points_ras) == []
+
+
+def test_the_moving_image_is_drawn_where_it_lies(outputs):
+    scene, center = outputs.inputs.fixed.GetScene(), GRID.center_ras
+    grid = dataclasses.replace(GRID, origin_ras=tuple(np.add(GRID.origin_ras, (6.0, 0.0, 0.0))))
+    blob = 100 * np.exp(-np.square(latticePoints(grid) - center - (4.0, 0.0, 0.0)).sum(axis=-1) / 50)
+    moving = addVolume(scene, blob.astype(np.float32), grid, "moving knee")
+    inputs = dataclasses.replace(outputs.inputs, moving=moving, movingSegmentation=None)
+    rows = {row.key: row.pictures for row in reportPictures(dataclasses.replace(outputs, inputs=inputs)).rows}
+    plane, _right, _left = halves()
+    brightness = rows["moving"]["Axial"][40:-40, 40:-40, 0].sum(axis=0, dtype=int)
+    assert plane.points_ras[0, 40 + brightness.argmax(), 0] == pytest.approx(center[0] + 4.0, abs=1.5)
+
+
+@pytest.mark.parametrize(("orientation", "letters"), [("Sagittal", "APS"), ("Coronal", "RLS"), ("Axial", "RLA")])
+def test_letters_and_a_ruler_say_where_and_how_large(orientation, letters):
+    (plane,) = (plane for plane in planesOf(440) if plane.orientation == orientation)
+    assert "".join(plane.letters) == letters
+    black = np.zeros((*plane.points_ras.shape[:2], 3), np.uint8)
+    picture = marked(black, plane)
+    assert not black.any(), "the picture that was given stays"
+    height, width = picture.shape[:2]
+    for rows, columns in (
+        (slice(height // 2 - 10, height // 2 + 10), slice(0, 40)),
+        (slice(height // 2 - 10, height // 2 + 10), slice(width - 40, width)),
+        (slice(0, 40), slice(width // 2 - 10, width // 2 + 10)),
+    ):
+        assert (picture[rows, columns] > 200).any()
+    ruler = (picture == 255).all(axis=-1).sum(axis=1).max() * plane.pixelMm
+    assert min(abs(ruler - length) for length in (5, 10, 20)) < plane.pixelMm
+
+
+@pytest.mark.parametrize("longSidePx", [3, 12, 25, 60])
+def test_a_picture_without_room_for_letters_has_none(longSidePx):
+    for plane in planesOf(longSidePx):
+        black = np.zeros((*plane.points_ras.shape[:2], 3), np.uint8)
+        assert marked(black, plane).any() == (min(black.shape[:2]) >= 60)
 
 
 def test_a_place_that_cannot_be_written_is_named_and_nothing_is_left(outputs, tmp_path):

@@ -7,6 +7,7 @@ import dataclasses
 import io
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,18 +16,23 @@ pytest.importorskip("matplotlib", reason="the scene extra is not installed")
 
 from PIL import Image as PillowImage
 
+from JointRegistrationLib.core.figures.map_statistics import DisplacementStatistics
 from JointRegistrationLib.core.figures.metrics import LabelMetrics
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult
 from JointRegistrationLib.phantom import LABEL_NAMES
-from JointRegistrationMRML.report.page import PictureRow, Table, renderReport
+from JointRegistrationMRML.measure.measurement import Measurement
+from JointRegistrationMRML.pauses import finished
+from JointRegistrationMRML.report.captions import positionText
+from JointRegistrationMRML.report.export import reportSteps
+from JointRegistrationMRML.report.page import ColorBar, PictureRow, Report, ReportPictures, Table, renderReport
+from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, RegistrationOutputs
+from JointRegistrationMRML.scene.transaction import RunRecord
 from JointRegistrationViews.demo.evaluation import Evaluation, TruthError
 from JointRegistrationViews.demo.inputs import DemoInputs
-from JointRegistrationViews.demo.overview import writeOverview
+from JointRegistrationViews.demo.overview import ORIENTATIONS, writeOverview
 from JointRegistrationViews.demo.story import buildReport, keyFigures, verdict
-from JointRegistrationViews.offscreen.pictures import OutlinedTissue
-from JointRegistrationViews.offscreen.slice_plane import ORIENTATIONS
 from Testing.Support.results import made_result
 
 GRID = Grid((8, 8, 8))
@@ -34,7 +40,8 @@ KEYS = (
     "fixed", "moving", "warped", "outlines_before", "outlines_after", "difference_before", "difference_after",
     "checkerboard_before", "checkerboard_after", "grid", "jacobian",
 )  # fmt: skip
-POSITIONS = {"Sagittal": -17.2, "Coronal": 3.0, "Axial": 0.2}
+POSITIONS = {name: positionText(name, value) for name, value in (("Sagittal", -17.2), ("Coronal", 3.0), ("Axial", 0.2))}
+FIGURES = Measurement((), None, 0.5, 0.9, 0.004, 0.1, 0, DisplacementStatistics(0.0, 0.0, 0.0))
 
 
 def result(**changes: object) -> RegistrationResult:
@@ -50,9 +57,7 @@ def evaluation() -> Evaluation:
     def scores(dice: float) -> dict[int, LabelMetrics]:
         return {label: LabelMetrics(dice, 2.0 - dice, 1.0 - dice, 100.0, 100.0) for label in LABEL_NAMES}
 
-    mask = np.zeros(GRID.shape, bool)
-    tissue = OutlinedTissue("Cartilage", mask, mask, mask, {})
-    return Evaluation(scores(0.4), scores(0.8), TruthError(3.1, 6.0), TruthError(0.7, 1.5), None, tissue)
+    return Evaluation(scores(0.4), scores(0.8), TruthError(3.1, 6.0), TruthError(0.7, 1.5), None)
 
 
 def rows(keys: tuple[str, ...] = KEYS) -> list[PictureRow]:
@@ -62,11 +67,24 @@ def rows(keys: tuple[str, ...] = KEYS) -> list[PictureRow]:
     return [PictureRow(key, f"Title of {key}", f"How to read {key}.", pictures) for key in keys]
 
 
-def report(evaluated: Evaluation | None = None, **changes: object) -> str:
-    content = buildReport(
-        inputs(), result(**changes), evaluated or evaluation(), rows(), POSITIONS, "Slicer's views", []
-    )
-    return renderReport(content)
+def content(
+    evaluated: Evaluation | None = None,
+    *,
+    given: DemoInputs | None = None,
+    keys: tuple[str, ...] = KEYS,
+    figures: Measurement = FIGURES,
+    **changes: object,
+) -> Report:
+    """The demo's report of a run of two volumes."""
+    ran, shown = result(**changes), given or inputs()
+    nodes = InputNodes(*(SimpleNamespace(GetName=lambda: shown.fixed.name),) * 2)
+    outputs = RegistrationOutputs(OutputNodes(), 0, ran, nodes, RunRecord(None))
+    base = finished(reportSteps(outputs, ReportPictures(rows(keys), {}, POSITIONS), figures))
+    return buildReport(shown, ran, evaluated or evaluation(), base)
+
+
+def report(**changes: object) -> str:
+    return renderReport(content(**changes))
 
 
 class References(HTMLParser):
@@ -128,11 +146,7 @@ def test_the_table_shows_figures_before_and_after_and_judges_them():
 def test_tables_of_numbers_follow_with_their_heading_and_how_to_read_them():
     table = Table("Agreement of segments", "1 is < perfect.", ("Segment", "Dice"), [("Femur", "0.91")])
     folds = Table("Folds", "None.", (), ())
-    text = renderReport(
-        dataclasses.replace(
-            buildReport(inputs(), result(), evaluation(), rows(), POSITIONS, "views", []), tables=[table, folds]
-        )
-    )
+    text = renderReport(dataclasses.replace(content(), tables=[table, folds], plots=()))
     assert "<h2>Agreement of segments</h2>\n<p>1 is &lt; perfect.</p>" in text
     assert '<th>Segment</th><th class="n">Dice</th>' in text and '<td>Femur</td><td class="n">0.91</td>' in text
     assert "<h2>Folds</h2>\n<p>None.</p>\n<h2>How it was made" in text
@@ -146,8 +160,7 @@ def test_slice_positions_are_named_as_in_slicer():
 
 def test_without_labels_the_report_leaves_out_what_it_does_not_know():
     keys = tuple(key for key in KEYS if not key.startswith("outlines"))
-    content = buildReport(inputs(), result(), Evaluation({}, {}), rows(keys), POSITIONS, "views", [])
-    text = renderReport(content)
+    text = renderReport(content(Evaluation({}, {}), keys=keys))
     assert "Tissue borders" not in text
     assert "Dice" not in text
     assert "warped_labels.nrrd" not in text
@@ -156,17 +169,15 @@ def test_without_labels_the_report_leaves_out_what_it_does_not_know():
 
 def test_file_names_cannot_break_the_page():
     odd = dataclasses.replace(inputs("<script>alert(1)</script>"), description="<img src=x>")
-    text = renderReport(buildReport(odd, result(), evaluation(), rows(), POSITIONS, "views", []))
+    text = report(given=odd)
     assert "<script" not in text
     assert "<img src=x>" not in text
 
 
 def test_notices_of_the_run_are_shown():
-    content = buildReport(
-        inputs(), result(notes=("The GPU was full.",)), evaluation(), rows(), POSITIONS, "x", ["No OpenGL."]
-    )
-    text = renderReport(content)
-    assert '<p class="notice">No OpenGL.</p>' in text
+    figures = dataclasses.replace(FIGURES, notes=("A list has no points.",))
+    text = report(figures=figures, notes=("The GPU was full.",))
+    assert '<p class="notice">A list has no points.</p>' in text
     assert '<p class="notice">The GPU was full.</p>' in text
 
 
@@ -180,7 +191,8 @@ def test_the_verdict_tells_success_failure_and_folds():
 @pytest.mark.parametrize("keys", [KEYS, tuple(key for key in KEYS if not key.startswith("outlines"))])
 def test_the_overview_holds_six_rows_with_and_without_labels(tmp_path, keys):
     path = tmp_path / "overview.png"
-    writeOverview(path, rows(keys), "Title", "Subtitle", keyFigures(result(), evaluation()))
+    pictures = ReportPictures(rows(keys), {"jacobian": ColorBar(["#0000ff", "#ff0000"], "-1", "+1")}, POSITIONS)
+    writeOverview(path, pictures, "Title", "Subtitle", keyFigures(result(), evaluation()))
     picture = np.asarray(PillowImage.open(path).convert("RGB"))
     height, width, _ = picture.shape
     assert width > height > 800
@@ -188,3 +200,6 @@ def test_the_overview_holds_six_rows_with_and_without_labels(tmp_path, keys):
     axial = np.all(picture == 80, axis=2)  # the grey of the third picture of each row
     columns = np.flatnonzero(axial.any(axis=0))
     assert np.count_nonzero(np.diff(columns) > 1) == 1  # two blocks
+    scale = picture[-40:, width // 2 :].astype(int)  # of the volume change, below
+    for strong, weak in ((2, 0), (0, 2)):
+        assert (scale[..., strong] - scale[..., weak] > 200).any()

@@ -9,21 +9,12 @@ from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
 from JointRegistrationMRML.measure.images import brightnessRange, checkerboard, differencePercent, edges
 from JointRegistrationMRML.report.slices import mostTellingOffsets
-from JointRegistrationViews.offscreen.pictures import onGridOf
 
 GRID = Grid((24, 20, 16), (1.0, 1.5, 2.0), (-10.0, 20.0, 15.0), ((0, 0, 1), (-1, 0, 0), (0, -1, 0)))
 
 
 def ramp(low: float, high: float) -> Image:
     return Image(np.linspace(low, high, GRID.num_voxels, dtype=np.float32).reshape(GRID.shape), GRID, "ramp")
-
-
-def test_the_moving_image_is_compared_where_it_lies_in_space():
-    shifted = Grid(GRID.size_ijk, GRID.spacing_mm, (-10.0, 19.0, 15.0), GRID.direction_ras)  # i runs to posterior
-    moving = Image(ramp(1, 2).array, shifted, "moving")
-    there = onGridOf(ramp(1, 2), moving).array
-    np.testing.assert_allclose(there[:, :, 1:], moving.array[:, :, :-1], atol=1e-4)
-    assert (there[:, :, 0] == 0).all()  # outside the moving image
 
 
 def test_equal_images_differ_by_nothing_whatever_their_scale():

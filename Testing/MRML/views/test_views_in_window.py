@@ -15,8 +15,8 @@ from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.scene.view_state import restoreViews, slicesOf
-from JointRegistrationViews.offscreen.slice_view import SliceViewRenderer
 from Testing.Support.known_scene import FIXED_GRID, sceneState
+from Testing.Support.slice_view import SliceViewRenderer
 
 
 @pytest.fixture

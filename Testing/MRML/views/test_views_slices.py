@@ -1,4 +1,4 @@
-"""Off-screen slice views: the right thing at the right pixel, by Slicer's views and by their stand-in."""
+"""Slicer's own slice views, off-screen: they show the extension's nodes at the right pixel, in the right colour."""
 
 from __future__ import annotations
 
@@ -16,11 +16,9 @@ from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
 from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
 from JointRegistrationMRML.scene.headless import HeadlessScene, createHeadlessScene
-from JointRegistrationViews.offscreen import slice_view
-from JointRegistrationViews.offscreen.pictures import showAsGrid, showAsOutline
-from JointRegistrationViews.offscreen.slice_plane import NORMAL_AXIS, ORIENTATIONS
-from JointRegistrationViews.offscreen.slice_plot import SlicePlotRenderer
-from JointRegistrationViews.offscreen.slice_view import SliceViewRenderer, canRender
+from Testing.Support import slice_view
+from Testing.Support.slice_plane import NORMAL_AXIS, ORIENTATIONS
+from Testing.Support.slice_view import SliceViewRenderer, canRender
 
 # Sagittal like a knee DESS: i to posterior, j to inferior, k to the right; 60 x 76 x 40 mm.
 KNEE_GRID = Grid((40, 38, 20), (1.5, 2.0, 2.0), (-20.0, 30.0, 40.0), ((0, 0, 1), (-1, 0, 0), (0, -1, 0)))
@@ -32,12 +30,11 @@ def hosted() -> HeadlessScene:
     return createHeadlessScene()
 
 
-@pytest.fixture(params=["slicer", "matplotlib"])
-def renderer(request: pytest.FixtureRequest, hosted: HeadlessScene) -> Iterator[Any]:
-    if request.param == "slicer" and not HAS_OPENGL:
+@pytest.fixture
+def renderer(hosted: HeadlessScene) -> Iterator[Any]:
+    if not HAS_OPENGL:
         pytest.skip("this machine has no OpenGL for off-screen rendering")
-    kind = SliceViewRenderer if request.param == "slicer" else SlicePlotRenderer
-    with kind(hosted.scene, hosted.applicationLogic) as made:
+    with SliceViewRenderer(hosted.scene, hosted.applicationLogic) as made:
         yield made
 
 
@@ -135,7 +132,7 @@ def test_a_segment_is_outlined_in_its_colour_where_it_is(hosted, renderer):
     center = np.array([0.0, 6.0, 4.0])
     mask = np.linalg.norm(positionsRas() - center, axis=-1) < 12
     segmentation = shown(hosted, maskSegmentation(mask, KNEE_GRID, "ball", (0.0, 1.0, 0.0)))
-    showAsOutline(segmentation)
+    segmentation.GetDisplayNode().SetVisibility2DFill(False)
     picture = renderer.render("Sagittal", 0.0, anatomy, overlays=[segmentation], longSidePx=380, annotated=False)
     line = np.argwhere((picture[:, :, 1] > 120) & (picture[:, :, 0] < 60))
     np.testing.assert_allclose(line.mean(axis=0), expectedPixel("Sagittal", center, picture.shape), atol=8)
@@ -156,7 +153,12 @@ def gridLines(renderer: Any, hosted: HeadlessScene, anatomy: Any, shiftRas: tupl
     """Brightness summed along columns of a sagittal view of a translation's 10 mm grid."""
     field = np.broadcast_to(np.asarray(shiftRas, np.float32), (*KNEE_GRID.shape, 3)).copy()
     node = hosted.scene.AddNode(gridTransformNode(field, KNEE_GRID, "shift"))
-    showAsGrid(node, 10.0)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetVisualizationMode(display.VIS_MODE_GRID)
+    display.SetGridScalePercent(100)
+    display.SetGridSpacingMm(10.0)
+    display.SetGridResolutionMm(2.5)
     picture = renderer.render("Sagittal", 0.0, anatomy, overlays=[node], longSidePx=380, annotated=False)
     return picture.max(axis=2)[150:230].astype(float).sum(axis=0)
 
@@ -182,14 +184,13 @@ def test_a_picture_is_fitted_to_the_volume_named(hosted, renderer):
     assert picture.min() > 240
 
 
+@pytest.mark.skipif(not HAS_OPENGL, reason="this machine has no OpenGL for off-screen rendering")
 def test_closing_leaves_the_scene_as_it_was(hosted):
     anatomy = volume(hosted, np.zeros(KNEE_GRID.shape), 0, 100)
     before = {hosted.scene.GetNthNode(n).GetID() for n in range(hosted.scene.GetNumberOfNodes())}
-    for kind in (SliceViewRenderer, SlicePlotRenderer) if HAS_OPENGL else (SlicePlotRenderer,):
-        with kind(hosted.scene, hosted.applicationLogic) as renderer:
-            renderer.render("Axial", 0.0, anatomy, longSidePx=60)
-        after = {hosted.scene.GetNthNode(n).GetID() for n in range(hosted.scene.GetNumberOfNodes())}
-        assert after == before
+    with SliceViewRenderer(hosted.scene, hosted.applicationLogic) as renderer:
+        renderer.render("Axial", 0.0, anatomy, longSidePx=60)
+    assert {hosted.scene.GetNthNode(n).GetID() for n in range(hosted.scene.GetNumberOfNodes())} == before
 
 
 def test_a_renderer_that_crashes_its_process_counts_as_no_opengl(monkeypatch):

@@ -9,7 +9,7 @@ import vtk
 
 from JointRegistrationMRML.measure.thickness_model import LEGEND_TITLE
 from JointRegistrationMRML.nodes.colors import addLegend, sharedDivergingColors
-from JointRegistrationViews.offscreen.slice_view import canRender
+from Testing.Support.slice_view import canRender
 from Testing.Support.surface_view import SurfaceViewRenderer
 
 pytestmark = pytest.mark.skipif(not canRender(), reason="no OpenGL off-screen")

@@ -52,7 +52,7 @@ class SliceView(QtWidgets.QWidget):
         self._logic.SetSliceOffset(tenths / 10)
 
     def _draw(self, renderer: Any) -> None:
-        from JointRegistrationViews.offscreen.slice_plane import NORMAL_AXIS
+        from Testing.Support.slice_plane import NORMAL_AXIS
 
         composite, node = self._logic.GetSliceCompositeNode(), self._logic.GetSliceNode()
         background, foreground, label = (
@@ -83,7 +83,7 @@ class SliceView(QtWidgets.QWidget):
 
     def _placeSlider(self, background: Any, axis: int) -> float:
         """Match the slider to the volume's extent; returns the slice's position in RAS mm."""
-        from JointRegistrationViews.offscreen.slice_plane import rasBounds
+        from Testing.Support.slice_plane import rasBounds
 
         node = self._logic.GetSliceNode()
         sign = np.sign(node.GetSliceToRAS().GetElement(axis, 2)) or 1.0
@@ -102,7 +102,7 @@ class SliceViews(QtWidgets.QWidget):
 
     def __init__(self, layoutManager: Any, applicationLogic: Any) -> None:
         super().__init__()
-        from JointRegistrationViews.offscreen.slice_view import SliceViewRenderer
+        from Testing.Support.slice_view import SliceViewRenderer
 
         self._scene, self._drawing, self._drawn = slicer.mrmlScene, False, False
         self._renderer = SliceViewRenderer(self._scene, applicationLogic)

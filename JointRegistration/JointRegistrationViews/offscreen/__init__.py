@@ -1,1 +1,0 @@
-"""Slice views drawn without a window."""
