@@ -272,6 +272,18 @@ class RegistrationConfig:
         _choice("registration", "method", self.method, METHODS)
         _choice("registration", "device", self.device, DEVICES)
 
+    @property
+    def refinement(self) -> VsvfConfig:
+        """What follows the networks of avsm."""
+        return dataclasses.replace(self.vsvf, iterations=self.network.refine, levels=self.vsvf.levels[-2:])
+
+    @property
+    def deformation(self) -> VsvfConfig | LddmmConfig | None:
+        """What optimises the method's deformation; None for a method that is affine."""
+        if self.method == "lddmm-opt":
+            return self.lddmm
+        return {"vsvf-opt": self.vsvf, "avsm": self.refinement}.get(self.method)
+
 
 def _optimized(owner: str, config: VsvfConfig | LddmmConfig, optimizers: tuple[str, ...]) -> None:
     """What the optimisers of a momentum have in common."""
@@ -289,8 +301,3 @@ def _levels(owner: str, levels: tuple[int, ...]) -> None:
         _range(owner, "levels", level, 1, 64)
     if list(levels) != sorted(levels, reverse=True):
         raise ConfigError(f"{owner}.levels: must go from coarse to fine, but are {levels}")
-
-
-def network_refinement(config: RegistrationConfig) -> VsvfConfig:
-    """Settings of the instance optimisation that follows the networks."""
-    return dataclasses.replace(config.vsvf, iterations=config.network.refine, levels=config.vsvf.levels[-2:])

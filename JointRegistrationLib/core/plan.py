@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .config import LddmmConfig, RegistrationConfig, VsvfConfig, network_refinement
+from .config import LddmmConfig, RegistrationConfig, VsvfConfig
 from .errors import ResourceError
 from .geometry import Grid
 from .lattices.working_grid import shrunk_grid, working_grid
@@ -157,13 +157,7 @@ def _main_stages(config: RegistrationConfig) -> list[str]:
 
 def _deformable(config: RegistrationConfig) -> VsvfConfig | LddmmConfig | None:
     """The settings of the method's deformable optimisation, if it has one."""
-    if config.method == "vsvf-opt":
-        return config.vsvf
-    if config.method == "lddmm-opt":
-        return config.lddmm
-    if config.method == "avsm" and config.network.refine:
-        return network_refinement(config)
-    return None
+    return None if config.method == "avsm" and not config.network.refine else config.deformation
 
 
 def _size(fixed: Grid, moving: Grid, config: RegistrationConfig) -> _Size:

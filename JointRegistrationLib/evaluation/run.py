@@ -142,7 +142,7 @@ def _registered(
 
 def _unregistered(images: _Images, config: RegistrationConfig) -> tuple[dict[str, object], Tensor]:
     """As the headers have it; similarity on the same working grid as everywhere."""
-    pair = register.prepare_pair(images.fixed, images.moving, config, choose_device("cpu"))
+    pair = register.prepare_pair(images.fixed, images.moving, config.preprocess, choose_device("cpu"))
     before, _ = register.similarities(pair, np.eye(4), no_deformation(pair))
     nothing: dict[str, object] = {"folds": 0, "folds_percent": 0.0, "inverse_error_mean_mm": 0.0, "seconds": 0.0}
     return {**nothing, "ncc": before, "peak_memory_mb": peak_memory_mb()}, identity(images.fixed.grid)

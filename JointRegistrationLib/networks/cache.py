@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from ..core.progress import Reporter
 from . import side, weights
+from .checkpoint import Network
 from .model import AVSM
 from .side import SideNet
-
-Network = TypeVar("Network", bound=nn.Module)
 
 _kept: dict[tuple[str, int, int, str], nn.Module] = {}
 

@@ -11,17 +11,17 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
-from ..core.errors import CheckpointError
+from ..core.errors import CheckpointError, ConfigError
 from ..core.system.held_folders import unfinished_folder
 from ..core.system.reading import malformed
 
@@ -32,6 +32,7 @@ MAX_FILE_BYTES = 15 * 2**20
 _SHARD_BYTES = MAX_FILE_BYTES - 2**18
 
 Json = dict[str, Any]
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -72,57 +73,57 @@ def read_header(path: Path) -> Header:
     return read_tensors(path)[0]
 
 
-def read_tensors(path: Path, sha256: str | None = None) -> tuple[Header, dict[str, Tensor]]:
+def read_tensors(path: Path, architecture: str | None = None) -> tuple[Header, dict[str, Tensor]]:
     """Header and tensors of a weights file.
 
     Args:
-        path: the file.
-        sha256: the file's expected checksum, if it is known from elsewhere.
+        path: the file. If there is a :func:`checksum_file` beside it, it must have that checksum.
+        architecture: what it must have been made for; None for anything.
 
     Raises:
-        CheckpointError: if the file is missing, truncated, not ours, or its checksum does not fit.
+        CheckpointError: if the file is missing, truncated, changed, not ours, or for another architecture.
     """
-    metadata, tensors = _read(path, FORMAT, sha256)
+    beside = checksum_file(path)
+    checksum = beside.read_text(errors="replace").partition(" ")[0].strip() if beside.exists() else None
+    metadata, tensors = _read(path, FORMAT, checksum)
     try:
         header = Header(**json.loads(metadata["header"]))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: the header cannot be read ({error}); get the file again") from error
-    return header, tensors
-
-
-def load_weights(
-    path: Path,
-    module: nn.Module,
-    *,
-    architecture: str,
-    configuration: Mapping[str, Any] | None = None,
-    sha256: str | None = None,
-) -> Header:
-    """Put a file's tensors into ``module``; all of them fit, or nothing is changed.
-
-    Args:
-        path: the file.
-        module: receives the values, converted to its dtypes.
-        architecture: what the file must have been made for.
-        configuration: settings whose values must agree with the header's.
-        sha256: see :func:`read_tensors`.
-
-    Raises:
-        CheckpointError: see :func:`read_tensors`; or for another architecture or configuration, or
-            tensors missing, left over or of another shape.
-    """
-    header, tensors = read_tensors(path, sha256)
-    if header.architecture != architecture:
+    if architecture not in (None, header.architecture):
         raise CheckpointError(
             f"{path}: these weights are for {header.architecture!r}, but {architecture!r} is needed; "
             "choose another file"
         )
-    for name, value in (configuration or {}).items():
-        found = header.configuration.get(name)
-        if json.loads(_json(value)) != found:
-            raise CheckpointError(f"{path}: {name} is {found!r} in these weights, but {value!r} is asked for")
-    fit_tensors(module, tensors, path)
-    return header
+    return header, tensors
+
+
+def load_network(
+    path: Path, architecture: str, build: Callable[[Json], Network], device: torch.device | str = "cpu"
+) -> tuple[Network, Header]:
+    """A trained network in evaluation mode, and what is known about it.
+
+    Args:
+        path: a weights file.
+        architecture: what it must have been made for.
+        build: makes the untrained network from the header's configuration.
+        device: where to compute.
+
+    Raises:
+        CheckpointError: see :func:`read_tensors`; or for tensors missing, left over or of another shape.
+    """
+    header, tensors = read_tensors(path, architecture)
+    try:
+        network = build(header.configuration)
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: made by another version of this program ({error}); update it") from error
+    fit_tensors(network, tensors, path)
+    return network.to(device).eval(), header
+
+
+def checksum_file(path: Path) -> Path:
+    """Return where the checksum of a weights file is kept."""
+    return path.with_name(f"{path.name}.sha256")
 
 
 def fit_tensors(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from ..core.config import VelocityConfig
 from ..core.errors import ConfigError
 from ..core.geometry import Grid
+from ..core.lattices.working_grid import momentum_grid
 from ..ops import integrate, maps
 from ..ops.separable import smoothing
 from .affine import LandmarkAffineNet, PublishedAffineNet, multi_step_affine
-from .momentum import FastMomentumNet, LightMomentumNet, PublishedMomentumNet, momentum_grid, momentum_ras
+from .momentum import FastMomentumNet, LightMomentumNet, PublishedMomentumNet, momentum_ras
 
 AFFINE_NETWORKS = ("landmarks", "published")
 MOMENTUM_NETWORKS = ("fast", "published", "light")
@@ -129,11 +130,6 @@ class AVSMOutput:
         return [step.velocity_mm for step in self.steps]
 
 
-def velocity_of(momentum_mm: Tensor, grid: Grid, config: VelocityConfig) -> Tensor:
-    """v = K m on the momentum's own lattice ``grid``; (N, 3, d, h, w) RAS mm."""
-    return smoothing.smooth(momentum_mm, grid, config.sigmas_mm, config.weights)
-
-
 def compose_step(psi_mm: Tensor, velocity_mm: Tensor, grid: Grid, config: VelocityConfig) -> Tensor:
     """Displacement of psi o Exp(-v) from the displacement of psi, all (N, 3, d, h, w) on ``grid``."""
     step_mm = integrate.exponential(-velocity_mm, grid, method=config.integrator, steps=config.steps)
@@ -180,7 +176,7 @@ class AVSM(nn.Module):
         )
 
     def predict_momentum(self, warped: Tensor, fixed: Tensor, grid: Grid) -> Tensor:
-        """One step's momentum (N, 3, d, h, w), RAS mm, on :func:`~.networks.momentum.momentum_grid` of ``grid``."""
+        """One step's momentum (N, 3, d, h, w), RAS mm, on :func:`~.working_grid.momentum_grid` of ``grid``."""
         return momentum_ras(self.momentum(warped, fixed).float(), grid, self.config.momentum_scale_mm or None)
 
     def deform(self, moving: Tensor, fixed: Tensor, grid: Grid, affines_ras: list[Tensor], steps: int) -> AVSMOutput:
@@ -193,9 +189,9 @@ class AVSM(nn.Module):
         done: list[VsvfStep] = []
         for _ in range(steps):
             momentum_mm = self.predict_momentum(warped, fixed, grid)
-            velocity_mm = velocity_of(momentum_mm, low, self.config.velocity)
+            velocity_mm = smoothing.velocity(momentum_mm, low, self.config.velocity)
             psi_mm = compose_step(psi_mm, velocity_mm, low, self.config.velocity)
-            displaced = points + upsampled(psi_mm, grid)
+            displaced = points + maps.upsampled(psi_mm, grid)
             map_ras = maps.apply_matrix(affines_ras[-1], displaced)
             warped = maps.warp(moving, grid, map_ras)
             done.append(VsvfStep(momentum_mm, velocity_mm, map_ras))
@@ -216,11 +212,6 @@ def _momentum_network(config: ModelConfig) -> nn.Module:
         return LightMomentumNet()
     a, b, c, d = config.momentum_channels
     return FastMomentumNet((a, b, c, d))
-
-
-def upsampled(field_mm: Tensor, grid: Grid) -> Tensor:
-    """A field on the momentum's lattice at the working grid's size, trilinear, corners kept."""
-    return F.interpolate(field_mm, size=grid.shape, mode="trilinear", align_corners=True)
 
 
 def affine_blocks(grid: Grid, spacing_mm: float) -> tuple[int, int, int]:

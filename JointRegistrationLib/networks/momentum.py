@@ -149,12 +149,6 @@ def _join(x: Tensor, skip: Tensor) -> Tensor:
     return torch.cat([x, skip], dim=1)
 
 
-def momentum_grid(grid: Grid) -> Grid:
-    """The momentum's lattice: ceil(n / 2) voxels an axis, corner voxels kept (spec, section 4)."""
-    i, j, k = (max(2, (n + 1) // 2) for n in grid.size_ijk)
-    return grid.resized((i, j, k))
-
-
 def momentum_ras(raw: Tensor, grid: Grid, scale_mm: float | None) -> Tensor:
     """A network's output as RAS components in mm.
 

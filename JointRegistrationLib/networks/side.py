@@ -18,7 +18,6 @@ from ..core.geometry import Grid
 from . import checkpoint
 from .blocks import LEAK, Conv, fold
 from .predict import canonical_lattice, on_lattice
-from .weights import expected_checksum
 
 ARCHITECTURE = "knee-side"
 SIDE_WEIGHTS = Path(__file__).parent.parent / "weights" / "side.safetensors"
@@ -100,7 +99,4 @@ def load_side_model(path: Path | None = None, device: torch.device | str = "cpu"
     Raises:
         CheckpointError: if the file is missing, damaged or changed.
     """
-    path = path or SIDE_WEIGHTS
-    model = SideNet()
-    checkpoint.load_weights(path, model, architecture=ARCHITECTURE, sha256=expected_checksum(path))
-    return model.to(device).eval()
+    return checkpoint.load_network(path or SIDE_WEIGHTS, ARCHITECTURE, lambda _: SideNet(), device)[0]

@@ -206,6 +206,11 @@ def resample_displacement(displacement_mm: Tensor, grid: Grid, target: Grid) -> 
     return sample(displacement_mm, grid, points, outside=None)
 
 
+def upsampled(field: Tensor, target: Grid) -> Tensor:
+    """A field on a corner-aligned coarser lattice, linearly interpolated on ``target``."""
+    return F.interpolate(field, size=target.shape, mode="trilinear", align_corners=True)
+
+
 def derivative(values: Tensor, axis: int) -> Tensor:
     """Central difference per index step along tensor axis ``axis``; one-sided at the two ends."""
     size = values.shape[axis]

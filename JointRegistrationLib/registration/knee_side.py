@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.config import RegistrationConfig
 from ..core.errors import InputError
 from ..core.geometry import FloatArray, Grid, transform_points
 from ..networks import cache
@@ -21,7 +20,7 @@ _UNSET_MM = 3.0
 _OTHER = {"right": "left", "left": "right"}
 
 
-def knee_sides(pair: ImagePair, config: RegistrationConfig, start: FloatArray | None) -> tuple[str, ...]:
+def knee_sides(pair: ImagePair, told: str, start: FloatArray | None, *, check: bool) -> tuple[str, ...]:
     """Return the sides that these knees may be, in the order of trust: one if it is told or found, else both.
 
     An answer that is likely, and not contradicted by the other image's, counts for both; certain ones go
@@ -29,15 +28,16 @@ def knee_sides(pair: ImagePair, config: RegistrationConfig, start: FloatArray | 
 
     Args:
         pair: normalised images.
-        config: ``network.side`` if told; ``check_side`` whether to refuse a left knee on a right one.
+        told: the side, or ``"auto"``.
         start: see :func:`~.dispatch.estimate`.
+        check: whether to refuse a left knee on a right one.
 
     Raises:
         InputError: if one image certainly shows a left knee and the other certainly a right one.
         CheckpointError: if the weights of the detection are damaged.
     """
-    if config.network.side != "auto":
-        return (config.network.side,)
+    if told != "auto":
+        return (told,)
     if not detector.SIDE_WEIGHTS.is_file():
         return ("right", "left")
     model = cache.side_net(pair.fixed.device)
@@ -45,7 +45,7 @@ def knee_sides(pair: ImagePair, config: RegistrationConfig, start: FloatArray | 
     moving = with_place(detector.detect_side(model, pair.moving, pair.moving_grid), pair.moving_grid)
     mirrors = start is not None and np.linalg.det(start[:3, :3]) < 0
     moving_side = _OTHER[moving.side] if mirrors else moving.side
-    if config.check_side and fixed.certain and moving.certain and fixed.side != moving_side:
+    if check and fixed.certain and moving.certain and fixed.side != moving_side:
         raise InputError(_mismatch(fixed.side, moving.side, mirrors))
     surest, side = max((fixed, fixed.side), (moving, moving_side), key=lambda found: found[0].log_odds)
     likely = {s for guess, s in ((fixed, fixed.side), (moving, moving_side)) if guess.log_odds >= detector.LIKELY}

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.config import RegistrationConfig
-from ..core.errors import OutOfMemory
+from ..core.config import AffineConfig, LddmmConfig, PreprocessConfig, RegistrationConfig, VsvfConfig
+from ..core.errors import ConfigError, OutOfMemory
 from ..core.figures.extremes import find_extremes
 from ..core.geometry import FloatArray, Grid
 from ..core.image import Image, LandmarkPairs
@@ -86,7 +86,7 @@ def register_inputs(
     fixed_mask, fixed_remarks = _checked(inputs.fixed, inputs.fixed_mask, reporter)
     moving_mask, moving_remarks = _checked(inputs.moving, inputs.moving_mask, reporter)
     inputs = dataclasses.replace(inputs, fixed_mask=fixed_mask, moving_mask=moving_mask)
-    start = inputs.initial or _start(inputs, config)
+    start = inputs.initial or _start(inputs, config.affine, use_landmarks=config.landmarks.start)
     device = choose_device(config.device)
     with _memory_errors(device):
         result = _run(inputs, start, config, device, reporter)
@@ -102,12 +102,12 @@ def _run(
 ) -> RegistrationResult:
     clock = _Clock(device)
     fixed, moving, landmarks = inputs.fixed, inputs.moving, inputs.landmarks
-    pair = prepare_pair(fixed, moving, config, device, inputs.fixed_mask, inputs.moving_mask, reporter)
+    pair = prepare_pair(fixed, moving, config.preprocess, device, inputs.fixed_mask, inputs.moving_mask, reporter)
     clock.lap("preparing")
     term, notes = landmark_term(landmarks, config.landmarks, fixed.grid, moving.grid, pair.fixed)
     stages = reporter.stage_named(config.method, 0.05, 0.85)
     if isinstance(start, StartingMap):
-        found = refined_further(pair, config, resumed(pair, start), stages, clock.lap, landmarks=term)
+        found = refined_further(pair, _further(config), resumed(pair, start), stages, clock.lap, landmarks=term)
     else:
         found = estimate(pair, config, start, stages, clock.lap, landmarks=term)
     affine, local = found.affine_ras, found.local
@@ -139,8 +139,8 @@ def _run(
 def prepare_pair(
     fixed: Image,
     moving: Image,
-    config: RegistrationConfig,
-    device: torch.device,
+    config: PreprocessConfig,
+    device: torch.device | str,
     fixed_mask: Image | None = None,
     moving_mask: Image | None = None,
     reporter: Reporter = Reporter(),  # noqa: B008 it is frozen
@@ -148,9 +148,9 @@ def prepare_pair(
     """Normalised images and masks on their working grids, ready to compare; ``reporter`` is asked whether to stop."""
 
     def image(source: Image) -> tuple[Tensor, Grid]:
-        grid = working_grid(source.grid, config.preprocess.max_working_voxels)
+        grid = working_grid(source.grid, config.max_working_voxels)
         reporter.check()
-        values = to_tensor(normalize(source.array, config.preprocess), device)
+        values = to_tensor(normalize(source.array, config), device)
         reporter.check()
         return resample(values, source.grid, grid.size_ijk), grid
 
@@ -191,12 +191,22 @@ def _checked(image: Image, mask: Image | None, reporter: Reporter) -> tuple[Imag
     return placed, remarks_on(image, placed)
 
 
-def _start(inputs: RegistrationInputs, config: RegistrationConfig) -> FloatArray | None:
+def _further(config: RegistrationConfig) -> VsvfConfig | LddmmConfig:
+    """What a deformation found before is refined with; avsm refines as after its networks."""
+    if config.deformation is None:
+        raise ConfigError(
+            f"registration.method: {config.method} does not deform, so it cannot refine a transform further; choose "
+            "vsvf-opt, lddmm-opt or avsm"
+        )
+    return config.deformation
+
+
+def _start(inputs: RegistrationInputs, config: AffineConfig, *, use_landmarks: bool) -> FloatArray | None:
     """The given starting transform, if any; refuses images that do not overlap under it."""
     start = inputs.initial_affine_ras
-    if inputs.landmarks is not None and config.landmarks.start:
-        start = starting_transform(inputs.landmarks, config.affine.model)
-    if start is not None or config.affine.initialization in ("auto", "identity"):
+    if inputs.landmarks is not None and use_landmarks:
+        start = starting_transform(inputs.landmarks, config.model)
+    if start is not None or config.initialization in ("auto", "identity"):
         check_overlap(inputs.fixed, inputs.moving, start)
     return None if start is None else np.asarray(start, dtype=np.float64)
 

@@ -19,8 +19,8 @@ from ..core.progress import CancelCheck, ProgressCallback, Reporter
 from ..networks import cache
 from ..networks.predict import FIELD_OF_VIEW_MM, canonical_lattice
 from ..networks.segmenter import CLASSES, MULTIPLES, Segmenter
-from ..networks.segmenter_weights import SEGMENTER_WEIGHTS, load_segmenter
 from ..networks.side import SideGuess
+from ..networks.weights import SEGMENTER_WEIGHTS, load_segmenter
 from ..ops.devices import choose_device
 from ..ops.separable.along_axes import alignment, interpolated, onto_lattice
 from ..registration.preprocessing import check_image, normalize

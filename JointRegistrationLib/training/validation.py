@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..core.figures.metrics import dice_coefficient
 from ..core.geometry import Grid
 from ..networks.model import AVSM, AVSMOutput
 from ..ops import maps
@@ -24,7 +25,8 @@ def dice_of_distances(warped: Tensor, fixed: Tensor) -> dict[str, float]:
     """Dice of every structure from distance fields (1, 6, D, H, W), inside where negative."""
     a, b = warped[0] < 0, fixed[0] < 0
     common, total = (a & b).sum(dim=(1, 2, 3)), a.sum(dim=(1, 2, 3)) + b.sum(dim=(1, 2, 3))
-    return {name: float(2 * c / max(1, int(t))) for name, c, t in zip(STRUCTURES, common, total, strict=True)}
+    counts = zip(STRUCTURES, common.tolist(), total.tolist(), strict=True)
+    return {name: dice_coefficient(both, max(1, size)) for name, both, size in counts}
 
 
 def cartilage_dice(dice: dict[str, float]) -> float:

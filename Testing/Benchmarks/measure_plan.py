@@ -173,7 +173,7 @@ class _Stages:
 def run_case(fixed_ijk: tuple[int, int, int], moving_ijk: tuple[int, int, int], config: RegistrationConfig) -> Any:
     """Memory in bytes and processor seconds of one registration in this process."""
     from JointRegistrationLib.registration import register
-    from JointRegistrationLib.registration.methods import dispatch, networks, optimised
+    from JointRegistrationLib.registration.methods import dispatch, momentum, networks, optimised
 
     stages = _Stages()
     stages.wrap(register, "prepare_pair", "prepare")
@@ -181,8 +181,7 @@ def run_case(fixed_ijk: tuple[int, int, int], moving_ijk: tuple[int, int, int], 
     stages.wrap(networks, "_best", "network")
     for module in (optimised, networks):
         stages.wrap(module, "affine_opt", "affine")
-    stages.wrap(optimised, "vsvf_opt", "deformable")
-    stages.wrap(optimised, "lddmm_opt", "geodesic")
+    stages.wrap(momentum, "optimize_momentum", "geodesic" if config.method == "lddmm-opt" else "deformable")
     stages.wrap(register, "finish", "finish")
     stages.wrap(register, "similarities", "similarities")
     fixed, moving = knee_pair(fixed_ijk, moving_ijk)

@@ -31,7 +31,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from JointRegistrationLib.core.config import RegistrationConfig  # noqa: E402
+from JointRegistrationLib.core.config import PreprocessConfig  # noqa: E402
 from JointRegistrationLib.core.errors import JointRegistrationError  # noqa: E402
 from JointRegistrationLib.evaluation import EvaluationPair, ResultTable, label_values, read_pairs, score_labels, summary  # noqa: E402
 from JointRegistrationLib.files import read_image, read_labels  # noqa: E402
@@ -200,7 +200,7 @@ def figures(pair: EvaluationPair, result: PeerResult) -> dict[str, object]:
     field = torch.from_numpy(result.displacement_field_mm).movedim(-1, 0)[None]
     map_ras = from_displacement(field, fixed.grid)
     folds = int((jacobian_determinant(map_ras, fixed.grid) <= 0).sum())
-    working = prepare_pair(fixed, moving, RegistrationConfig(), torch.device("cpu"))
+    working = prepare_pair(fixed, moving, PreprocessConfig(), torch.device("cpu"))
     _, alike = similarities(working, np.eye(4), LocalMap(field, field, fixed.grid))  # the inverse is not used
     backward, error = result.inverse_displacement_field_mm, float("nan")
     if backward is not None:

@@ -17,6 +17,7 @@ import click
 import numpy as np
 import torch
 
+from JointRegistrationLib.core.figures.metrics import dice
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import read_image, read_labels
@@ -26,7 +27,7 @@ from JointRegistrationLib.training.data.augment import generator
 from JointRegistrationLib.training.data.labels import canonical_grid
 from JointRegistrationLib.training.segmenter.knee_codes import Knee, load_knees
 from JointRegistrationLib.training.segmenter.synthesis import Sample, SynthesisConfig, plain_sample
-from JointRegistrationLib.training.segmenter.validation import dess_sample, dice
+from JointRegistrationLib.training.segmenter.validation import dess_sample
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = np.array([LABELS.get(name, 0) for name in CLASSES], dtype=np.uint8)
@@ -53,8 +54,8 @@ def found_in(sample: Sample, knee: Knee, weights: Path | None, *, mirror: bool) 
 
 
 def dice_of(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    first, second = torch.from_numpy(found), torch.from_numpy(np.ascontiguousarray(truth))
-    return {name: dice(first, second, number) for name, number in LABELS.items()}
+    by_label = dice(found, truth)
+    return {name: by_label.get(number, float("nan")) for name, number in LABELS.items()}
 
 
 def row(name: str, values: dict[str, float], rest: str = "") -> str:

@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from JointRegistrationLib.networks import checkpoint
+from JointRegistrationLib.networks.checkpoint import checksum_file
 from JointRegistrationLib.networks.side import ARCHITECTURE, LATTICE_IJK, SideNet
-from JointRegistrationLib.networks.weights import checksum_file
 from JointRegistrationLib.training.data.augment import AugmentConfig, generator, random_affine
 from JointRegistrationLib.training.data.pool import Pool, load_pool
 from JointRegistrationLib.training.record.provenance import current_commit

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from JointRegistrationLib.core.figures.map_statistics import VolumeChange, volume_change_steps
+from JointRegistrationLib.core.figures.metrics import dice_coefficient
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.result import RegistrationResult
 
@@ -106,7 +107,7 @@ class SegmentCount:
         return SegmentFigures(name, color, before, self._agreement(True), fixed, moving, warped, change)
 
     def _agreement(self, after: bool) -> Agreement:
-        dice = 2 * self._common[after] / self._sizes[after] if self._sizes[after] else _NAN
+        dice = dice_coefficient(self._common[after], self._sizes[after])
         distances = np.concatenate(self._distances[after]) if self._distances[after] else np.zeros(0)
         if len(distances) == 0:
             return Agreement(dice)

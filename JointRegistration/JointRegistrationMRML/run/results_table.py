@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from JointRegistrationLib.core.figures.extremes import Extremes, find_extremes
+from JointRegistrationLib.core.figures.metrics import JointCounts
 from JointRegistrationLib.core.result import RegistrationResult
 
 from ..nodes.segments.layers import LabelLayers
@@ -50,25 +48,8 @@ def _dices(first: LabelLayers, second: LabelLayers) -> dict[str, float]:
     others = {segment.name: segment for segment in second.segments}
     common = [(segment, others[segment.name]) for segment in first.segments if segment.name in others]
     layers = {(here.layer, there.layer) for here, there in common}
-    counts = {(a, b): _jointCounts(first.layers[a], second.layers[b]) for a, b in layers}
-    return {here.name: _dice(counts[here.layer, there.layer], here.value, there.value) for here, there in common}
-
-
-def _jointCounts(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    """How many voxels have value m in the first label map and n in the second, at [m, n]; without [0, 0]."""
-    shape = (int(first.max(initial=0)) + 1, int(second.max(initial=0)) + 1)
-    labelled = np.flatnonzero(np.logical_or(first, second).ravel())  # few: a bincount of all takes much longer
-    pairs = first.ravel()[labelled].astype(np.intp) * shape[1] + second.ravel()[labelled]
-    return np.bincount(pairs, minlength=shape[0] * shape[1]).reshape(shape)
-
-
-def _dice(counts: npt.NDArray[np.intp], first: int, second: int) -> float:
-    """``2 |A and B| / (|A| + |B|)``, of the voxels with these two values."""
-    rows, columns = counts.shape
-    inFirst = int(counts[first].sum()) if first < rows else 0
-    inSecond = int(counts[:, second].sum()) if second < columns else 0
-    both = int(counts[first, second]) if first < rows and second < columns else 0
-    return 2 * both / (inFirst + inSecond) if inFirst + inSecond else float("nan")
+    counts = {(a, b): JointCounts(first.layers[a], second.layers[b]) for a, b in layers}
+    return {here.name: counts[here.layer, there.layer].dice(here.value, there.value) for here, there in common}
 
 
 def resultsTableSteps(result: RegistrationResult, overlaps: Sequence[Overlap], name: str) -> Generator[None, None, Any]:

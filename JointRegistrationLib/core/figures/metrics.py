@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
 
 from ..errors import GeometryError, InputError
 from ..geometry import FloatArray, Grid, transform_points
@@ -20,6 +19,8 @@ from ..image import Image, LandmarkPairs
 from ..lattices.sampling import values_at
 
 LabelArray = npt.NDArray[Any]
+
+_SMALL_LABELS = 256
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,47 @@ def dice(a: LabelArray, b: LabelArray, labels: Sequence[int] | None = None) -> d
     Raises:
         GeometryError: if the shapes differ.
     """
-    _check_same_shape(a, b)
-    if labels is None:
-        labels = [int(label) for label in np.union1d(np.unique(a), np.unique(b)) if label != 0]
-    result = {}
-    for label in labels:
-        in_a, in_b = a == label, b == label
-        total = int(in_a.sum()) + int(in_b.sum())
-        result[int(label)] = 2.0 * int((in_a & in_b).sum()) / total if total else float("nan")
-    return result
+    counts = JointCounts(a, b)
+    return {int(label): counts.dice(label, label) for label in (counts.labels if labels is None else labels)}
+
+
+class JointCounts:
+    """How often each label of one map meets each label of another; the Dice of any two of them follows.
+
+    Args:
+        a, b: (k, j, i) label maps on one grid; most of it is 0 in both.
+
+    Raises:
+        GeometryError: if the shapes differ.
+    """
+
+    def __init__(self, a: LabelArray, b: LabelArray) -> None:
+        _check_same_shape(a, b)
+        labelled = np.flatnonzero(np.logical_or(a, b))  # few: to count all takes much longer
+        (rows, row), (columns, column) = (_numbered(labels.ravel()[labelled]) for labels in (a, b))
+        counts = np.bincount(row * len(columns) + column, minlength=len(rows) * len(columns))
+        counts = counts.reshape(len(rows), len(columns))
+        counts[rows.index(0), columns.index(0)] = a.size - len(labelled)
+        self._in_a = dict(zip(rows, counts.sum(axis=1).tolist(), strict=True))
+        self._in_b = dict(zip(columns, counts.sum(axis=0).tolist(), strict=True))
+        self._in_both = {(rows[m], columns[n]): int(counts[m, n]) for m, n in np.argwhere(counts)}
+
+    @property
+    def labels(self) -> list[int]:
+        """All but 0 that occur in either map, ascending."""
+        return sorted(
+            {label for counts in (self._in_a, self._in_b) for label, count in counts.items() if label and count}
+        )
+
+    def dice(self, label_a: int, label_b: int) -> float:
+        """:func:`dice_coefficient` of a label of the one map and one of the other."""
+        both = self._in_both.get((label_a, label_b), 0)
+        return dice_coefficient(both, self._in_a.get(label_a, 0) + self._in_b.get(label_b, 0))
+
+
+def dice_coefficient(both: int, total: int) -> float:
+    """``2 both / total``, of the voxels that two masks share and the sum of both's; nan if they are empty."""
+    return 2 * both / total if total else float("nan")
 
 
 def hd95_mm(a: LabelArray, b: LabelArray, grid: Grid) -> float:
@@ -177,6 +210,14 @@ def ncc(a: npt.NDArray[Any], b: npt.NDArray[Any], mask: npt.NDArray[Any] | None 
 # -- parts ------------------------------------------------------------------------------------------
 
 
+def _numbered(labels: LabelArray) -> tuple[Sequence[int], npt.NDArray[np.intp]]:
+    """The list of labels (n,), with 0 in it, and their positions there. Small ones need no sorting, which is slow."""
+    if labels.dtype.kind in "biu" and labels.min(initial=0) >= 0 and labels.max(initial=0) < _SMALL_LABELS:
+        return range(int(labels.max(initial=0)) + 1), labels.astype(np.intp)
+    values, positions = np.unique(np.append(labels, labels.dtype.type(0)), return_inverse=True)
+    return values.astype(int).tolist(), positions[:-1]
+
+
 def _one_label(fixed: LabelArray, warped: LabelArray, grid: Grid, overlap: float) -> LabelMetrics:
     distances = surface_distances_mm(fixed, warped, grid)
     volumes = [float(mask.sum()) * grid.voxel_volume_mm3 for mask in (fixed, warped)]
@@ -193,12 +234,16 @@ def _mean(distances: FloatArray) -> float:
 
 def _surface(mask: LabelArray) -> npt.NDArray[np.bool_]:
     """Voxels of a mask, empty at the image's border, with a face neighbour outside it."""
+    import SimpleITK as sitk  # noqa: PLC0415 it takes a while, and most that is measured here needs none
+
     contour = sitk.BinaryContour(sitk.GetImageFromArray(mask.astype(np.uint8)), fullyConnected=False)
     return np.asarray(sitk.GetArrayFromImage(contour) != 0)
 
 
 def _distance_to_mm(surface: npt.NDArray[np.bool_], grid: Grid) -> npt.NDArray[np.float32]:
     """Distance of every voxel centre to the nearest voxel of ``surface``, which has no interior."""
+    import SimpleITK as sitk  # noqa: PLC0415
+
     image = sitk.GetImageFromArray(surface.astype(np.uint8))
     image.SetSpacing(grid.spacing_mm)
     distance = sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)

@@ -1,4 +1,4 @@
-"""At which resolution images are compared: the working grid, and its coarser levels.
+"""At which resolution images are compared: the working grid, its coarser levels, and the momentum's lattice.
 
 This module imports no PyTorch, so that a panel can say what a run will take before PyTorch is installed.
 """
@@ -39,6 +39,11 @@ def shrunk_grid(grid: Grid, factor: float, min_size: int = 8) -> Grid:
     spacing = min(grid.spacing_mm) * factor
     size = [max(n, min(old, min_size)) for n, old in zip(_size_at_spacing(grid, spacing), grid.size_ijk, strict=True)]
     return grid.resized(size)
+
+
+def momentum_grid(grid: Grid) -> Grid:
+    """The momentum's lattice: half the size, rounded up, corner voxels kept (spec, section 4, "Resolution")."""
+    return grid.resized([max((n + 1) // 2, 2) for n in grid.size_ijk])
 
 
 def _size_at_spacing(grid: Grid, spacing_mm: float) -> tuple[int, int, int]:

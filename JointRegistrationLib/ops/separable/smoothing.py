@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ...core.config import KernelConfig
 from ...core.errors import ConfigError
 from ...core.geometry import Grid
 from ..maps import check_on_grid
@@ -48,6 +49,11 @@ def smooth(field: Tensor, grid: Grid, sigmas_mm: Sequence[float], weights: Seque
     for term in terms[1:]:
         smoothed = smoothed + apply_along_axes(values, term)
     return smoothed.to(field.dtype)
+
+
+def velocity(momentum_mm: Tensor, grid: Grid, kernel: KernelConfig) -> Tensor:
+    """v = K m (spec, section 4): (N, 3, D, H, W) RAS mm per unit time, as the momentum is."""
+    return smooth(momentum_mm, grid, kernel.sigmas_mm, kernel.weights)
 
 
 class MultiGaussian(nn.Module):

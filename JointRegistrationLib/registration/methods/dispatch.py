@@ -39,10 +39,11 @@ def estimate(
     """
     predicting = config.method in ("avsm", "avsm-affine")
     reporter.check()
-    sides = knee_sides(pair, config, start) if predicting or config.check_side else ()
+    told = config.network.side
+    sides = knee_sides(pair, told, start, check=config.check_side) if predicting or config.check_side else ()
     reporter.check()
     if predicting:
         from .networks import predicted  # noqa: PLC0415 the optimisers need no networks
 
         return predicted(pair, config, start, sides, reporter, lap, landmarks=landmarks)
-    return optimised(pair, config, config.method, start, reporter, lap, landmarks=landmarks)
+    return optimised(pair, config.affine, config.deformation, start, reporter, lap, landmarks=landmarks)

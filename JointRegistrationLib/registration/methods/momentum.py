@@ -1,96 +1,97 @@
-"""Optimise a momentum, and integrate its velocity to a map."""
+"""The deformation that makes two images most alike: its momentum by optimisation, coarse to fine.
+
+The momentum lives on a lattice of half the resolution; what map it leads to is vSVF's or LDDMM's, by the settings.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
-import torch.nn.functional as F
+import torch
 from torch import Tensor
 
-from ...core.config import KernelConfig, LddmmConfig, SimilarityConfig, VelocityConfig, VsvfConfig
+from ...core.config import LddmmConfig, SimilarityConfig, VsvfConfig
 from ...core.geometry import FloatArray, Grid
+from ...core.lattices.working_grid import momentum_grid
 from ...core.progress import Reporter
 from ...ops.folds import unfolded
-from ...ops.integrate import exponential
-from ...ops.maps import apply_matrix, compose_displacement, from_displacement
+from ...ops.maps import apply_matrix, compose_displacement, from_displacement, upsampled
 from ...ops.regularity import momentum_energy, momentum_energy_unit
-from ...ops.separable.smoothing import smooth
+from ...ops.separable.smoothing import velocity
 from ...ops.similarity.image_pair import ImagePair, LatticeDissimilarity
 from ..landmarks import LandmarkTerm
 from ..local_map import LocalMap
+from .lddmm import geodesic_flow, geodesic_map
 from .optimizers import minimize, minimize_in_kernel
+from .vsvf import Flow, local_map, velocity_flow
 
 #: How far the first trial step moves the fastest point, before any curvature is known.
 _FIRST_STEP_VOXELS = 0.5
 
 
-def momentum_grid(grid: Grid) -> Grid:
-    """The lattice of the momentum: half the size, rounded up (spec, section 4, "Resolution")."""
-    return grid.resized([max((n + 1) // 2, 2) for n in grid.size_ijk])
-
-
-def upsample(field: Tensor, target: Grid) -> Tensor:
-    """A field on a corner-aligned coarser lattice, linearly interpolated on ``target``."""
-    return F.interpolate(field, size=target.shape, mode="trilinear", align_corners=True)
-
-
-def velocity(momentum: Tensor, grid: Grid, config: KernelConfig) -> Tensor:
-    """v = K m (spec, section 4): (1, 3, D, H, W) RAS mm per unit time."""
-    return smooth(momentum, grid, config.sigmas_mm, config.weights)
-
-
-def local_map(momentum: Tensor, grid: Grid, config: VelocityConfig) -> LocalMap:
-    """Both directions of the flow of a momentum."""
-    v = velocity(momentum, grid, config)
-    forward, backward = (exponential(sign * v, grid, method=config.integrator, steps=config.steps) for sign in (-1, 1))
-    return LocalMap(forward, backward, grid)
-
-
-class Flow(NamedTuple):
-    """What a momentum gives: v = K m, and the displacement of psi, both (1, 3, d, h, w) RAS mm."""
-
-    velocity_mm: Tensor
-    forward_mm: Tensor
-
-
-def velocity_flow(velocity_mm: Tensor, grid: Grid, config: VelocityConfig) -> Flow:
-    """Exp(-v) of a velocity that stays as it is."""
-    return Flow(velocity_mm, exponential(-velocity_mm, grid, method=config.integrator, steps=config.steps))
+def deformation(
+    pair: ImagePair,
+    affine_ras: FloatArray,
+    config: VsvfConfig | LddmmConfig,
+    reporter: Reporter,
+    *,
+    before: LocalMap | None = None,
+    landmarks: LandmarkTerm | None = None,
+) -> LocalMap:
+    """The deformation of the momentum that :func:`optimize_momentum` finds; ``before`` is not in it."""
+    momentum, grid = optimize_momentum(pair, affine_ras, config, reporter, before=before, landmarks=landmarks)
+    with torch.no_grad():
+        if isinstance(config, LddmmConfig):
+            return geodesic_map(momentum, grid, config)
+        return local_map(momentum, grid, config.velocity)
 
 
 def optimize_momentum(
     pair: ImagePair,
     affine_ras: FloatArray,
     config: VsvfConfig | LddmmConfig,
-    flow: Callable[[Tensor, Grid], Flow],
+    reporter: Reporter,
     *,
-    initial_momentum: Tensor | None = None,
     before: LocalMap | None = None,
     landmarks: LandmarkTerm | None = None,
-    reporter: Reporter | None = None,
 ) -> tuple[Tensor, Grid]:
-    """Coarse to fine, whatever a momentum's flow is: ``flow(momentum, grid)``. See :func:`.vsvf_opt`.
+    """Momentum (1, 3, d, h, w), RAS mm, and its grid, that makes the images most alike.
 
     Where the map folds in the end, the momentum is weakened until it does not (:func:`.unfolded`).
+
+    Args:
+        pair: normalised images.
+        affine_ras: 4x4, fixed to moving, kept fixed.
+        config: similarity, kernel, weights, levels, iterations, optimiser.
+        reporter: receives progress; its cancel check is asked at every evaluation.
+        before: a deformation already found, kept fixed; the new one acts on its fixed side, so that the
+            fixed point x goes to A(before(psi(x))). None for none.
+        landmarks: a term of the energy beside the images; None for none.
+
+    Raises:
+        RegistrationCancelled: if asked to stop.
     """
-    reporter = reporter or Reporter()
     levels = [pair.shrunk(factor) for factor in config.levels]
     total = sum(level.fixed.numel() for level in levels)
     grid = momentum_grid(levels[0].fixed_grid)
-    momentum = pair.fixed.new_zeros(1, 3, *grid.shape) if initial_momentum is None else initial_momentum
+    momentum = pair.fixed.new_zeros(1, 3, *grid.shape)
     done = 0.0
     for level in levels:
         grid = momentum_grid(level.fixed_grid)
         share = level.fixed.numel() / total
-        part = reporter.part(done, done + share)
-        momentum = _optimize(level, affine_ras, grid, config, flow, upsample(momentum, grid), before, landmarks, part)
+        mismatch = _Mismatch(level, affine_ras, grid, config.similarity, before, landmarks)
+        start = upsampled(momentum, grid).detach()
+        momentum = _optimize(mismatch, start, grid, config, reporter.part(done, done + share))
         done += share
 
     def whole(momentum: Tensor) -> Tensor:
-        return _applied_to(before, from_displacement(flow(momentum, grid).forward_mm, grid))
+        return _applied_to(before, from_displacement(_flow(momentum, grid, config).forward_mm, grid))
 
     return unfolded(momentum, grid, whole), grid
+
+
+def _flow(momentum: Tensor, grid: Grid, config: VsvfConfig | LddmmConfig) -> Flow:
+    if isinstance(config, LddmmConfig):
+        return geodesic_flow(momentum, grid, config)
+    return velocity_flow(velocity(momentum, grid, config.velocity), grid, config.velocity)
 
 
 def _applied_to(before: LocalMap | None, psi: Tensor) -> Tensor:
@@ -99,22 +100,13 @@ def _applied_to(before: LocalMap | None, psi: Tensor) -> Tensor:
 
 
 def _optimize(
-    pair: ImagePair,
-    affine_ras: FloatArray,
-    grid: Grid,
-    config: VsvfConfig | LddmmConfig,
-    flow: Callable[[Tensor, Grid], Flow],
-    start: Tensor,
-    before: LocalMap | None,
-    landmarks: LandmarkTerm | None,
-    reporter: Reporter,
+    mismatch: _Mismatch, start: Tensor, grid: Grid, config: VsvfConfig | LddmmConfig, reporter: Reporter
 ) -> Tensor:
     """One level: the momentum on ``grid``, from ``start``."""
-    mismatch = _Mismatch(pair, affine_ras, grid, config.similarity, before, landmarks)
     if isinstance(config, VsvfConfig) and config.optimizer == "kernel-lbfgs":
         kernel = config.velocity
         return minimize_in_kernel(
-            start.detach(),
+            start,
             lambda field: velocity(field, grid, kernel),
             lambda v: mismatch(velocity_flow(v, grid, kernel).forward_mm),
             weight=config.regularity * momentum_energy_unit(grid),
@@ -123,10 +115,10 @@ def _optimize(
             tolerance=config.tolerance,
             reporter=reporter,
         )
-    momentum = start.detach().clone().requires_grad_(True)
+    momentum = start.clone().requires_grad_(True)
 
     def energy() -> Tensor:
-        v, u = flow(momentum, grid)
+        v, u = _flow(momentum, grid, config)
         return mismatch(u) + config.regularity * momentum_energy(momentum, v, grid)
 
     def first_step(gradient: Tensor) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...core.config import RegistrationConfig, network_refinement
+from ...core.config import NetworkConfig, RegistrationConfig, SimilarityConfig
 from ...core.geometry import FloatArray
 from ...core.progress import Reporter
 from ...networks import cache, weights
@@ -22,7 +22,8 @@ from ...ops.similarity.image_pair import Dissimilarity, ImagePair
 from ..landmarks import LandmarkTerm
 from ..local_map import Estimate, LocalMap, composed, no_deformation
 from .affine import MIN_COMMON, affine_around, affine_opt
-from .optimised import deformation, optimised
+from .momentum import deformation
+from .optimised import optimised
 
 #: Resolution, as a shrink factor, at which predictions are compared.
 _JUDGED_AT = 2
@@ -60,11 +61,12 @@ def predicted(
     Raises:
         CheckpointError: if the weights are damaged, or missing and ``network.fallback`` is off.
     """
-    network = config.network
-    if network.fallback and not weights.DEFAULT_WEIGHTS.is_file():
-        found = optimised(pair, config, _INSTEAD[config.method], start, reporter, lap, landmarks=landmarks)
+    deforms = config.method == "avsm"
+    if config.network.fallback and not weights.DEFAULT_WEIGHTS.is_file():
+        vsvf = config.vsvf if deforms else None
+        found = optimised(pair, config.affine, vsvf, start, reporter, lap, landmarks=landmarks)
         return dataclasses.replace(found, notes=(_missing(config.method),))
-    refine = network.refine if config.method == "avsm" else 0
+    refine = config.network.refine if deforms else 0
     network_end = 0.2 if refine else 1.0
     found, is_predicted = _best(pair, config, start, sides, landmarks, reporter.part(0, network_end, "network"))
     lap("network")
@@ -93,7 +95,7 @@ def _refined(
     """Instance optimisation on the fixed side of a prediction; all of vSVF-opt where there is none."""
     settings, affine, begin = config.vsvf, found.affine_ras, 0.0
     if is_predicted:
-        settings = network_refinement(config)
+        settings = config.refinement
         if config.network.refine_affine:
             begin = 0.1
             affine = affine_around(
@@ -124,23 +126,23 @@ def _best(
     reporter.update(0.0)
     model = cache.avsm(pair.fixed.device)
     reporter.update(0.1)
-    judge = _Judgement(pair, config, landmarks)
+    deforms = config.method == "avsm"
+    judge = _Judgement(pair, config.vsvf.similarity, landmarks)
     candidates = []
     with cache.stoppable(model, reporter):
-        for candidate in _candidates(model, pair, config, start, sides, judge):
+        for candidate in _candidates(model, pair, config.network, deforms, start, sides, judge):
             candidates.append(candidate)
             reporter.update(0.6)
     best = min(candidates, key=lambda candidate: candidate.loss)
     if not best.loss < judge(np.eye(4) if start is None else start):
         affine = affine_opt(pair, config.affine, initial_ras=start, reporter=reporter.part(0.6, 1.0))
-        return Estimate(affine, no_deformation(pair), (_handed_over(config),)), False
-    notes = tuple(_notes(config, best, sides, start is not None))
+        return Estimate(affine, no_deformation(pair), (_handed_over(deforms and config.network.refine > 0),)), False
+    notes = tuple(_notes(best, deforms, sides, start is not None))
     local = no_deformation(pair) if best.local is None else best.local
     return Estimate(best.affine_ras, local, notes), best.local is not None
 
 
-def _handed_over(config: RegistrationConfig) -> str:
-    deforms = config.method == "avsm" and config.network.refine > 0
+def _handed_over(deforms: bool) -> str:
     found = "affine transform and deformation were" if deforms else "affine transform was"
     return (
         "The networks' prediction did not make the images more alike, so it was left out and the "
@@ -148,7 +150,7 @@ def _handed_over(config: RegistrationConfig) -> str:
     )
 
 
-def _notes(config: RegistrationConfig, best: _Candidate, sides: tuple[str, ...], has_start: bool) -> Iterator[str]:
+def _notes(best: _Candidate, deforms: bool, sides: tuple[str, ...], has_start: bool) -> Iterator[str]:
     if len(sides) > 1:
         yield (
             "Whether these are right or left knees could not be told from the images, so the networks were run for "
@@ -158,20 +160,20 @@ def _notes(config: RegistrationConfig, best: _Candidate, sides: tuple[str, ...],
         yield (
             "The networks made the images more alike without the starting transform than from it, so it was not used."
         )
-    if config.method == "avsm" and best.local is None:
+    if deforms and best.local is None:
         yield "The network's deformation did not make the images more alike, so it was left out."
 
 
 def _candidates(
     model: AVSM,
     pair: ImagePair,
-    config: RegistrationConfig,
+    network: NetworkConfig,
+    deforms: bool,
     start: FloatArray | None,
     sides: tuple[str, ...],
     judge: _Judgement,
 ) -> Iterator[_Candidate]:
     """Predictions for every side, from the fields of view laid onto each other and from the start, if any."""
-    network = config.network
     for side in sides:
         for begin in (None,) if start is None else (start, None):
             found = predict(
@@ -179,12 +181,12 @@ def _candidates(
                 pair,
                 side=side,
                 affine_steps=network.affine_steps,
-                vsvf_steps=network.vsvf_steps if config.method == "avsm" else 0,
+                vsvf_steps=network.vsvf_steps if deforms else 0,
                 start_ras=begin,
             )
             loss = judge(found.affine_ras)
             local = None
-            if config.method == "avsm":
+            if deforms:
                 psi = LocalMap(found.psi_mm, found.inverse_psi_mm, found.grid)
                 deformed = judge(found.affine_ras, psi)
                 if deformed < loss:
@@ -205,10 +207,10 @@ class _Judgement:
     Infinite where next to nothing overlaps.
     """
 
-    def __init__(self, pair: ImagePair, config: RegistrationConfig, landmarks: LandmarkTerm | None = None) -> None:
+    def __init__(self, pair: ImagePair, similarity: SimilarityConfig, landmarks: LandmarkTerm | None = None) -> None:
         self._landmarks = landmarks
         self._pair = pair.shrunk(_JUDGED_AT)
-        self._dissimilarity = Dissimilarity(self._pair, config.vsvf.similarity)
+        self._dissimilarity = Dissimilarity(self._pair, similarity)
         mask = self._pair.fixed_mask
         self._whole = self._pair.fixed.numel() if mask is None else max(float(mask.sum()), 1e-6)
 

@@ -8,16 +8,15 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from ...core.config import LddmmConfig, RegistrationConfig, VsvfConfig, network_refinement
-from ...core.errors import ConfigError
+from ...core.config import LddmmConfig, VsvfConfig
+from ...core.lattices.working_grid import momentum_grid
 from ...core.progress import Reporter
 from ...core.result import StartingMap
 from ...ops.maps import apply_matrix, displacement, from_displacement, inverse, resample_displacement
 from ...ops.similarity.image_pair import ImagePair
 from ..landmarks import LandmarkTerm
 from ..local_map import Estimate, LocalMap, composed, on_lattice
-from .momentum import momentum_grid
-from .optimised import deformation
+from .momentum import deformation
 
 #: The inverse is solved for until it moves no further than this, or so many steps are done.
 _TOLERANCE_MM, _ITERATIONS = 1e-3, 100
@@ -44,7 +43,7 @@ def resumed(pair: ImagePair, start: StartingMap) -> Estimate:
 
 def refined_further(
     pair: ImagePair,
-    config: RegistrationConfig,
+    config: VsvfConfig | LddmmConfig,
     found: Estimate,
     reporter: Reporter,
     lap: Callable[[str], None],
@@ -53,26 +52,13 @@ def refined_further(
 ) -> Estimate:
     """Another deformation on the fixed side of one already found; the affine part is kept.
 
-    Method avsm refines as after its networks, ``network.refine`` iterations at the two finest levels.
     The lattice is that of ``found``, which is to be as fine as the images ask for.
 
     Raises:
-        ConfigError: for a method that does not deform.
         RegistrationCancelled: if asked to stop.
     """
-    settings: VsvfConfig | LddmmConfig
-    if config.method == "avsm":
-        settings = network_refinement(config)
-    elif config.method in ("vsvf-opt", "lddmm-opt"):
-        settings = config.lddmm if config.method == "lddmm-opt" else config.vsvf
-    else:
-        raise ConfigError(
-            f"registration.method: {config.method} does not deform, so it cannot refine a transform further; choose "
-            "vsvf-opt, lddmm-opt or avsm"
-        )
-    after = deformation(
-        pair, found.affine_ras, settings, reporter.part(0, 1, "refining"), before=found.local, landmarks=landmarks
-    )
+    part = reporter.part(0, 1, "refining")
+    after = deformation(pair, found.affine_ras, config, part, before=found.local, landmarks=landmarks)
     with torch.no_grad():
         local = composed(found.local, on_lattice(after, found.local))
     lap("refining")

@@ -1,55 +1,35 @@
-"""vSVF-opt: the non-parametric part by optimising the momentum (spec, section 7).
+"""vSVF: a velocity that stays as it is, v = K m, and acts on the fixed side of the affine A (spec, section 7).
 
-m* = argmin lambda <m, K m> + Sim(S o A o Exp(-K m), T): the velocity is stationary, v = K m, and acts
-on the fixed side of the affine transform A. The momentum lives on a grid of half the resolution.
+m* = argmin lambda <m, K m> + Sim(S o A o Exp(-K m), T).
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from torch import Tensor
 
-from ...core.config import VsvfConfig
-from ...core.geometry import FloatArray, Grid
-from ...core.progress import Reporter
-from ...ops.similarity.image_pair import ImagePair
-from ..landmarks import LandmarkTerm
+from ...core.config import VelocityConfig
+from ...core.geometry import Grid
+from ...ops.integrate import exponential
+from ...ops.separable.smoothing import velocity
 from ..local_map import LocalMap
-from .momentum import optimize_momentum, velocity, velocity_flow
 
 
-def vsvf_opt(
-    pair: ImagePair,
-    affine_ras: FloatArray,
-    config: VsvfConfig,
-    *,
-    initial_momentum: Tensor | None = None,
-    before: LocalMap | None = None,
-    landmarks: LandmarkTerm | None = None,
-    reporter: Reporter | None = None,
-) -> tuple[Tensor, Grid]:
-    """Momentum (1, 3, d, h, w), RAS mm, and its grid, that makes the images most alike.
+class Flow(NamedTuple):
+    """What a momentum gives: v = K m, and the displacement of psi, both (1, 3, d, h, w) RAS mm."""
 
-    Args:
-        pair: normalised images.
-        affine_ras: 4x4, fixed to moving, kept fixed.
-        config: similarity, kernel, weights, levels, iterations, optimiser.
-        initial_momentum: start on ``momentum_grid`` of the coarsest level; None for zero.
-        before: a deformation already found, kept fixed; the new one acts on its fixed side, so that the
-            fixed point x goes to A(before(Exp(-v)(x))). None for none.
-        landmarks: a term of the energy beside the images; None for none.
-        reporter: receives progress; its cancel check is asked at every evaluation.
+    velocity_mm: Tensor
+    forward_mm: Tensor
 
-    Raises:
-        RegistrationCancelled: if asked to stop.
-    """
 
-    return optimize_momentum(
-        pair,
-        affine_ras,
-        config,
-        lambda momentum, grid: velocity_flow(velocity(momentum, grid, config.velocity), grid, config.velocity),
-        initial_momentum=initial_momentum,
-        before=before,
-        landmarks=landmarks,
-        reporter=reporter,
-    )
+def velocity_flow(velocity_mm: Tensor, grid: Grid, config: VelocityConfig) -> Flow:
+    """Exp(-v) of a velocity that stays as it is."""
+    return Flow(velocity_mm, exponential(-velocity_mm, grid, method=config.integrator, steps=config.steps))
+
+
+def local_map(momentum: Tensor, grid: Grid, config: VelocityConfig) -> LocalMap:
+    """Both directions of the flow of a momentum."""
+    v = velocity(momentum, grid, config)
+    forward, backward = (exponential(sign * v, grid, method=config.integrator, steps=config.steps) for sign in (-1, 1))
+    return LocalMap(forward, backward, grid)

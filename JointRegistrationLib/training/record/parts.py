@@ -8,13 +8,11 @@ from typing import Any
 
 from torch import nn
 
-from ...core.errors import CheckpointError
 from ...core.serialization import from_dict
 from ...files.output import atomic_file
 from ...networks import checkpoint, segmenter
 from ...networks.model import AVSM, ModelConfig
 from ...networks.segmenter import Segmenter, SegmenterConfig
-from ...networks.weights import checksum_file
 from .provenance import asdict_json, current_commit
 
 #: Beginnings of the names of the parameters that a stage trains.
@@ -45,9 +43,7 @@ def load_initial_weights(model: nn.Module, path: Path, architecture: str, everyt
         architecture: what it must be for.
         everything: beginnings of the names of all parts, for files that do not say what was trained.
     """
-    header, tensors = checkpoint.read_tensors(path)
-    if header.architecture != architecture:
-        raise CheckpointError(f"{path}: these weights are for {header.architecture!r}, but {architecture!r} is needed")
+    header, tensors = checkpoint.read_tensors(path, architecture)
     parts = tuple(header.figures.get("trained", everything))
     wanted = {name: value for name, value in tensors.items() if name.startswith(parts)}
     checkpoint.fit_tensors(model, {**model.state_dict(), **wanted}, path)
@@ -81,7 +77,7 @@ def export(
         architecture, asdict_json(model.config), data, current_commit(), {"history": history, **(figures or {})}
     )
     digest = checkpoint.save_weights(output, model, header, half=half)
-    with atomic_file(checksum_file(output)) as temporary:
+    with atomic_file(checkpoint.checksum_file(output)) as temporary:
         temporary.write_text(f"{digest}  {output.name}\n")
     return digest
 

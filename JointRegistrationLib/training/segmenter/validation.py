@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...core.figures.metrics import JointCounts, dice
 from ...core.geometry import transform_points
 from ...files.images import read_image
 from ...networks.predict import canonical_lattice, on_lattice
@@ -76,17 +77,9 @@ def predicted_classes(model: Segmenter, image: Tensor, *, coarse: bool, device: 
     return logits.argmax(dim=1).cpu()
 
 
-def dice(found: Tensor, truth: Tensor, number: int) -> float:
-    """Dice of one class; NaN if it is in neither."""
-    a, b = found == number, truth == number
-    size = int(a.sum()) + int(b.sum())
-    return 2 * int((a & b).sum()) / size if size else float("nan")
-
-
 def _dice(predict: Predict, sample: Sample) -> dict[str, float]:
-    found = predict(sample.image)
-    truth = sample.target.argmax(dim=1)
-    return {name: dice(found, truth, n) for n, name in enumerate(CLASSES) if n > 0}
+    found = dice(predict(sample.image).numpy(), sample.target.argmax(dim=1).numpy(), range(1, len(CLASSES)))
+    return {CLASSES[number]: value for number, value in found.items()}
 
 
 def _means(each: list[dict[str, float]]) -> dict[str, float]:
@@ -116,8 +109,9 @@ def _real(predict: Predict, folder: Path, shrink: int) -> dict[str, float]:
     place = np.round(points).astype(int)
     inside = np.all((place >= 0) & (place < np.asarray(bones.grid.size_ijk)), axis=-1)
     place[~inside] = 0
-    truth = torch.from_numpy(np.where(inside, bones.array[place[..., 2], place[..., 1], place[..., 0]], 0))
+    truth = np.where(inside, bones.array[place[..., 2], place[..., 1], place[..., 0]], 0)
+    counts = JointCounts(found.numpy(), truth)
     return {
-        f"lowfield_{name}": dice(found, torch.where(truth == number, n, 0), n)
+        f"lowfield_{name}": counts.dice(n, number)
         for n, (name, number) in enumerate((("femur", 1), ("tibia", 3), ("patella", 5)), start=1)
     }

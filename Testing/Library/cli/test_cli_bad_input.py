@@ -21,7 +21,7 @@ from JointRegistrationLib.core.errors import RegistrationCancelled, ResourceErro
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.files import read_labels, write_image, write_labels, write_transform
-from JointRegistrationLib.networks import weights
+from JointRegistrationLib.networks import checkpoint, weights
 from JointRegistrationLib.registration import register as register_module
 from Testing.Support.cli_cases import ALL_NAMES, FIXED_GRID, FakeRegister, blobs, run, write_inputs
 
@@ -282,7 +282,7 @@ def test_damaged_weights(
     path = tmp_path / "damaged.safetensors"
     path.write_bytes(weights.DEFAULT_WEIGHTS.read_bytes()[:size])
     if checksum is not None:
-        weights.checksum_file(path).write_text(checksum)
+        checkpoint.checksum_file(path).write_text(checksum)
     monkeypatch.setattr(weights, "DEFAULT_WEIGHTS", path)
     message = refusal(inputs, "--method", "avsm")
     assert "damaged.safetensors" in message

@@ -19,10 +19,9 @@ from JointRegistrationLib.networks.model import (
     inverse_psi,
     shrunk,
     shrunk_grid,
-    upsampled,
-    velocity_of,
 )
 from JointRegistrationLib.ops import integrate, maps
+from JointRegistrationLib.ops.separable.smoothing import velocity
 
 ANGLE = 0.2
 GRID = Grid(
@@ -84,7 +83,7 @@ def test_map_is_the_affine_after_psi_and_warps_the_original_once() -> None:
     moving, fixed = images(GRID)
     affine = small_affine(GRID)
     output = moving_model().deform(moving, fixed, GRID, [affine], 2)
-    points = maps.identity(GRID) + upsampled(output.psi_displacement_mm, GRID)
+    points = maps.identity(GRID) + maps.upsampled(output.psi_displacement_mm, GRID)
     assert torch.allclose(output.map_ras, maps.apply_matrix(affine, points), atol=1e-4)
     assert torch.equal(output.warped, maps.warp(moving, GRID, output.map_ras))
     assert torch.equal(output.steps[-1].map_ras, output.map_ras)
@@ -106,7 +105,7 @@ def test_psi_composes_the_steps_in_order() -> None:
 def test_inverse_psi_undoes_psi() -> None:
     low = Grid((24, 24, 24), (2.0, 2.0, 2.0))
     g = torch.Generator().manual_seed(2)
-    velocities = [velocity_of(20 * torch.randn(1, 3, *low.shape, generator=g), low, VELOCITY) for _ in range(3)]
+    velocities = [velocity(20 * torch.randn(1, 3, *low.shape, generator=g), low, VELOCITY) for _ in range(3)]
     psi = torch.zeros_like(velocities[0])
     for v in velocities:
         psi = compose_step(psi, v, low, VELOCITY)

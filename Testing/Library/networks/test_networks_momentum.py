@@ -8,12 +8,12 @@ import torch
 
 from JointRegistrationLib.core.errors import ConfigError
 from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.lattices.working_grid import momentum_grid
 from JointRegistrationLib.networks.blocks import Conv, Up, convolve, num_parameters
 from JointRegistrationLib.networks.momentum import (
     FastMomentumNet,
     LightMomentumNet,
     PublishedMomentumNet,
-    momentum_grid,
     momentum_ras,
 )
 

@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from JointRegistrationLib.cli import cli
 from JointRegistrationLib.core.errors import CheckpointError
 from JointRegistrationLib.networks import checkpoint
-from JointRegistrationLib.networks.weights import checksum_file, load_model
+from JointRegistrationLib.networks.checkpoint import checksum_file
+from JointRegistrationLib.networks.weights import load_model
 from JointRegistrationLib.training.loop import Trainer
 from JointRegistrationLib.training.record.parts import export
 from Testing.Support.training_cases import tiny_config, tiny_pool

@@ -16,7 +16,7 @@ from JointRegistrationLib.core.geometry import Grid, reorient_array, transform_p
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.progress import Reporter
 from JointRegistrationLib.files import read_labels, write_image
-from JointRegistrationLib.networks import cache, checkpoint, segmenter_weights
+from JointRegistrationLib.networks import cache, checkpoint, weights
 from JointRegistrationLib.networks.segmenter import ARCHITECTURE, CLASSES, Segmenter, SegmenterConfig
 from JointRegistrationLib.ops.separable import along_axes
 from JointRegistrationLib.segmentation import segment as segment_module
@@ -216,10 +216,10 @@ def write_tiny_weights(path: Path, architecture: str = ARCHITECTURE) -> Path:
 
 
 def test_the_command_writes_labels_on_the_images_grid_and_says_what_is_unsure(tmp_path: Path) -> None:
-    weights = write_tiny_weights(tmp_path / "tiny.safetensors")
+    tiny = write_tiny_weights(tmp_path / "tiny.safetensors")
     image, _ = blocks(oblique_grid())
     write_image(image, tmp_path / "knee.nrrd")
-    command = ["segment", str(tmp_path / "knee.nrrd"), "-o", str(tmp_path / "labels.nrrd"), "--weights", str(weights)]
+    command = ["segment", str(tmp_path / "knee.nrrd"), "-o", str(tmp_path / "labels.nrrd"), "--weights", str(tiny)]
     done = CliRunner().invoke(cli, command)
     assert done.exit_code == 0, done.output
     assert read_labels(tmp_path / "labels.nrrd").grid.is_close(image.grid)
@@ -231,7 +231,7 @@ def test_the_command_writes_labels_on_the_images_grid_and_says_what_is_unsure(tm
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="'avsm'"):
-        segmenter_weights.load_segmenter(write_tiny_weights(tmp_path / "other.safetensors", "avsm"))
+        weights.load_segmenter(write_tiny_weights(tmp_path / "other.safetensors", "avsm"))
 
 
 def test_every_structure_has_a_number_of_its_own() -> None:

@@ -7,11 +7,11 @@ import torch
 
 from JointRegistrationLib.core.config import SimilarityConfig
 from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.lattices.working_grid import momentum_grid
 from JointRegistrationLib.ops import maps
 from JointRegistrationLib.ops.separable.filters import apply_along_axes, apply_with_channels_last, interpolation_matrix
 from JointRegistrationLib.ops.similarity.image_pair import Dissimilarity, ImagePair, LatticeDissimilarity
 from JointRegistrationLib.ops.similarity.measures import FixedLncc, lncc_loss
-from JointRegistrationLib.registration.methods.momentum import momentum_grid, upsample
 from Testing.Support import knees
 from Testing.Support.grids import smooth_random
 
@@ -40,7 +40,7 @@ def some_map(seed: int, size_mm: float = 1.0) -> torch.Tensor:
 def test_it_is_the_dissimilarity_of_the_interpolated_map(name: str, moving_mask: bool) -> None:
     images, config = pair(moving_mask=moving_mask), SimilarityConfig(name, 5)
     coarse = some_map(4, 3.0)
-    fine = upsample(coarse, FIXED_GRID)
+    fine = maps.upsampled(coarse, FIXED_GRID)
     expected = Dissimilarity(images, config)(fine)
     torch.testing.assert_close(LatticeDissimilarity(images, config, LATTICE)(coarse), expected, rtol=1e-9, atol=1e-9)
 
@@ -70,7 +70,7 @@ def test_a_moving_mask_moves_with_the_map() -> None:
     dissimilarity = LatticeDissimilarity(images, SimilarityConfig("lncc", 5), LATTICE)
     dissimilarity(some_map(5))
     after = some_map(7, 4.0)
-    expected = Dissimilarity(images, SimilarityConfig("lncc", 5))(upsample(after, FIXED_GRID))
+    expected = Dissimilarity(images, SimilarityConfig("lncc", 5))(maps.upsampled(after, FIXED_GRID))
     torch.testing.assert_close(dissimilarity(after), expected, rtol=1e-9, atol=1e-9)
 
 

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from JointRegistrationLib.core.config import SimilarityConfig, VelocityConfig, VsvfConfig
 from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.progress import Reporter
 from JointRegistrationLib.ops import maps
 from JointRegistrationLib.ops.folds import folded_cells, unfolded
 from JointRegistrationLib.ops.similarity.image_pair import ImagePair
-from JointRegistrationLib.registration.methods.momentum import local_map
-from JointRegistrationLib.registration.methods.vsvf import vsvf_opt
+from JointRegistrationLib.registration.methods.momentum import deformation
 from Testing.Support import knees
 
 GRID = knees.centered_grid((16, 14, 12), (2.0, 2.0, 2.4))
@@ -77,7 +77,6 @@ def test_optimisation_without_regularity_ends_without_folds() -> None:
     config = VsvfConfig(
         SimilarityConfig("lncc", 5), VelocityConfig((2.0,), (1.0,)), regularity=0.0, levels=(1,), iterations=15
     )
-    momentum, lattice = vsvf_opt(ImagePair(fixed, GRID, moving, GRID), np.eye(4), config)
-    found = local_map(momentum, lattice, config.velocity)
+    found = deformation(ImagePair(fixed, GRID, moving, GRID), np.eye(4), config, Reporter())
     assert found.forward_mm.norm(dim=1).max() > 1
-    assert not folded_cells(maps.from_displacement(found.forward_mm, lattice), lattice).any()
+    assert not folded_cells(maps.from_displacement(found.forward_mm, found.grid), found.grid).any()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from JointRegistrationLib.core.config import AffineConfig, RegistrationConfig
+from JointRegistrationLib.core.config import AffineConfig, PreprocessConfig, RegistrationConfig
 from JointRegistrationLib.core.errors import InputError, RegistrationCancelled
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.image import Image
@@ -36,7 +36,7 @@ def prepared(matrix, moving_grid=MOVING_GRID, fixed_grid=None):
     fixed_grid = fixed_grid or knees.centered_grid()
     back = np.linalg.inv(matrix)
     fixed, moving = knees.make_pair(fixed_grid, moving_grid, lambda y: transform_points(back, y))
-    return prepare_pair(fixed, moving, RegistrationConfig(), "cpu")
+    return prepare_pair(fixed, moving, PreprocessConfig(), "cpu")
 
 
 def error_mm(found, expected):
@@ -87,8 +87,8 @@ def test_masked_out_content_has_no_influence():
     mask = np.zeros(grid.shape, dtype=np.uint8)
     mask[:, :, :19] = 1
     config = RegistrationConfig()
-    without = prepare_pair(Image(spoilt, grid), moving, config, "cpu")
-    masked = prepare_pair(Image(spoilt, grid), moving, config, "cpu", fixed_mask=Image(mask, grid))
+    without = prepare_pair(Image(spoilt, grid), moving, config.preprocess, "cpu")
+    masked = prepare_pair(Image(spoilt, grid), moving, config.preprocess, "cpu", fixed_mask=Image(mask, grid))
     rigid = AffineConfig(model="rigid", levels=(2, 1), iterations=30)
     assert error_mm(affine_opt(masked, rigid), expected) < 0.5
     assert error_mm(affine_opt(without, rigid), expected) > 1

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from JointRegistrationLib.core.config import AffineConfig, NetworkConfig, RegistrationConfig
+from JointRegistrationLib.core.config import AffineConfig, RegistrationConfig
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.networks import side as detector
@@ -23,7 +23,6 @@ from Testing.Support.grids import remarks
 
 GRID = knees.centered_grid((12, 12, 12), (4.0, 4.0, 4.0))
 PAIR = ImagePair(torch.zeros(1, 1, *GRID.shape), GRID, torch.ones(1, 1, *GRID.shape), GRID)
-AUTO = RegistrationConfig()
 MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
 
 Says = Callable[[tuple[str, float], tuple[str, float]], None]
@@ -58,13 +57,13 @@ def test_an_answer_counts_for_both_images_unless_the_other_contradicts(
     fixed: tuple[str, float], moving: tuple[str, float], expected: tuple[str, ...], says: Says
 ) -> None:
     says(fixed, moving)
-    assert knee_sides(PAIR, AUTO, None) == expected
+    assert knee_sides(PAIR, "auto", None, check=True) == expected
 
 
 def test_a_left_knee_on_a_right_one_is_refused_in_plain_words(says: Says) -> None:
     says(("left", 6.0), ("right", 5.0))
     with pytest.raises(InputError) as caught:
-        knee_sides(PAIR, AUTO, None)
+        knee_sides(PAIR, "auto", None, check=True)
     for said in (
         "the fixed image shows a left knee",
         "the moving image a right one",
@@ -77,17 +76,16 @@ def test_a_left_knee_on_a_right_one_is_refused_in_plain_words(says: Says) -> Non
 
 def test_the_refusal_can_be_switched_off_or_the_side_told(says: Says) -> None:
     says(("left", 6.0), ("right", 5.0))
-    assert knee_sides(PAIR, dataclasses.replace(AUTO, check_side=False), None) == ("left",)
-    told = dataclasses.replace(AUTO, network=NetworkConfig(side="right"))
-    assert knee_sides(PAIR, told, None) == ("right",)
+    assert knee_sides(PAIR, "auto", None, check=False) == ("left",)
+    assert knee_sides(PAIR, "right", None, check=True) == ("right",)
 
 
 def test_a_start_that_mirrors_wants_one_knee_of_each_side(says: Says) -> None:
     says(("left", 6.0), ("right", 5.0))
-    assert knee_sides(PAIR, AUTO, MIRROR) == ("left",)
+    assert knee_sides(PAIR, "auto", MIRROR, check=True) == ("left",)
     says(("left", 6.0), ("left", 5.0))
     with pytest.raises(InputError, match="a left knee and the moving image a left one, but the starting transform"):
-        knee_sides(PAIR, AUTO, MIRROR)
+        knee_sides(PAIR, "auto", MIRROR, check=True)
 
 
 def test_every_method_refuses_and_none_looks_if_the_check_is_off(says: Says, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +104,7 @@ def test_without_its_weights_nothing_is_known_and_nothing_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(detector, "SIDE_WEIGHTS", tmp_path / "none.safetensors")
-    assert knee_sides(PAIR, AUTO, None) == ("right", "left")
+    assert knee_sides(PAIR, "auto", None, check=True) == ("right", "left")
 
 
 @pytest.mark.parametrize(
@@ -141,6 +139,6 @@ def test_two_images_whose_place_and_content_agree_on_different_sides_are_refused
     pair = ImagePair(PAIR.fixed, right, PAIR.moving, left)
     says(("right", 2.2), ("left", 2.2))
     with pytest.raises(InputError, match="the fixed image shows a right knee and the moving image a left one"):
-        knee_sides(pair, AUTO, None)
+        knee_sides(pair, "auto", None, check=True)
     says(("right", 0.0), ("left", 0.0))
-    assert knee_sides(pair, AUTO, None) == ("right", "left")
+    assert knee_sides(pair, "auto", None, check=True) == ("right", "left")

@@ -116,6 +116,6 @@ def test_predictions_are_judged_by_images_and_pairs():
     shifted = np.eye(4)
     shifted[:3, 3] = (0, 1, 0)
     for affine in (np.eye(4), shifted):
-        without, with_pairs = (_Judgement(pair, CONFIG, given)(affine) for given in (None, term))
+        without, with_pairs = (_Judgement(pair, CONFIG.vsvf.similarity, given)(affine) for given in (None, term))
         offset = torch.as_tensor(affine[:3, 3]).float().view(1, 3, 1, 1, 1)
         assert with_pairs - without == pytest.approx(float(term(lambda p, o=offset: p + o)), rel=1e-4)

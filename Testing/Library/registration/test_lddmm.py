@@ -19,14 +19,13 @@ from JointRegistrationLib.core.config import (
 )
 from JointRegistrationLib.core.errors import ConfigError, RegistrationCancelled
 from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.progress import Reporter
 from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.core.serialization import from_dict, to_dict
 from JointRegistrationLib.ops import maps
 from JointRegistrationLib.ops.similarity.image_pair import ImagePair
 from JointRegistrationLib.registration.local_map import LocalMap
-from JointRegistrationLib.registration.methods.lddmm import geodesic_map, lddmm_opt
-from JointRegistrationLib.registration.methods.momentum import local_map
-from JointRegistrationLib.registration.methods.vsvf import vsvf_opt
+from JointRegistrationLib.registration.methods.momentum import deformation
 from JointRegistrationLib.registration.register import register
 from Testing.Support import knees
 from Testing.Support.grids import remarks
@@ -63,8 +62,7 @@ def moved_ellipsoid() -> ImagePair:
 
 @pytest.fixture(scope="module")
 def geodesic(moved_ellipsoid: ImagePair) -> LocalMap:
-    momentum, grid = lddmm_opt(moved_ellipsoid, np.eye(4), CONFIG)
-    return geodesic_map(momentum, grid, CONFIG)
+    return deformation(moved_ellipsoid, np.eye(4), CONFIG, Reporter())
 
 
 @pytest.fixture(scope="module")
@@ -96,24 +94,15 @@ def test_the_map_has_no_folds_and_its_inverse_leads_back(geodesic: LocalMap) -> 
 
 
 def test_the_stationary_velocity_does_about_as_well(moved_ellipsoid: ImagePair, geodesic: LocalMap) -> None:
-    momentum, grid = vsvf_opt(moved_ellipsoid, np.eye(4), STATIONARY)
-    stationary = local_map(momentum, grid, STATIONARY.velocity)
+    stationary = deformation(moved_ellipsoid, np.eye(4), STATIONARY, Reporter())
     assert overlap(moved_ellipsoid, stationary) == pytest.approx(overlap(moved_ellipsoid, geodesic), abs=0.02)
     assert (stationary.forward_mm - geodesic.forward_mm).norm(dim=1).max() > 0.1  # yet they are two models
 
 
 def test_identical_images_need_no_momentum(moved_ellipsoid: ImagePair) -> None:
     same = dataclasses.replace(moved_ellipsoid, moving=moved_ellipsoid.fixed)
-    momentum, grid = lddmm_opt(same, np.eye(4), dataclasses.replace(CONFIG, levels=(2,), iterations=3))
-    assert geodesic_map(momentum, grid, CONFIG).forward_mm.norm(dim=1).max() < 0.05
-
-
-def test_a_momentum_already_found_is_gone_on_from(moved_ellipsoid: ImagePair) -> None:
-    one = dataclasses.replace(CONFIG, levels=(1,), iterations=6)
-    first, _ = lddmm_opt(moved_ellipsoid, np.eye(4), one)
-    stopped = dataclasses.replace(one, iterations=0)
-    again, _ = lddmm_opt(moved_ellipsoid, np.eye(4), stopped, initial_momentum=first)
-    torch.testing.assert_close(again, first)
+    found = deformation(same, np.eye(4), dataclasses.replace(CONFIG, levels=(2,), iterations=3), Reporter())
+    assert found.forward_mm.norm(dim=1).max() < 0.05
 
 
 def test_register_finds_most_of_a_known_deformation(result: RegistrationResult) -> None:

@@ -22,6 +22,7 @@ from JointRegistrationLib.core.config import (
 from JointRegistrationLib.core.errors import CheckpointError, InputError, RegistrationCancelled
 from JointRegistrationLib.core.geometry import FloatArray, Grid, transform_points
 from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.lattices.working_grid import momentum_grid
 from JointRegistrationLib.core.progress import ProgressCallback, Reporter
 from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.networks import predict, weights
@@ -34,8 +35,7 @@ from JointRegistrationLib.registration.local_map import Estimate, LocalMap, comp
 from JointRegistrationLib.registration.methods import networks as prediction
 from JointRegistrationLib.registration.methods.affine import affine_opt
 from JointRegistrationLib.registration.methods.dispatch import estimate
-from JointRegistrationLib.registration.methods.momentum import momentum_grid
-from JointRegistrationLib.registration.methods.vsvf import vsvf_opt
+from JointRegistrationLib.registration.methods.momentum import optimize_momentum
 from JointRegistrationLib.registration.register import prepare_pair, register
 from Testing.Support import knees
 from Testing.Support.grids import remarks, smooth_random
@@ -184,7 +184,7 @@ def test_images_that_are_no_knees_are_handed_over_to_optimisation(
     config: RegistrationConfig, blobs: tuple[Image, Image]
 ) -> None:
     found = register(*blobs, config)
-    expected = affine_opt(prepare_pair(*blobs, config, torch.device("cpu")), config.affine)
+    expected = affine_opt(prepare_pair(*blobs, config.preprocess, torch.device("cpu")), config.affine)
     np.testing.assert_array_equal(found.affine_ras, expected)
     assert found.similarity_before < found.similarity_after
     assert found.similarity_after > 0.99
@@ -316,7 +316,7 @@ def test_the_side_is_found_and_a_left_knee_on_a_right_one_refused(
 def test_refinement_lowers_the_dissimilarity_of_the_prediction(
     images: tuple[Image, Image], result: RegistrationResult, refined: RegistrationResult
 ) -> None:
-    pair = prepare_pair(*images, AVSM, torch.device("cpu"))
+    pair = prepare_pair(*images, AVSM.preprocess, torch.device("cpu"))
     before, after = (
         float(
             Dissimilarity(pair, AVSM.vsvf.similarity)(
@@ -339,7 +339,7 @@ def test_refinement_brings_the_images_and_structures_closer(
 
 
 def test_refinement_also_follows_a_hand_over(blobs: tuple[Image, Image]) -> None:
-    pair = prepare_pair(*blobs, AVSM, torch.device("cpu"))
+    pair = prepare_pair(*blobs, AVSM.preprocess, torch.device("cpu"))
     handed_over, found = solve(pair, AVSM), solve(pair, REFINED)
     assert "affine transform and deformation were found by optimisation" in remarks(found)[0]
     similarity = AVSM.vsvf.similarity
@@ -460,14 +460,14 @@ def test_optimisation_goes_on_from_the_deformation_before_it() -> None:
     inverse = maps.inverse(true.forward_mm, grid, grid, iterations=50)
     back = inverse.map_ras[0].movedim(0, -1).numpy()
     fixed, moving = knees.make_pair(grid, grid, lambda _lattice: back)
-    pair = prepare_pair(fixed, moving, AVSM, torch.device("cpu"))
+    pair = prepare_pair(fixed, moving, AVSM.preprocess, torch.device("cpu"))
     velocity = VelocityConfig(sigmas_mm=(5.0, 10.0), weights=(0.5, 0.5))
     config = VsvfConfig(SimilarityConfig("ncc"), velocity, regularity=1.0, levels=(1,), iterations=3)
 
     def first_loss_and_momentum(before: LocalMap | None) -> tuple[float, float]:
         losses: list[float] = []
         reporter = Reporter(progress=lambda _stage, _fraction, loss: losses.append(loss or 0.0))
-        momentum, found_grid = vsvf_opt(pair, np.eye(4), config, before=before, reporter=reporter)
+        momentum, found_grid = optimize_momentum(pair, np.eye(4), config, reporter, before=before)
         assert found_grid.is_close(momentum_grid(grid))
         return losses[0], float(momentum.norm())
 

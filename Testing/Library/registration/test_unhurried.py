@@ -61,7 +61,7 @@ def fast(pair: KneePair) -> RegistrationResult:
 @pytest.fixture(scope="module")
 def found(pair: KneePair) -> Prediction:
     """What the networks predict where every step of theirs is integrated in many."""
-    images = prepare_pair(pair.fixed.image, pair.moving.image, CONFIG, torch.device("cpu"))
+    images = prepare_pair(pair.fixed.image, pair.moving.image, CONFIG.preprocess, torch.device("cpu"))
     model, _ = weights.load_model()
     velocity = dataclasses.replace(model.config.velocity, steps=MANY_STEPS)
     model.config = dataclasses.replace(model.config, velocity=velocity)
