@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,8 @@ def contrast_remark(fixed: Image, moving: Image, affine_ras: FloatArray | None =
     centred = np.eye(4)
     centred[:3, 3] = moving.grid.center_ras - fixed.grid.center_ras
     starts = (np.eye(4), centred) if affine_ras is None else (np.eye(4), centred, affine_ras)
-    found = max(coarse_ncc(fixed, moving, start) for start in starts)
+    known = (found for start in starts if not math.isnan(found := coarse_ncc(fixed, moving, start)))
+    found = max(known, default=math.nan)
     if not found < UNLIKE:
         return ""
     said = f"(correlation {found:.2f} before anything is aligned)"

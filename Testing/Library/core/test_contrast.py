@@ -22,6 +22,11 @@ def blobs(grid: Grid = GRID, shift_mm: float = 0.0) -> Image:
     return Image(np.asarray(values, np.float32).reshape(grid.shape), grid, "knee")
 
 
+def far() -> Grid:
+    """The same lattice beyond the other end of the table."""
+    return Grid(GRID.size_ijk, GRID.spacing_mm, (900.0, 0.0, 0.0), GRID.direction_ras)
+
+
 def negative(image: Image) -> Image:
     return Image(image.array.max() - image.array, image.grid, "other")
 
@@ -50,6 +55,7 @@ def test_images_that_lie_apart_are_compared_with_one_centre() -> None:
     moved = Image(blobs().array, away, "moved")
     assert coarse_ncc(blobs(), moved) < 0.6
     assert contrast_remark(blobs(), moved) == ""
+    assert "looks like a negative" in contrast_remark(blobs(), Image(negative(blobs()).array, far(), "far"))
     shift = np.eye(4)
     shift[:3, 3] = [0, 0, 55.0]
     assert coarse_ncc(blobs(), moved, shift) == pytest.approx(1)
@@ -67,8 +73,7 @@ def test_padding_does_not_decide() -> None:
 
 
 def test_nothing_is_said_where_it_cannot_be_told() -> None:
-    away = Image(blobs().array, Grid(GRID.size_ijk, GRID.spacing_mm, (900.0, 0.0, 0.0), GRID.direction_ras), "away")
-    assert np.isnan(coarse_ncc(blobs(), away))
+    assert np.isnan(coarse_ncc(blobs(), Image(blobs().array, far(), "far")))
     constant = Image(np.ones(GRID.shape, np.float32), GRID, "constant")
     assert np.isnan(coarse_ncc(blobs(), constant))
     assert contrast_remark(blobs(), constant) == ""
