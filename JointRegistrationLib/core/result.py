@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .config import RegistrationConfig
 from .errors import InputError
+from .figures.trust import Evidence
 from .geometry import FloatArray, Grid, transform_points
 
 FloatVolume = npt.NDArray[np.float32]
@@ -94,6 +95,7 @@ class RegistrationResult:
         device: where it ran, e.g. ``"cpu"``.
         notes: sentences a user should read, e.g. a fallback that was taken.
         landmark_errors_mm: of the given pairs; None if none were given.
+        evidence: what is seen of the result without labels; None if it is not known.
     """
 
     fixed_grid: Grid
@@ -113,6 +115,7 @@ class RegistrationResult:
     device: str
     notes: tuple[str, ...] = ()
     landmark_errors_mm: LandmarkErrors | None = None
+    evidence: Evidence | None = None
 
     def summary(self) -> dict[str, Any]:
         """The scalar results as plain JSON values; landmarks only where there are any."""
@@ -133,6 +136,7 @@ class RegistrationResult:
             "affine_ras": self.affine_ras.tolist(),
             "timings_s": dict(self.timings_s),
             "notes": list(self.notes),
+            **({} if self.evidence is None else {"evidence": self.evidence.summary()}),
             **({} if landmarks is None else {"landmarks": landmarks.summary()}),
         }
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..core.config import RegistrationConfig
 from ..core.errors import FileError
+from ..core.figures.trust import Evidence
 from ..core.geometry import Grid
 from ..core.image import Image
 from ..core.result import FoldCount, LandmarkErrors, RegistrationResult, log2_jacobian
@@ -176,6 +177,7 @@ def read_result(folder: Path, moving_grid: Grid) -> RegistrationResult:
             device=values["device"],
             notes=tuple(values["notes"]),
             landmark_errors_mm=_landmark_errors(values.get("landmarks")),
+            evidence=_evidence(values.get("evidence")),
         )
 
 
@@ -188,3 +190,10 @@ def _landmark_errors(values: dict[str, Any] | None) -> LandmarkErrors | None:
     if values is None:
         return None
     return LandmarkErrors(tuple(values["names"]), tuple(values["tre_before_mm"]), tuple(values["tre_after_mm"]))
+
+
+def _evidence(values: dict[str, float | None] | None) -> Evidence | None:
+    """As it was written; results of earlier versions have none."""
+    if values is None:
+        return None
+    return Evidence(**{name: _number(value) for name, value in values.items()})

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..core.config import AffineConfig, LddmmConfig, PreprocessConfig, RegistrationConfig, VsvfConfig
 from ..core.errors import ConfigError, OutOfMemory
+from ..core.figures.contrast import contrast_remark
 from ..core.figures.extremes import find_extremes
 from ..core.geometry import FloatArray, Grid
 from ..core.image import Image, LandmarkPairs
@@ -25,6 +26,7 @@ from ..ops.maps import apply_matrix, identity, resample_displacement
 from ..ops.separable.resampling import resample, to_tensor
 from ..ops.similarity.image_pair import ImagePair
 from ..ops.similarity.measures import Correlation
+from .evidence import find_evidence
 from .landmarks import landmark_errors, landmark_term, starting_transform
 from .local_map import LocalMap
 from .methods.dispatch import estimate
@@ -85,12 +87,14 @@ def register_inputs(
     reporter.update(0.0)
     fixed_mask, fixed_remarks = _checked(inputs.fixed, inputs.fixed_mask, reporter)
     moving_mask, moving_remarks = _checked(inputs.moving, inputs.moving_mask, reporter)
+    kinds = contrast_remark(inputs.fixed, inputs.moving, inputs.initial_affine_ras) if inputs.initial is None else ""
     inputs = dataclasses.replace(inputs, fixed_mask=fixed_mask, moving_mask=moving_mask)
     start = inputs.initial or _start(inputs, config.affine, use_landmarks=config.landmarks.start)
     device = choose_device(config.device)
     with _memory_errors(device):
         result = _run(inputs, start, config, device, reporter)
-    return dataclasses.replace(result, notes=(*result.notes, *dict.fromkeys((*fixed_remarks, *moving_remarks))))
+    remarks = dict.fromkeys((*fixed_remarks, *moving_remarks, *([kinds] if kinds else ())))
+    return dataclasses.replace(result, notes=(*result.notes, *remarks))
 
 
 def _run(
@@ -113,6 +117,7 @@ def _run(
     affine, local = found.affine_ras, found.local
     fields = finish(fixed.grid, moving, affine, local, reporter.stage_named("finishing", 0.85, 1.0))
     before, after = similarities(pair, affine, local)
+    evidence = find_evidence(pair, affine, local, fields.jacobian_determinant)
     extremes = find_extremes(fields.jacobian_determinant, fields.inverse_error_max_mm)
     clock.lap("finishing")
     return RegistrationResult(
@@ -131,8 +136,9 @@ def _run(
         timings_s=clock.timings(),
         config=config,
         device=str(device),
-        notes=(*found.notes, *notes, *extremes.notes),
+        notes=(*found.notes, *notes, *evidence.notes, *extremes.notes),
         landmark_errors_mm=landmark_errors(landmarks, fields.displacement_mm, fixed.grid) if landmarks else None,
+        evidence=evidence,
     )
 
 
