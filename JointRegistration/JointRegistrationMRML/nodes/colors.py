@@ -9,6 +9,7 @@ import numpy as np
 import slicer
 import vtk
 
+from ..mrml import Node, Scene
 from ..translation import _
 from .arrays import newNode, ownedList
 
@@ -66,7 +67,7 @@ def divergingColors() -> Any:
     return node
 
 
-def sharedDivergingColors(scene: Any) -> Any:
+def sharedDivergingColors(scene: Scene) -> Any:
     """The colour table of :func:`divergingColors` in ``scene``: an earlier run's, or a new one."""
     nodes = ownedList(scene.GetNodesByClassByName("vtkMRMLColorTableNode", COLOR_NAME))
     if nodes:
@@ -77,7 +78,7 @@ def sharedDivergingColors(scene: Any) -> Any:
     return node
 
 
-def addLegend(node: Any, title: str = LEGEND_TITLE) -> Any:
+def addLegend(node: Node, title: str = LEGEND_TITLE) -> Any:
     """Give a displayed node a colour legend whose title says what the numbers mean; returns it."""
     legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
     legend.SetTitleText(title)
