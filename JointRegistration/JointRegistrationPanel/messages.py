@@ -64,8 +64,9 @@ class MessageRows:
             button.setToolTip(toolTip(message.remedy))
 
     def _act(self, index: int) -> None:
-        if index < len(self._messages) and self._messages[index].action is not None:
-            self._messages[index].action()
+        action = self._messages[index].action if index < len(self._messages) else None
+        if action is not None:
+            action()
 
 
 def tint(frame: Any, severity: str) -> None:

@@ -6,6 +6,8 @@ import re
 
 from JointRegistrationMRML.translation import _
 
+__all__ = ["_", "breakable", "duration", "escaped", "memory", "sentence", "toolTip"]
+
 
 def duration(seconds: float) -> str:
     """``seconds`` as a person says it: "2 s", "40 s", "3 min", "1 h 10 min"."""

@@ -147,7 +147,7 @@ class Panel(VTKObservationMixin):
         self.addObserver(self._scene, scene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved, priority=100.0)
 
     def _useParameters(self, parameters: Any) -> None:
-        if self._parameters is not None:
+        if self._ties is not None:
             self._ties.untie()
             self._ties = None
             self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)

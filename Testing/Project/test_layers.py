@@ -46,7 +46,7 @@ ORDER = {
         "scene",
         "nodes",
         "pauses unforeseen",
-        "translation",
+        "translation mrml",
     ),
     "JointRegistrationPanel": (
         "selftests console",

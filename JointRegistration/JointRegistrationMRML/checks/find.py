@@ -6,10 +6,9 @@ is, by its anatomy) is checked in the run.
 
 from __future__ import annotations
 
-from typing import Any
-
 from JointRegistrationLib.core.config import RegistrationConfig
 
+from ..mrml import TransformNode
 from ..run.registration_nodes import InputNodes
 from ..translation import _
 from .guides import landmarkProblems, maskProblems, segmentationProblems
@@ -23,7 +22,7 @@ def findProblems(
     config: RegistrationConfig,
     availableMemoryBytes: int | None = None,
     *,
-    leftOut: Any = None,
+    leftOut: TransformNode | None = None,
     device: str = "cpu",
 ) -> list[Problem]:
     """Find what is wrong or suspicious about the inputs of a run, errors first.

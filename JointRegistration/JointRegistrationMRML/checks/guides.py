@@ -7,6 +7,7 @@ from typing import Any
 
 from JointRegistrationLib.core.errors import GeometryError, InputError
 
+from ..mrml import SegmentationNode, VolumeNode
 from ..nodes.points import pointIndices
 from ..nodes.segments.layers import BINARY_LABELMAP
 from ..nodes.segments.masks import segmentIdOf
@@ -49,7 +50,7 @@ def landmarkProblems(nodes: InputNodes) -> Iterator[Problem]:
         yield Problem(ERROR, text.format(name=node.GetName()))
 
 
-def maskProblems(which: str, mask: Any, segment: str, volume: Any) -> Iterator[Problem]:
+def maskProblems(which: str, mask: Any, segment: str, volume: VolumeNode | None) -> Iterator[Problem]:
     """Problems of the mask of the volume that is ``which``.
 
     Args:
@@ -81,7 +82,7 @@ def maskProblems(which: str, mask: Any, segment: str, volume: Any) -> Iterator[P
         yield Problem(ERROR, text.format(name=name, volume=volume.GetName()))
 
 
-def _overlap(mask: Any, volume: Any) -> bool:
+def _overlap(mask: Any, volume: VolumeNode) -> bool:
     """Whether the mask's field of view has any of the volume's; where exactly its voxels are does not matter."""
     try:
         return ownGrid(mask).overlap(ownGrid(volume)) > 0
@@ -89,7 +90,7 @@ def _overlap(mask: Any, volume: Any) -> bool:
         return False
 
 
-def segmentationProblems(what: str, node: Any) -> Iterator[Problem]:
+def segmentationProblems(what: str, node: SegmentationNode | None) -> Iterator[Problem]:
     """Problems of a segmentation, which is ``what``; it may be None."""
     if node is None:
         return
@@ -107,7 +108,7 @@ def segmentationProblems(what: str, node: Any) -> Iterator[Problem]:
         yield Problem(ERROR, text.format(name=name, what=what))
 
 
-def _segmentProblems(what: str, node: Any, segment: str) -> Iterator[Problem]:
+def _segmentProblems(what: str, node: SegmentationNode, segment: str) -> Iterator[Problem]:
     """Problems of one segment of a segmentation, which is ``what``."""
     try:
         chosen = node.GetSegmentation().GetSegment(segmentIdOf(node, segment))

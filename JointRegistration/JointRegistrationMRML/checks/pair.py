@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from JointRegistrationLib.core.geometry import transform_points, unit_lattice
 from JointRegistrationLib.core.image import MIN_OVERLAP
 from JointRegistrationLib.core.plan import estimate_plan, low_memory
 
+from ..mrml import Node, TransformNode
 from ..nodes.transforms import checkStart
 from ..nodes.world import fromWorld, ownGrid, toWorld
 from ..run.registration_nodes import InputNodes
@@ -25,7 +25,7 @@ _LITTLE_OVERLAP = 0.25
 _HULL_SAMPLES = 12
 
 
-def pairProblems(nodes: InputNodes, config: RegistrationConfig, leftOut: Any) -> Iterator[Problem]:
+def pairProblems(nodes: InputNodes, config: RegistrationConfig, leftOut: TransformNode | None) -> Iterator[Problem]:
     """Problems of two usable volumes; ``leftOut`` is a transform node that does not count as above them."""
     yield from _sideProblems(nodes, config)
     guided = nodes.fixedLandmarks is not None or config.affine.initialization in ("center", "moments")
@@ -50,7 +50,7 @@ def pairProblems(nodes: InputNodes, config: RegistrationConfig, leftOut: Any) ->
         yield Problem(WARNING, text.format(**names, percent=round(100 * share)), remedy)
 
 
-def _overlap(nodes: InputNodes, leftOut: Any) -> float:
+def _overlap(nodes: InputNodes, leftOut: TransformNode | None) -> float:
     """Share of the fixed field of view that lies in the moving one, all transforms above them included."""
     unit = unit_lattice(_HULL_SAMPLES)
     points = toWorld(nodes.fixed, transform_points(ownGrid(nodes.fixed).unit_to_ras, unit), leftOut)
@@ -85,7 +85,7 @@ _SIDE_WORDS = {"left": "left", "lt": "left", "right": "right", "rt": "right"}
 _SIDE_LETTERS = {"l": "left", "r": "right"}
 
 
-def _side(node: Any) -> str:
+def _side(node: Node) -> str:
     """The side that a volume's attributes or name speak of; empty if none or both."""
     attributes = [name for name in (node.GetAttributeNames() or ()) if "laterality" in name.lower()]
     said = {_SIDE_LETTERS.get((node.GetAttribute(name) or "").strip().lower()[:1], "") for name in attributes} - {""}

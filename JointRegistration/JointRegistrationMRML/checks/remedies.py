@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import InputError
 
+from ..mrml import Scene
 from ..nodes.arrays import newNode, vtkMatrix
 from ..nodes.world import fromWorld, ownGrid, toWorld
 from ..run.registration_nodes import InputNodes
@@ -25,7 +25,7 @@ class Remedied:
     record: RunRecord | None = None
 
 
-def applyRemedy(scene: Any, problem: Problem, nodes: InputNodes) -> Remedied:
+def applyRemedy(scene: Scene, problem: Problem, nodes: InputNodes) -> Remedied:
     """Take the way out that a problem offers.
 
     "centre" puts a new transform directly above the moving nodes, which brings the middle of the moving
@@ -43,7 +43,7 @@ def applyRemedy(scene: Any, problem: Problem, nodes: InputNodes) -> Remedied:
     return Remedied(record=_centre(scene, nodes))
 
 
-def _centre(scene: Any, nodes: InputNodes) -> RunRecord:
+def _centre(scene: Scene, nodes: InputNodes) -> RunRecord:
     fixed = toWorld(nodes.fixed, ownGrid(nodes.fixed).center_ras[None], None)
     if nodes.initialTransform is not None:
         fixed = fromWorld(nodes.initialTransform, fixed, None, itself=True)

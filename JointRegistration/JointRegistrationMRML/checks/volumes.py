@@ -20,6 +20,7 @@ from JointRegistrationLib.core.figures.knee_size import (
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import MIN_SIZE
 
+from ..mrml import VolumeNode
 from ..nodes.arrays import gridOf, numpyView
 from ..nodes.volumes import LABEL_MAP, checkVolume
 from ..nodes.world import ijkToRasOf
@@ -29,7 +30,7 @@ from .problems import ERROR, WARNING, Problem, sentence
 _SAMPLES_PER_AXIS = 24
 
 
-def volumeProblems(which: str, node: Any) -> Iterator[Problem]:
+def volumeProblems(which: str, node: VolumeNode | None) -> Iterator[Problem]:
     """Problems of the volume that is ``which``, "fixed" or "moving"; it may be None."""
     if node is None:
         yield Problem(ERROR, _("Choose a fixed volume.") if which == "fixed" else _("Choose a moving volume."))

@@ -11,10 +11,12 @@ import slicer
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 
+from ..mrml import Scene
 from ..nodes.arrays import newNode
 from ..nodes.colors import FIXED_COLOR, WARPED_COLOR
+from ..nodes.segments.layers import BINARY_LABELMAP
 from ..nodes.segments.masks import SegmentMask, segmentMaskSteps
-from ..nodes.segments.segmentations import BINARY_LABELMAP, orientedImage, setReferenceGeometry
+from ..nodes.segments.segmentations import orientedImage, setReferenceGeometry
 from ..run.registration_nodes import RegistrationOutputs
 from ..translation import _
 from .view import OpenView, opening
@@ -79,7 +81,7 @@ def _labels(fixed: SegmentMask, warped: SegmentMask, grid: Grid) -> Any:
 
 
 def agreementSteps(
-    scene: Any, outputs: RegistrationOutputs, *, segments: Collection[str] | None = None
+    scene: Scene, outputs: RegistrationOutputs, *, segments: Collection[str] | None = None
 ) -> Generator[None, None, OpenView]:
     """Show where fixed and warped structures of the same name agree; ``nodes["agreement"]`` of the view.
 

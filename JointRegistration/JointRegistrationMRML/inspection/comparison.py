@@ -13,6 +13,7 @@ import numpy as np
 
 from JointRegistrationLib.core.errors import InputError
 
+from ..mrml import DisplayableNode, Scene, TransformNode, VolumeNode
 from ..nodes.arrays import numpyView
 from ..pauses import finished
 from ..run.registration_nodes import RegistrationOutputs
@@ -33,7 +34,7 @@ _SAMPLES_PER_AXIS = 32
 
 
 def showComparison(
-    scene: Any, outputs: RegistrationOutputs, mode: str = "warped", earlier: ViewRecord | None = None
+    scene: Scene, outputs: RegistrationOutputs, mode: str = "warped", earlier: ViewRecord | None = None
 ) -> ViewRecord:
     """All of :func:`comparisonSteps` at once; returns what was changed."""
     record = ViewRecord()
@@ -42,7 +43,7 @@ def showComparison(
 
 
 def comparisonSteps(
-    scene: Any,
+    scene: Scene,
     outputs: RegistrationOutputs,
     record: ViewRecord,
     mode: str = "warped",
@@ -83,12 +84,14 @@ def comparisonSteps(
     yield from _layerSteps(scene, record, fixed, foreground)
 
 
-def pairSteps(scene: Any, fixed: Any, moving: Any) -> Generator[None, None, None]:
+def pairSteps(scene: Scene, fixed: VolumeNode, moving: VolumeNode) -> Generator[None, None, None]:
     """Lay a moving volume, as it lies, over a fixed one in every slice view. Pauses after each."""
     yield from _layerSteps(scene, ViewRecord(), fixed, moving)
 
 
-def _layerSteps(scene: Any, record: ViewRecord, background: Any, foreground: Any) -> Generator[None, None, None]:
+def _layerSteps(
+    scene: Scene, record: ViewRecord, background: VolumeNode, foreground: VolumeNode
+) -> Generator[None, None, None]:
     for composite in slicesOf(scene):
         _setLayers(record, composite, background.GetID(), foreground.GetID())
         yield
@@ -117,7 +120,7 @@ def _setLayers(record: ViewRecord, composite: Any, background: str, foreground: 
         record.change(composite, get, setter, value)
 
 
-def _shareWindow(record: ViewRecord, fixed: Any, warped: Any) -> None:
+def _shareWindow(record: ViewRecord, fixed: VolumeNode, warped: VolumeNode) -> None:
     """Give the warped volume the fixed one's window where their intensities have the same range."""
     source, display = fixed.GetDisplayNode(), warped.GetDisplayNode()
     if source is None or display is None or not _sameRange(fixed, warped):
@@ -132,7 +135,7 @@ def _shareWindow(record: ViewRecord, fixed: Any, warped: Any) -> None:
     )
 
 
-def _sameRange(first: Any, second: Any) -> bool:
+def _sameRange(first: VolumeNode, second: VolumeNode) -> bool:
     """Whether the bulk of the intensities of both spans about the same range, judged by a few of them."""
     highs = []
     for node in (first, second):
@@ -160,14 +163,14 @@ def _showOneSegmentation(record: ViewRecord, outputs: RegistrationOutputs, mode:
             record.change(display, display.GetVisibility, display.SetVisibility, int(visible))
 
 
-def _outline(record: ViewRecord, scene: Any, *segmentations: Any) -> None:
+def _outline(record: ViewRecord, scene: Scene, *segmentations: Any) -> None:
     for node in segmentations:
         display = None if node is None or node.GetScene() is not scene else node.GetDisplayNode()
         if display is not None:
             record.change(display, display.GetVisibility2DFill, display.SetVisibility2DFill, False)
 
 
-def _standsUnder(node: Any, transform: Any) -> bool:
+def _standsUnder(node: DisplayableNode, transform: TransformNode | None) -> bool:
     parent = node.GetParentTransformNode()
     if parent is None or transform is None:
         return False

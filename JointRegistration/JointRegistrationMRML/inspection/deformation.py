@@ -11,12 +11,14 @@ from collections.abc import Generator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import vtk
 
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.result import RegistrationResult
 
+from ..mrml import Scene
 from ..nodes.arrays import newNode, vtkMatrix
 from ..nodes.colors import MAGNITUDE_COLORS
 from ..run.registration_nodes import RegistrationOutputs
@@ -44,7 +46,7 @@ _ATTRIBUTE = "JointRegistration.withoutAffine"
 
 
 def gridSteps(
-    scene: Any,
+    scene: Scene,
     outputs: RegistrationOutputs,
     *,
     spacingMm: float = SPACING_MM["grid"],
@@ -76,7 +78,7 @@ def gridSteps(
 
 
 def arrowSteps(
-    scene: Any,
+    scene: Scene,
     outputs: RegistrationOutputs,
     *,
     spacingMm: float = SPACING_MM["arrows"],
@@ -193,9 +195,9 @@ def _lengths(result: RegistrationResult, affine: Any) -> Any:
     return np.linalg.norm(moved, axis=1)
 
 
-def _every(fieldMm: Any) -> int:
+def _every(fieldMm: npt.NDArray[Any]) -> int:
     """One in so many voxels is enough."""
-    return max(1, fieldMm.size // 3 // _SAMPLES)
+    return max(1, int(fieldMm.size) // 3 // _SAMPLES)
 
 
 def _movingToFixed(view: OpenView, outputs: RegistrationOutputs) -> Any:

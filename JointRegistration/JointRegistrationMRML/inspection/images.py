@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.image import Image
 
 from ..measure.images import brightnessRange, checkerboard, differencePercent, edges
+from ..mrml import Scene, SliceNode, VolumeNode
 from ..nodes.arrays import numpyMatrix, numpyView, ownedList, vtkMatrix
 from ..nodes.colors import DIFFERENCE_COLORS, WARPED_COLOR
 from ..nodes.volumes import imageSteps, volumeFromImage
@@ -44,7 +46,7 @@ _LEFT, _RIGHT = "Red", "Yellow"
 
 
 def checkerboardSteps(
-    scene: Any, outputs: RegistrationOutputs, *, squareMm: float = SQUARE_MM
+    scene: Scene, outputs: RegistrationOutputs, *, squareMm: float = SQUARE_MM
 ) -> Generator[None, None, OpenView]:
     """Show fixed and warped image in squares of about ``squareMm``.
 
@@ -61,7 +63,7 @@ def checkerboardSteps(
     return view
 
 
-def differenceSteps(scene: Any, outputs: RegistrationOutputs) -> Generator[None, None, OpenView]:
+def differenceSteps(scene: Scene, outputs: RegistrationOutputs) -> Generator[None, None, OpenView]:
     """Show fixed minus warped in signed colours, with a legend."""
     with opening(scene, "difference", DIFFERENCE_TEXT) as view:
         fixed, warped, movingRange = yield from _imageSteps(view, outputs)
@@ -76,7 +78,7 @@ def differenceSteps(scene: Any, outputs: RegistrationOutputs) -> Generator[None,
     return view
 
 
-def edgeSteps(scene: Any, outputs: RegistrationOutputs) -> Generator[None, None, OpenView]:
+def edgeSteps(scene: Scene, outputs: RegistrationOutputs) -> Generator[None, None, OpenView]:
     """Draw the warped image's edges over the fixed image."""
     with opening(scene, "edges", EDGES_TEXT) as view:
         fixed = fixedVolume(view, outputs)
@@ -91,7 +93,7 @@ def edgeSteps(scene: Any, outputs: RegistrationOutputs) -> Generator[None, None,
     return view
 
 
-def flickerSteps(scene: Any, outputs: RegistrationOutputs) -> Generator[None, None, OpenView]:
+def flickerSteps(scene: Scene, outputs: RegistrationOutputs) -> Generator[None, None, OpenView]:
     """Lay the warped image over the fixed one, hidden at first; see :func:`flick`."""
     with opening(scene, "flicker", FLICKER_TEXT) as view:
         fixed, warped = fixedVolume(view, outputs), warpedVolume(view, outputs)
@@ -108,7 +110,7 @@ def flick(view: OpenView) -> str:
     return "warped" if showWarped else "fixed"
 
 
-def sideBySideSteps(scene: Any, outputs: RegistrationOutputs) -> Generator[None, None, OpenView]:
+def sideBySideSteps(scene: Scene, outputs: RegistrationOutputs) -> Generator[None, None, OpenView]:
     """Show fixed and warped image next to each other in two views that move together.
 
     The layout becomes Slicer's *Side by side*; both views show the whole image, the right one where the left one is.
@@ -149,7 +151,9 @@ def _movingRange(view: OpenView, outputs: RegistrationOutputs) -> tuple[float, f
     return brightnessRange(Image(outputs.result.warped, outputs.result.fixed_grid, "warped"))
 
 
-def _windowSteps(view: OpenView, outputs: RegistrationOutputs, fixed: Any, warped: Any) -> Generator[None, None, None]:
+def _windowSteps(
+    view: OpenView, outputs: RegistrationOutputs, fixed: VolumeNode, warped: VolumeNode
+) -> Generator[None, None, None]:
     """Show the warped volume as bright as the fixed one: the same part of its own range."""
     image, _, (low, high) = yield from _imageSteps(view, outputs)
     darkest, brightest = brightnessRange(image)
@@ -161,7 +165,7 @@ def _windowSteps(view: OpenView, outputs: RegistrationOutputs, fixed: Any, warpe
     yield
 
 
-def showWhole(view: OpenView, volume: Any, *names: str) -> None:
+def showWhole(view: OpenView, volume: VolumeNode, *names: str) -> None:
     """Let slice views show all of a volume, in the plane and the scale of the first; noted for closing.
 
     Closing sets them back whatever is scrolled meanwhile.
@@ -184,22 +188,22 @@ def showWhole(view: OpenView, volume: Any, *names: str) -> None:
     for node, (width, height) in zip(nodes, sizes, strict=True):
         fieldOfView = (mmPerPixel * width, mmPerPixel * height, nodes[0].GetFieldOfView()[2])
         place = (tuple(plane.ravel()), fieldOfView, (0.0, 0.0, 0.0))
-        view.record.change(node, lambda node=node: _place(node), lambda at, node=node: _setPlace(node, at), place, True)
+        view.record.change(node, partial(_place, node), partial(_setPlace, node), place, True)
 
 
-def _corners(volume: Any) -> npt.NDArray[np.float64]:
+def _corners(volume: VolumeNode) -> npt.NDArray[np.float64]:
     """The outer corners of the voxels, (8, 3) world RAS mm."""
     grid = ownGrid(volume)
     indices = np.array(list(itertools.product(*((-0.5, size - 0.5) for size in grid.size_ijk))))
     return toWorld(volume, transform_points(grid.ijk_to_ras, indices), None)
 
 
-def _place(node: Any) -> tuple[Any, ...]:
+def _place(node: SliceNode) -> tuple[Any, ...]:
     """Position and direction (16 numbers), field of view (mm) and its shift."""
     return tuple(numpyMatrix(node.GetSliceToRAS()).ravel()), node.GetFieldOfView(), node.GetXYZOrigin()
 
 
-def _setPlace(node: Any, place: tuple[Any, ...]) -> None:
+def _setPlace(node: SliceNode, place: tuple[Any, ...]) -> None:
     matrix, fieldOfView, origin = place
     wasModifying = node.StartModify()
     node.GetSliceToRAS().DeepCopy(vtkMatrix([matrix[row : row + 4] for row in (0, 4, 8, 12)]))

@@ -12,6 +12,7 @@ import vtk
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 
+from ..mrml import Node, Scene, SegmentationNode
 from ..nodes.arrays import newNode, vtkImage, vtkMatrix
 from ..nodes.colors import FIXED_COLOR, WARPED_COLOR
 from ..nodes.segments.layers import segmentNames
@@ -37,7 +38,7 @@ _OPACITY_3D = {"fixed": 0.5, "warped": 1.0}
 
 
 def contourSteps(
-    scene: Any,
+    scene: Scene,
     outputs: RegistrationOutputs,
     *,
     live: bool = False,
@@ -107,7 +108,7 @@ def setOutlineShown(view: OpenView, kind: str, shown: bool) -> None:
         view.nodes[kind].GetDisplayNode().SetVisibility(shown)
 
 
-def _isIn(scene: Any, node: Any) -> bool:
+def _isIn(scene: Scene, node: Node | None) -> bool:
     return node is not None and node.GetScene() is scene
 
 
@@ -139,7 +140,7 @@ def _outline(
     view.follow(source.GetSegmentation(), events, update)
 
 
-def _colour(node: Any, color: tuple[float, float, float], segments: Collection[str] | None) -> None:
+def _colour(node: SegmentationNode, color: tuple[float, float, float], segments: Collection[str] | None) -> None:
     """All segments in one colour; only those of these names are shown."""
     display, segmentation = node.GetDisplayNode(), node.GetSegmentation()
     wasModifying = display.StartModify()

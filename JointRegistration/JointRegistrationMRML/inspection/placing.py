@@ -19,6 +19,7 @@ import vtk
 
 from JointRegistrationLib.core.geometry import transform_points
 
+from ..mrml import PointsNode, Scene, VolumeNode
 from ..nodes.arrays import freeName, ownedList
 from ..nodes.colors import FIXED_COLOR, WARPED_COLOR
 from ..nodes.points import pointIndices
@@ -31,7 +32,7 @@ _PREFIXES = {"fixed": "F", "moving": "M"}
 _COLORS = {"fixed": FIXED_COLOR, "moving": WARPED_COLOR}
 
 
-def newLandmarks(scene: Any, name: str, which: str, volume: Any) -> Any:
+def newLandmarks(scene: Scene, name: str, which: str, volume: VolumeNode) -> Any:
     """A new, empty point list in ``scene`` that belongs to ``volume``.
 
     Args:
@@ -46,7 +47,7 @@ def newLandmarks(scene: Any, name: str, which: str, volume: Any) -> Any:
     return node
 
 
-def attachLandmarks(node: Any, which: str, volume: Any) -> None:
+def attachLandmarks(node: PointsNode, which: str, volume: VolumeNode | None) -> None:
     """Make a list that has no point yet belong to ``volume``; see :func:`newLandmarks`.
 
     It stands under the same transform: then a point stays on the anatomy where it was placed, also when the moving
@@ -62,7 +63,7 @@ def attachLandmarks(node: Any, which: str, volume: Any) -> None:
         node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
 
 
-def startPlacing(scene: Any, node: Any, volume: Any, hidden: Sequence[Any] = ()) -> ViewRecord:
+def startPlacing(scene: Scene, node: PointsNode, volume: VolumeNode | None, hidden: Sequence[Any] = ()) -> ViewRecord:
     """Let clicks in the views add points to ``node``, with ``volume`` alone in the slice views.
 
     Args:
@@ -75,8 +76,9 @@ def startPlacing(scene: Any, node: Any, volume: Any, hidden: Sequence[Any] = ())
         What was changed in the views, for :func:`stopPlacing`.
     """
     record = ViewRecord()
-    for composite in slicesOf(scene) if volume is not None else ():
-        record.change(composite, composite.GetBackgroundVolumeID, composite.SetBackgroundVolumeID, volume.GetID())
+    shown = None if volume is None else volume.GetID()
+    for composite in [] if shown is None else slicesOf(scene):
+        record.change(composite, composite.GetBackgroundVolumeID, composite.SetBackgroundVolumeID, shown)
         record.change(composite, composite.GetForegroundOpacity, composite.SetForegroundOpacity, 0.0)
     refreshLegends(scene)
     for other in hidden:
@@ -92,7 +94,7 @@ def startPlacing(scene: Any, node: Any, volume: Any, hidden: Sequence[Any] = ())
     return record
 
 
-def stopPlacing(scene: Any, record: ViewRecord) -> None:
+def stopPlacing(scene: Scene, record: ViewRecord) -> None:
     """Let clicks do again what they did, and give the slice views their layers back."""
     _selection, interaction = _modeNodes(scene)
     if interaction.GetCurrentInteractionMode() == interaction.Place:
@@ -100,7 +102,7 @@ def stopPlacing(scene: Any, record: ViewRecord) -> None:
     restoreViews(scene, record)
 
 
-def isPlacing(scene: Any, node: Any) -> bool:
+def isPlacing(scene: Scene, node: PointsNode | None) -> bool:
     """Return whether a click in a view would add a point to ``node``."""
     selection, interaction = _modeNodes(scene)
     if node is None or interaction.GetCurrentInteractionMode() != interaction.Place:
@@ -108,17 +110,17 @@ def isPlacing(scene: Any, node: Any) -> bool:
     return bool(selection.GetActivePlaceNodeID() == node.GetID())
 
 
-def modeNode(scene: Any) -> Any:
+def modeNode(scene: Scene) -> Any:
     """The node that tells of changes of the mouse mode."""
     return _modeNodes(scene)[1]
 
 
-def _modeNodes(scene: Any) -> tuple[Any, Any]:
+def _modeNodes(scene: Scene) -> tuple[Any, Any]:
     """Slicer's selection and interaction nodes, which every scene has."""
     return scene.GetFirstNodeByClass("vtkMRMLSelectionNode"), scene.GetFirstNodeByClass("vtkMRMLInteractionNode")
 
 
-def _bringIntoView(scene: Any, volume: Any) -> None:
+def _bringIntoView(scene: Scene, volume: VolumeNode) -> None:
     """Go to the middle of the volume with slice views that look past it."""
     grid = ownGrid(volume)
     shown, above = vtk.vtkGeneralTransform(), volume.GetParentTransformNode()

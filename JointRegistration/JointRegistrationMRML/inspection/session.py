@@ -18,6 +18,7 @@ from typing import Any
 from JointRegistrationLib.core.errors import InputError
 
 from ..measure.folds import Fold, foldsOf
+from ..mrml import Scene
 from ..pauses import finished
 from ..run.registration_nodes import RegistrationOutputs
 from ..scene.view_state import ViewRecord, centreViews, restoreSteps, restoreViews
@@ -67,7 +68,7 @@ class Inspection:
         outputs: of the run.
     """
 
-    def __init__(self, scene: Any, outputs: RegistrationOutputs) -> None:
+    def __init__(self, scene: Scene, outputs: RegistrationOutputs) -> None:
         self._scene, self._outputs = scene, outputs
         self._open: dict[str, OpenView] = {}
         self._opening: Generator[None, None, OpenView] | None = None

@@ -7,6 +7,7 @@ from typing import Any
 
 import slicer
 
+from ..mrml import DisplayableNode, Node, Scene, TableNode
 from ..nodes.arrays import ownedList
 from ..run.registration_nodes import RegistrationOutputs
 from ..translation import _
@@ -21,13 +22,13 @@ THICKNESS_TEXT = _(
 _WITH_3D = ("ConventionalView", "FourUpView", "OneUp3DView", "ConventionalWidescreenView", "Dual3DView")
 
 
-def openTable(scene: Any, table: Any) -> OpenView:
+def openTable(scene: Scene, table: TableNode) -> OpenView:
     """Show a table node below the slice views."""
     layout = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpTableView
     return _openInLayout(scene, table, layout, "vtkMRMLTableViewNode", ("ActiveTableID", "TableNodeID"), TABLE_TEXT)
 
 
-def openPlot(scene: Any, chart: Any) -> OpenView:
+def openPlot(scene: Scene, chart: Node) -> OpenView:
     """Show a plot chart node beside the slice views."""
     layout = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView
     names = ("ActivePlotChartID", "PlotChartNodeID")
@@ -35,7 +36,7 @@ def openPlot(scene: Any, chart: Any) -> OpenView:
 
 
 def _openInLayout(
-    scene: Any, node: Any, layout: int, viewClass: str, properties: tuple[str, str], text: str
+    scene: Scene, node: Node, layout: int, viewClass: str, properties: tuple[str, str], text: str
 ) -> OpenView:
     """Show a node in the views that a layout has for it.
 
@@ -55,7 +56,7 @@ def _openInLayout(
     return view
 
 
-def openThickness(scene: Any, outputs: RegistrationOutputs, models: Sequence[Any]) -> OpenView:
+def openThickness(scene: Scene, outputs: RegistrationOutputs, models: Sequence[Any]) -> OpenView:
     """Show thickness models with their legend in 3D views, without the run's segmentations, which would hide them."""
     with opening(scene, "thickness", THICKNESS_TEXT) as view:
         keepCameras(view)
@@ -75,7 +76,7 @@ def openThickness(scene: Any, outputs: RegistrationOutputs, models: Sequence[Any
     return view
 
 
-def setNodeShown(view: OpenView, node: Any, shown: bool) -> None:
+def setNodeShown(view: OpenView, node: DisplayableNode, shown: bool) -> None:
     """Show or hide a node with all its displays: a model's surface and its legend."""
     for index in range(node.GetNumberOfDisplayNodes()):
         display = node.GetNthDisplayNode(index)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import slicer
@@ -15,6 +16,7 @@ import slicer
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.image import Image
 
+from ..mrml import DisplayableNode, Node, Scene, SegmentationNode
 from ..nodes.arrays import freeName, giveDisplay, numpyView, ownedList
 from ..nodes.colors import Color, addLegend, divergingColors, scaleNode, tableNode
 from ..nodes.jacobian import jacobianVolume, showJacobian
@@ -36,7 +38,7 @@ class OpenView:
     view, by what they are; they are not saved with the scene. ``text`` says how to read the view.
     """
 
-    scene: Any
+    scene: Scene
     name: str
     text: str = ""
     record: ViewRecord = field(default_factory=ViewRecord)
@@ -45,7 +47,7 @@ class OpenView:
     observers: list[tuple[Any, int]] = field(default_factory=list)
     subject: Any = None
 
-    def add(self, kind: str, node: Any) -> Any:
+    def add(self, kind: str, node: Node) -> Any:
         """Bring a node made outside the scene into it, for as long as the view is open.
 
         What draws it asks for its display node as soon as it comes: see :meth:`giveDisplay`, before. It must not hold
@@ -56,7 +58,7 @@ class OpenView:
         self.nodes[kind] = self.scene.AddNode(node)
         return node
 
-    def giveDisplay(self, node: Any, className: str) -> Any:
+    def giveDisplay(self, node: DisplayableNode, className: str) -> Any:
         """A display node for a node that is about to be brought in by :meth:`add`; goes with it."""
         display = giveDisplay(self.scene, node, className)
         display.SetSaveWithScene(False)
@@ -73,7 +75,7 @@ class OpenView:
         """Return whether everything that the view added is there still; a user may delete it by hand."""
         return all(node.GetScene() is self.scene for node in (*self.nodes.values(), *self.displays))
 
-    def setVisible(self, node: Any, visible: bool) -> None:
+    def setVisible(self, node: DisplayableNode | None, visible: bool) -> None:
         """Show or hide a node of the scene that has a display node; noted for closing."""
         display = None if node is None else node.GetDisplayNode()
         if display is not None:
@@ -119,7 +121,7 @@ class OpenView:
 
 
 @contextmanager
-def opening(scene: Any, name: str, text: str = "") -> Iterator[OpenView]:
+def opening(scene: Scene, name: str, text: str = "") -> Iterator[OpenView]:
     """A view to be filled in the block; if that fails, what was done so far is taken back."""
     view = OpenView(scene, name, text)
     try:
@@ -154,7 +156,7 @@ def closeSteps(view: OpenView) -> Generator[None, None, None]:
             view.scene.RemoveNode(display)
 
 
-def _removeWithHelpers(scene: Any, node: Any) -> None:
+def _removeWithHelpers(scene: Scene, node: SegmentationNode) -> None:
     """Remove a node of a view, and its storage and display nodes after it.
 
     Colours go after what is drawn in them (a visible transform without any makes a node of default ones, which stays).
@@ -172,21 +174,22 @@ def _removeWithHelpers(scene: Any, node: Any) -> None:
             scene.RemoveNode(other)
 
 
-def _idOf(node: Any) -> str | None:
+def _idOf(node: Node | None) -> str | None:
     return None if node is None else node.GetID()
 
 
 def keepCameras(view: OpenView) -> None:
     """Let the cameras of the 3D views stand again where they stand now, once the view is closed."""
     for camera in ownedList(view.scene.GetNodesByClass("vtkMRMLCameraNode")):
-        view.record.keep(
-            camera,
-            lambda camera=camera: (camera.GetPosition(), camera.GetFocalPoint(), camera.GetViewUp()),
-            lambda place, camera=camera: _putCamera(camera, *place),
-        )
+        view.record.keep(camera, partial(_cameraPlace, camera), partial(_putCamera, camera))
 
 
-def _putCamera(camera: Any, position: Sequence[float], focalPoint: Sequence[float], up: Sequence[float]) -> None:
+def _cameraPlace(camera: Any) -> tuple[Any, Any, Any]:
+    return camera.GetPosition(), camera.GetFocalPoint(), camera.GetViewUp()
+
+
+def _putCamera(camera: Any, place: tuple[Any, Any, Any]) -> None:
+    position, focalPoint, up = place
     camera.SetPosition(*position)
     camera.SetFocalPoint(*focalPoint)
     camera.SetViewUp(*up)
@@ -249,12 +252,12 @@ def addVolume(view: OpenView, kind: str, built: Any, colorID: str = "vtkMRMLColo
     return view.add(kind, built)
 
 
-def isThere(view: OpenView, node: Any) -> bool:
+def isThere(view: OpenView, node: DisplayableNode | None) -> bool:
     """Return whether there is such a node, in the view's scene, with something to draw it by."""
     return node is not None and node.GetScene() is view.scene and node.GetDisplayNode() is not None
 
 
-def addViewLegend(view: OpenView, node: Any, title: str, labelFormat: str) -> Any:
+def addViewLegend(view: OpenView, node: Node, title: str, labelFormat: str) -> Any:
     """A colour legend for a node of the view, where the Jacobian's stands.
 
     Args:

@@ -12,6 +12,7 @@ from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
 
 from ..measure.folds import foldsOf, foldsTableNode
+from ..mrml import Scene, SegmentationNode
 from ..nodes.colors import LEGEND_TITLE, divergingColors
 from ..nodes.jacobian import foldsSegmentation, halfWindow
 from ..nodes.segments.masks import segmentMask
@@ -32,7 +33,7 @@ _HIDDEN = -1000.0
 
 
 def jacobianSteps(
-    scene: Any,
+    scene: Scene,
     outputs: RegistrationOutputs,
     *,
     halfRange: float | None = None,
@@ -84,7 +85,7 @@ def rangeText(halfRange: float) -> str:
     return text.format(low=f"{2**-halfRange:.2f}", high=f"{2**halfRange:.2f}")
 
 
-def _insideSegment(view: OpenView, outputs: RegistrationOutputs, segmentation: Any, segmentId: str) -> Any:
+def _insideSegment(view: OpenView, outputs: RegistrationOutputs, segmentation: SegmentationNode, segmentId: str) -> Any:
     """A volume of the segment's surroundings only, of which the display shows the segment's own voxels."""
     grid = outputs.result.fixed_grid
     mask = segmentMask(segmentation, grid, segmentId, leftOut=outputs.nodes.transform)
@@ -110,7 +111,7 @@ FOLDS_TEXT = _(
 )
 
 
-def foldSteps(scene: Any, outputs: RegistrationOutputs) -> Generator[None, None, OpenView]:
+def foldSteps(scene: Scene, outputs: RegistrationOutputs) -> Generator[None, None, OpenView]:
     """Show the folds as opaque areas, and list them in a table: ``nodes["table"]`` of the view."""
     result, made = outputs.result, outputs.nodes.folds
     with opening(scene, "folds", FOLDS_TEXT) as view:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.result import RegistrationResult
@@ -80,7 +82,7 @@ class DepthProfile:
         withoutAffine: whether the affine part was known, and so left out of ``movedMm``.
     """
 
-    voxels: Points
+    voxels: npt.NDArray[np.intp]
     movedMm: Points
     log2Jacobian: Points
     withoutAffine: bool
@@ -120,13 +122,14 @@ def depthSteps(
     return DepthProfile(voxels, movedMm, log2, known)
 
 
-def _movedMm(points: Points, displacementMm: Points, affineRas: Points) -> Points:
+def _movedMm(points: Points, displacementMm: npt.NDArray[np.floating[Any]], affineRas: Points) -> Points:
     """(n,) how far the map moves points, on the fixed side, once the affine part is undone."""
     there = transform_points(np.linalg.inv(affineRas), points + displacementMm)
-    return np.linalg.norm(there - points, axis=1)
+    lengths: Points = np.linalg.norm(there - points, axis=1)
+    return lengths
 
 
-def _means(bins: Points, values: Points) -> tuple[Points, Points]:
+def _means(bins: npt.NDArray[np.intp], values: npt.NDArray[np.floating[Any]]) -> tuple[npt.NDArray[np.intp], Points]:
     """Counts and means in each bin; values in no bin are left out."""
     count = len(DEPTH_EDGES_MM) - 1
     inside = (bins >= 0) & (bins < count)

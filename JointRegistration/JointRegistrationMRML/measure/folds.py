@@ -61,7 +61,8 @@ def _fold(places: npt.NDArray[np.intp], values: npt.NDArray[Any], grid: Grid) ->
     worst = int(values.argmin())
     position = transform_points(grid.ijk_to_ras, places[worst, ::-1].astype(float))
     size = len(places)
-    return Fold(tuple(float(x) for x in position), size, size * grid.voxel_volume_mm3, float(values[worst]))
+    r, a, s = (float(x) for x in position)
+    return Fold((r, a, s), size, size * grid.voxel_volume_mm3, float(values[worst]))
 
 
 def foldsTableNode(folds: Sequence[Fold], name: str) -> Any:

@@ -29,7 +29,7 @@ def brightnessRange(image: Image) -> tuple[float, float]:
 def inRange(image: Image, bounds: tuple[float, float]) -> FloatVolume:
     """Values with ``bounds`` sent to 0 and 1, clamped."""
     low, high = bounds
-    scale = np.float32(1 / max(high - low, np.finfo(np.float32).tiny))
+    scale = np.float32(1 / max(high - low, float(np.finfo(np.float32).tiny)))
     result = np.empty(image.array.shape, np.float32)
 
     def fill(part: slice) -> None:

@@ -25,15 +25,17 @@ from JointRegistrationLib.core.figures.map_statistics import DisplacementStatist
 from JointRegistrationLib.core.figures.metrics import displacement_transform, tre_mm
 from JointRegistrationLib.core.result import RegistrationResult
 
+from ..mrml import TransformNode
 from ..nodes.points import landmarksFromMarkups
-from ..nodes.segments.segmentations import LabelLayers, SegmentLabel, labelSteps
+from ..nodes.segments.layers import LabelLayers, SegmentLabel
+from ..nodes.segments.segmentations import labelSteps
 from ..pauses import finished, named
 from ..run.registration_nodes import InputNodes, RegistrationOutputs
 from ..translation import _
 from .cartilage import CartilageFigures, CartilagePair, depthSteps, guessedPairs
 from .segments import SegmentCount, SegmentFigures
 from .surfaces import Mask
-from .thickness import thicknessChangeSteps, thicknessSteps
+from .thickness import Thickness, thicknessChangeSteps, thicknessSteps
 
 Steps = Generator[tuple[float, str], None, "Measurement"]
 
@@ -141,7 +143,7 @@ class _Labels:
 
 
 def _readLabels(
-    inputs: InputNodes, result: RegistrationResult, leftOut: Any
+    inputs: InputNodes, result: RegistrationResult, leftOut: TransformNode | None
 ) -> Generator[tuple[float, str], None, Any]:
     fixed = before = warped = moving = None
     grid = result.fixed_grid
@@ -212,33 +214,34 @@ def _cartilageSteps(
         (labels.warped, result.fixed_grid),
     )
     for index, pair in enumerate(pairs):
-        thicknesses = []
+        thicknesses: list[Thickness | None] = []
         for number, (layers, grid) in enumerate(states):
             at = 0.7 + 0.3 * (index + number / 4) / len(pairs)
             what = _("thickness of {cartilage}").format(cartilage=pair.cartilage)
             yield at, what
             mask = _mask(layers, pair.cartilage)
             bone = None if pair.bone is None else _mask(layers, pair.bone)
-            steps = None if mask is None else thicknessSteps(mask, bone, grid)
-            thicknesses.append(None if steps is None else (yield from named(steps, at, what)))
+            measured = None if mask is None else (yield from named(thicknessSteps(mask, bone, grid), at, what))
+            thicknesses.append(measured)
         fixed, moving = thicknesses[:2]
         change = None
         if fixed is not None and moving is not None:
             what = _("thickness change of {cartilage}").format(cartilage=pair.cartilage)
-            steps = thicknessChangeSteps(fixed, moving, result.displacement_field_mm, result.fixed_grid)
-            change = yield from named(steps, 0.7 + 0.3 * (index + 0.75) / len(pairs), what)
-        profile = None
-        if fixed is not None and pair.bone is not None and labels.fixed is not None:
+            changing = thicknessChangeSteps(fixed, moving, result.displacement_field_mm, result.fixed_grid)
+            change = yield from named(changing, 0.7 + 0.3 * (index + 0.75) / len(pairs), what)
+        profile, cartilage = None, _mask(labels.fixed, pair.cartilage)
+        if fixed is not None and pair.bone is not None and cartilage is not None:
             what = _("depth in {cartilage}").format(cartilage=pair.cartilage)
-            steps = depthSteps(_mask(labels.fixed, pair.cartilage), fixed, result)
-            profile = yield from named(steps, 0.7 + 0.3 * (index + 0.9) / len(pairs), what)
-        means = [_NAN if thickness is None else thickness.meanMm for thickness in thicknesses]
-        found.append(CartilageFigures(pair, labels.color(pair.cartilage), *means, change, profile))
+            profiling = depthSteps(cartilage, fixed, result)
+            profile = yield from named(profiling, 0.7 + 0.3 * (index + 0.9) / len(pairs), what)
+        means = (_NAN if thickness is None else thickness.meanMm for thickness in thicknesses)
+        before, after, warped = means
+        found.append(CartilageFigures(pair, labels.color(pair.cartilage), before, after, warped, change, profile))
     return tuple(found)
 
 
 def _landmarkErrors(
-    inputs: InputNodes, result: RegistrationResult, leftOut: Any
+    inputs: InputNodes, result: RegistrationResult, leftOut: TransformNode | None
 ) -> tuple[tuple[LandmarkError, ...], tuple[str, ...]]:
     if inputs.fixedLandmarks is None or inputs.movingLandmarks is None:
         return (), ()

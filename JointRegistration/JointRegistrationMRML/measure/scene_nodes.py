@@ -18,6 +18,7 @@ import numpy as np
 import slicer
 from vtk.util import numpy_support
 
+from ..mrml import Scene
 from ..nodes.arrays import newNode
 from ..nodes.colors import addLegend, sharedDivergingColors
 from ..nodes.tables import tableNode
@@ -50,13 +51,13 @@ class NumberNodes:
     record: RunRecord
 
 
-def addNumbers(scene: Any, outputs: RegistrationOutputs, figures: Measurement) -> NumberNodes:
+def addNumbers(scene: Scene, outputs: RegistrationOutputs, figures: Measurement) -> NumberNodes:
     """All of :func:`addNumberSteps` at once; the models are shown."""
     return finished(addNumberSteps(scene, outputs, figures))
 
 
 def addNumberSteps(
-    scene: Any, outputs: RegistrationOutputs, figures: Measurement, *, hidden: bool = False
+    scene: Scene, outputs: RegistrationOutputs, figures: Measurement, *, hidden: bool = False
 ) -> Generator[None, None, NumberNodes]:
     """Put the figures of a run into its scene, into the run's folder.
 
@@ -98,7 +99,7 @@ def addNumberSteps(
     return NumberNodes(table, tuple(models), tuple(plot.chart for plot in plots), RunRecord(transaction))
 
 
-def _colour(scene: Any, models: list[Any], halfMm: float) -> None:
+def _colour(scene: Scene, models: list[Any], halfMm: float) -> None:
     if not models:
         return
     colors = sharedDivergingColors(scene)
@@ -115,7 +116,7 @@ def _putPlot(transaction: SceneTransaction, plot: Plot) -> None:
     connect(plot)
 
 
-def _intoFolder(scene: Any, folderItem: int, nodes: list[Any]) -> None:
+def _intoFolder(scene: Scene, folderItem: int, nodes: list[Any]) -> None:
     """Below the run's folder, if it is still there."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     if not folderItem or hierarchy.GetItemName(folderItem) == "":

@@ -48,7 +48,7 @@ class Surface:
         """(n,) mm^2 for which each point stands: a third of each of its triangles."""
         a, b, c = (self.points[corner] for corner in self.triangles.T)
         area = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 6
-        return np.bincount(self.triangles.ravel(), np.repeat(area, 3), len(self.points))
+        return np.bincount(self.triangles.ravel(), np.repeat(area, 3), len(self.points)).astype(np.float64)
 
     def part(self, wanted: Mask) -> tuple[Surface, npt.NDArray[np.int64]]:
         """The triangles all of whose points are ``wanted`` (n,), and which points they keep, in their new order."""
@@ -108,7 +108,7 @@ def nearestPoints(points: Points, among: Points) -> npt.NDArray[np.int64]:
     interpolator.SetSourceData(source)
     interpolator.Update()
     found = interpolator.GetOutput().GetPointData().GetArray(_INDEX)
-    return numpy_support.vtk_to_numpy(found).astype(np.int64)
+    return np.array(numpy_support.vtk_to_numpy(found), np.int64)
 
 
 def polyData(points: Points, triangles: npt.NDArray[np.int64] | None = None) -> Any:
@@ -152,7 +152,7 @@ def _surface(mesh: Any, grid: Grid) -> Surface:
 def _gradient(data: Any) -> Points:
     arrays = [data.GetArray(index) for index in range(data.GetNumberOfArrays())]
     vectors = next(array for array in arrays if array.GetNumberOfComponents() == 3)
-    return numpy_support.vtk_to_numpy(vectors).astype(np.float64)
+    return np.array(numpy_support.vtk_to_numpy(vectors), np.float64)
 
 
 _POINTS = 20_000  # at least in a step: each step sorts the points that are searched

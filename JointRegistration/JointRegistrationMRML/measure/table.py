@@ -9,6 +9,7 @@ from typing import Any
 
 from JointRegistrationLib.files.csv_cells import cell
 
+from ..mrml import TableNode
 from ..nodes.tables import column, tableNode
 from .measurement import Measurement
 from .segments import SegmentFigures
@@ -81,7 +82,7 @@ def figureRows(figures: Measurement) -> list[dict[str, str]]:
     return [_texts(row) for row in rows]
 
 
-def writeCsv(tableNode: Any, path: Path) -> None:
+def writeCsv(tableNode: TableNode, path: Path) -> None:
     """Write any table node as comma-separated values with a header, UTF-8; an existing file is replaced.
 
     A name that a spreadsheet would take for a formula gets an apostrophe before it.

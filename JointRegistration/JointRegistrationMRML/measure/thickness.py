@@ -220,7 +220,7 @@ def _closed(mask: Mask) -> Mask:
     closing.SetCloseValue(1)
     closing.SetKernelSize(3, 3, 3)
     closing.Update()
-    return numpyView(closing.GetOutput()) != 0
+    return np.asarray(numpyView(closing.GetOutput()) != 0)
 
 
 def _bySpheres(cartilage: Mask, grid: Grid) -> Generator[None, None, Thickness]:

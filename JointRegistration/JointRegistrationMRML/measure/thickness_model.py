@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from vtk.util import numpy_support
 
+from ..mrml import DisplayableNode
 from ..nodes.arrays import newNode
 from ..translation import _
 from .cartilage import CartilageFigures
@@ -49,7 +50,7 @@ def halfRangeMm(changes: list[ThicknessChange]) -> float:
     return next((half for half in _HALF_RANGES_MM if half >= needed), _HALF_RANGES_MM[-1])
 
 
-def showThickness(node: Any, colorNode: Any, halfMm: float) -> None:
+def showThickness(node: DisplayableNode, colorNode: Any, halfMm: float) -> None:
     """Colour a thickness model (in the scene, with a display node) by the change, 0 in the middle."""
     display = node.GetDisplayNode()
     display.SetActiveScalarName(CHANGE_NAME)

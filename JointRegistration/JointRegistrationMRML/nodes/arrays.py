@@ -16,6 +16,7 @@ from vtk.util import numpy_support
 from JointRegistrationLib.core.errors import GeometryError
 from JointRegistrationLib.core.geometry import Grid
 
+from ..mrml import DisplayableNode, Node, Scene
 from ..pauses import inParallel, slabs
 
 #: A node that a run made or wrote to says with this attribute which of the run's results it is.
@@ -39,7 +40,7 @@ def newNode(className: str, name: str) -> Any:
     return node
 
 
-def freeName(scene: Any, name: str) -> str:
+def freeName(scene: Scene, name: str) -> str:
     """``name``, numbered if a node has it. (The scene's own unique names count on after nodes were removed.)"""
     free, number = name, 0
     while scene.GetFirstNodeByName(free) is not None:
@@ -48,7 +49,7 @@ def freeName(scene: Any, name: str) -> str:
     return free
 
 
-def giveDisplay(scene: Any, node: Any, className: str = "vtkMRMLSegmentationDisplayNode") -> Any:
+def giveDisplay(scene: Scene, node: DisplayableNode, className: str = "vtkMRMLSegmentationDisplayNode") -> Any:
     """A new display node in ``scene`` for a node that is about to be added to it.
 
     The application asks a segmentation for its display node as soon as it is in the scene, and reports an error for
@@ -131,23 +132,23 @@ def _sharedArray(array: npt.NDArray[Any], components: int) -> Any:
 def numpyView(image: Any) -> npt.NDArray[Any]:
     """The point scalars of a VTK image, (k, j, i) or (k, j, i, components), without a copy."""
     i, j, k = image.GetDimensions()
-    values = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
+    values: npt.NDArray[Any] = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars())
     return values.reshape((k, j, i) if values.ndim == 1 else (k, j, i, values.shape[1]))
 
 
-def movedBy(node: Any) -> Any:
+def movedBy(node: DisplayableNode) -> Any:
     """The transform of an earlier run under which ``node``, which that run moved, is shown; None if there is none."""
     return next((above for above in transformsAbove(node) if hasMoved(above, node)), None)
 
 
-def transformsAbove(node: Any) -> Iterator[Any]:
+def transformsAbove(node: DisplayableNode) -> Iterator[Any]:
     above = node.GetParentTransformNode()
     while above is not None:
         yield above
         above = above.GetParentTransformNode()
 
 
-def hasMoved(transform: Any, node: Any) -> bool:
+def hasMoved(transform: Node, node: Node) -> bool:
     made = transform.GetAttribute(RESULT_ATTRIBUTE) is not None  # other registrations use the same roles
     return made and any(transform.GetNodeReferenceID(role) == node.GetID() for role in _MOVED_ROLES)
 

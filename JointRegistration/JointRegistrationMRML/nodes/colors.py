@@ -10,6 +10,7 @@ import numpy.typing as npt
 import slicer
 import vtk
 
+from ..mrml import Node, Scene
 from ..translation import _
 from .arrays import newNode, ownedList
 
@@ -83,7 +84,7 @@ def divergingColors() -> Any:
     return node
 
 
-def sharedDivergingColors(scene: Any) -> Any:
+def sharedDivergingColors(scene: Scene) -> Any:
     """The colour table of :func:`divergingColors` in ``scene``: an earlier run's, or a new one."""
     nodes = ownedList(scene.GetNodesByClassByName("vtkMRMLColorTableNode", COLOR_NAME))
     if nodes:
@@ -94,7 +95,7 @@ def sharedDivergingColors(scene: Any) -> Any:
     return node
 
 
-def addLegend(node: Any, title: str = LEGEND_TITLE) -> Any:
+def addLegend(node: Node, title: str = LEGEND_TITLE) -> Any:
     """Give a displayed node a colour legend whose title says what the numbers mean; returns it."""
     legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
     legend.SetTitleText(title)

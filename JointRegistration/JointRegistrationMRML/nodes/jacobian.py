@@ -18,6 +18,7 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
 
+from ..mrml import DisplayableNode
 from ..pauses import finished, inParallel, inThread, slabs
 from .segments.segmentations import maskSegmentationSteps
 from .volumes import volumeFromImage
@@ -67,7 +68,7 @@ def halfWindow(values: npt.NDArray[Any]) -> float:
     return next((half for half in _HALF_WINDOWS if half >= needed), _HALF_WINDOWS[-1])
 
 
-def showJacobian(node: Any, colorNode: Any, values: npt.NDArray[Any]) -> None:
+def showJacobian(node: DisplayableNode, colorNode: Any, values: npt.NDArray[Any]) -> None:
     """Show a log2 Jacobian volume (in the scene, with a display node) in ``colorNode``, 0 in the middle."""
     display = node.GetDisplayNode()
     display.SetAndObserveColorNodeID(colorNode.GetID())

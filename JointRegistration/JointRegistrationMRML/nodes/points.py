@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +10,14 @@ import numpy.typing as npt
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.image import LandmarkPairs, paired_landmarks
 
+from ..mrml import PointsNode, TransformNode
 from ..translation import _
 from .world import transformPoints, worldTransform
 
 
-def landmarksFromMarkups(fixedNode: Any, movingNode: Any, leftOut: Any = None) -> LandmarkPairs:
+def landmarksFromMarkups(
+    fixedNode: PointsNode, movingNode: PointsNode, leftOut: TransformNode | None = None
+) -> LandmarkPairs:
     """The points of two point lists, paired by the rule of :func:`.image.paired_landmarks`, in world coordinates.
 
     Args:
@@ -41,13 +43,13 @@ def _pairOf(label: str) -> str:
     return label[1:] if re.fullmatch(r"[FM]\d+", label) else label
 
 
-def pointIndices(node: Any) -> list[int]:
+def pointIndices(node: PointsNode) -> list[int]:
     """Return the control points of a list that count: all but the one that follows the mouse during placing."""
     every = range(node.GetNumberOfControlPoints())
     return [index for index in every if node.GetNthControlPointPositionStatus(index) != node.PositionPreview]
 
 
-def _worldPoints(node: Any, leftOut: Any) -> npt.NDArray[np.float64]:
+def _worldPoints(node: PointsNode, leftOut: TransformNode | None) -> npt.NDArray[np.float64]:
     if node is None or not node.IsA("vtkMRMLMarkupsNode"):
         raise InputError(_("landmarks: a point list is needed for each of the two images"))
     indices = pointIndices(node)

@@ -41,6 +41,7 @@ from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.result import StartingMap
 
+from ..mrml import DisplayableNode, Scene, TransformNode
 from ..pauses import finished, inParallel, inSteps, inThread, slabs
 from ..translation import _
 from .arrays import gridOf, newNode, numpyMatrix, numpyView, ownedList, vtkImage, vtkMatrix
@@ -94,7 +95,7 @@ def gridTransformSteps(
     return transform
 
 
-def interpolateLinearly(scene: Any) -> None:
+def interpolateLinearly(scene: Scene) -> None:
     """Let the displacement grids of the registrations in a scene that was read be what they were when it was saved."""
     for node in ownedList(scene.GetNodesByClass("vtkMRMLTransformNode")):
         stored = storedGrid(node)
@@ -149,7 +150,7 @@ def affineTransformNode(matrixRas: npt.ArrayLike, name: str) -> Any:
     return node
 
 
-def displacementFromNode(node: Any) -> tuple[npt.NDArray[np.float64], Grid, bool]:
+def displacementFromNode(node: TransformNode) -> tuple[npt.NDArray[np.float64], Grid, bool]:
     """The displacement field stored in a transform node.
 
     Returns:
@@ -171,7 +172,7 @@ def displacementFromNode(node: Any) -> tuple[npt.NDArray[np.float64], Grid, bool
     return values, latticeOf(transform, node.GetName()), fromParent
 
 
-def storedGrid(node: Any) -> tuple[Any, bool] | None:
+def storedGrid(node: TransformNode) -> tuple[Any, bool] | None:
     """The ``vtkOrientedGridTransform`` that a node stores, and whether on its from-parent side; None if none."""
     for fromParent, side in ((True, node.GetTransformFromParentAs), (False, node.GetTransformToParentAs)):
         transform = side("vtkOrientedGridTransform", False, True)  # no error log; stored, not computed
@@ -180,7 +181,7 @@ def storedGrid(node: Any) -> tuple[Any, bool] | None:
     return None
 
 
-def fixedToMovingGrid(node: Any) -> Any:
+def fixedToMovingGrid(node: TransformNode) -> Any:
     """The ``vtkOrientedGridTransform`` on a node's from-parent side; None if nothing like it is stored there."""
     found = storedGrid(node)
     return found[0] if found is not None and found[1] else None
@@ -199,7 +200,7 @@ def latticeOf(transform: Any, name: str) -> Grid:
     return gridOf(name, image.GetDimensions(), matrix)
 
 
-def affineFromNode(node: Any) -> npt.NDArray[np.float64]:
+def affineFromNode(node: TransformNode) -> npt.NDArray[np.float64]:
     """The 4x4 from-parent matrix of a linear transform node.
 
     Raises:
@@ -213,7 +214,7 @@ def affineFromNode(node: Any) -> npt.NDArray[np.float64]:
     return numpyMatrix(matrix)
 
 
-def checkStart(node: Any) -> Any:
+def checkStart(node: TransformNode) -> Any:
     """The ``vtkOrientedGridTransform`` from fixed to moving points that ``node`` holds.
 
     Raises:
@@ -237,7 +238,7 @@ def checkStart(node: Any) -> Any:
     return transform
 
 
-def startSteps(node: Any) -> Generator[None, None, StartingMap]:
+def startSteps(node: TransformNode) -> Generator[None, None, StartingMap]:
     """The map that ``node`` holds, with pauses. Single precision is not copied: nobody may write to it meanwhile.
 
     Raises:
@@ -257,7 +258,7 @@ def startSteps(node: Any) -> Generator[None, None, StartingMap]:
     return StartingMap(field, grid)
 
 
-def startTransformNode(node: Any, above: WorldTransform) -> Any:
+def startTransformNode(node: DisplayableNode, above: WorldTransform) -> Any:
     """Make a transform node, in no scene yet, that holds what stood above a node before it was registered."""
     start = newNode("vtkMRMLTransformNode", f"{node.GetName()} before registration")
     if above.matrix is not None:

@@ -19,6 +19,7 @@ from JointRegistrationLib.core.errors import GeometryError, InputError
 from JointRegistrationLib.core.geometry import Grid, transform_points, unit_lattice
 from JointRegistrationLib.core.image import Image
 
+from ..mrml import TransformNode, VolumeNode
 from ..pauses import finished, inSteps
 from ..translation import _
 from .arrays import gridOf, newNode, numpyView, vtkImage, vtkMatrix
@@ -31,7 +32,7 @@ LABEL_MAP = "vtkMRMLLabelMapVolumeNode"
 _HULL_SAMPLES_PER_AXIS = 12
 
 
-def imageFromVolume(node: Any, leftOut: Any = None) -> Image:
+def imageFromVolume(node: VolumeNode, leftOut: TransformNode | None = None) -> Image:
     """The voxels of a volume node in world coordinates.
 
     The array is a view of the node's own voxels, not to be written to, unless a sheared or non-linear
@@ -49,7 +50,7 @@ def imageFromVolume(node: Any, leftOut: Any = None) -> Image:
     return finished(imageSteps(node, leftOut))
 
 
-def imageSteps(node: Any, leftOut: Any = None) -> Generator[None, None, Image]:
+def imageSteps(node: VolumeNode, leftOut: TransformNode | None = None) -> Generator[None, None, Image]:
     """:func:`imageFromVolume` with pauses in which a window stays alive, where voxels are resampled."""
     name = checkVolume(node)
     image = node.GetImageData()
@@ -66,7 +67,7 @@ def imageSteps(node: Any, leftOut: Any = None) -> Generator[None, None, Image]:
     return (yield from _resampledToWorld(image, own, above, name, nearest=node.IsA(LABEL_MAP)))
 
 
-def checkVolume(node: Any) -> str:
+def checkVolume(node: VolumeNode | None) -> str:
     """The node's name, after making sure that it holds one number per voxel in 3D.
 
     Raises:

@@ -12,22 +12,25 @@ from vtk.util import numpy_support
 
 from JointRegistrationLib.core.geometry import Grid
 
+from ..mrml import DisplayableNode, TransformNode, VolumeNode
 from .arrays import gridOf, hasMoved, numpyMatrix, transformsAbove
 
 
-def ownGrid(node: Any) -> Grid:
+def ownGrid(node: VolumeNode) -> Grid:
     """A volume's lattice in its own coordinates, without the transforms above it; raises GeometryError if invalid."""
     return gridOf(node.GetName(), node.GetImageData().GetDimensions(), ijkToRasOf(node))
 
 
-def toWorld(node: Any, points: npt.NDArray[np.float64], leftOut: Any) -> npt.NDArray[np.float64]:
+def toWorld(
+    node: DisplayableNode, points: npt.NDArray[np.float64], leftOut: TransformNode | None
+) -> npt.NDArray[np.float64]:
     """Points (n, 3) of a node, in the world; ``leftOut`` as for :func:`.world.worldTransform`."""
     above = worldTransform(node, leftOut)
     return points if above is None else transformPoints(above.toWorld, points)
 
 
 def fromWorld(
-    node: Any, points: npt.NDArray[np.float64], leftOut: Any, itself: bool = False
+    node: TransformNode, points: npt.NDArray[np.float64], leftOut: TransformNode | None, itself: bool = False
 ) -> npt.NDArray[np.float64]:
     """World points in the coordinates of ``node``, or of what stands under the transform node ``itself``.
 
@@ -46,7 +49,7 @@ def transformPoints(transform: Any, points: npt.NDArray[np.float64]) -> npt.NDAr
         container.SetDataTypeToDouble()
     given.SetData(numpy_support.numpy_to_vtk(np.ascontiguousarray(points, dtype=np.float64), deep=True))
     transform.TransformPoints(given, moved)
-    return numpy_support.vtk_to_numpy(moved.GetData()).copy()
+    return np.array(numpy_support.vtk_to_numpy(moved.GetData()), np.float64)
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class WorldTransform:
     matrix: npt.NDArray[np.float64] | None
 
 
-def worldTransform(node: Any, leftOut: Any = None) -> WorldTransform | None:
+def worldTransform(node: DisplayableNode, leftOut: TransformNode | None = None) -> WorldTransform | None:
     """All transforms above ``node`` as one; None if there are none.
 
     A result under which the node is shown, because a run moved it, does not count, nor does what stands above that:
@@ -90,7 +93,7 @@ def worldTransform(node: Any, leftOut: Any = None) -> WorldTransform | None:
     return WorldTransform(toWorld, fromWorld, numpyMatrix(matrix))
 
 
-def ijkToRasOf(node: Any) -> npt.NDArray[np.float64]:
+def ijkToRasOf(node: VolumeNode) -> npt.NDArray[np.float64]:
     """The volume node's own index-to-RAS matrix, 4x4, without the transforms above it."""
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)

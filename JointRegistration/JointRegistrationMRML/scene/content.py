@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import vtk
 
+from ..mrml import TransformNode
 from ..nodes.arrays import numpyMatrix, numpyView
 
 
@@ -38,7 +39,7 @@ def _tableState(table: Any) -> tuple[Any, ...]:
     return (*(column.GetName() for column in columns), *values)
 
 
-def _transformState(node: Any) -> tuple[Any, ...]:
+def _transformState(node: TransformNode) -> tuple[Any, ...]:
     """A grid's or a matrix's state; other kinds are not told apart."""
     if node.IsLinear():
         matrix = vtk.vtkMatrix4x4()
@@ -78,4 +79,4 @@ def _labelsState(image: Any) -> tuple[int, ...]:
         first, last = int(used[0]), int(used[-1]) + 1
         labels = labels[(slice(None),) * axis + (slice(first, last),)]
         start.append(first + image.GetExtent()[2 * (2 - axis)])
-    return (*start, *labels.shape, zlib.crc32(np.ascontiguousarray(labels)))
+    return (*start, *labels.shape, zlib.crc32(np.ascontiguousarray(labels).data))

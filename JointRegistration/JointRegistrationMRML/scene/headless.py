@@ -15,6 +15,7 @@ import slicer
 
 from JointRegistrationLib.core.errors import FileError
 
+from ..mrml import Scene
 from ..nodes.transforms import interpolateLinearly
 
 #: Module logics that register node types, segment conversions and subject hierarchy handling. The core
@@ -34,7 +35,7 @@ _LOGICS = {
 class HeadlessScene:
     """A scene and what must live as long as it: its application logic and module logics by name."""
 
-    scene: Any
+    scene: Scene
     applicationLogic: Any
     logics: dict[str, Any]
     _remoteIO: Any
@@ -59,7 +60,7 @@ def createHeadlessScene() -> HeadlessScene:
     return HeadlessScene(scene, applicationLogic, logics, remoteIO, cache)
 
 
-def _registeredLogic(name: str, className: str, scene: Any, applicationLogic: Any) -> Any:
+def _registeredLogic(name: str, className: str, scene: Scene, applicationLogic: Any) -> Any:
     logic = getattr(slicer, className)()
     logic.SetMRMLApplicationLogic(applicationLogic)
     logic.SetMRMLScene(scene)
@@ -79,7 +80,7 @@ def _forgetRepeatedConversions() -> None:
         kept.add(rule.GetClassName())
 
 
-def saveScene(scene: Any, path: str | Path) -> Path:
+def saveScene(scene: Scene, path: str | Path) -> Path:
     """Write the scene with all its data as .mrb, whole or not at all.
 
     Args:
@@ -112,7 +113,7 @@ def saveScene(scene: Any, path: str | Path) -> Path:
     return target
 
 
-def loadScene(scene: Any, path: str | Path) -> None:
+def loadScene(scene: Scene, path: str | Path) -> None:
     """Replace the content of ``scene`` by that of a .mrb file.
 
     Raises:

@@ -23,7 +23,9 @@ from JointRegistrationLib.core.errors import ResourceError
 from JointRegistrationLib.core.system.children import module_command
 from JointRegistrationLib.worker import sample
 
-from ..nodes.segments.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
+from ..mrml import Scene, SegmentationNode, VolumeNode
+from ..nodes.segments.layers import LabelLayers, SegmentLabel
+from ..nodes.segments.segmentations import segmentationFromLabels
 from ..nodes.volumes import volumeFromImage
 from ..pauses import finished, importSteps
 from ..translation import _
@@ -38,10 +40,10 @@ _POLL_S = 0.05
 class SamplePair:
     """The nodes of the sample."""
 
-    fixed: Any
-    moving: Any
-    fixedSegmentation: Any
-    movingSegmentation: Any
+    fixed: VolumeNode
+    moving: VolumeNode
+    fixedSegmentation: SegmentationNode
+    movingSegmentation: SegmentationNode
 
 
 def sampleFolder() -> Path:
@@ -104,12 +106,12 @@ def sampleFileSteps(
     return folder
 
 
-def loadSample(scene: Any, folder: Path) -> SamplePair:
+def loadSample(scene: Scene, folder: Path) -> SamplePair:
     """All of :func:`loadSampleSteps` at once."""
     return finished(loadSampleSteps(scene, folder))
 
 
-def loadSampleSteps(scene: Any, folder: Path) -> Generator[None, None, SamplePair]:
+def loadSampleSteps(scene: Scene, folder: Path) -> Generator[None, None, SamplePair]:
     """Add the sample in ``folder`` to the scene, all or nothing, with display nodes: segmentations as outlines.
 
     Pauses after each file and each node, so that a window stays alive.
@@ -141,12 +143,12 @@ def loadSampleSteps(scene: Any, folder: Path) -> Generator[None, None, SamplePai
     return SamplePair(fixed, moving, *segmentations)
 
 
-def addSamplePair(scene: Any, folder: Path | None = None) -> SamplePair:
+def addSamplePair(scene: Scene, folder: Path | None = None) -> SamplePair:
     """:func:`sampleFiles`, then :func:`loadSample`."""
     return finished(samplePairSteps(scene, folder))
 
 
-def samplePairSteps(scene: Any, folder: Path | None = None) -> Generator[None, None, SamplePair]:
+def samplePairSteps(scene: Scene, folder: Path | None = None) -> Generator[None, None, SamplePair]:
     """:func:`addSamplePair` with pauses in which a window stays alive."""
     files = yield from sampleFileSteps(folder)
     return (yield from loadSampleSteps(scene, files))

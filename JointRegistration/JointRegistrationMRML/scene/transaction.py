@@ -12,6 +12,7 @@ import vtk
 
 from JointRegistrationLib.core.errors import InputError
 
+from ..mrml import DisplayableNode, Node, Scene, TransformNode
 from ..nodes.arrays import freeName, giveDisplay, newNode, ownedList
 from ..pauses import finished
 from ..translation import _
@@ -28,7 +29,7 @@ _HELPERS = ("vtkMRMLDisplayNode", "vtkMRMLStorageNode", _COLORS)
 class _Step:
     """How to undo one change of ``node``. ``now`` reads what was changed; ``content``: whether that is its content."""
 
-    node: Any
+    node: Node
     undo: Callable[[], None]
     now: Callable[[], Any]
     content: bool = False
@@ -51,7 +52,7 @@ class SceneTransaction:
     changed since.
     """
 
-    def __init__(self, scene: Any, *, batch: bool = True) -> None:
+    def __init__(self, scene: Scene, *, batch: bool = True) -> None:
         self._scene, self._batch = scene, batch
         self._steps: list[_Step] = []
         self._folders: list[tuple[Any, int]] = []
@@ -119,7 +120,7 @@ class SceneTransaction:
         target.CopyContent(built, False)
         return target
 
-    def setReference(self, node: Any, role: str, referenced: Any) -> None:
+    def setReference(self, node: Node, role: str, referenced: Node | None) -> None:
         """Let ``node`` refer to ``referenced`` (None: to nothing) under ``role``."""
         before = node.GetNodeReferenceID(role)
         self._steps.append(
@@ -127,19 +128,19 @@ class SceneTransaction:
         )
         node.SetNodeReferenceID(role, None if referenced is None else referenced.GetID())
 
-    def setAttribute(self, node: Any, name: str, value: str) -> None:
+    def setAttribute(self, node: Node, name: str, value: str) -> None:
         """Note something on ``node``."""
         before = node.GetAttribute(name)
         self._steps.append(_Step(node, lambda: node.SetAttribute(name, before), lambda: node.GetAttribute(name)))
         node.SetAttribute(name, value)
 
-    def setParentTransform(self, node: Any, transform: Any) -> None:
+    def setParentTransform(self, node: DisplayableNode, transform: TransformNode | None) -> None:
         """Put ``node`` under ``transform`` (None: under nothing)."""
         before = node.GetTransformNodeID()
         self._steps.append(_Step(node, lambda: node.SetAndObserveTransformNodeID(before), node.GetTransformNodeID))
         node.SetAndObserveTransformNodeID(None if transform is None else transform.GetID())
 
-    def changing(self, node: Any) -> Any:
+    def changing(self, node: Node) -> Any:
         """``node``, after noting all of it (name and references too) for restoring; for display nodes."""
         backup = newNode(node.GetClassName(), "")
         backup.Copy(node)
@@ -150,7 +151,7 @@ class SceneTransaction:
         """A subject-hierarchy folder was made: it goes, after the new nodes, unless something else is in it."""
         self._folders.append((hierarchy, item))
 
-    def isNew(self, node: Any) -> bool:
+    def isNew(self, node: Node) -> bool:
         """Return whether the node came into the scene within this block."""
         return node in self._new or node.GetID() not in self._idsBefore
 
@@ -212,13 +213,13 @@ class SceneTransaction:
         self._folders = []
 
 
-def nodesOf(scene: Any) -> list[Any]:
+def nodesOf(scene: Scene) -> list[Any]:
     """All nodes of a scene, in its order."""
     nodes = scene.GetNodes()
     return [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
 
 
-def _removeSteps(scene: Any, nodes: set[Any]) -> Generator[None, None, None]:
+def _removeSteps(scene: Scene, nodes: set[Any]) -> Generator[None, None, None]:
     """Remove nodes, with a pause after each, and of display, storage and colour nodes those that nothing else needs."""
     main = {node for node in nodes if not _isHelper(node)}
     helpers = nodes - main
@@ -232,7 +233,7 @@ def _removeSteps(scene: Any, nodes: set[Any]) -> Generator[None, None, None]:
     yield from _removeNodeSteps(scene, [*main, *helpers])
 
 
-def _removeNodeSteps(scene: Any, nodes: list[Any]) -> Generator[None, None, None]:
+def _removeNodeSteps(scene: Scene, nodes: list[Any]) -> Generator[None, None, None]:
     """Remove nodes and their items: within a batch the subject hierarchy does not follow by itself."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     for node in nodes:
@@ -261,11 +262,11 @@ def _children(hierarchy: Any, item: int, recursive: bool = False) -> list[int]:
     return [found.GetId(index) for index in range(found.GetNumberOfIds())]
 
 
-def _isHelper(node: Any) -> bool:
+def _isHelper(node: Node) -> bool:
     return any(node.IsA(kind) for kind in _HELPERS)
 
 
-def _referenced(scene: Any, node: Any) -> set[Any]:
+def _referenced(scene: Scene, node: Node) -> set[Any]:
     """The nodes of the scene that ``node`` refers to; the subject hierarchy, which refers to all, to none."""
     if node.IsA("vtkMRMLSubjectHierarchyNode"):
         return set()
@@ -289,7 +290,7 @@ def isEmpty(node: Any) -> bool:
     return bool(node.IsLinear()) and node.GetMatrixTransformToParent(matrix) and matrix.IsIdentity()
 
 
-def checkTarget(target: Any, className: str, scene: Any, what: str) -> None:
+def checkTarget(target: Node | None, className: str, scene: Scene, what: str) -> None:
     """Make sure that an output node given by the caller can take the result.
 
     Raises:
@@ -310,7 +311,7 @@ class RunRecord:
     transaction: SceneTransaction
 
 
-def discard(scene: Any, record: RunRecord, views: ViewRecord | None = None) -> list[str]:
+def discard(scene: Scene, record: RunRecord, views: ViewRecord | None = None) -> list[str]:
     """Bring the scene back to what it was before the run, but for what was made or edited since.
 
     A second run into the same nodes is taken back to the first run's results. Once is enough: a second
@@ -329,7 +330,7 @@ def discard(scene: Any, record: RunRecord, views: ViewRecord | None = None) -> l
     return record.transaction.takeBack()
 
 
-def discardSteps(scene: Any, record: RunRecord, views: ViewRecord | None = None) -> Generator[None, None, list[str]]:
+def discardSteps(scene: Scene, record: RunRecord, views: ViewRecord | None = None) -> Generator[None, None, list[str]]:
     """:func:`discard` with pauses in which a window stays alive: to be taken to the end."""
     if views is not None:
         yield from restoreSteps(scene, views)

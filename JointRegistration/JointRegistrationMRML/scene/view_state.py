@@ -6,11 +6,12 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..mrml import Node, Scene
 from ..nodes.arrays import ownedList
 from ..pauses import finished
 
 
-def centreViews(scene: Any, ras: Sequence[float]) -> None:
+def centreViews(scene: Scene, ras: Sequence[float]) -> None:
     """Centre every slice view on a point (world RAS mm), zoom unchanged, and put the crosshair there."""
     for node in ownedList(scene.GetNodesByClass("vtkMRMLSliceNode")):
         node.JumpSliceByCentering(*ras)
@@ -23,7 +24,7 @@ def centreViews(scene: Any, ras: Sequence[float]) -> None:
 class _Change:
     """One value that was set: how to read and write it, what it was and what it became."""
 
-    node: Any
+    node: Node
     get: Callable[[], Any]
     set: Callable[[Any], None]
     before: Any
@@ -38,7 +39,7 @@ class ViewRecord:
     changes: list[_Change] = field(default_factory=list)
 
     def change(
-        self, node: Any, get: Callable[[], Any], setter: Callable[[Any], None], value: Any, always: bool = False
+        self, node: Node, get: Callable[[], Any], setter: Callable[[Any], None], value: Any, always: bool = False
     ) -> None:
         """Set a value of ``node`` and note what it was; ``always``: to be restored even if it is changed since."""
         before = get()
@@ -46,17 +47,17 @@ class ViewRecord:
             setter(value)
             self.changes.append(_Change(node, get, setter, before, get(), always))
 
-    def keep(self, node: Any, get: Callable[[], Any], setter: Callable[[Any], None]) -> None:
+    def keep(self, node: Node, get: Callable[[], Any], setter: Callable[[Any], None]) -> None:
         """Note a value of ``node`` that somebody else is going to change: it is to be restored in any case."""
         self.changes.append(_Change(node, get, setter, get(), None, always=True))
 
 
-def restoreViews(scene: Any, record: ViewRecord) -> None:
+def restoreViews(scene: Scene, record: ViewRecord) -> None:
     """Set back what :func:`.showComparison` set, except where it was changed or deleted since."""
     finished(restoreSteps(scene, record))
 
 
-def restoreSteps(scene: Any, record: ViewRecord) -> Generator[None, None, None]:
+def restoreSteps(scene: Scene, record: ViewRecord) -> Generator[None, None, None]:
     """:func:`restoreViews` with a pause after each node."""
     changes, record.changes = record.changes[::-1], []
     for index, change in enumerate(changes):
@@ -69,12 +70,12 @@ def restoreSteps(scene: Any, record: ViewRecord) -> Generator[None, None, None]:
         refreshLegends(scene)
 
 
-def refreshLegends(scene: Any) -> None:
+def refreshLegends(scene: Scene) -> None:
     """Let colour legends look which layers the slice views show; by themselves they do so only after a click."""
     for legend in ownedList(scene.GetNodesByClass("vtkMRMLColorLegendDisplayNode")):
         legend.Modified()
 
 
-def slicesOf(scene: Any) -> list[Any]:
+def slicesOf(scene: Scene) -> list[Any]:
     """The nodes that say which layers each slice view shows."""
     return ownedList(scene.GetNodesByClass("vtkMRMLSliceCompositeNode"))

@@ -33,7 +33,7 @@ def _kind(setting: Setting) -> Any:
 
 
 # The wrapper reads the annotations of base classes too, so that the settings need not be listed again.
-_Settings = type(
+_Settings: Any = type(
     "_Settings",
     (),
     {

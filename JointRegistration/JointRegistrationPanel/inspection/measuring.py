@@ -101,8 +101,7 @@ class NumbersView:
             self._owner.onNumbersChanged(_("No report was written."))
             return
         outputs = self._owner.needOutputs()
-        path = None if outputs is None else self._askForReport(outputs)
-        if not path:
+        if outputs is None or not (path := self._askForReport(outputs)):
             return
         from JointRegistrationMRML.report.export import exportSteps
 
@@ -121,7 +120,7 @@ class NumbersView:
         inputs = outputs.inputs
         name = _("{moving} to {fixed}").format(moving=inputs.moving.GetName(), fixed=inputs.fixed.GetName())
         title, kind = _("Export report"), _("Web page (*.html)")
-        return qt.QFileDialog.getSaveFileName(self._ui.reportButton, title, f"{name}.html", kind)
+        return str(qt.QFileDialog.getSaveFileName(self._ui.reportButton, title, f"{name}.html", kind))
 
     def _begin(
         self,

@@ -83,8 +83,10 @@ def _imageTable(figures: Measurement) -> str:
         rows.append([_("Error of the inverse"), _("mean {mean:.2g}, most {most:.2g} mm").format(**values)])
     if figures.landmarks:
         count = len(figures.landmarks)
-        means = [sum(getattr(error, name) for error in figures.landmarks) / count for name in ("beforeMm", "afterMm")]
-        rows.append([_("Landmarks, mean of {count}").format(count=count), f"{_change(*means, 2)} mm"])
+        before, after = (
+            sum(getattr(error, name) for error in figures.landmarks) / count for name in ("beforeMm", "afterMm")
+        )
+        rows.append([_("Landmarks, mean of {count}").format(count=count), f"{_change(before, after, 2)} mm"])
     return _table([row for row in rows if row[1]])
 
 

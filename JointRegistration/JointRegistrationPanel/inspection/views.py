@@ -135,9 +135,9 @@ class ViewButtons:
 
     def texts(self) -> str:
         """Return how to read each view that is open, as rich text."""
-        inspection, lines = self._inspection, []
-        for name in [] if inspection is None else inspection.names:
-            lines.append(f"<b>{escaped(VIEWS[name].title)}.</b> {escaped(inspection.view(name).text)}")
+        inspection = self._inspection
+        views = {} if inspection is None else {name: inspection.view(name) for name in inspection.names}
+        lines = [f"<b>{escaped(VIEWS[name].title)}.</b> {escaped(view.text)}" for name, view in views.items() if view]
         if self._shownNow:
             lines.append(_("Shown now: the {which} image.").format(which=self._shownNow))
         return "<br>".join(lines)
@@ -247,7 +247,8 @@ class ViewButtons:
 
 def _reasonsAgainst(outputs: RegistrationOutputs) -> dict[str, str]:
     """Views that this run cannot have, with the reason."""
-    inputs, nodes, reasons = outputs.inputs, outputs.nodes, {}
+    inputs, nodes = outputs.inputs, outputs.nodes
+    reasons: dict[str, str] = {}
     if nodes.transform is None:
         reasons |= dict.fromkeys(("grid", "arrows"), _("This run made no transform: tick it under Outputs."))
     if inputs.movingSegmentation is None and nodes.warpedSegmentation is None:

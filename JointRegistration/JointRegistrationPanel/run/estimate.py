@@ -53,10 +53,10 @@ def missingInputs(parameters: Any) -> list[str]:
 
 def planFor(parameters: Any, device: str) -> Plan | None:
     """Estimate what the run will take; None while there is nothing to run."""
-    grids = [_gridOf(volume) for volume in (parameters.fixedVolume, parameters.movingVolume)]
-    if None in grids:
+    fixed, moving = (_gridOf(volume) for volume in (parameters.fixedVolume, parameters.movingVolume))
+    if fixed is None or moving is None:
         return None
-    return estimate_plan(grids[0], grids[1], configFrom(parameters), device, os.cpu_count() or 1)
+    return estimate_plan(fixed, moving, configFrom(parameters), device, os.cpu_count() or 1)
 
 
 def _gridOf(volume: Any) -> Grid | None:

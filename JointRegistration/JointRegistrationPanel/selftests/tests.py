@@ -102,12 +102,14 @@ def registersAndDiscards(test: Any, stub: bool) -> None:
         before = nodeIds()
         panel.ui.registerButton.click()
         waitFor(lambda: panel.results.outputs is not None and panel.ui.discardButton.enabled)
-        nodes = panel.results.outputs.nodes
+        outputs = panel.results.outputs
+        assert outputs is not None
+        nodes = outputs.nodes
         for node in (nodes.transform, nodes.inverseTransform, nodes.warpedVolume, nodes.jacobian, nodes.resultsTable):
             test.assertTrue(slicer.mrmlScene.IsNodePresent(node))
         test.assertIsNone(nodes.affine)
         if not stub:
-            test.assertGreater(panel.results.outputs.result.similarity_after, 0.99)
+            test.assertGreater(outputs.result.similarity_after, 0.99)
         panel.ui.discardButton.click()
         waitFor(lambda: not panel._run.running)
         test.assertEqual(nodeIds(), before)

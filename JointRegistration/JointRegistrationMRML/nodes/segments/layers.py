@@ -18,6 +18,7 @@ import vtk
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 
+from ...mrml import SegmentationNode, TransformNode
 from ...translation import _
 from ..arrays import gridOf, numpyMatrix, numpyView
 from ..world import WorldTransform, worldTransform
@@ -72,7 +73,7 @@ class OwnLayers:
 
 
 def ownLayerSteps(
-    node: Any, segmentIds: Sequence[str] | None = None, leftOut: Any = None
+    node: SegmentationNode, segmentIds: Sequence[str] | None = None, leftOut: TransformNode | None = None
 ) -> Generator[None, None, OwnLayers]:
     """The segments of ``node`` on their own lattices, with pauses in which a window stays alive.
 
@@ -86,7 +87,9 @@ def ownLayerSteps(
     """
     name = checkSegmentation(node)
     wanted = _wantedSegments(node, name, segmentIds)
-    layers, segments, names = [], [], segmentNames(node.GetSegmentation())
+    layers: list[Layer] = []
+    segments: list[SegmentLabel] = []
+    names = segmentNames(node.GetSegmentation())
     for layer in (yield from _layerSteps(node.GetSegmentation(), name, wanted)):
         for value, segmentId in enumerate(layer.segmentIds, start=1):
             segment = node.GetSegmentation().GetSegment(segmentId)
@@ -113,7 +116,7 @@ def segmentNames(segmentation: Any) -> dict[str, str]:
     return names
 
 
-def checkSegmentation(node: Any) -> str:
+def checkSegmentation(node: SegmentationNode | None) -> str:
     """The node's name, after making sure that it is a segmentation with segments.
 
     Raises:
@@ -123,10 +126,10 @@ def checkSegmentation(node: Any) -> str:
         raise InputError(_("segmentation: a segmentation is needed; import a label map as one first"))
     if node.GetSegmentation().GetNumberOfSegments() == 0:
         raise InputError(_("{name}: the segmentation has no segments").format(name=node.GetName()))
-    return node.GetName()
+    return str(node.GetName())
 
 
-def _wantedSegments(node: Any, name: str, segmentIds: Sequence[str] | None) -> list[str]:
+def _wantedSegments(node: SegmentationNode, name: str, segmentIds: Sequence[str] | None) -> list[str]:
     segmentation = node.GetSegmentation()
     known = [segmentation.GetNthSegmentID(index) for index in range(segmentation.GetNumberOfSegments())]
     if segmentIds is None:
@@ -209,6 +212,6 @@ def _numbered(stored: npt.NDArray[Any], values: list[int], kind: type) -> npt.ND
     largest = int(stored.max())
     if stored.dtype.kind == "u" and values == list(range(1, largest + 1)):
         return stored.astype(kind)  # as most are
-    number = np.zeros(max(largest, *values) + 1, kind)
+    number: npt.NDArray[Any] = np.zeros(max(largest, *values) + 1, kind)
     number[values] = np.arange(1, len(values) + 1)
-    return number[np.maximum(stored, 0)]
+    return np.asarray(number[np.maximum(stored, 0)])

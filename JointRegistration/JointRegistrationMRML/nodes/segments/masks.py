@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import vtk
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 
+from ...mrml import SegmentationNode, TransformNode
 from ...pauses import finished, inSteps
 from ...translation import _
 from ..arrays import numpyMatrix, numpyView
@@ -59,7 +61,7 @@ class SegmentMask:
         return result
 
 
-def segmentIdOf(node: Any, segment: str) -> str:
+def segmentIdOf(node: SegmentationNode, segment: str) -> str:
     """The id of the segment that ``segment`` names: its id, or a name that no other segment of ``node`` has.
 
     Raises:
@@ -79,7 +81,7 @@ def segmentIdOf(node: Any, segment: str) -> str:
 
 
 def maskSteps(
-    node: Any, grid: Grid, leftOut: Any = None, segment: str = ""
+    node: SegmentationNode, grid: Grid, leftOut: TransformNode | None = None, segment: str = ""
 ) -> Generator[None, None, npt.NDArray[np.bool_]]:
     """Read where a segment of ``node`` is, (k, j, i) on a world ``grid``, with pauses in which a window stays alive.
 
@@ -99,11 +101,17 @@ def maskSteps(
     for group in [segmentIds] if inVoxels else [[segmentId] for segmentId in segmentIds]:
         labels = yield from labelSteps(node, grid, None, group, leftOut)
         for layer in labels.layers:
-            yield from inSteps(len(mask), lambda part, layer=layer: np.logical_or(mask[part], layer[part], mask[part]))
+            yield from inSteps(len(mask), partial(_join, mask, layer))
     return mask
 
 
-def segmentMask(node: Any, grid: Grid, segmentId: str, leftOut: Any = None) -> SegmentMask:
+def _join(mask: npt.NDArray[np.bool_], layer: npt.NDArray[Any], part: slice) -> None:
+    np.logical_or(mask[part], layer[part], mask[part])
+
+
+def segmentMask(
+    node: SegmentationNode, grid: Grid, segmentId: str, leftOut: TransformNode | None = None
+) -> SegmentMask:
     """One segment of a segmentation on ``grid``.
 
     Args:
@@ -129,12 +137,14 @@ def segmentMask(node: Any, grid: Grid, segmentId: str, leftOut: Any = None) -> S
     return SegmentMask(segmentId, segmentNames(node.GetSegmentation())[segmentId], *found)
 
 
-def segmentMasks(node: Any, grid: Grid, leftOut: Any = None) -> dict[str, SegmentMask]:
+def segmentMasks(node: SegmentationNode, grid: Grid, leftOut: TransformNode | None = None) -> dict[str, SegmentMask]:
     """All segments by name, those of one name numbered; see :func:`segmentMask`."""
     return finished(segmentMaskSteps(node, grid, leftOut))
 
 
-def segmentMaskSteps(node: Any, grid: Grid, leftOut: Any = None) -> Generator[None, None, dict[str, SegmentMask]]:
+def segmentMaskSteps(
+    node: SegmentationNode, grid: Grid, leftOut: TransformNode | None = None
+) -> Generator[None, None, dict[str, SegmentMask]]:
     """:func:`segmentMasks` with a pause after each segment."""
     checkSegmentation(node)
     masks = {}

@@ -16,6 +16,7 @@ import slicer
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 
+from ...mrml import SegmentationNode, TransformNode
 from ...pauses import finished, inThread
 from ..arrays import newNode, vtkImage, vtkMatrix
 from .label_warping import warpLabelsSteps
@@ -23,7 +24,7 @@ from .layers import BINARY_LABELMAP, LabelLayers, SegmentLabel, ownLayerSteps
 
 
 def labelsFromSegmentation(
-    node: Any, grid: Grid, segmentIds: Sequence[str] | None = None, leftOut: Any = None
+    node: SegmentationNode, grid: Grid, segmentIds: Sequence[str] | None = None, leftOut: TransformNode | None = None
 ) -> LabelLayers:
     """The segments of ``node``, transforms above it included, on a world ``grid``.
 
@@ -40,11 +41,11 @@ def labelsFromSegmentation(
 
 
 def labelSteps(
-    node: Any,
+    node: SegmentationNode,
     grid: Grid,
     displacementMm: npt.NDArray[Any] | None = None,
     segmentIds: Sequence[str] | None = None,
-    leftOut: Any = None,
+    leftOut: TransformNode | None = None,
 ) -> Generator[None, None, LabelLayers]:
     """:func:`labelsFromSegmentation`, or :func:`warpSegmentation`, with pauses in which a window stays alive."""
     own = yield from ownLayerSteps(node, segmentIds, leftOut)
@@ -55,11 +56,11 @@ def labelSteps(
 
 
 def warpSegmentation(
-    node: Any,
+    node: SegmentationNode,
     displacementMm: npt.NDArray[Any],
     grid: Grid,
     segmentIds: Sequence[str] | None = None,
-    leftOut: Any = None,
+    leftOut: TransformNode | None = None,
 ) -> LabelLayers:
     """The segments of a *moving* segmentation on the fixed ``grid``.
 
@@ -90,12 +91,14 @@ def imageFromLabels(labels: LabelLayers, name: str) -> tuple[Image, tuple[Segmen
     return Image(merged, labels.grid, name), tuple(segments)
 
 
-def segmentationFromLabels(labels: LabelLayers, name: str, like: Any = None) -> Any:
+def segmentationFromLabels(labels: LabelLayers, name: str, like: SegmentationNode | None = None) -> Any:
     """All of :func:`segmentationSteps` at once."""
     return finished(segmentationSteps(labels, name, like))
 
 
-def segmentationSteps(labels: LabelLayers, name: str, like: Any = None) -> Generator[None, None, Any]:
+def segmentationSteps(
+    labels: LabelLayers, name: str, like: SegmentationNode | None = None
+) -> Generator[None, None, Any]:
     """A new segmentation node, in no scene yet, with the ids, names and colours of ``labels``, with pauses.
 
     Args:
@@ -152,7 +155,7 @@ def copiedSegments(segmentation: Any) -> Any:
     return copy
 
 
-def setReferenceGeometry(node: Any, grid: Grid) -> None:
+def setReferenceGeometry(node: SegmentationNode, grid: Grid) -> None:
     """Make ``grid`` the lattice on which Slicer edits and exports the segmentation."""
     empty = slicer.vtkOrientedImageData()
     empty.SetDimensions(*grid.size_ijk)
