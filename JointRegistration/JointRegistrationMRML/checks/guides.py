@@ -34,9 +34,9 @@ def landmarkProblems(nodes: InputNodes) -> Iterator[Problem]:
                 "Points in {fixed}: {fixedCount}, in {moving}: {movingCount}. "
                 "Give the same points in the same order in both."
             ).format(
-                fixed=lists["fixed"].GetName(),
+                fixed=given["fixed"].GetName(),
                 fixedCount=counts["fixed"],
-                moving=lists["moving"].GetName(),
+                moving=given["moving"].GetName(),
                 movingCount=counts["moving"],
             ),
         )

@@ -94,12 +94,14 @@ def agreementSteps(
         InputError: if a segmentation is missing or no name is in both.
     """
     inputs, warped = outputs.inputs, outputs.nodes.warpedSegmentation
-    for node, missing in ((inputs.fixedSegmentation, _NO_FIXED), (warped, _NO_WARPED)):
-        if node is None or node.GetScene() is not scene:
-            raise InputError(missing)
+    fixed = inputs.fixedSegmentation
+    if fixed is None or fixed.GetScene() is not scene:
+        raise InputError(_NO_FIXED)
+    if warped is None or warped.GetScene() is not scene:
+        raise InputError(_NO_WARPED)
     grid = outputs.result.fixed_grid
     with opening(scene, "agreement", TEXT) as view:
-        there = yield from segmentMaskSteps(inputs.fixedSegmentation, grid, outputs.nodes.transform)
+        there = yield from segmentMaskSteps(fixed, grid, outputs.nodes.transform)
         here = yield from segmentMaskSteps(warped, grid, outputs.nodes.transform)
         names = [name for name in there if name in here and (segments is None or name in segments)]
         if not names:

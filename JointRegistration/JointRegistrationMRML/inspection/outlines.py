@@ -65,7 +65,7 @@ def contourSteps(
     with opening(scene, "contours", TEXT) as view:
         live = live or not _isIn(scene, nodes.warpedSegmentation)
         warped = inputs.movingSegmentation if live else nodes.warpedSegmentation
-        if not _isIn(scene, warped) or (live and not _isIn(scene, nodes.transform)):
+        if warped is None or not _isIn(scene, warped) or (live and not _isIn(scene, nodes.transform)):
             raise InputError(
                 _("contours: this run has no moving segmentation; choose one under Inputs and run again")
                 if inputs.movingSegmentation is None
@@ -77,9 +77,10 @@ def contourSteps(
             if _isIn(scene, node):
                 view.setVisible(node, False)
                 yield
-        if _isIn(scene, inputs.fixedSegmentation):
-            _outline(view, "fixed", inputs.fixedSegmentation, FIXED_COLOR, segments)
-            view.nodes["fixed"].SetAndObserveTransformNodeID(inputs.fixedSegmentation.GetTransformNodeID())
+        fixed = inputs.fixedSegmentation
+        if fixed is not None and _isIn(scene, fixed):
+            _outline(view, "fixed", fixed, FIXED_COLOR, segments)
+            view.nodes["fixed"].SetAndObserveTransformNodeID(fixed.GetTransformNodeID())
             yield
         else:
             view.text = ONLY_WARPED_TEXT
@@ -187,7 +188,7 @@ def _surfaceSteps(
             continue
         moved = live and kind == "warped"
         lattice = outputs.result.moving_grid if moved else grid
-        source = outputs.inputs.movingSegmentation if moved else view.nodes[kind]
+        source: Any = outputs.inputs.movingSegmentation if moved else view.nodes[kind]
         masks = yield from segmentMaskSteps(source, lattice, leftOut if moved else None)
         chosen = [mask for name, mask in masks.items() if segments is None or name in segments]
         model = newNode("vtkMRMLModelNode", f"{source.GetName()} ({kind} surfaces)")
@@ -198,8 +199,8 @@ def _surfaceSteps(
         display.SetOpacity(_OPACITY_3D[kind])
         display.SetVisibility2D(False)
         view.add(f"{kind} surfaces", model)
-        if moved:
-            model.SetAndObserveTransformNodeID(outputs.nodes.transform.GetID())
+        if moved and leftOut is not None:
+            model.SetAndObserveTransformNodeID(leftOut.GetID())
         yield
 
 

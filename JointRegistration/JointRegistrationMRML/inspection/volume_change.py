@@ -60,8 +60,9 @@ def jacobianSteps(
         if volume in view.nodes.values():
             addViewLegend(view, volume, LEGEND_TITLE, "%+.1f")
         view.subject = volume
-        if halfRange is None and volume is outputs.nodes.jacobian:
-            halfRange = volume.GetDisplayNode().GetWindow() / 2
+        jacobian = outputs.nodes.jacobian
+        if halfRange is None and jacobian is not None and volume is jacobian:
+            halfRange = jacobian.GetDisplayNode().GetWindow() / 2
         setHalfRange(view, halfRange or halfWindow(log2_jacobian(outputs.result.jacobian_determinant)))
         yield
         yield from view.layerSteps(fixed, volume, opacity)

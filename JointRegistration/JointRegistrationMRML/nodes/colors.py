@@ -22,7 +22,7 @@ DIFFERENCE_COLORS: tuple[Color, ...] = ((0.30, 0.75, 1.0), (0.0, 0.0, 0.0), (1.0
 MAGNITUDE_COLORS: tuple[Color, ...] = ((0.35, 0.75, 1.0), (0.35, 0.9, 0.4), (1.0, 0.9, 0.2), (1.0, 0.3, 0.15))
 
 
-def mixed(shares: npt.ArrayLike, colors: Sequence[Color]) -> npt.NDArray[np.float64]:
+def mixed(shares: float | npt.NDArray[np.floating[Any]], colors: Sequence[Color]) -> npt.NDArray[np.float64]:
     """(..., 3) RGB along a scale that runs through ``colors`` evenly, ``shares`` (...) from 0 to 1, else clamped."""
     at = np.linspace(0, 1, len(colors))
     return np.stack([np.interp(shares, at, channel) for channel in zip(*colors, strict=True)], axis=-1)

@@ -30,7 +30,7 @@ def toWorld(
 
 
 def fromWorld(
-    node: TransformNode, points: npt.NDArray[np.float64], leftOut: TransformNode | None, itself: bool = False
+    node: Any, points: npt.NDArray[np.float64], leftOut: TransformNode | None, itself: bool = False
 ) -> npt.NDArray[np.float64]:
     """World points in the coordinates of ``node``, or of what stands under the transform node ``itself``.
 

@@ -151,5 +151,5 @@ def cssColor(color: Color) -> str:
 
 def positionText(orientation: str, millimetres: float) -> str:
     """Return where a slice lies, as Slicer says it: "L17 mm"."""
-    positive, negative = {"Sagittal": "RL", "Coronal": "AP", "Axial": "SI"}[orientation]
+    positive, negative = {"Sagittal": ("R", "L"), "Coronal": ("A", "P"), "Axial": ("S", "I")}[orientation]
     return f"{'' if round(millimetres) == 0 else positive if millimetres > 0 else negative}{abs(millimetres):.0f} mm"

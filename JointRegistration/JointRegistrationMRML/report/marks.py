@@ -59,4 +59,5 @@ def _lettering(text: str, points: int) -> npt.NDArray[np.uint8]:
     image, size = vtk.vtkImageData(), [0, 0]
     vtk.vtkTextRenderer.GetInstance().RenderString(style, text, image, size, _DPI)
     width, height, _ = image.GetDimensions()
-    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, 4)[::-1].copy()
+    rgba: npt.NDArray[np.uint8] = vtk_to_numpy(image.GetPointData().GetScalars())
+    return rgba.reshape(height, width, 4)[::-1].copy()

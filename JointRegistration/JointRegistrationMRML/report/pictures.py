@@ -21,7 +21,8 @@ from ..measure.images import brightnessRange
 from ..measure.surfaces import Points
 from ..nodes.colors import DIFFERENCE_COLORS, ENDS_AND_CENTER, FIXED_COLOR, MAGNITUDE_COLORS, WARPED_COLOR, Color, mixed
 from ..nodes.jacobian import FOLDS_COLOR, halfWindow
-from ..nodes.segments.segmentations import LabelLayers, labelsFromSegmentation
+from ..nodes.segments.layers import LabelLayers
+from ..nodes.segments.segmentations import labelsFromSegmentation
 from ..nodes.volumes import imageFromVolume
 from ..pauses import finished, named
 from ..run.registration_nodes import RegistrationOutputs
@@ -116,21 +117,22 @@ class _Painter:
         """Everything on one plane, with pauses."""
         result, points = self._result, plane.points_ras
         warped = Image(result.warped, result.fixed_grid)
-        found = []
+        found: list[Values] = []
         for image, which in ((self._fixed, 0), (self._moving, 1), (warped, 1)):
             yield
             found.append(self._grey(image, which, points))
         for values in (result.displacement_field_mm, result.jacobian_determinant):
             yield
             found.append(sampled(values, result.fixed_grid, points))
-        outlines = []
+        outlines: list[Values] = []
         if self._labels is not None:
             fixed, moving = self._labels
             lines = ((fixed, 0.0, _FIXED_PX), (moving, 0.0, _MOVED_PX), (moving, found[3], _MOVED_PX))
             for labels, movedMm, widthPx in lines:
                 yield
                 outlines.append(_outline(labels, self._names, points + movedMm, widthPx))
-        return _View(plane, *found, outlines)
+        fixedGrey, movingGrey, warpedGrey, movedMm, determinant = found
+        return _View(plane, fixedGrey, movingGrey, warpedGrey, movedMm, determinant, outlines)
 
     def rows(self) -> dict[str, Callable[[_View], Picture]]:
         """Return how each row is painted, by its key."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 import numpy as np
+import numpy.typing as npt
 
 from ..measure.graphs import Curve, Graph
 from ..measure.surfaces import Points
@@ -92,7 +93,7 @@ def _tickStep(values: Points) -> float:
     return float(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-6)))
 
 
-def _runs(curve: Curve) -> Sequence[Points]:
+def _runs(curve: Curve) -> Sequence[npt.NDArray[np.intp]]:
     """Bins with a value, in unbroken runs; a lone one twice, so that it is drawn as a dot."""
     known = np.flatnonzero(np.isfinite(curve.values))
     parts = np.split(known, np.flatnonzero(np.diff(known) > 1) + 1) if len(known) else []

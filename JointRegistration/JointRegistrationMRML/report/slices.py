@@ -13,7 +13,7 @@ from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.lattices.sampling import corners_at, values_at
 
 from ..measure.surfaces import Mask, Points
-from ..nodes.segments.segmentations import LabelLayers
+from ..nodes.segments.layers import LabelLayers
 
 #: The RAS axes of a picture's columns and rows, both from high to low, and of its normal: A and R are left, S and A up.
 _IN_PLANE = {"Sagittal": (1, 2, 0), "Coronal": (0, 2, 1), "Axial": (0, 1, 2)}
@@ -127,7 +127,7 @@ def covered(away: Points, along: Points, widthPx: float) -> Points:
         widthPx: of the line.
     """
     slope = np.hypot(*np.gradient(along))
-    return np.nan_to_num(np.clip((widthPx + 1) / 2 - np.abs(away) / np.maximum(slope, 1e-6), 0, 1))
+    return np.asarray(np.nan_to_num(np.clip((widthPx + 1) / 2 - np.abs(away) / np.maximum(slope, 1e-6), 0, 1)))
 
 
 def _isOn(grid: Grid, points_ras: Points) -> Mask:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from ..measure.cartilage import CartilageFigures
 from ..measure.measurement import Measurement
@@ -136,7 +137,7 @@ def _extentMm(surface: Surface, towards: Sequence[float]) -> float:
     return float(np.ptp(_seen(surface, towards)[:, :2], axis=0).max())
 
 
-def _sampled(corners: Points, triangles: Points) -> Generator[Points, None, None]:
+def _sampled(corners: Points, triangles: npt.NDArray[np.int64]) -> Generator[Points, None, None]:
     """What is known at the corners (n, c), of which the first three are pixels, all over the triangles: (m, c)."""
     inTriangles = corners[triangles]
     edges = np.linalg.norm(np.diff(inTriangles[:, [0, 1, 2, 0], :2], axis=1), axis=2).max(axis=1)

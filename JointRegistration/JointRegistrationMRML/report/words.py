@@ -124,8 +124,8 @@ def compared(name: str, before: float, after: float, meaning: str, *, digits: in
     """A line of the table that says whether it got better."""
     improved = after > before if larger else after < before
     judgement = "" if math.isnan(before + after) or before == after else ("good" if improved else "bad")
-    texts = ["" if math.isnan(value) else f"{value:.{digits}f}" for value in (before, after)]
-    return Measure(name, *texts, meaning, judgement)
+    first, last = ("" if math.isnan(value) else f"{value:.{digits}f}" for value in (before, after))
+    return Measure(name, first, last, meaning, judgement)
 
 
 def runFacts(result: RegistrationResult, fixedName: str, movingName: str) -> list[tuple[str, str]]:

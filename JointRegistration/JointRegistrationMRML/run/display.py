@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from ..mrml import DisplayableNode, Scene, TransformNode
 from ..nodes.arrays import movedBy, numpyView
 from ..nodes.colors import addLegend, sharedDivergingColors
 from ..nodes.jacobian import showJacobian
@@ -14,7 +15,7 @@ from ..scene.transaction import SceneTransaction
 from .registration_nodes import InputNodes, OutputNodes
 
 
-def displayResults(transaction: SceneTransaction, scene: Any, nodes: OutputNodes, inputs: InputNodes) -> None:
+def displayResults(transaction: SceneTransaction, scene: Scene, nodes: OutputNodes, inputs: InputNodes) -> None:
     """Give results their displays and references to the fixed volume's lattice, as part of ``transaction``.
 
     Args:
@@ -33,7 +34,7 @@ def displayResults(transaction: SceneTransaction, scene: Any, nodes: OutputNodes
         transaction.changing(nodes.jacobian.GetDisplayNode())
         showJacobian(nodes.jacobian, colors, numpyView(nodes.jacobian.GetImageData()))
         addLegend(nodes.jacobian)
-    if nodes.warpedSegmentation is not None:
+    if nodes.warpedSegmentation is not None and inputs.movingSegmentation is not None:
         display = transaction.changing(nodes.warpedSegmentation.GetDisplayNode())
         _displaySegmentsLike(display, nodes.warpedSegmentation, inputs.movingSegmentation.GetDisplayNode())
     for segmentation in (nodes.warpedSegmentation, nodes.folds):
@@ -42,7 +43,7 @@ def displayResults(transaction: SceneTransaction, scene: Any, nodes: OutputNodes
             transaction.setReference(segmentation, role, inputs.fixed)
 
 
-def _giveDisplay(scene: Any, node: Any) -> None:
+def _giveDisplay(scene: Scene, node: DisplayableNode) -> None:
     """A display node. A volume's looks for no window of its own: that takes 0.2 s on a knee, for nothing."""
     if not node.IsA("vtkMRMLScalarVolumeNode"):
         node.CreateDefaultDisplayNodes()
@@ -75,7 +76,7 @@ def _displaySegmentsLike(display: Any, segmentation: Any, source: Any) -> None:
 
 
 def showPairSteps(
-    transaction: SceneTransaction, scene: Any, inputs: InputNodes, transform: Any, leftOut: Any
+    transaction: SceneTransaction, scene: Scene, inputs: InputNodes, transform: Any, leftOut: TransformNode | None
 ) -> Generator[None, None, list[Any]]:
     """Show the moving nodes through the result, and the fixed ones where they were registered.
 
@@ -105,7 +106,9 @@ def showPairSteps(
     return [start for start in starts if start is not None]
 
 
-def _showThrough(transaction: SceneTransaction, scene: Any, moving: Any, transform: Any, leftOut: Any) -> Any:
+def _showThrough(
+    transaction: SceneTransaction, scene: Scene, moving: Any, transform: Any, leftOut: TransformNode | None
+) -> Any:
     """Put a node under the result (None: in the world); what stood above it already is kept, as a node between.
 
     The result starts from the moving image's place in the *world*. Its old transforms may carry other

@@ -14,6 +14,7 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.inputs import RegistrationInputs
 
+from ..mrml import TransformNode
 from ..nodes.arrays import numpyMatrix
 from ..nodes.points import landmarksFromMarkups
 from ..nodes.segments.layers import checkSegmentation
@@ -53,7 +54,7 @@ def inputSteps(nodes: InputNodes, reuse: OutputNodes | None = None) -> Generator
     movingMask = yield from _maskSteps(nodes.movingMask, nodes.movingMaskSegment, moving.grid, leftOut)
     yield
     landmarks = None
-    if nodes.fixedLandmarks is not None:
+    if nodes.fixedLandmarks is not None and nodes.movingLandmarks is not None:
         landmarks = landmarksFromMarkups(nodes.fixedLandmarks, nodes.movingLandmarks, leftOut)
     start = None
     if nodes.startTransform is not None:
@@ -90,7 +91,7 @@ def checkInputs(nodes: InputNodes) -> None:
         checkStart(nodes.startTransform)
 
 
-def _initialAffine(node: Any) -> npt.NDArray[np.float64] | None:
+def _initialAffine(node: TransformNode | None) -> npt.NDArray[np.float64] | None:
     """The 4x4 that takes fixed points to moving ones, of a node that takes moving nodes to the fixed image.
 
     Raises:
@@ -103,10 +104,12 @@ def _initialAffine(node: Any) -> npt.NDArray[np.float64] | None:
         raise InputError(text.format(name=node.GetName()))
     matrix = vtk.vtkMatrix4x4()
     node.GetMatrixTransformToWorld(matrix)
-    return np.linalg.inv(numpyMatrix(matrix))
+    return np.asarray(np.linalg.inv(numpyMatrix(matrix)), np.float64)
 
 
-def _maskSteps(node: Any, segment: str, grid: Grid, leftOut: Any) -> Generator[None, None, Image | None]:
+def _maskSteps(
+    node: Any, segment: str, grid: Grid, leftOut: TransformNode | None
+) -> Generator[None, None, Image | None]:
     """A label map as it is, or one or all segments of a segmentation on ``grid``."""
     if node is None:
         return None

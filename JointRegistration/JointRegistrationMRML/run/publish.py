@@ -18,6 +18,7 @@ from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import RegistrationResult
 
+from ..mrml import Node, Scene
 from ..nodes.arrays import INPUT_ROLES, RESULT_ATTRIBUTE, movedBy
 from ..nodes.jacobian import foldsSteps, jacobianSteps
 from ..nodes.segments.layers import LabelLayers
@@ -62,7 +63,7 @@ def transformLeftOut(inputs: InputNodes, reuse: OutputNodes) -> Any:
     return reuse.transform if shown is None else shown
 
 
-def checkOutputs(scene: Any, inputs: InputNodes, reuse: OutputNodes) -> None:
+def checkOutputs(scene: Scene, inputs: InputNodes, reuse: OutputNodes) -> None:
     """Make sure that the nodes to be reused can take the results.
 
     Raises:
@@ -87,7 +88,7 @@ def checkOutputs(scene: Any, inputs: InputNodes, reuse: OutputNodes) -> None:
 
 
 def publishResult(
-    scene: Any,
+    scene: Scene,
     inputs: InputNodes,
     result: RegistrationResult,
     options: OutputOptions | None = None,
@@ -99,7 +100,7 @@ def publishResult(
 
 
 def publishSteps(
-    scene: Any,
+    scene: Scene,
     inputs: InputNodes,
     result: RegistrationResult,
     options: OutputOptions | None = None,
@@ -194,7 +195,7 @@ def _buildSteps(
     return built
 
 
-def _atOnce(node: Any) -> Generator[None, None, Any]:
+def _atOnce(node: Node) -> Generator[None, None, Any]:
     yield from ()
     return node
 
@@ -223,7 +224,7 @@ def _setRoles(transaction: SceneTransaction, nodes: OutputNodes, inputs: InputNo
             transaction.setReference(nodes.transform, role, getattr(inputs, name))
 
 
-def _intoFolder(transaction: SceneTransaction, scene: Any, nodes: list[Any], name: str) -> int:
+def _intoFolder(transaction: SceneTransaction, scene: Scene, nodes: list[Any], name: str) -> int:
     """A new subject-hierarchy folder with ``nodes``; its item, or 0 if there are no nodes."""
     if not nodes:
         return 0

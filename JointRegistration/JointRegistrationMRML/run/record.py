@@ -20,6 +20,7 @@ from JointRegistrationLib.core.errors import JointRegistrationError
 from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.core.serialization import converted
 
+from ..mrml import Scene, TransformNode, VolumeNode
 from ..nodes.arrays import newNode, ownedList
 from ..nodes.transforms import fixedToMovingGrid
 from ..scene.transaction import SceneTransaction
@@ -43,9 +44,9 @@ _TEXTS = {field.name for field in fields(InputNodes) if isinstance(field.default
 class FoundRun:
     """A run in a scene: its transform, its two volumes, and its record if there is one."""
 
-    transform: Any
-    fixed: Any
-    moving: Any
+    transform: TransformNode
+    fixed: VolumeNode
+    moving: VolumeNode
     record: Any = None
 
     @property
@@ -80,7 +81,7 @@ class SavedRun:
 
 def putRecord(
     transaction: SceneTransaction,
-    scene: Any,
+    scene: Scene,
     nodes: OutputNodes,
     inputs: InputNodes,
     result: RegistrationResult,
@@ -112,12 +113,12 @@ def putRecord(
         transaction.put(record, None)
 
 
-def recordsOf(scene: Any) -> list[Any]:
+def recordsOf(scene: Scene) -> list[Any]:
     """The records in a scene, in its order."""
     return [node for node in ownedList(scene.GetNodesByClass(_CLASS)) if node.GetAttribute(_ATTRIBUTE) == _MODULE]
 
 
-def findRecorded(scene: Any) -> list[FoundRun]:
+def findRecorded(scene: Scene) -> list[FoundRun]:
     """The runs in ``scene`` that have a record, and whose transform and volumes are still there."""
     found = []
     for record in recordsOf(scene):
@@ -139,7 +140,7 @@ def readRecord(record: Any) -> SavedRun:
     return SavedRun(_inputsOf(record), _outputsOf(record), figures, **overlaps)
 
 
-def recordedNodes(scene: Any) -> set[Any]:
+def recordedNodes(scene: Scene) -> set[Any]:
     """The results that records refer to."""
     return {node for record in recordsOf(scene) for node in vars(_outputsOf(record)).values() if node is not None}
 

@@ -16,6 +16,7 @@ from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import InputError, RegistrationCancelled
 from JointRegistrationLib.core.settings import SETTINGS, camel_case, with_settings
 
+from ..mrml import Scene
 from ..translation import _
 from .inputs import readInputs
 from .publish import checkOutputs, publishResult
@@ -27,7 +28,7 @@ _RUNNER_SHARE = 0.95
 
 
 def registerVolumes(
-    scene: Any,
+    scene: Scene,
     nodes: InputNodes,
     config: RegistrationConfig | None = None,
     *,
@@ -80,7 +81,7 @@ _GUIDES = ("fixedMask", "movingMask", "fixedMaskSegment", "movingMaskSegment", "
 
 
 def refineFurther(
-    scene: Any,
+    scene: Scene,
     outputs: RegistrationOutputs,
     config: RegistrationConfig | None = None,
     **arguments: Any,
@@ -107,7 +108,7 @@ def refineFurther(
 
 
 def furtherNodes(
-    scene: Any, outputs: RegistrationOutputs, chosen: InputNodes | None = None
+    scene: Scene, outputs: RegistrationOutputs, chosen: InputNodes | None = None
 ) -> tuple[InputNodes, OutputNodes]:
     """The input nodes of a run that refines ``outputs``, and the nodes to be given its results.
 

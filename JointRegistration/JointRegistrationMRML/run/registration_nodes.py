@@ -8,6 +8,7 @@ from typing import Any
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.result import RegistrationResult
 
+from ..mrml import PointsNode, SegmentationNode, TableNode, TransformNode, VolumeNode
 from ..scene.transaction import RunRecord
 
 
@@ -31,18 +32,18 @@ class InputNodes:
     before the other starts, and may itself be given the result.
     """
 
-    fixed: Any
-    moving: Any
+    fixed: VolumeNode
+    moving: VolumeNode
     fixedMask: Any = None
     movingMask: Any = None
     fixedMaskSegment: str = ""
     movingMaskSegment: str = ""
-    fixedLandmarks: Any = None
-    movingLandmarks: Any = None
-    movingSegmentation: Any = None
-    fixedSegmentation: Any = None
-    initialTransform: Any = None
-    startTransform: Any = None
+    fixedLandmarks: PointsNode | None = None
+    movingLandmarks: PointsNode | None = None
+    movingSegmentation: SegmentationNode | None = None
+    fixedSegmentation: SegmentationNode | None = None
+    initialTransform: TransformNode | None = None
+    startTransform: TransformNode | None = None
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,14 @@ class OutputNodes:
     image; see :mod:`.nodes.transforms` for what each side of them holds.
     """
 
-    transform: Any = None
-    inverseTransform: Any = None
-    affine: Any = None
-    warpedVolume: Any = None
-    warpedSegmentation: Any = None
-    jacobian: Any = None
-    folds: Any = None
-    resultsTable: Any = None
+    transform: TransformNode | None = None
+    inverseTransform: TransformNode | None = None
+    affine: TransformNode | None = None
+    warpedVolume: VolumeNode | None = None
+    warpedSegmentation: SegmentationNode | None = None
+    jacobian: VolumeNode | None = None
+    folds: SegmentationNode | None = None
+    resultsTable: TableNode | None = None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import vtk
 
 from JointRegistrationLib.core.config import METHODS, RegistrationConfig
 
+from ..mrml import DisplayableNode, Node, Scene, SegmentationNode, TableNode, TransformNode, VolumeNode
 from ..nodes.arrays import INPUT_ROLES, numpyMatrix
 from ..nodes.colors import COLOR_NAME
 from ..nodes.jacobian import FOLDS_NAME
@@ -35,7 +36,7 @@ _ROWS = {
 }
 
 
-def findUnrecorded(scene: Any) -> list[FoundRun]:
+def findUnrecorded(scene: Scene) -> list[FoundRun]:
     """The runs in ``scene`` that no record refers to, in its order.
 
     A run's two transforms look alike: each is the inverse of the other. Of such a pair the one counts whose
@@ -54,20 +55,20 @@ def findUnrecorded(scene: Any) -> list[FoundRun]:
     return kept
 
 
-def readUnrecorded(scene: Any, run: FoundRun) -> SavedRun:
+def readUnrecorded(scene: Scene, run: FoundRun) -> SavedRun:
     """Read a run of :func:`findUnrecorded`."""
     nodes = _resultNodes(scene, run)
     return SavedRun(_guessedInputs(scene, run, nodes), nodes, _figures(nodes))
 
 
-def folderOf(scene: Any, node: Any) -> int:
+def folderOf(scene: Scene, node: Node) -> int:
     """The subject-hierarchy folder a node is in; 0 if it is in none."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     parent = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node))
     return 0 if parent in (hierarchy.GetSceneItemID(), hierarchy.GetInvalidItemID()) else int(parent)
 
 
-def _guessedInputs(scene: Any, run: FoundRun, results: OutputNodes) -> InputNodes:
+def _guessedInputs(scene: Scene, run: FoundRun, results: OutputNodes) -> InputNodes:
     """The run's volumes with its segmentations and points.
 
     They are those that the run noted on its transform. A run that noted none is given the segmentation after which
@@ -85,7 +86,7 @@ def _guessedInputs(scene: Any, run: FoundRun, results: OutputNodes) -> InputNode
     return InputNodes(run.fixed, run.moving, **noted | {"movingSegmentation": moving, "fixedSegmentation": fixed})
 
 
-def _drawnOn(volume: Any, segmentations: list[Any]) -> Any:
+def _drawnOn(volume: VolumeNode, segmentations: list[Any]) -> Any:
     """The first segmentation that refers to ``volume``, or the only one on its voxels; None without one."""
     role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
     for node in segmentations:
@@ -95,7 +96,7 @@ def _drawnOn(volume: Any, segmentations: list[Any]) -> Any:
     return free[0] if len(free) == 1 else None
 
 
-def _isOn(volume: Any, segmentation: Any) -> bool:
+def _isOn(volume: VolumeNode, segmentation: SegmentationNode) -> bool:
     """Whether the segmentation's own lattice is that of the volume."""
     converter, geometry = slicer.vtkSegmentationConverter, slicer.vtkOrientedImageData()
     text = segmentation.GetSegmentation().GetConversionParameter(converter.GetReferenceImageGeometryParameterName())
@@ -108,7 +109,7 @@ def _isOn(volume: Any, segmentation: Any) -> bool:
     return same and bool(np.allclose(numpyMatrix(matrix), ijkToRasOf(volume), atol=1e-4))
 
 
-def _resultNodes(scene: Any, run: FoundRun) -> OutputNodes:
+def _resultNodes(scene: Scene, run: FoundRun) -> OutputNodes:
     """The run's results that are there. Of several runs on the same volumes, those in the transform's folder."""
     roles = (run.fixed.GetID(), run.moving.GetID())
     free = _unrecordedNodes(scene)
@@ -145,7 +146,7 @@ def _figures(nodes: OutputNodes) -> dict[str, Any]:
     return figures
 
 
-def _tableOf(node: Any) -> dict[str, str]:
+def _tableOf(node: TableNode | None) -> dict[str, str]:
     """Figure and value of a results table."""
     table = None if node is None else node.GetTable()
     if table is None or table.GetNumberOfColumns() < 2:
@@ -163,12 +164,12 @@ def _number(table: dict[str, str], name: str) -> float:
     return value if math.isfinite(value) else math.nan
 
 
-def _unrecordedNodes(scene: Any) -> list[Any]:
+def _unrecordedNodes(scene: Scene) -> list[Any]:
     recorded = recordedNodes(scene)
     return [node for node in nodesOf(scene) if node not in recorded]
 
 
-def _rolesOf(node: Any) -> tuple[str, str] | None:
+def _rolesOf(node: Node) -> tuple[str, str] | None:
     """Ids of the fixed and the moving volume that a node refers to; None unless both are there."""
     volumes = [node.GetNodeReference(role) for role in (FIXED_ROLE, MOVING_ROLE)]
     if any(volume is None or not volume.IsA("vtkMRMLScalarVolumeNode") for volume in volumes):
@@ -176,7 +177,7 @@ def _rolesOf(node: Any) -> tuple[str, str] | None:
     return volumes[0].GetID(), volumes[1].GetID()
 
 
-def _runOf(transform: Any) -> FoundRun | None:
+def _runOf(transform: TransformNode) -> FoundRun | None:
     return runOf(transform, transform.GetNodeReference(FIXED_ROLE), transform.GetNodeReference(MOVING_ROLE))
 
 
@@ -184,20 +185,20 @@ def _isGrid(node: Any) -> bool:
     return bool(node.IsA("vtkMRMLTransformNode")) and fixedToMovingGrid(node) is not None
 
 
-def _isVolume(node: Any) -> bool:
+def _isVolume(node: Node) -> bool:
     return bool(node.IsA("vtkMRMLScalarVolumeNode"))
 
 
-def _isJacobian(node: Any) -> bool:
+def _isJacobian(node: DisplayableNode) -> bool:
     colors = None if node.GetDisplayNode() is None else node.GetDisplayNode().GetColorNode()
     return colors is not None and str(colors.GetName()).startswith(COLOR_NAME)
 
 
-def _isFolds(node: Any) -> bool:
+def _isFolds(node: SegmentationNode) -> bool:
     segmentation = node.GetSegmentation()
     names = [segmentation.GetNthSegment(index).GetName() for index in range(segmentation.GetNumberOfSegments())]
     return names == [FOLDS_NAME]
 
 
-def _isResults(node: Any) -> bool:
+def _isResults(node: TableNode) -> bool:
     return bool(node.GetTable().GetNumberOfColumns()) and node.GetTable().GetColumnName(0) == "Figure"

@@ -125,6 +125,7 @@ def _warped(nodes: OutputNodes, moving: Image, grid: Grid) -> npt.NDArray[Any]:
     image = None if nodes.warpedVolume is None else nodes.warpedVolume.GetImageData()
     if image is not None and image.GetDimensions() == tuple(grid.size_ijk):
         return numpyView(image)
+    assert nodes.transform is not None
     toMoving = vtk.vtkGeneralTransform()  # pre-multiplying: the last one given is applied first
     toMoving.Concatenate(vtkMatrix(moving.grid.ras_to_ijk))
     toMoving.Concatenate(nodes.transform.GetTransformFromParent())

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from ..mrml import Scene
 from ..scene.transaction import RunRecord, SceneTransaction
 from .record import FoundRun, SavedRun, findRecorded, readRecord
 from .registration_nodes import InputNodes, RegistrationOutputs
@@ -11,17 +10,17 @@ from .saved_before_records import findUnrecorded, folderOf, readUnrecorded
 from .saved_result import storedResult
 
 
-def findRuns(scene: Any) -> list[FoundRun]:
+def findRuns(scene: Scene) -> list[FoundRun]:
     """The runs in ``scene`` whose transform and volumes are still there; those with a record first."""
     return [*findRecorded(scene), *findUnrecorded(scene)]
 
 
-def inputsOf(scene: Any, run: FoundRun) -> InputNodes:
+def inputsOf(scene: Scene, run: FoundRun) -> InputNodes:
     """The nodes that went into a run of :func:`findRuns`, as far as they are still there and known."""
     return _read(scene, run).inputs
 
 
-def outputsOf(scene: Any, run: FoundRun, inputs: InputNodes | None = None) -> RegistrationOutputs:
+def outputsOf(scene: Scene, run: FoundRun, inputs: InputNodes | None = None) -> RegistrationOutputs:
     """A run's results as the run itself returned them, but that they cannot be discarded.
 
     Args:
@@ -39,5 +38,5 @@ def outputsOf(scene: Any, run: FoundRun, inputs: InputNodes | None = None) -> Re
     return RegistrationOutputs(saved.nodes, folderOf(scene, run.transform), result, inputs, undo, saved.overlaps)
 
 
-def _read(scene: Any, run: FoundRun) -> SavedRun:
+def _read(scene: Scene, run: FoundRun) -> SavedRun:
     return readUnrecorded(scene, run) if run.record is None else readRecord(run.record)

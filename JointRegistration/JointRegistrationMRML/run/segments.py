@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
 
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.lattices.sampling import LabelMap
 from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.worker.segments import Segments, WarpedSegments
 
+from ..mrml import TransformNode
 from ..nodes.segments.label_warping import labelMap
 from ..nodes.segments.layers import LabelLayers, OwnLayers, ownLayerSteps
 from ..nodes.segments.segmentations import labelSteps
@@ -62,7 +62,7 @@ def areSegmentsWarped(inputs: InputNodes, options: OutputOptions) -> bool:
 
 
 def workerSteps(
-    inputs: InputNodes, options: OutputOptions, leftOut: Any = None
+    inputs: InputNodes, options: OutputOptions, leftOut: TransformNode | None = None
 ) -> Generator[None, None, SegmentsForWorker | None]:
     """Read what the worker is to carry, with pauses; None if there is nothing, or it cannot.
 
@@ -74,7 +74,7 @@ def workerSteps(
     Raises:
         InputError: if a segmentation cannot be read.
     """
-    if not areSegmentsWarped(inputs, options):
+    if inputs.movingSegmentation is None or not areSegmentsWarped(inputs, options):
         return None
     moving = yield from ownLayerSteps(inputs.movingSegmentation, leftOut=leftOut)
     fixed = None
@@ -85,10 +85,10 @@ def workerSteps(
 
 
 def warpSegmentsSteps(
-    inputs: InputNodes, options: OutputOptions, result: RegistrationResult, leftOut: Any = None
+    inputs: InputNodes, options: OutputOptions, result: RegistrationResult, leftOut: TransformNode | None = None
 ) -> Generator[None, None, RunSegments]:
     """The same without a worker; see :func:`workerSteps` for the arguments and errors."""
-    if not areSegmentsWarped(inputs, options):
+    if inputs.movingSegmentation is None or not areSegmentsWarped(inputs, options):
         return RunSegments()
     grid = result.fixed_grid
     warped = yield from labelSteps(inputs.movingSegmentation, grid, result.displacement_field_mm, leftOut=leftOut)

@@ -75,10 +75,11 @@ def filePair(fixed: Path, moving: Path) -> DemoInputs:
     Raises:
         InputError: if one cannot be used.
     """
-    images = [dataclasses.replace(read_image(path), name=path.name.split(".")[0]) for path in (fixed, moving)]
-    title = f"{moving.name} carried onto {fixed.name}"
+    images = (dataclasses.replace(read_image(path), name=path.name.split(".")[0]) for path in (fixed, moving))
+    fixedImage, movingImage = images
+    title, description = f"{moving.name} warped onto {fixed.name}", f"Fixed: {fixed}. Moving: {moving}."
     source = {"files": {"fixed": str(fixed.absolute()), "moving": str(moving.absolute())}}
-    return DemoInputs(*images, title=title, description=f"Fixed: {fixed}. Moving: {moving}.", source=source)
+    return DemoInputs(fixedImage, movingImage, title=title, description=description, source=source)
 
 
 def _asScanned(image: Image, name: str) -> Image:

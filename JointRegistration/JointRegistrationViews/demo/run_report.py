@@ -72,7 +72,7 @@ def _inputs(folder: Path, given: dict[str, Any], fixed: Path | None, moving: Pat
     labels = {f"{which}Labels": files.get(f"{which}_labels") for which in ("fixed", "moving")}
     if None in labels.values() or not all(Path(path).exists() for path in labels.values()):
         return pair
-    images = {name: read_labels(Path(path)) for name, path in labels.items()}
+    images: dict[str, Any] = {name: read_labels(Path(path)) for name, path in labels.items()}
     values = sorted({int(value) for image in images.values() for value in _values(image)})
     return dataclasses.replace(pair, labelNames={value: f"label {value}" for value in values}, **images)
 

@@ -9,7 +9,8 @@ from typing import Any
 import slicer
 
 from JointRegistrationLib.core.image import Image
-from JointRegistrationMRML.nodes.segments.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
+from JointRegistrationMRML.nodes.segments.layers import LabelLayers, SegmentLabel
+from JointRegistrationMRML.nodes.segments.segmentations import segmentationFromLabels
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import InputNodes, RegistrationOutputs
@@ -72,6 +73,7 @@ def arrangeDesktopViews(hosted: HeadlessScene, run: RegistrationOutputs, positio
         if hidden is not None and hidden.GetDisplayNode() is not None:
             hidden.GetDisplayNode().SetVisibility(False)
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(hosted.scene, True)
+    assert run.nodes.warpedVolume is not None
     for name, (orientation, axis) in _DESKTOP_VIEWS.items():
         logic = slicer.vtkMRMLSliceLogic()
         logic.SetMRMLApplicationLogic(hosted.applicationLogic)
@@ -95,7 +97,7 @@ def arrangeDesktopViews(hosted: HeadlessScene, run: RegistrationOutputs, positio
 
 def _offsetOf(logic: Any, positionMm: float, axis: int) -> float:
     """The slice offset at an RAS position: the normal of Slicer's sagittal view points to the left."""
-    return positionMm * logic.GetSliceNode().GetSliceToRAS().GetElement(axis, 2)
+    return positionMm * float(logic.GetSliceNode().GetSliceToRAS().GetElement(axis, 2))
 
 
 def _shown(scene: Any, node: Any) -> Any:

@@ -88,6 +88,7 @@ def _measures(result: RegistrationResult, evaluation: Evaluation) -> list[Measur
 
 def _truthGroup(evaluation: Evaluation) -> MeasureGroup:
     before, after = evaluation.truthBefore, evaluation.truthAfter
+    assert before is not None and after is not None
     pairs = (
         ("Mean", before.mean_mm, after.mean_mm, "how far a point of bone or cartilage is from where it belongs"),
         ("95th percentile", before.percentile95_mm, after.percentile95_mm, "19 of 20 points are better than this"),
