@@ -6,7 +6,6 @@ Heavy imports are inside the functions, so that ``--help`` answers at once.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ import click
 from JointRegistrationLib.cli.shared.failures import CommandLine, Interruption, debug_option, interruptible
 from JointRegistrationLib.cli.shared.progress import shown_progress
 from JointRegistrationLib.cli.shared.terminal import say
+from JointRegistrationLib.core.progress import ProgressCallback
 
 if TYPE_CHECKING:
     from JointRegistrationMRML.report.page import PictureRow
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .evaluation import Evaluation
     from .inputs import DemoInputs
 
-Progress = Callable[[str, float, "float | None"], None]
 
 NAMES = ("scene.mrb", "report.html", "overview.png")
 _SIZES = ("tiny", "small", "standard", "full")
@@ -66,7 +65,7 @@ def demo(output: Path, fixed: Path | None, moving: Path | None, size: str, seed:
     say("\n".join(lines))
 
 
-def run(inputs: DemoInputs, output: Path, progress: Progress, interruption: Interruption) -> list[str]:
+def run(inputs: DemoInputs, output: Path, progress: ProgressCallback, interruption: Interruption) -> list[str]:
     """Register, score, draw and write; returns what to tell the user.
 
     Raises:
@@ -101,7 +100,7 @@ def run(inputs: DemoInputs, output: Path, progress: Progress, interruption: Inte
 
 
 def draw(
-    hosted: Any, done: Any, evaluation: Evaluation, progress: Progress
+    hosted: Any, done: Any, evaluation: Evaluation, progress: ProgressCallback
 ) -> tuple[list[PictureRow], dict[str, float], str, list[str]]:
     """The pictures, where their slices lie, what drew them, and what the user should know about that."""
     from ..offscreen import slice_view
@@ -186,7 +185,7 @@ def _closingLines(output: Path, result: Any, evaluation: Evaluation) -> list[str
     ]
 
 
-def _part(progress: Progress, start: float, end: float) -> Progress:
+def _part(progress: ProgressCallback, start: float, end: float) -> ProgressCallback:
     """A progress callback for the part from ``start`` to ``end`` of the whole, which is not done with it."""
 
     def update(stage: str, fraction: float, loss: float | None) -> None:
