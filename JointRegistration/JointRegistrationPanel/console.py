@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from JointRegistrationLib.core.errors import JointRegistrationError, RegistrationCancelled
+from JointRegistrationLib.core.errors import JointRegistrationError
+from JointRegistrationLib.core.progress import Progress, ProgressCallback
 from JointRegistrationMRML.run.register import Request
 from JointRegistrationMRML.run.registration_nodes import OutputOptions, RegistrationOutputs
 
@@ -25,7 +26,7 @@ class ConsoleRun:
         worker: Worker,
         onFinished: Callable[[Any], None],
         onFailed: Callable[[Exception], None] | None,
-        progress: Callable[[str, float, float | None], None] | None,
+        progress: ProgressCallback | None,
     ) -> None:
         self._control = RunControl(worker, self)
         self._onFinished, self._onFailed, self._progress = onFinished, onFailed, progress
@@ -44,23 +45,20 @@ class ConsoleRun:
         self._control.start(scene, request.nodes, request.config, request.options or OutputOptions(), request.reuse)
         _running.add(self)
 
-    def onRunProgress(self, stage: str, fraction: float, secondsLeft: float | None) -> None:
+    def onProgress(self, progress: Progress) -> None:
         if self._progress is not None:
-            self._progress(stage, fraction, secondsLeft)
+            self._progress(progress.stage, progress.fraction, progress.seconds_left)
 
-    def onRunFinished(self, outputs: RegistrationOutputs) -> None:
+    def onDone(self, outputs: RegistrationOutputs) -> None:
         _running.discard(self)
         self._onFinished(outputs)
 
-    def onRunFailed(self, error: JointRegistrationError) -> None:
+    def onFailed(self, error: JointRegistrationError) -> None:
         _running.discard(self)
         if self._onFailed is None:
             _log.error("%s", error)
         else:
             self._onFailed(error)
-
-    def onRunCancelled(self, message: str) -> None:
-        self.onRunFailed(RegistrationCancelled(message))
 
 
 def startRun(
@@ -68,7 +66,7 @@ def startRun(
     request: Request,
     onFinished: Callable[[Any], None],
     onFailed: Callable[[Exception], None] | None = None,
-    progress: Callable[[str, float, float | None], None] | None = None,
+    progress: ProgressCallback | None = None,
     worker: Worker | None = None,
 ) -> ConsoleRun:
     """Start a run in the worker (None: the application's) and return it."""

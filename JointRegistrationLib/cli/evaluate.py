@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..evaluation.pairs import EvaluationPair
 
 _FILE = click.Path(path_type=Path)
-Progress = Callable[[int, "tuple[EvaluationPair, Method]", float], None]
+_OnFraction = Callable[[int, "tuple[EvaluationPair, Method]", float], None]
 
 _DESCRIPTION = """Register every pair listed in PAIRS by every method, and score the warped labels.
 
@@ -85,7 +85,7 @@ def _run(
 
 
 @contextmanager
-def _shown(total: int) -> Iterator[tuple[Progress, Callable[[dict[str, str]], None]]]:
+def _shown(total: int) -> Iterator[tuple[_OnFraction, Callable[[dict[str, str]], None]]]:
     """Callbacks for progress and for finished rows: on a terminal a bar, and everywhere a line a row."""
     from tqdm import tqdm  # noqa: PLC0415
 

@@ -1,15 +1,40 @@
-"""How long work reports itself and is told to stop: two plain callables, bundled."""
+"""How long work reports itself and is told to stop: by plain callables or, where nobody waits for it, a listener."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
-from .errors import RegistrationCancelled
+from .errors import JointRegistrationError, RegistrationCancelled
 
 #: Called with the stage's name, the fraction done of the whole run (0 to 1) and, if there is one, the loss.
 ProgressCallback = Callable[[str, float, float | None], None]
 CancelCheck = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the run is: ``fraction`` 0 to 1 of the whole; ``seconds_left`` None while that is unknown."""
+
+    stage: str
+    fraction: float
+    loss: float | None = None
+    seconds_left: float | None = None
+
+
+Outcome_contra = TypeVar("Outcome_contra", contravariant=True)
+
+
+class RunListener(Protocol[Outcome_contra]):
+    """Told of one run: progress any number of times, then one of the two ends. Its names are the scene layer's."""
+
+    def onProgress(self, progress: Progress) -> None: ...  # noqa: N802
+
+    def onDone(self, outcome: Outcome_contra) -> None: ...  # noqa: N802
+
+    def onFailed(self, error: JointRegistrationError) -> None:  # noqa: N802
+        """Nothing was changed; ``RegistrationCancelled`` if it was asked to stop."""
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ C = TypeVar("C", bound=RunConfig)
 
 
 @dataclass
-class Progress:
+class TrainingState:
     """What a resumed run must know besides weights and optimizer."""
 
     step: int = 0
@@ -95,7 +95,7 @@ class Run(ABC, Generic[C]):
         self.config, self.folder, self.report, self.on_update = config, folder, report, on_update
         self.ranks = ranks or Ranks()
         self.device = choose_device(config.device)
-        self.progress = Progress()
+        self.progress = TrainingState()
         torch.manual_seed(config.seed)
 
     def _train(self, objective: nn.Module, parameters: dict[str, nn.Parameter]) -> None:
@@ -158,7 +158,7 @@ class Run(ABC, Generic[C]):
         checkpoint.fit_tensors(self.model, model, self.folder)
         self._restore_optimizer(tensors)
         torch.set_rng_state(tensors["rng"])
-        self.progress = Progress(**values["progress"])
+        self.progress = TrainingState(**values["progress"])
         if self.ranks.first:
             for name in _TABLES:
                 trim_rows(self.folder / name, self.progress.step)

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from ..core.errors import JointRegistrationError, ResourceError
+from ..core.errors import JointRegistrationError, RegistrationCancelled, ResourceError
+from ..core.progress import Progress, RunListener
 from .messages import (
     Cancel,
     Cancelled,
@@ -23,7 +24,6 @@ from .messages import (
     Log,
     Message,
     Ping,
-    Progress,
     Ready,
     Register,
     Shutdown,
@@ -41,7 +41,7 @@ STOP_PATIENCE_S = 4.0
 START_PATIENCE_S = 180.0
 #: How long a worker that runs may say nothing before its user is told; it gives a sign of life more often than that.
 SILENCE_PATIENCE_S = 20.0
-#: The stage of the :class:`.messages.Progress` by which a run's listener is told that.
+#: The stage of the progress by which a run's listener is told that.
 NOT_ANSWERING = "not answering"
 
 
@@ -80,25 +80,15 @@ class Transport(Protocol):
         ...
 
 
-class RunListener(Protocol):
-    """Told of one run: progress any number of times, then one of the three ends."""
+class WorkerListener(Protocol):
+    """Told of the worker, whether it runs or not."""
 
-    def onProgress(self, progress: Progress) -> None: ...  # noqa: N802 the scene layer implements these
-
-    def onDone(self, folder: Path) -> None:  # noqa: N802
-        """The result lies in the job's folder."""
-
-    def onFailed(self, error: JointRegistrationError) -> None: ...  # noqa: N802
-
-    def onCancelled(self) -> None: ...  # noqa: N802
-
-
-class Listener(RunListener, Protocol):
-    """Told of the worker too. ``onFailed`` without a run under way: the worker could not be started."""
-
-    def onReady(self, ready: Ready) -> None: ...  # noqa: N802
+    def onReady(self, ready: Ready) -> None: ...  # noqa: N802 the scene layer implements these
 
     def onLog(self, text: str) -> None: ...  # noqa: N802
+
+    def onFailed(self, error: JointRegistrationError) -> None:  # noqa: N802
+        """It could not be started, and no run was waiting for it."""
 
 
 class Client:
@@ -106,7 +96,7 @@ class Client:
 
     Args:
         transport: runs the process.
-        listener: told of the worker, and of runs that have no listener of their own.
+        listener: told of the worker.
         clock: seconds, from any origin.
         start_patience_s, cancel_patience_s, stop_patience_s, silence_patience_s: see :data:`START_PATIENCE_S`,
             :data:`CANCEL_PATIENCE_S`, :data:`STOP_PATIENCE_S` and :data:`SILENCE_PATIENCE_S`.
@@ -115,7 +105,7 @@ class Client:
     def __init__(
         self,
         transport: Transport,
-        listener: Listener,
+        listener: WorkerListener,
         clock: Callable[[], float] = time.monotonic,
         *,
         start_patience_s: float = START_PATIENCE_S,
@@ -131,8 +121,7 @@ class Client:
         self._decoder = Decoder()
         self._state = State.STOPPED
         self._ready: Ready | None = None
-        self._folder: Path | None = None
-        self._run_listener: RunListener = listener
+        self._run: tuple[Path, RunListener[Path]] | None = None
         self._deadline = 0.0
         self._heard, self._silent = 0.0, False
         self._progress = Progress("", 0.0)
@@ -150,7 +139,7 @@ class Client:
     @property
     def running(self) -> bool:
         """Return whether a run is under way or waits for the worker."""
-        return self._folder is not None
+        return self._run is not None
 
     # -- what the user asks for -----------------------------------------------------------------------
 
@@ -166,28 +155,28 @@ class Client:
             self._stop()
             self._fail(ResourceError(f"the registration process could not be started: {error}; check the installation"))
 
-    def submit(self, folder: Path, listener: RunListener | None = None) -> None:
+    def submit(self, folder: Path, listener: RunListener[Path]) -> None:
         """Run the job in ``folder``, as soon as the worker is ready, or has stopped an earlier run.
 
         Args:
             folder: complete, see :func:`.exchange.job_steps`.
-            listener: told of this run; None for the client's own.
+            listener: told of this run; it ends with ``folder``, where the result lies then.
 
         Raises:
             ResourceError: if a run is under way.
         """
-        if self._folder is not None:
+        if self._run is not None:
             raise ResourceError("a registration is running already; wait for its end or cancel it")
-        self._folder, self._run_listener = folder, listener or self._listener
+        self._run = folder, listener
         if self._state is not State.STOPPING:
             self._next_run()
 
     def cancel(self) -> None:
-        """End the run; ``onCancelled`` follows within ``cancel_patience_s``. Without a run nothing happens."""
-        if self._folder is None or self._state is State.CANCELLING:
+        """End the run: it has failed, as cancelled, within ``cancel_patience_s``. Without a run nothing happens."""
+        if self._run is None or self._state is State.CANCELLING:
             return
         if self._state in (State.STARTING, State.STOPPING):  # the worker goes on: the next run will want it
-            self._end_run().onCancelled()
+            self._end_cancelled()
             return
         self._state, self._deadline = State.CANCELLING, self._clock() + self._cancel_patience_s
         self._write(Cancel())
@@ -202,8 +191,8 @@ class Client:
         if self._state is not State.STOPPED:
             self._write(Shutdown())
             self._stop()
-        if self._folder is not None:
-            self._end_run().onCancelled()
+        if self._run is not None:
+            self._end_cancelled()
 
     # -- what the transport's owner hands on ------------------------------------------------------------
 
@@ -223,7 +212,7 @@ class Client:
         before = self._state
         self._stop()
         if before is State.CANCELLING:
-            self._end_run().onCancelled()
+            self._end_cancelled()
         elif before is State.STOPPING:
             self._next_run()
         elif before is State.READY:
@@ -239,7 +228,7 @@ class Client:
             return
         if self._state is State.CANCELLING:
             self._state, self._deadline = State.STOPPING, self._clock() + self._stop_patience_s
-            self._end_run().onCancelled()
+            self._end_cancelled()
         elif self._state is State.STOPPING:
             self._stop()
             self._next_run()
@@ -263,7 +252,8 @@ class Client:
             self._stop()
             self._fail(error_of(message))
         elif self._state is State.CANCELLING and isinstance(message, (Done, Failed, Cancelled)):
-            self._finish_run(message).onCancelled()  # whatever it was: the user has cancelled
+            self._pause(message)
+            self._end_cancelled()  # whatever it was: the user has cancelled
         elif self._state is State.STOPPING and isinstance(message, (Done, Failed, Cancelled)):
             self._pause(message)
             self._next_run()
@@ -276,7 +266,7 @@ class Client:
         if starting:
             self._state = State.READY
         self._listener.onReady(ready)
-        if starting and self._state is State.READY and self._folder is not None:
+        if starting and self._state is State.READY and self._run is not None:
             self._send_job()
 
     def _hear(self) -> None:
@@ -284,27 +274,29 @@ class Client:
         if self._silent:
             self._silent = False
             if self._state is State.BUSY:
-                self._run_listener.onProgress(self._progress)
+                self._tell(self._progress)
 
     def _check_silence(self) -> None:
         if not self._silent and self._clock() - self._heard >= self._silence_patience_s:
             self._silent = True
-            self._run_listener.onProgress(Progress(NOT_ANSWERING, self._progress.fraction))
+            self._tell(Progress(NOT_ANSWERING, self._progress.fraction))
 
     def _take_of_run(self, message: Message) -> None:
         if isinstance(message, Progress):
             self._progress = message
-            self._run_listener.onProgress(message)
-        elif isinstance(message, Done):
-            self._finish_run(message).onDone(Path(message.folder))
-        elif isinstance(message, Failed):
-            self._finish_run(message).onFailed(error_of(message))
-        elif isinstance(message, Cancelled):
-            self._finish_run(message).onCancelled()
+            self._tell(message)
+        elif isinstance(message, (Done, Failed, Cancelled)):
+            self._pause(message)
+            if isinstance(message, Done):
+                self._end_run().onDone(Path(message.folder))
+            elif isinstance(message, Failed):
+                self._end_run().onFailed(error_of(message))
+            else:
+                self._end_cancelled()
 
-    def _finish_run(self, message: Message) -> RunListener:
-        self._pause(message)
-        return self._end_run()
+    def _tell(self, progress: Progress) -> None:
+        if self._run is not None:
+            self._run[1].onProgress(progress)
 
     def _pause(self, message: Message) -> None:
         """The run has ended; the worker waits for the next, or is ended if it may be out of order."""
@@ -315,25 +307,29 @@ class Client:
 
     def _next_run(self) -> None:
         """Begin the run that waited until the worker had stopped, if there is one."""
-        if self._folder is None:
+        if self._run is None:
             return
         if self._state is State.READY:
             self._send_job()
         else:
             self.start()
 
-    def _end_run(self) -> RunListener:
-        self._folder = None
-        return self._run_listener
+    def _end_run(self) -> RunListener[Path]:
+        assert self._run is not None
+        (_, listener), self._run = self._run, None
+        return listener
+
+    def _end_cancelled(self) -> None:
+        self._end_run().onFailed(RegistrationCancelled("the registration was cancelled; nothing was changed"))
 
     def _fail(self, error: JointRegistrationError) -> None:
-        listener = self._listener if self._folder is None else self._end_run()
-        listener.onFailed(error)
+        (self._listener if self._run is None else self._end_run()).onFailed(error)
 
     def _send_job(self) -> None:
+        assert self._run is not None
         self._state = State.BUSY
         self._heard, self._silent, self._progress = self._clock(), False, Progress("preparing", 0.0)
-        self._write(Register(str(self._folder)))
+        self._write(Register(str(self._run[0])))
 
     def _write(self, message: Message) -> None:
         try:

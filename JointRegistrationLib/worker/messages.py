@@ -13,6 +13,7 @@ from typing import Any
 
 from ..core import errors
 from ..core.errors import JointRegistrationError
+from ..core.progress import Progress
 
 # -- to the worker ------------------------------------------------------------------------------------
 
@@ -58,16 +59,6 @@ class Ready:
     versions: dict[str, str] = field(default_factory=dict)
     devices: dict[str, str] = field(default_factory=dict)
     weights: str = ""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far the run is: ``fraction`` 0 to 1 of the whole; ``seconds_left`` None while that is unknown."""
-
-    stage: str
-    fraction: float
-    loss: float | None = None
-    seconds_left: float | None = None
 
 
 @dataclass(frozen=True)

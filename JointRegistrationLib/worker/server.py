@@ -20,7 +20,7 @@ from typing import IO
 
 from ..core import errors
 from ..core.errors import JointRegistrationError, OutOfMemory, RegistrationCancelled
-from ..core.progress import CancelCheck, ProgressCallback
+from ..core.progress import CancelCheck, Progress, ProgressCallback
 from ..core.result import RegistrationResult
 from . import backend
 from .backend import memory_plans
@@ -35,7 +35,6 @@ from .messages import (
     Log,
     Message,
     Ping,
-    Progress,
     Ready,
     Register,
     Shutdown,

@@ -220,7 +220,7 @@ def test_cancel_of_the_worker_takes_less_than_a_second(tmp_path: Path, behaviour
 
     def tried() -> float:
         worker.recorder.told.clear()
-        worker.client.submit(job_folder(small_job(behaviour), tmp_path))
+        worker.client.submit(job_folder(small_job(behaviour), tmp_path), worker.recorder)
         worker.until_stage(behaviour.rpartition(" ")[2])
         worker.client.cancel()
         took = seconds(worker.until_over)

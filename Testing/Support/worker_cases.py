@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.errors import RegistrationCancelled
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.inputs import RegistrationInputs
@@ -24,7 +25,7 @@ GRID = Grid((12, 10, 8), (1.0, 1.5, 2.0), (3.0, -4.0, 5.0))
 
 
 class Recorder:
-    """A listener: what it is told, in order, as (name, argument)."""
+    """Listens to a worker and its runs: what it is told, in order, as (name, argument)."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, object]] = []
@@ -42,10 +43,7 @@ class Recorder:
         self.told.append(("done", folder))
 
     def onFailed(self, error: object) -> None:
-        self.told.append(("failed", error))
-
-    def onCancelled(self) -> None:
-        self.told.append(("cancelled", None))
+        self.told.append(("cancelled" if isinstance(error, RegistrationCancelled) else "failed", error))
 
     @property
     def names(self) -> list[str]:

@@ -2,11 +2,11 @@
 
 The caller keeps its event loop: it calls :meth:`RegistrationJob.step` from a timer until that
 returns False, and from then on hands the worker's output to the client, as for any run. Once the result is there,
-``listener.onResult`` asks for steps again: they add it to the scene. Nothing is added before, and then all or nothing.
+``proceed`` asks for steps again: they add it to the scene. Nothing is added before, and then all or nothing.
 
 Example::
 
-    job = RegistrationJob(scene, InputNodes(fixed, moving), config, options, reuse, client, listener)
+    job = RegistrationJob(scene, InputNodes(fixed, moving), config, options, reuse, client, listener, proceed)
     job.start()
     while job.step():
         ...  # one turn of the event loop
@@ -15,20 +15,20 @@ Example::
 from __future__ import annotations
 
 import enum
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import slicer
 import vtk
 
 from JointRegistrationLib.core.config import RegistrationConfig
-from JointRegistrationLib.core.errors import JointRegistrationError
+from JointRegistrationLib.core.errors import JointRegistrationError, RegistrationCancelled
+from JointRegistrationLib.core.progress import Progress, RunListener
 from JointRegistrationLib.worker.client import Client, State
 from JointRegistrationLib.worker.exchange import Job, job_steps, read_result, read_segments
 from JointRegistrationLib.worker.folders import new_folder, remove_folder
-from JointRegistrationLib.worker.messages import Progress
 from JointRegistrationLib.worker.segments import Segments
 
 from ..pauses import saying
@@ -59,30 +59,6 @@ class JobState(enum.Enum):
     CANCELLED = "cancelled"
 
 
-class JobListener(Protocol):
-    """Told of one job: progress any number of times, then one of the three ends."""
-
-    def onProgress(self, stage: str, fraction: float, secondsLeft: float | None) -> None:
-        """``fraction`` is 0..1 of the whole; ``secondsLeft`` None while that is not known."""
-        ...
-
-    def onResult(self) -> None:
-        """The worker has ended: :meth:`RegistrationJob.step` is to be called again, until it returns False."""
-        ...
-
-    def onFinished(self, outputs: RegistrationOutputs) -> None:
-        """The results are in the scene."""
-        ...
-
-    def onFailed(self, error: JointRegistrationError) -> None:
-        """The scene is as it was; the error says what to do."""
-        ...
-
-    def onCancelled(self, message: str) -> None:
-        """The scene is as it was, apart from what its user removed; ``message`` says why the job ended."""
-        ...
-
-
 class RegistrationJob:
     """One run, from nodes to nodes. Everything is called from one thread, that of the scene.
 
@@ -94,7 +70,9 @@ class RegistrationJob:
         options: which results are wanted.
         reuse: nodes to be given results instead of new ones.
         client: the worker.
-        listener: told how the job goes.
+        listener: told how the job goes. In the end its results are in the scene, or the scene is as it was, but for
+            what its user removed; a ``RegistrationCancelled`` says why it was ended.
+        proceed: called when the worker has ended: :meth:`step` is to be called again, until it returns False.
     """
 
     def __init__(
@@ -105,11 +83,12 @@ class RegistrationJob:
         options: OutputOptions,
         reuse: OutputNodes,
         client: Client,
-        listener: JobListener,
+        listener: RunListener[RegistrationOutputs],
+        proceed: Callable[[], None],
     ) -> None:
         self._scene, self._nodes, self._config = scene, nodes, config
         self._options, self._reuse = options, reuse
-        self._client, self._listener = client, listener
+        self._client, self._listener, self._proceed = client, listener, proceed
         self._state = JobState.NEW
         self._steps: Iterator[float] = iter(())
         self._adding: Generator[None, None, RegistrationOutputs] | None = None
@@ -156,7 +135,7 @@ class RegistrationJob:
     def _prepareStep(self) -> None:
         """Read the next input, or hand the next few megabytes to the worker, and after the last ones start it."""
         try:
-            self._progress("preparing", _PREPARED * next(self._steps), None)
+            self._tell("preparing", _PREPARED * next(self._steps))
         except StopIteration:
             self._submit()
         except Exception as error:  # noqa: BLE001 this is called by a timer: whatever it is, the job must end
@@ -169,7 +148,7 @@ class RegistrationJob:
             next(self._adding)
         except StopIteration as end:
             self._end(JobState.FINISHED)
-            self._listener.onFinished(end.value)
+            self._listener.onDone(end.value)
         except Exception as error:  # noqa: BLE001 as above; the scene has been restored
             self._fail(asError(error, _("the results were added to the scene")))
         else:
@@ -184,14 +163,12 @@ class RegistrationJob:
         except Exception as error:  # noqa: BLE001 an observer must not raise
             self._fail(asError(error, _("the results were taken back")))
         else:
-            self._end(JobState.CANCELLED)
-            self._listener.onCancelled(self._why)
+            self._fail(RegistrationCancelled(self._why))
 
     def cancel(self, message: str = CANCELLED) -> None:
-        """End the job: ``listener.onCancelled(message)`` follows, at the latest with the client's patience."""
+        """End the job, which fails as cancelled with ``message``: at the latest with the client's patience."""
         if self._state is JobState.PREPARING:
-            self._end(JobState.CANCELLED)
-            self._listener.onCancelled(message)
+            self._fail(RegistrationCancelled(message))
         elif self._state is JobState.RUNNING and self._why is None:  # a closed scene removes its nodes too
             self._why = message
             self._client.cancel()
@@ -205,23 +182,19 @@ class RegistrationJob:
     def onProgress(self, progress: Progress) -> None:
         """The worker's progress, as part of the job's."""
         fraction = _PREPARED + (_RETURNED - _PREPARED) * progress.fraction
-        self._progress(progress.stage, fraction, progress.seconds_left)
+        self._tell(progress.stage, fraction, progress.seconds_left)
 
     def onDone(self, folder: Path) -> None:
         """The worker has written its result: it is put into the scene step by step."""
         self._state = JobState.PUBLISHING
-        self._progress("adding the results", _RETURNED, 0.0)
+        self._tell("adding the results", _RETURNED, 0.0)
         self._adding = self._add(folder)
-        self._listener.onResult()
+        self._proceed()
 
     def onFailed(self, error: JointRegistrationError) -> None:
-        """The worker failed, or died."""
-        self._fail(error)
-
-    def onCancelled(self) -> None:
-        """The worker has ended the run."""
-        self._end(JobState.CANCELLED)
-        self._listener.onCancelled(self._why or CANCELLED)
+        """The worker failed, or died, or was stopped."""
+        asked = isinstance(error, RegistrationCancelled)
+        self._fail(RegistrationCancelled(self._why or CANCELLED) if asked else error)
 
     # -- inside -------------------------------------------------------------------------------------------
 
@@ -244,23 +217,25 @@ class RegistrationJob:
     def _submit(self) -> None:
         self._state = JobState.RUNNING
         if self._client.state in (State.STOPPED, State.STARTING):
-            self._progress("starting the registration process", _PREPARED, None)
+            self._tell("starting the registration process", _PREPARED)
         assert self._folder is not None
         try:
             self._client.submit(self._folder, self)
         except JointRegistrationError as error:
             self._fail(error)
 
-    def _progress(self, stage: str, fraction: float, secondsLeft: float | None) -> None:
-        self._listener.onProgress(stage, fraction, secondsLeft)
+    def _tell(self, stage: str, fraction: float, secondsLeft: float | None = None) -> None:
+        if self._why is None:  # the user has no wish to hear more of a run that is being cancelled
+            self._listener.onProgress(Progress(stage, fraction, seconds_left=secondsLeft))
 
     def _fail(self, error: JointRegistrationError) -> None:
-        self._end(JobState.FAILED)
+        self._end(JobState.CANCELLED if isinstance(error, RegistrationCancelled) else JobState.FAILED)
         self._listener.onFailed(error)
 
     def _end(self, state: JobState) -> None:
         self._state = state
-        self._steps, self._adding = iter(()), None
+        self._steps, self._adding, self._segments = iter(()), None, None
+        self._nodes, self._reuse = InputNodes(None, None), OutputNodes()  # whoever keeps the job keeps no voxels
         for observer in self._observers:
             self._scene.RemoveObserver(observer)
         self._observers = []

@@ -14,6 +14,7 @@ from typing import Any
 
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import InputError, RegistrationCancelled
+from JointRegistrationLib.core.progress import CancelCheck, ProgressCallback
 from JointRegistrationLib.core.settings import SETTINGS, camel_case, with_settings
 
 from ..mrml import Scene
@@ -21,7 +22,7 @@ from ..translation import _
 from .inputs import readInputs
 from .publish import checkOutputs, publishResult
 from .registration_nodes import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
-from .runner import CancelCheck, Progress, Runner, runInProcess
+from .runner import Runner, runInProcess
 
 #: Share of the progress that the runner gets; the rest is making the nodes.
 _RUNNER_SHARE = 0.95
@@ -35,7 +36,7 @@ def registerVolumes(
     options: OutputOptions | None = None,
     reuse: OutputNodes | None = None,
     runner: Runner = runInProcess,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     cancelled: CancelCheck | None = None,
 ) -> RegistrationOutputs:
     """Register the moving volume to the fixed one and put the results into ``scene``, all or none.
@@ -68,7 +69,7 @@ def registerVolumes(
     return outputs
 
 
-def _scaled(progress: Progress | None) -> Progress | None:
+def _scaled(progress: ProgressCallback | None) -> ProgressCallback | None:
     if progress is None:
         return None
     return lambda stage, fraction, loss: progress(stage, fraction * _RUNNER_SHARE, loss)

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import atexit
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from JointRegistrationLib.core.config import RegistrationConfig
-from JointRegistrationLib.core.errors import JointRegistrationError, RegistrationCancelled
+from JointRegistrationLib.core.errors import JointRegistrationError
 from JointRegistrationLib.core.inputs import RegistrationInputs
+from JointRegistrationLib.core.progress import CancelCheck, Progress, ProgressCallback
 from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.worker.client import Client
 from JointRegistrationLib.worker.exchange import Job, read_result, write_job
 from JointRegistrationLib.worker.folders import new_folder, remove_folder
-from JointRegistrationLib.worker.messages import Progress as ProgressMessage
 from JointRegistrationLib.worker.messages import Ready
 from JointRegistrationLib.worker.process import SubprocessTransport, WorkerCommand
-
-#: Called with the stage, the overall fraction done (0..1), and the loss or None.
-Progress = Callable[[str, float, "float | None"], None]
-CancelCheck = Callable[[], bool]
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +31,7 @@ class Runner(Protocol):
         self,
         inputs: RegistrationInputs,
         config: RegistrationConfig,
-        progress: Progress | None,
+        progress: ProgressCallback | None,
         cancelled: CancelCheck | None,
     ) -> RegistrationResult:
         """Register ``inputs.moving`` to ``inputs.fixed``; raises what ``registration.register`` raises."""
@@ -46,7 +41,7 @@ class Runner(Protocol):
 def runInProcess(
     inputs: RegistrationInputs,
     config: RegistrationConfig,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     cancelled: CancelCheck | None = None,
 ) -> RegistrationResult:
     """The registration here and now. PyTorch is imported at this moment, not before."""
@@ -64,14 +59,14 @@ class WorkerRunner:
 
     def __init__(self, command: WorkerCommand | None = None) -> None:
         self._transport = SubprocessTransport(command)
-        self._client = Client(self._transport, _Run(None))
+        self._client = Client(self._transport, _WorkerLog())
         atexit.register(self.close)
 
     def __call__(
         self,
         inputs: RegistrationInputs,
         config: RegistrationConfig,
-        progress: Progress | None = None,
+        progress: ProgressCallback | None = None,
         cancelled: CancelCheck | None = None,
     ) -> RegistrationResult:
         """Register in the worker; raises what ``registration.register`` raises, and ResourceError if it dies."""
@@ -106,12 +101,12 @@ class WorkerRunner:
 class _Run:
     """Listens to one run, and keeps its end."""
 
-    def __init__(self, progress: Progress | None) -> None:
+    def __init__(self, progress: ProgressCallback | None) -> None:
         self._progress = progress
         self.over = False
         self.error: JointRegistrationError | None = None
 
-    def onProgress(self, progress: ProgressMessage) -> None:
+    def onProgress(self, progress: Progress) -> None:
         if self._progress is not None:
             self._progress(progress.stage, progress.fraction, progress.loss)
 
@@ -121,14 +116,17 @@ class _Run:
     def onFailed(self, error: JointRegistrationError) -> None:
         self.over, self.error = True, error
 
-    def onCancelled(self) -> None:
-        self.onFailed(RegistrationCancelled("the registration was cancelled; nothing was changed"))
 
-    def onReady(self, ready: Ready) -> None:
-        """Runs wait for it by themselves."""
+class _WorkerLog:
+    """Listens to the worker; runs wait for it by themselves."""
+
+    def onReady(self, ready: Ready) -> None: ...
 
     def onLog(self, text: str) -> None:
         _log.info(text)
+
+    def onFailed(self, error: JointRegistrationError) -> None:
+        _log.info("%s", error)
 
 
 #: The form for scripts in Slicer's console: PyTorch stays out of Slicer, and the worker stays warm.

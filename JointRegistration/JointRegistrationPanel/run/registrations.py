@@ -6,7 +6,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
-from JointRegistrationLib.core.errors import JointRegistrationError
+from JointRegistrationLib.core.errors import JointRegistrationError, RegistrationCancelled
+from JointRegistrationLib.core.progress import Progress
 from JointRegistrationMRML.run import register
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
 
@@ -94,7 +95,7 @@ class Registrations:
         try:
             nodes, reuse = register.furtherNodes(self._scene, made, inputNodes(self._getParameters()))
         except JointRegistrationError as error:
-            self.onRunFailed(error)
+            self.onFailed(error)
             return
         self._start(nodes, register.furtherOptions(made), reuse)
 
@@ -139,17 +140,16 @@ class Registrations:
         try:
             self._run.start(self._scene, nodes, configFrom(self._getParameters()), options, reuse)
         except JointRegistrationError as error:
-            self.onRunFailed(error)
+            self.onFailed(error)
         self._refresh()
 
     # -- told of the run ----------------------------------------------------------------------------------
 
-    def onRunProgress(self, stage: str, fraction: float, secondsLeft: float | None) -> None:
+    def onProgress(self, progress: Progress) -> None:
         """Show how far the run is."""
-        if self._ui.cancelButton.enabled or stage == "preparing":
-            self._sections.progress.show(stage, fraction, secondsLeft)
+        self._sections.progress.show(progress.stage, progress.fraction, progress.seconds_left)
 
-    def onRunFinished(self, made: RegistrationOutputs) -> None:
+    def onDone(self, made: RegistrationOutputs) -> None:
         """The results are in the scene."""
         sections, parameters = self._sections, self._getParameters()
         sections.progress.idle()
@@ -165,14 +165,12 @@ class Registrations:
         self._sections.inspect.runFinished(made)
         self._refresh()
 
-    def onRunFailed(self, error: JointRegistrationError) -> None:
+    def onFailed(self, error: JointRegistrationError) -> None:
         """The scene is as it was; say why, and offer what may help."""
-        self._sections.progress.idle()
-        self._sections.progress.log(str(error))
-        self._sections.remedies.failure(error)
-        self._refresh()
-
-    def onRunCancelled(self, message: str) -> None:
-        """The scene is as it was."""
-        self._sections.progress.idle(message)
+        if isinstance(error, RegistrationCancelled):
+            self._sections.progress.idle(str(error))
+        else:
+            self._sections.progress.idle()
+            self._sections.progress.log(str(error))
+            self._sections.remedies.failure(error)
         self._refresh()

@@ -136,7 +136,7 @@ class Worker:
         self.client.close()
         self.transport.waitUntilGone()
 
-    # -- what the client tells; of runs it tells the run's own listener ---------------------------------
+    # -- what the client tells --------------------------------------------------------------------------
 
     def onReady(self, ready: Any) -> None:
         for listener in list(self._listeners):
@@ -149,14 +149,6 @@ class Worker:
     def onFailed(self, error: JointRegistrationError) -> None:
         for listener in list(self._listeners):
             listener.onWorkerFailed(error)
-
-    def onProgress(self, progress: Any) -> None:
-        """Of a run without a listener of its own: there is none here."""
-
-    onDone = onProgress
-
-    def onCancelled(self) -> None:
-        """As :meth:`onProgress`."""
 
 
 class _Shared:

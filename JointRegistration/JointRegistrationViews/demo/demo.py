@@ -6,7 +6,6 @@ Heavy imports are inside the functions, so that ``--help`` answers at once.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +14,12 @@ import click
 from JointRegistrationLib.cli.shared.failures import CommandLine, Interruption, debug_option, interruptible
 from JointRegistrationLib.cli.shared.progress import shown_progress
 from JointRegistrationLib.cli.shared.terminal import say
+from JointRegistrationLib.core.progress import ProgressCallback
 
 if TYPE_CHECKING:
     from .evaluation import Evaluation
     from .inputs import DemoInputs
 
-Progress = Callable[[str, float, "float | None"], None]
 
 NAMES = ("scene.mrb", "report.html", "overview.png")
 _SIZES = ("tiny", "small", "standard", "full")
@@ -63,7 +62,7 @@ def demo(output: Path, fixed: Path | None, moving: Path | None, size: str, seed:
     say("\n".join(lines))
 
 
-def run(inputs: DemoInputs, output: Path, progress: Progress, interruption: Interruption) -> list[str]:
+def run(inputs: DemoInputs, output: Path, progress: ProgressCallback, interruption: Interruption) -> list[str]:
     """Register, score, draw and write; returns what to tell the user.
 
     Raises:
@@ -141,7 +140,7 @@ def _closingLines(output: Path, result: Any, evaluation: Evaluation) -> list[str
     ]
 
 
-def _part(progress: Progress, start: float, end: float) -> Progress:
+def _part(progress: ProgressCallback, start: float, end: float) -> ProgressCallback:
     """A progress callback for the part from ``start`` to ``end`` of the whole, which is not done with it."""
 
     def update(stage: str, fraction: float, loss: float | None) -> None:

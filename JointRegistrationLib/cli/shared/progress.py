@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
 
-Progress = Callable[[str, float, float | None], None]
+from ...core.progress import ProgressCallback
 
 
 @contextmanager
-def shown_progress(*, quiet: bool) -> Iterator[Progress | None]:
+def shown_progress(*, quiet: bool) -> Iterator[ProgressCallback | None]:
     """A progress callback (stage, fraction of all, loss) that shows itself on standard error; None if quiet."""
     if quiet:
         yield None
@@ -24,7 +24,7 @@ def shown_progress(*, quiet: bool) -> Iterator[Progress | None]:
 
 
 @contextmanager
-def _bar() -> Iterator[Progress]:
+def _bar() -> Iterator[ProgressCallback]:
     from tqdm import tqdm  # noqa: PLC0415 only where there is a terminal
 
     layout = "{desc:<12} {percentage:3.0f}% |{bar:30}| {elapsed}, {remaining} left{postfix}"
@@ -42,7 +42,7 @@ def _bar() -> Iterator[Progress]:
         yield update
 
 
-def _stage_lines() -> Progress:
+def _stage_lines() -> ProgressCallback:
     shown: list[str] = []
 
     def update(stage: str, fraction: float, _loss: float | None) -> None:

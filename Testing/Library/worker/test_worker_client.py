@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from JointRegistrationLib.core.errors import InputError, JointRegistrationError, ResourceError
+from JointRegistrationLib.core.progress import Progress
 from JointRegistrationLib.worker.client import NOT_ANSWERING, Client, State
 from JointRegistrationLib.worker.messages import (
     Alive,
@@ -17,7 +18,6 @@ from JointRegistrationLib.worker.messages import (
     Log,
     Message,
     Ping,
-    Progress,
     Ready,
     Register,
     Shutdown,
@@ -51,7 +51,7 @@ def worker() -> Fixture:
 def busy(worker: Fixture) -> Fixture:
     worker.client.start()
     worker.says(READY)
-    worker.client.submit(JOB)
+    worker.client.submit(JOB, worker.recorder)
     return worker
 
 
@@ -65,7 +65,7 @@ def test_start_is_done_once_and_ends_in_ready(worker):
 
 
 def test_a_run_submitted_to_a_stopped_worker_waits_until_it_is_ready(worker):
-    worker.client.submit(JOB)
+    worker.client.submit(JOB, worker.recorder)
     assert (worker.client.state, worker.client.running, worker.transport.written) == (State.STARTING, True, [])
     worker.says(READY)
     assert (worker.client.state, worker.transport.written) == (State.BUSY, [Register("a-folder")])
@@ -75,27 +75,27 @@ def test_progress_and_done_reach_the_listener_and_the_worker_takes_the_next_run(
     progress = Progress("affine", 0.5, 1.5, 3.0)
     busy.says(progress, Log("a line"), Done("a-folder"))
     assert busy.recorder.told[1:] == [("progress", progress), ("log", "a line"), ("done", JOB)]
-    busy.client.submit(Path("another"))
+    busy.client.submit(Path("another"), busy.recorder)
     assert (busy.transport.started, busy.transport.written[-1]) == (1, Register("another"))
 
 
-def test_a_run_may_have_a_listener_of_its_own_and_the_next_one_has_not(worker):
+def test_each_run_tells_the_listener_that_came_with_it(worker):
     own = Recorder()
     worker.client.submit(JOB, own)
     worker.says(READY, Progress("affine", 0.5), Log("a line"), Done("a-folder"))
     assert own.told == [("progress", Progress("affine", 0.5)), ("done", JOB)]
     assert worker.recorder.told == [("ready", READY), ("log", "a line")]
-    worker.client.submit(JOB)
+    worker.client.submit(JOB, worker.recorder)
     worker.says(Done("a-folder"))
     assert worker.recorder.names == ["ready", "done"]
 
 
 def test_only_one_run_at_a_time(busy):
     with pytest.raises(ResourceError, match="running already"):
-        busy.client.submit(Path("another"))
+        busy.client.submit(Path("another"), busy.recorder)
     busy.client.cancel()
     with pytest.raises(ResourceError, match="running already"):
-        busy.client.submit(Path("another"))
+        busy.client.submit(Path("another"), busy.recorder)
 
 
 def test_failure_has_the_kind_and_text_of_the_library_s_error_and_the_worker_stays(busy):
@@ -118,7 +118,7 @@ def test_after_an_unexpected_error_the_worker_is_replaced(busy, kind):
 
 
 def test_cancel_of_a_waiting_run_lets_the_worker_go_on_starting(worker):
-    worker.client.submit(JOB)
+    worker.client.submit(JOB, worker.recorder)
     worker.client.cancel()
     assert (worker.recorder.names, worker.client.state) == (["cancelled"], State.STARTING)
     worker.says(READY)
@@ -160,7 +160,7 @@ def test_a_worker_that_does_not_stop_is_ended_and_the_next_run_starts_another(bu
     busy.after(0.2)
     assert (busy.client.state, busy.transport.killed) == (State.STOPPED, 1)
     busy.says(Done("a-folder"))  # said before it died
-    busy.client.submit(JOB)
+    busy.client.submit(JOB, busy.recorder)
     assert (busy.recorder.names, busy.transport.started) == (["ready", "cancelled"], 2)
 
 
@@ -169,7 +169,7 @@ def stopping(busy: Fixture) -> Fixture:
     """The run was cancelled, the worker has not paused yet, and the next run waits."""
     busy.client.cancel()
     busy.after(0.75)
-    busy.client.submit(Path("another"))
+    busy.client.submit(Path("another"), busy.recorder)
     assert busy.transport.written == [Register("a-folder"), Cancel()]
     return busy
 
@@ -240,12 +240,12 @@ def test_death_in_a_run_is_told_with_the_last_words_and_what_to_do(busy):
         "nothing was changed",
     ):
         assert words in str(error)
-    busy.client.submit(JOB)
+    busy.client.submit(JOB, busy.recorder)
     assert busy.transport.started == 2
 
 
 def test_death_while_starting_fails_the_waiting_run(worker):
-    worker.client.submit(JOB)
+    worker.client.submit(JOB, worker.recorder)
     worker.client.ended(1, "ImportError: libcudnn")
     assert "while it started (code 1)" in str(worker.recorder.last("failed"))
     assert "libcudnn" in str(worker.recorder.last("failed"))
@@ -257,7 +257,7 @@ def test_death_between_two_runs_is_only_logged_and_the_next_run_starts_another(b
     busy.client.ended(0)
     assert busy.recorder.names == ["ready", "done"]
     assert "starts a new one" in busy.recorder.last("log")
-    busy.client.submit(JOB)
+    busy.client.submit(JOB, busy.recorder)
     assert busy.transport.started == 2
 
 
@@ -271,13 +271,13 @@ def test_a_worker_that_cannot_load_pytorch_says_so(worker):
 
 def test_a_program_that_is_missing_fails_the_run(worker):
     worker.transport.fails = True
-    worker.client.submit(JOB)
+    worker.client.submit(JOB, worker.recorder)
     assert "no such program" in str(worker.recorder.last("failed"))
     assert (worker.client.state, worker.client.running) == (State.STOPPED, False)
 
 
 def test_a_worker_that_is_never_ready_is_ended(worker):
-    worker.client.submit(JOB)
+    worker.client.submit(JOB, worker.recorder)
     worker.after(59)
     assert worker.recorder.names == []
     worker.after(2)
@@ -315,7 +315,7 @@ def test_what_is_no_message_is_logged(busy):
 
 
 def test_messages_cut_anywhere_arrive_whole(worker):
-    worker.client.submit(JOB)
+    worker.client.submit(JOB, worker.recorder)
     stream = b"".join(map(encode, (READY, Progress("affine", 0.5), Done("a-folder"))))
     for index in range(len(stream)):
         worker.client.receive(stream[index : index + 1])
@@ -325,7 +325,7 @@ def test_messages_cut_anywhere_arrive_whole(worker):
 def test_half_a_message_of_a_dead_worker_does_not_reach_the_next_one(busy):
     busy.client.receive(encode(Done("a-folder"))[:-5])
     busy.client.ended(1)
-    busy.client.submit(JOB)
+    busy.client.submit(JOB, busy.recorder)
     busy.says(READY)
     assert busy.client.state is State.BUSY
     assert busy.recorder.names == ["ready", "failed", "ready"]
@@ -374,7 +374,7 @@ def test_the_silence_of_an_idle_worker_means_nothing_and_does_not_count_for_the_
     worker.client.start()
     worker.says(READY)
     worker.after(1000.0)
-    worker.client.submit(JOB)
+    worker.client.submit(JOB, worker.recorder)
     worker.after(1.0)
     assert "progress" not in [name for name, _ in worker.recorder.told]
     worker.client.cancel()

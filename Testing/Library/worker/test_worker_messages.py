@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.progress import Progress
 from JointRegistrationLib.worker import backend
 from JointRegistrationLib.worker.messages import (
     Cancel,
@@ -16,7 +17,6 @@ from JointRegistrationLib.worker.messages import (
     Failed,
     Log,
     Ping,
-    Progress,
     Ready,
     Register,
     Shutdown,

@@ -38,7 +38,7 @@ def worker():
 
 def _submit(worker: StubWorker, root: Path, behaviour: str = "", **more: object) -> Path:
     folder = job_folder(small_job(behaviour, **more), root)
-    worker.client.submit(folder)
+    worker.client.submit(folder, worker.recorder)
     return folder
 
 
@@ -249,7 +249,7 @@ def orphan(root: Path) -> tuple[int, Path]:
     code = (
         "import sys, os, time; from pathlib import Path; from Testing.Support.worker_cases import *\n"
         "worker = StubWorker(); folder = job_folder(small_job('hang in affine'), Path(sys.argv[1]))\n"
-        "worker.client.submit(folder); worker.until_stage('affine')\n"
+        "worker.client.submit(folder, worker.recorder); worker.until_stage('affine')\n"
         "print(worker.client.ready.pid, folder, flush=True); os._exit(0)"
     )
     done = subprocess.run(
@@ -326,7 +326,7 @@ def test_real_worker_registers_what_the_library_registers(tmp_path):
     worker.transport = SubprocessTransport()
     worker.client = Client(worker.transport, worker.recorder)
     folder = job_folder(job, tmp_path)
-    worker.client.submit(folder)
+    worker.client.submit(folder, worker.recorder)
     worker.until(lambda: not worker.client.running)
     ready = worker.recorder.last("ready")
     assert {"torch", "python", "joint-registration"} <= set(ready.versions)
@@ -340,7 +340,7 @@ def test_real_worker_registers_what_the_library_registers(tmp_path):
     np.testing.assert_allclose(result.warped, expected.warped, atol=1e-3)
     assert result.folds == expected.folds
     masked = dataclasses.replace(job.inputs, fixed_mask=job.inputs.moving)
-    worker.client.submit(job_folder(dataclasses.replace(job, inputs=masked), tmp_path))
+    worker.client.submit(job_folder(dataclasses.replace(job, inputs=masked), tmp_path), worker.recorder)
     worker.client.cancel()
     worker.until_over()
     assert worker.recorder.names[-1] == "cancelled"

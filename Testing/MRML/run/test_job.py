@@ -19,6 +19,7 @@ from JointRegistrationLib.core.errors import (
     RegistrationCancelled,
     ResourceError,
 )
+from JointRegistrationLib.core.progress import Progress
 from JointRegistrationLib.worker import folders
 from JointRegistrationLib.worker.client import Client, State
 from JointRegistrationLib.worker.process import SubprocessTransport
@@ -35,6 +36,7 @@ from JointRegistrationMRML.scene.transaction import discard, nodesOf
 from Testing.Support.known_scene import FIXED_GRID, addVolume, sceneState
 from Testing.Support.patience import patient
 from Testing.Support.stub_worker import STAGES, stub_command
+from Testing.Support.worker_cases import Recorder
 
 
 class Listener:
@@ -42,28 +44,21 @@ class Listener:
         self.stages, self.fractions = [], []
         self.outputs = self.error = self.message = None
 
-    def onProgress(self, stage, fraction, secondsLeft):
-        self.stages.append(stage)
-        self.fractions.append(fraction)
+    def onProgress(self, progress):
+        self.stages.append(progress.stage)
+        self.fractions.append(progress.fraction)
 
-    def onResult(self):
+    def proceed(self):
         self.stages.append("result")
 
-    def onFinished(self, outputs):
+    def onDone(self, outputs):
         self.outputs = outputs
 
     def onFailed(self, error):
-        self.error = error
-
-    def onCancelled(self, message):
-        self.message = message
-
-    # of the client, between runs
-    def onReady(self, ready):
-        pass
-
-    def onLog(self, text):
-        pass
+        if isinstance(error, RegistrationCancelled):
+            self.message = str(error)
+        else:
+            self.error = error
 
     @property
     def ends(self):
@@ -82,7 +77,10 @@ class Bench:
         self.listener = Listener()
         options, reuse = options or OutputOptions(), reuse or OutputNodes()
         config = RegistrationConfig(**config)
-        return RegistrationJob(self.scene, self.knee.nodes, config, options, reuse, self.client, self.listener)
+        listener = self.listener
+        return RegistrationJob(
+            self.scene, self.knee.nodes, config, options, reuse, self.client, listener, listener.proceed
+        )
 
     def adding(self, behaviour="", **more):
         """A job whose result is there, but not in the scene yet."""
@@ -123,7 +121,7 @@ class Bench:
 def worker():
     """One stub worker for all tests here; a test that needs a cold one closes the client first."""
     transport = SubprocessTransport(stub_command())
-    client = Client(transport, Listener())
+    client = Client(transport, Recorder())
     yield transport, client
     client.close()
 
@@ -179,6 +177,17 @@ def test_progress_names_every_stage_and_grows(bench):
         "adding the results",
         "result",
     ]
+
+
+def test_nothing_more_is_told_of_a_run_that_is_being_cancelled(bench):
+    job = bench.prepared("wait in affine")
+    bench.untilStage("affine")
+    told = list(bench.listener.stages)
+    job.cancel()
+    job.onProgress(Progress("affine", 0.9))
+    assert bench.listener.stages == told
+    bench.untilOver(job)
+    assert (bench.listener.stages, bench.listener.ends) == (told, [jobModule.CANCELLED])
 
 
 def test_second_run_is_on_the_warm_worker_and_may_reuse_the_nodes(bench):
