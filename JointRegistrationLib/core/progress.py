@@ -1,16 +1,28 @@
-"""How long work reports itself and is told to stop: by plain callables or, where nobody waits for it, a listener."""
+"""How long work reports itself and is told to stop, by callables or a listener; and work in steps, taken at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from .errors import JointRegistrationError, RegistrationCancelled
 
 #: Called with the stage's name, the fraction done of the whole run (0 to 1) and, if there is one, the loss.
 ProgressCallback = Callable[[str, float, float | None], None]
 CancelCheck = Callable[[], bool]
+_T = TypeVar("_T")
+
+
+def finished(steps: Generator[Any, None, _T], after: Callable[[], object] = lambda: None) -> _T:
+    """Take all steps at once, and call ``after`` after each; what they return."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: _T = end.value
+            return result
+        after()
 
 
 @dataclass(frozen=True)

@@ -88,8 +88,6 @@ class SliceViewRenderer:
             picture = renderer.render("Sagittal", 12.5, fixedNode, overlays=[segmentationNode])
     """
 
-    description = "Slicer's slice views, drawn off-screen"
-
     def __init__(self, scene: Any, appLogic: Any) -> None:
         preferOffScreenOpenGL()
         self._scene = scene

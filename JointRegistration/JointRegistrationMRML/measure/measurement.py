@@ -1,15 +1,7 @@
 """What a registration is worth in numbers: segments, the whole image, cartilage, landmarks.
 
 Measuring a volume of 384 x 384 x 160 voxels takes seconds, so it comes in steps, between which a window stays
-alive::
-
-    steps = measureSteps(outputs)
-    while True:
-        try:
-            fraction, what = next(steps)  # then let events through
-        except StopIteration as end:
-            figures = end.value
-            break
+alive; ``figures = finished(measureSteps(outputs), after=letEventsThrough)`` for instance.
 
 :func:`measure` does them all at once. Nothing is put into a scene here; see :mod:`.scene_nodes`.
 """

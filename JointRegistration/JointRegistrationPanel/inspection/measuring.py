@@ -11,7 +11,7 @@ import qt
 from JointRegistrationLib.core.errors import JointRegistrationError
 from JointRegistrationMRML.inspection.tables_and_plots import openPlot, openTable, openThickness
 from JointRegistrationMRML.inspection.view import OpenView, closeView
-from JointRegistrationMRML.pauses import finished
+from JointRegistrationMRML.pauses import finished, telling
 from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
 from JointRegistrationMRML.scene.transaction import discardSteps
 from JointRegistrationMRML.unforeseen import asError
@@ -150,13 +150,12 @@ class NumbersView:
     def _told(self, steps: Generator[tuple[float, str], None, Any], doing: str) -> Generator[None, None, Any]:
         """The same steps, each of which is told."""
         text = _("{doing}: {what}, {percent} %")
-        while True:
-            try:
-                fraction, what = next(steps)
-            except StopIteration as end:
-                return end.value
+
+        def tell(told: tuple[float, str]) -> None:
+            fraction, what = told
             self._owner.onNumbersChanged(text.format(doing=doing, what=what, percent=round(100 * fraction)))
-            yield
+
+        return telling(steps, tell)
 
     def _ended(self) -> None:
         self._measuring = self._reporting = False

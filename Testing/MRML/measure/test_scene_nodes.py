@@ -14,6 +14,7 @@ from JointRegistrationMRML.measure.measurement import measure
 from JointRegistrationMRML.measure.scene_nodes import KIND_ATTRIBUTE, addNumbers, addNumberSteps
 from JointRegistrationMRML.measure.thickness_model import CHANGE_NAME, FIXED_NAME, MOVING_NAME, halfRangeMm
 from JointRegistrationMRML.nodes.transforms import FIXED_ROLE
+from JointRegistrationMRML.pauses import finished
 from JointRegistrationMRML.run.publish import publishResult
 from JointRegistrationMRML.scene.transaction import discard, discardSteps
 from Testing.Support.known_scene import sceneState
@@ -133,14 +134,13 @@ def test_nodes_are_added_and_taken_away_a_few_at_a_time_and_hidden_if_wanted(sce
 
     steps, counts = addNumberSteps(scene, outputs, measure(outputs), hidden=True), [count()]
     shown = set()
-    try:
-        while True:
-            next(steps)
-            counts.append(count())
-            models = [scene.GetNthNodeByClass(n, "vtkMRMLModelNode") for n in range(counts[-1])]
-            shown |= {model.GetDisplayVisibility() for model in models if model is not None and model.GetDisplayNode()}
-    except StopIteration as end:
-        nodes = end.value
+
+    def look():
+        counts.append(count())
+        models = [scene.GetNthNodeByClass(n, "vtkMRMLModelNode") for n in range(counts[-1])]
+        shown.update(model.GetDisplayVisibility() for model in models if model is not None and model.GetDisplayNode())
+
+    nodes = finished(steps, after=look)
     assert shown == {0}
     assert counts[-1] - counts[0] == 1 + 1 + 4 * 2  # the table, a model, a chart and its table for each plot
     assert max(after - before for before, after in itertools.pairwise(counts)) == 2

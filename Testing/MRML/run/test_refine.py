@@ -14,6 +14,7 @@ from JointRegistrationLib.core.errors import InputError
 from JointRegistrationMRML import pauses
 from JointRegistrationMRML.nodes.arrays import numpyView
 from JointRegistrationMRML.nodes.transforms import displacementFromNode, gridTransformNode, startSteps
+from JointRegistrationMRML.pauses import finished
 from JointRegistrationMRML.run.inputs import checkInputs, readInputs
 from JointRegistrationMRML.run.register import furtherNodes, refineFurther, registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputNodes, OutputOptions
@@ -133,16 +134,9 @@ def test_a_start_is_read_in_steps_and_as_it_is(knee, kind, monkeypatch):
     monkeypatch.setattr(pauses, "STEP_S", 0.0)
     field = smoothField(FIXED_GRID).astype(kind)
     node = knee.scene.AddNode(gridTransformNode(field, FIXED_GRID, "start"))
-    reading = startSteps(node)
-    count = 0
-    while True:
-        try:
-            next(reading)
-        except StopIteration as end:
-            start = end.value
-            break
-        count += 1
-    assert count == (0 if kind is np.float32 else len(field))
+    taken = []
+    start = finished(startSteps(node), after=lambda: taken.append(1))
+    assert len(taken) == (0 if kind is np.float32 else len(field))
     assert start.displacement_field_mm.dtype == np.float32
     np.testing.assert_allclose(start.displacement_field_mm, field, atol=1e-6)
     assert start.grid.is_close(FIXED_GRID)
