@@ -14,13 +14,19 @@ def scene(host: Any) -> Any:
 
 @pytest.fixture
 def selector(host: Any) -> Any:
+    combo = _selector()
+    combo.noneEnabled = True
+    combo.setMRMLScene(host.scene)
+    combo.show()
+    return combo
+
+
+def _selector(kind: str = "qMRMLNodeComboBox") -> Any:
+    """A selector of volumes, without a scene."""
     import slicer
 
-    combo = slicer.qMRMLNodeComboBox()
+    combo = getattr(slicer, kind)()
     combo.nodeTypes = ["vtkMRMLScalarVolumeNode"]
-    combo.noneEnabled = True
-    combo.setMRMLScene(slicer.mrmlScene)
-    combo.show()
     return combo
 
 
@@ -102,10 +108,7 @@ def test_importing_a_scene_forgets_the_choice_and_offers_its_nodes_at_the_end(se
 
 
 def test_it_cannot_be_used_without_a_scene_and_takes_the_choice_made_before(scene: Any) -> None:
-    import slicer
-
-    combo = slicer.qMRMLNodeComboBox()
-    combo.nodeTypes = ["vtkMRMLScalarVolumeNode"]
+    combo = _selector()
     _, second = _volume(scene, "first"), _volume(scene, "second")
     combo.setCurrentNode(second)
     assert not combo.enabled
@@ -115,11 +118,8 @@ def test_it_cannot_be_used_without_a_scene_and_takes_the_choice_made_before(scen
 
 
 def test_it_stays_as_wide_as_its_widest_entry_was_when_first_shown(scene: Any) -> None:
-    import slicer
-
     _volume(scene, "a volume whose name is longer than any panel should have to be wide")
-    combo = slicer.qMRMLNodeComboBox()
-    combo.nodeTypes = ["vtkMRMLScalarVolumeNode"]
+    combo = _selector()
     combo.setMRMLScene(scene)
     before = combo.minimumSizeHint.width()
     assert before > combo.fontMetrics().horizontalAdvance(combo.currentNode().GetName())
@@ -184,11 +184,8 @@ def test_without_none_and_actions_the_first_node_is_chosen_as_soon_as_there_is_o
 
 
 def test_without_none_a_scene_with_nodes_gives_its_first(scene: Any) -> None:
-    import slicer
-
     node = _volume(scene, "knee")
-    combo = slicer.qMRMLNodeComboBox()
-    combo.nodeTypes = ["vtkMRMLScalarVolumeNode"]
+    combo = _selector()
     combo.setMRMLScene(scene)
     assert combo.currentNode() is node
 
@@ -242,10 +239,7 @@ def test_a_person_cannot_use_a_disabled_selector(selector: Any, host: Any) -> No
 
 
 def test_ticked_nodes_leave_with_their_node(host: Any, scene: Any) -> None:
-    import slicer
-
-    combo = slicer.qMRMLCheckableNodeComboBox()
-    combo.nodeTypes = ["vtkMRMLScalarVolumeNode"]
+    combo = _selector("qMRMLCheckableNodeComboBox")
     combo.setMRMLScene(scene)
     changes = []
     combo.connect("checkedNodesChanged()", lambda: changes.append(1))

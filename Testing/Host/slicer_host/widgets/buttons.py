@@ -6,6 +6,8 @@ from typing import Any
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
+from .properties import kept
+
 
 class ctkCollapsibleButton(QtWidgets.QWidget):
     """A titled header above contents; a click on the header folds them away."""
@@ -20,7 +22,7 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
     def __init__(self, textOrParent: Any = None, parent: Any = None) -> None:
         text = textOrParent if isinstance(textOrParent, str) else ""
         super().__init__(parent if isinstance(textOrParent, str) else textOrParent)
-        self._collapsed, self._text, self._flat = False, text, False
+        self._collapsed, self._flat = False, False
         self._shownBefore: dict[QtWidgets.QWidget, bool] = {}
         self._header = QtWidgets.QToolButton(self)
         self._header.setObjectName("_collapsibleHeader")
@@ -97,16 +99,8 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
         hint = self.layout().minimumSize() if self.layout() and not self._collapsed else QtCore.QSize(0, 0)
         return hint.expandedTo(QtCore.QSize(self._header.sizeHint.width(), self._headerHeight() + 2))
 
-    def _setText(self, text: str) -> None:
-        self._text = text
-        self._header.setText(text)
-
     def setText(self, text: str) -> None:
-        self._setText(text)
-
-    def _setFlat(self, flat: bool) -> None:
-        self._flat = flat
-        self.update()
+        self._header.setText(text)
 
     def click(self) -> None:
         self._header.click()
@@ -119,8 +113,8 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
 
     collapsed = QtCore.Property(bool, lambda self: self._collapsed, _setCollapsed)
     checked = QtCore.Property(bool, lambda self: not self._collapsed, setChecked)
-    text = QtCore.Property(str, lambda self: self._text, _setText)
-    flat = QtCore.Property(bool, lambda self: self._flat, _setFlat)
+    text = QtCore.Property(str, lambda self: self._header.text, setText)
+    flat = kept(bool, "_flat", "update")
 
 
 class ctkMenuButton(QtWidgets.QPushButton):

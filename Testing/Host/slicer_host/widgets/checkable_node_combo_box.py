@@ -17,8 +17,7 @@ class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
     def __init__(self, parent: Any = None) -> None:
         self._checked: set[str] = set()
         super().__init__(parent)
-        for name in ("_addEnabled", "_removeEnabled"):
-            self._setAction(name, False)
+        self.addEnabled = self.removeEnabled = False
 
     def _insertNode(self, node: Any) -> None:
         super()._insertNode(node)

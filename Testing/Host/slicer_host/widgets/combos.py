@@ -6,6 +6,8 @@ from typing import Any
 
 from PySide6 import QtCore, QtWidgets
 
+from .properties import kept
+
 
 class ctkComboBox(QtWidgets.QComboBox):
     """A combo box with a text to show while nothing is chosen."""
@@ -17,13 +19,8 @@ class ctkComboBox(QtWidgets.QComboBox):
     def _setCurrentData(self, text: str) -> None:
         self.setCurrentIndex(self.findData(text))
 
-    def _setForceDefault(self, force: bool) -> None:
-        self._forceDefault = force
-
-    defaultText = QtCore.Property(
-        str, lambda self: self.placeholderText, lambda self, text: self.setPlaceholderText(text)
-    )
-    forceDefault = QtCore.Property(bool, lambda self: self._forceDefault, _setForceDefault)
+    defaultText = kept(str, "placeholderText")
+    forceDefault = kept(bool, "_forceDefault")
     currentUserDataAsString = QtCore.Property(str, lambda self: str(self.currentData or ""), _setCurrentData)
 
 
@@ -107,23 +104,11 @@ class ctkPathLineEdit(QtWidgets.QWidget):
         if path:
             self.setCurrentPath(path)
 
-    def _setLabel(self, label: str) -> None:
-        self._label = label
-
-    def _setKey(self, key: str) -> None:
-        self._key = key
-
-    def _setNameFilters(self, filters: list[str]) -> None:
-        self._nameFilters = list(filters)
-
-    def _setFilters(self, filters: int) -> None:
-        self._filters = int(filters)
-
     currentPath = QtCore.Property(str, lambda self: self._path, setCurrentPath)
-    label = QtCore.Property(str, lambda self: self._label, _setLabel)
-    settingKey = QtCore.Property(str, lambda self: self._key, _setKey)
-    nameFilters = QtCore.Property("QStringList", lambda self: self._nameFilters, _setNameFilters)
-    filters = QtCore.Property(int, lambda self: self._filters, _setFilters)
+    label = kept(str, "_label")
+    settingKey = kept(str, "_key")
+    nameFilters = kept("QStringList", "_nameFilters")
+    filters = kept(int, "_filters")
     showBrowseButton = QtCore.Property(
         bool, lambda self: not self._browseButton.isHidden(), lambda self, v: self._browseButton.setVisible(v)
     )

@@ -12,6 +12,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from .elided_combo import ElidedComboBox
 from .node_actions import nodeActions
+from .properties import kept
 from .scene_nodes import NodeFilter, SceneObserver, nodesOf
 
 _NODE, _KIND = QtCore.Qt.UserRole, QtCore.Qt.UserRole + 1
@@ -318,59 +319,28 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._refilter()
         self._updateActions()
 
-    def _setFilter(self, name: str, value: Any) -> None:
-        setattr(self._filter, name, value)
-        self._refilter()
-
-    def _setAction(self, name: str, value: Any) -> None:
-        setattr(self, name, value)
-        self._updateActions()
-
     def _setNone(self, enabled: bool) -> None:
         if enabled != self._noneEnabled:
             self._noneEnabled = enabled
             self._updateNone()
 
-    def _setNoneDisplay(self, text: str) -> None:
-        self._noneDisplay = text
-        self._updateNone()
-
-    def _setOwn(self, name: str, value: Any) -> None:
-        setattr(self, name, value)
-
     nodeTypes = QtCore.Property("QStringList", lambda self: tuple(self._filter.types), _setTypes)
-    showHidden = QtCore.Property(
-        bool, lambda self: self._filter.showHidden, lambda self, v: self._setFilter("showHidden", v)
-    )
-    showChildNodeTypes = QtCore.Property(
-        bool, lambda self: self._filter.showChildTypes, lambda self, v: self._setFilter("showChildTypes", v)
-    )
-    hideChildNodeTypes = QtCore.Property(
-        "QStringList",
-        lambda self: tuple(self._filter.hiddenChildTypes),
-        lambda self, v: self._setFilter("hiddenChildTypes", list(v)),
-    )
+    showHidden = kept(bool, "_filter.showHidden", "_refilter")
+    showChildNodeTypes = kept(bool, "_filter.showChildTypes", "_refilter")
+    hideChildNodeTypes = kept("QStringList", "_filter.hiddenChildTypes", "_refilter")
     noneEnabled = QtCore.Property(bool, lambda self: self._noneEnabled, _setNone)
-    addEnabled = QtCore.Property(bool, lambda self: self._addEnabled, lambda self, v: self._setAction("_addEnabled", v))
-    removeEnabled = QtCore.Property(
-        bool, lambda self: self._removeEnabled, lambda self, v: self._setAction("_removeEnabled", v)
-    )
-    renameEnabled = QtCore.Property(
-        bool, lambda self: self._renameEnabled, lambda self, v: self._setAction("_renameEnabled", v)
-    )
-    editEnabled = QtCore.Property(
-        bool, lambda self: self._editEnabled, lambda self, v: self._setAction("_editEnabled", v)
-    )
-    selectNodeUponCreation = QtCore.Property(
-        bool, lambda self: self._selectUponCreation, lambda self, v: self._setOwn("_selectUponCreation", v)
-    )
-    baseName = QtCore.Property(str, lambda self: self._baseName, lambda self, v: self._setOwn("_baseName", v))
+    addEnabled = kept(bool, "_addEnabled", "_updateActions")
+    removeEnabled = kept(bool, "_removeEnabled", "_updateActions")
+    renameEnabled = kept(bool, "_renameEnabled", "_updateActions")
+    editEnabled = kept(bool, "_editEnabled", "_updateActions")
+    selectNodeUponCreation = kept(bool, "_selectUponCreation")
+    baseName = kept(str, "_baseName")
     sizeAdjustPolicy = QtCore.Property(
         int,
         lambda self: self._combo.sizeAdjustPolicy.value,
         lambda self, v: self._combo.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy(v)),
     )
-    noneDisplay = QtCore.Property(str, lambda self: self._noneDisplay, _setNoneDisplay)
+    noneDisplay = kept(str, "_noneDisplay", "_updateNone")
     currentNodeID = QtCore.Property(
         str, lambda self: node.GetID() if (node := self.currentNode()) is not None else "", setCurrentNodeID
     )

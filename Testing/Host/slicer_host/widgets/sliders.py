@@ -6,15 +6,36 @@ from typing import Any
 
 from PySide6 import QtCore, QtWidgets
 
+from .properties import kept
+
 _STEPS = 100000  # no finer than this can a slider be set; its spin box can
 
 
-class ctkDoubleSpinBox(QtWidgets.QWidget):
-    """A spin box whose widget is not itself a QDoubleSpinBox, as in CTK."""
+class _AroundBox(QtWidgets.QWidget):
+    """A widget with the value of the spin box in it, ``_box``."""
 
     valueChanged = QtCore.Signal(float)
-    editingFinished = QtCore.Signal()
     decimalsChanged = QtCore.Signal(int)
+    _box: QtWidgets.QDoubleSpinBox
+
+    def setValue(self, value: float) -> None:
+        self._box.setValue(value)
+
+    def setDecimals(self, decimals: int) -> None:
+        if decimals != self._box.decimals:
+            self._box.setDecimals(decimals)
+            self.decimalsChanged.emit(decimals)
+
+    value = QtCore.Property(float, lambda self: self._box.value, setValue)
+    decimals = QtCore.Property(int, lambda self: self._box.decimals, setDecimals)
+    prefix = kept(str, "_box.prefix")
+    suffix = kept(str, "_box.suffix")
+
+
+class ctkDoubleSpinBox(_AroundBox):
+    """A spin box whose widget is not itself a QDoubleSpinBox, as in CTK."""
+
+    editingFinished = QtCore.Signal()
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
@@ -26,14 +47,6 @@ class ctkDoubleSpinBox(QtWidgets.QWidget):
         self._box.valueChanged.connect(self.valueChanged)
         self._box.editingFinished.connect(self.editingFinished)
 
-    def setValue(self, value: float) -> None:
-        self._box.setValue(value)
-
-    def setDecimals(self, decimals: int) -> None:
-        if decimals != self._box.decimals:
-            self._box.setDecimals(decimals)
-            self.decimalsChanged.emit(decimals)
-
     def stepUp(self) -> None:
         self._box.stepUp()
 
@@ -43,23 +56,17 @@ class ctkDoubleSpinBox(QtWidgets.QWidget):
     def setReadOnly(self, readOnly: bool) -> None:
         self._box.setReadOnly(readOnly)
 
-    value = QtCore.Property(float, lambda self: self._box.value, setValue)
-    decimals = QtCore.Property(int, lambda self: self._box.decimals, setDecimals)
-    minimum = QtCore.Property(float, lambda self: self._box.minimum, lambda self, v: self._box.setMinimum(v))
-    maximum = QtCore.Property(float, lambda self: self._box.maximum, lambda self, v: self._box.setMaximum(v))
-    singleStep = QtCore.Property(float, lambda self: self._box.singleStep, lambda self, v: self._box.setSingleStep(v))
-    prefix = QtCore.Property(str, lambda self: self._box.prefix, lambda self, v: self._box.setPrefix(v))
-    suffix = QtCore.Property(str, lambda self: self._box.suffix, lambda self, v: self._box.setSuffix(v))
+    minimum = kept(float, "_box.minimum")
+    maximum = kept(float, "_box.maximum")
+    singleStep = kept(float, "_box.singleStep")
     readOnly = QtCore.Property(bool, lambda self: self._box.readOnly, setReadOnly)
     cleanText = QtCore.Property(str, lambda self: self._box.cleanText)
 
 
-class ctkSliderWidget(QtWidgets.QWidget):
+class ctkSliderWidget(_AroundBox):
     """A slider with a spin box, on one floating-point value."""
 
-    valueChanged = QtCore.Signal(float)
     valueIsChanging = QtCore.Signal(float)
-    decimalsChanged = QtCore.Signal(int)
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
@@ -96,45 +103,17 @@ class ctkSliderWidget(QtWidgets.QWidget):
         self._slider.setSingleStep(max(1, round(self._box.singleStep / max(high - low, 1e-12) * _STEPS)))
         self._slider.blockSignals(blocked)
 
-    def setValue(self, value: float) -> None:
-        self._box.setValue(value)
-
-    def setDecimals(self, decimals: int) -> None:
-        if decimals != self._box.decimals:
-            self._box.setDecimals(decimals)
-            self.decimalsChanged.emit(decimals)
-
     def setSpinBoxVisible(self, visible: bool) -> None:
         self._box.setVisible(visible)
 
     def reset(self) -> None:
         self._box.setValue(self._box.minimum)
 
-    def _setMinimum(self, value: float) -> None:
-        self._box.setMinimum(value)
-        self._placeSlider()
-
-    def _setMaximum(self, value: float) -> None:
-        self._box.setMaximum(value)
-        self._placeSlider()
-
-    def _setSingleStep(self, value: float) -> None:
-        self._box.setSingleStep(value)
-        self._placeSlider()
-
-    value = QtCore.Property(float, lambda self: self._box.value, setValue)
-    decimals = QtCore.Property(int, lambda self: self._box.decimals, setDecimals)
-    minimum = QtCore.Property(float, lambda self: self._box.minimum, _setMinimum)
-    maximum = QtCore.Property(float, lambda self: self._box.maximum, _setMaximum)
-    singleStep = QtCore.Property(float, lambda self: self._box.singleStep, _setSingleStep)
-    pageStep = QtCore.Property(
-        float, lambda self: self._pageStep, lambda self, v: object.__setattr__(self, "_pageStep", v)
-    )
-    tracking = QtCore.Property(
-        bool, lambda self: self._tracking, lambda self, v: object.__setattr__(self, "_tracking", v)
-    )
-    prefix = QtCore.Property(str, lambda self: self._box.prefix, lambda self, v: self._box.setPrefix(v))
-    suffix = QtCore.Property(str, lambda self: self._box.suffix, lambda self, v: self._box.setSuffix(v))
+    minimum = kept(float, "_box.minimum", "_placeSlider")
+    maximum = kept(float, "_box.maximum", "_placeSlider")
+    singleStep = kept(float, "_box.singleStep", "_placeSlider")
+    pageStep = kept(float, "_pageStep")
+    tracking = kept(bool, "_tracking")
     spinBoxVisible = QtCore.Property(bool, lambda self: not self._box.isHidden(), setSpinBoxVisible)
 
 
