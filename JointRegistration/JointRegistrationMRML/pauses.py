@@ -20,8 +20,6 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TypeVar
 
-from JointRegistrationLib.core.progress import finished  # noqa: F401 one of this module's own
-
 R = TypeVar("R")
 S = TypeVar("S")
 T = TypeVar("T")

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import qt
 import slicer
 
+from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML.inspection.comparison import pairSteps
-from JointRegistrationMRML.pauses import finished
 
 T = TypeVar("T")
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.progress import finished
 
 from ..mrml import DisplayableNode, Scene, TransformNode, VolumeNode
 from ..nodes.arrays import numpyView
-from ..pauses import finished
 from ..run.registration_nodes import RegistrationOutputs
 from ..scene.view_state import ViewRecord, refreshLegends, restoreViews, slicesOf
 from ..translation import _

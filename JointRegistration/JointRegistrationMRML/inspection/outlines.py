@@ -11,6 +11,7 @@ import vtk
 
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.progress import finished
 
 from ..mrml import Node, Scene, SegmentationNode
 from ..nodes.arrays import newNode, vtkImage, vtkMatrix
@@ -20,7 +21,6 @@ from ..nodes.segments.masks import SegmentMask, segmentMaskSteps
 from ..nodes.segments.segmentations import copiedSegments
 from ..nodes.transforms import startTransformNode
 from ..nodes.world import worldTransform
-from ..pauses import finished
 from ..run.registration_nodes import RegistrationOutputs
 from ..translation import _
 from .view import OpenView, keepCameras, opening

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.progress import finished
 
 from ..measure.folds import Fold, foldsOf
 from ..mrml import Scene
-from ..pauses import finished
 from ..run.registration_nodes import RegistrationOutputs
 from ..scene.view_state import ViewRecord, centreViews, restoreSteps, restoreViews
 from ..translation import _

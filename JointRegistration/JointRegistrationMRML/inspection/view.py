@@ -15,13 +15,13 @@ import slicer
 
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.progress import finished
 
 from ..mrml import DisplayableNode, Node, Scene, SegmentationNode
 from ..nodes.arrays import freeName, giveDisplay, numpyView, ownedList
 from ..nodes.colors import Color, addLegend, divergingColors, scaleNode, tableNode
 from ..nodes.jacobian import jacobianVolume, showJacobian
 from ..nodes.volumes import volumeFromImage
-from ..pauses import finished
 from ..run.registration_nodes import RegistrationOutputs
 from ..scene.view_state import ViewRecord, refreshLegends, restoreSteps, slicesOf
 from ..translation import _

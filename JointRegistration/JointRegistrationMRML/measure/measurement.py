@@ -15,13 +15,14 @@ from typing import Any
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.figures.map_statistics import DisplacementStatistics, displacement_steps
 from JointRegistrationLib.core.figures.metrics import displacement_transform, tre_mm
+from JointRegistrationLib.core.progress import finished
 from JointRegistrationLib.core.result import RegistrationResult
 
 from ..mrml import TransformNode
 from ..nodes.points import landmarksFromMarkups
 from ..nodes.segments.layers import LabelLayers, SegmentLabel
 from ..nodes.segments.segmentations import labelSteps
-from ..pauses import finished, named
+from ..pauses import named
 from ..run.registration_nodes import InputNodes, RegistrationOutputs
 from ..translation import _
 from .cartilage import CartilageFigures, CartilagePair, depthSteps, guessedPairs

@@ -18,12 +18,13 @@ import numpy as np
 import slicer
 from vtk.util import numpy_support
 
+from JointRegistrationLib.core.progress import finished
+
 from ..mrml import Scene
 from ..nodes.arrays import newNode
 from ..nodes.colors import addLegend, sharedDivergingColors
 from ..nodes.tables import tableNode
 from ..nodes.transforms import FIXED_ROLE, MOVING_ROLE
-from ..pauses import finished
 from ..run.registration_nodes import RegistrationOutputs
 from ..scene.transaction import RunRecord, SceneTransaction
 from .graphs import Curve, Graph, graphsOf

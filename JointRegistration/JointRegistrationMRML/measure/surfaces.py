@@ -16,9 +16,10 @@ import vtk
 from vtk.util import numpy_support
 
 from JointRegistrationLib.core.geometry import Grid, transform_points
+from JointRegistrationLib.core.progress import finished
 
 from ..nodes.arrays import vtkImage
-from ..pauses import finished, inSteps
+from ..pauses import inSteps
 
 SMOOTHING_VOXELS = 0.8
 _SMOOTHING_RADIUS = 3.0  # standard deviations

@@ -23,9 +23,10 @@ import vtk
 from JointRegistrationLib.core.errors import GeometryError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.lattices.sampling import values_at
+from JointRegistrationLib.core.progress import finished
 
 from ..nodes.arrays import numpyView, vtkImage
-from ..pauses import finished, inSteps
+from ..pauses import inSteps
 from .surfaces import Mask, Points, Surface, nearestPoints, noSurface, surfaceSteps
 
 #: Points this far around the cartilage still belong to the surface on which thickness is known, as 0.

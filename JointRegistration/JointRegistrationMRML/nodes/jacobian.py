@@ -16,10 +16,11 @@ import numpy.typing as npt
 
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.progress import finished
 from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
 
 from ..mrml import DisplayableNode
-from ..pauses import finished, inParallel, inThread, slabs
+from ..pauses import inParallel, inThread, slabs
 from .segments.segmentations import maskSegmentationSteps
 from .volumes import volumeFromImage
 

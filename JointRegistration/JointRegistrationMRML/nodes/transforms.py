@@ -39,10 +39,11 @@ from slicer import vtkMRMLTransformNode, vtkOrientedGridTransform
 
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.progress import finished
 from JointRegistrationLib.core.result import StartingMap
 
 from ..mrml import DisplayableNode, Scene, TransformNode
-from ..pauses import finished, inParallel, inSteps, inThread, slabs
+from ..pauses import inParallel, inSteps, inThread, slabs
 from ..translation import _
 from .arrays import gridOf, newNode, numpyMatrix, numpyView, ownedList, vtkImage, vtkMatrix
 from .world import WorldTransform

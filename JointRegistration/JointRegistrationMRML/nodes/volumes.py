@@ -18,9 +18,10 @@ import vtk
 from JointRegistrationLib.core.errors import GeometryError, InputError
 from JointRegistrationLib.core.geometry import Grid, transform_points, unit_lattice
 from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.progress import finished
 
 from ..mrml import TransformNode, VolumeNode
-from ..pauses import finished, inSteps
+from ..pauses import inSteps
 from ..translation import _
 from .arrays import gridOf, newNode, numpyView, vtkImage, vtkMatrix
 from .world import WorldTransform, ijkToRasOf, transformPoints, worldTransform

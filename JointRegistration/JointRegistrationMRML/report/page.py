@@ -13,7 +13,8 @@ import numpy.typing as npt
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-from ..pauses import finished
+from JointRegistrationLib.core.progress import finished
+
 from ..translation import _
 
 Picture = npt.NDArray[np.uint8]

@@ -13,6 +13,7 @@ import numpy as np
 
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.progress import finished
 from JointRegistrationLib.core.result import log2_jacobian
 
 from ..inspection.deformation import SPACING_MM, affineToLeaveOut, leftOutText, longestMm
@@ -24,7 +25,7 @@ from ..nodes.jacobian import FOLDS_COLOR, halfWindow
 from ..nodes.segments.layers import LabelLayers
 from ..nodes.segments.segmentations import labelsFromSegmentation
 from ..nodes.volumes import imageFromVolume
-from ..pauses import finished, named
+from ..pauses import named
 from ..run.registration_nodes import RegistrationOutputs
 from ..translation import _
 from .captions import cssColor, differenceBars, displacementBar, positionText, rowOf

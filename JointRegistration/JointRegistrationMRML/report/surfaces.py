@@ -7,12 +7,14 @@ from collections.abc import Generator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from JointRegistrationLib.core.progress import finished
+
 from ..measure.cartilage import CartilageFigures
 from ..measure.measurement import Measurement
 from ..measure.surfaces import Points, Surface
 from ..measure.thickness_model import halfRangeMm
 from ..nodes.colors import ENDS_AND_CENTER, mixed
-from ..pauses import finished, inSteps
+from ..pauses import inSteps
 from ..translation import _
 from .captions import cssColor, rowOf
 from .page import ColorBar, Picture, ReportPictures

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.inputs import RegistrationInputs
+from JointRegistrationLib.core.progress import finished
 
 from ..mrml import TransformNode
 from ..nodes.arrays import numpyMatrix
@@ -21,7 +21,6 @@ from ..nodes.segments.layers import checkSegmentation
 from ..nodes.segments.masks import maskSteps, segmentIdOf
 from ..nodes.transforms import checkStart, startSteps
 from ..nodes.volumes import checkVolume, imageSteps
-from ..pauses import finished
 from ..translation import _
 from .publish import transformLeftOut
 from .registration_nodes import InputNodes, OutputNodes

@@ -17,6 +17,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import fields
+from inspect import GEN_RUNNING, getgeneratorstate
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from JointRegistrationLib.worker.exchange import Job, job_steps, read_result, re
 from JointRegistrationLib.worker.folders import new_folder, remove_folder
 from JointRegistrationLib.worker.segments import Segments
 
+from ..mrml import Node, Scene
 from ..pauses import saying
 from ..translation import _
 from ..unforeseen import asError
@@ -77,7 +79,7 @@ class RegistrationJob:
 
     def __init__(
         self,
-        scene: Any,
+        scene: Scene,
         nodes: InputNodes,
         config: RegistrationConfig,
         options: OutputOptions,
@@ -174,7 +176,7 @@ class RegistrationJob:
             self._client.cancel()
         elif self._state is JobState.PUBLISHING and self._why is None:
             self._why = message
-            if self._adding is not None and not self._adding.gi_running:
+            if self._adding is not None and getgeneratorstate(self._adding) != GEN_RUNNING:
                 self._takeBack()
 
     # -- told by the client -------------------------------------------------------------------------------
@@ -235,7 +237,8 @@ class RegistrationJob:
     def _end(self, state: JobState) -> None:
         self._state = state
         self._steps, self._adding, self._segments = iter(()), None, None
-        self._nodes, self._reuse = InputNodes(None, None), OutputNodes()  # whoever keeps the job keeps no voxels
+        # Whoever keeps the job keeps no voxels.
+        self._nodes, self._reuse = InputNodes(None, None), OutputNodes()  # type: ignore[arg-type]
         for observer in self._observers:
             self._scene.RemoveObserver(observer)
         self._observers = []
@@ -252,7 +255,7 @@ class RegistrationJob:
         ]
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
-    def _onNodeRemoved(self, caller: Any, event: str, node: Any) -> None:
+    def _onNodeRemoved(self, caller: Any, event: str, node: Node) -> None:
         if any(node is own for own in self._ownNodes()):
             text = _("{name} was removed from the scene, so the registration was cancelled.")
             self.cancel(text.format(name=node.GetName()))

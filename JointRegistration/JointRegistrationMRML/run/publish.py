@@ -16,6 +16,7 @@ import slicer
 
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.progress import finished
 from JointRegistrationLib.core.result import RegistrationResult
 
 from ..mrml import Node, Scene
@@ -25,7 +26,6 @@ from ..nodes.segments.layers import LabelLayers
 from ..nodes.segments.segmentations import segmentationSteps
 from ..nodes.transforms import FIXED_ROLE, MOVING_ROLE, affineTransformNode, gridTransformNodeSteps
 from ..nodes.volumes import volumeFromImage
-from ..pauses import finished
 from ..scene.transaction import RunRecord, SceneTransaction, checkTarget, isEmpty
 from ..translation import _
 from .display import displayResults, showPairSteps

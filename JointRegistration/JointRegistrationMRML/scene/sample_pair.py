@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from JointRegistrationLib.core.errors import ResourceError
+from JointRegistrationLib.core.progress import finished
 from JointRegistrationLib.core.system.children import module_command
 from JointRegistrationLib.worker import sample
 
@@ -27,7 +28,7 @@ from ..mrml import Scene, SegmentationNode, VolumeNode
 from ..nodes.segments.layers import LabelLayers, SegmentLabel
 from ..nodes.segments.segmentations import segmentationFromLabels
 from ..nodes.volumes import volumeFromImage
-from ..pauses import finished, importSteps
+from ..pauses import importSteps
 from ..translation import _
 from .transaction import SceneTransaction
 

@@ -11,10 +11,10 @@ import slicer
 import vtk
 
 from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.progress import finished
 
 from ..mrml import DisplayableNode, Node, Scene, TransformNode
 from ..nodes.arrays import freeName, giveDisplay, newNode, ownedList
-from ..pauses import finished
 from ..translation import _
 from .content import contentState
 from .view_state import ViewRecord, restoreSteps, restoreViews

@@ -6,9 +6,10 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from JointRegistrationLib.core.progress import finished
+
 from ..mrml import Node, Scene
 from ..nodes.arrays import ownedList
-from ..pauses import finished
 
 
 def centreViews(scene: Scene, ras: Sequence[float]) -> None:

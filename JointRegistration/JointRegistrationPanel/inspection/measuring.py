@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import qt
 
 from JointRegistrationLib.core.errors import JointRegistrationError
+from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML.inspection.tables_and_plots import openPlot, openTable, openThickness
 from JointRegistrationMRML.inspection.view import OpenView, closeView
-from JointRegistrationMRML.pauses import finished, telling
+from JointRegistrationMRML.pauses import telling
 from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
 from JointRegistrationMRML.scene.transaction import discardSteps
 from JointRegistrationMRML.unforeseen import asError

@@ -68,9 +68,10 @@ def run(inputs: DemoInputs, output: Path, progress: ProgressCallback, interrupti
     Raises:
         JointRegistrationError: the output folder is as it was then.
     """
+    from JointRegistrationLib.core.progress import finished
     from JointRegistrationLib.files import RESULT_NAMES, output_folder, result_bytes, write_result
     from JointRegistrationMRML.measure.measurement import measure
-    from JointRegistrationMRML.pauses import finished, telling
+    from JointRegistrationMRML.pauses import telling
     from JointRegistrationMRML.report.export import reportSteps
     from JointRegistrationMRML.report.page import renderReport
     from JointRegistrationMRML.report.pictures import pictureSteps

@@ -26,10 +26,10 @@ def writeRunReport(folder: Path, path: Path, fixed: Path | None = None, moving: 
     Raises:
         FileError: a file is missing or damaged; nothing was written.
     """
+    from JointRegistrationLib.core.progress import finished
     from JointRegistrationLib.files import read_metrics, read_result
     from JointRegistrationLib.files.output import atomic_file
     from JointRegistrationMRML.measure.measurement import measure
-    from JointRegistrationMRML.pauses import finished
     from JointRegistrationMRML.report.export import reportSteps
     from JointRegistrationMRML.report.page import renderReport
     from JointRegistrationMRML.report.pictures import reportPictures

@@ -9,12 +9,12 @@ import pytest
 import slicer
 from vtk.util import numpy_support
 
+from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML.measure.graphs import THICKNESS_EDGES_MM, jacobianCurves, thicknessCurves
 from JointRegistrationMRML.measure.measurement import measure
 from JointRegistrationMRML.measure.scene_nodes import KIND_ATTRIBUTE, addNumbers, addNumberSteps
 from JointRegistrationMRML.measure.thickness_model import CHANGE_NAME, FIXED_NAME, MOVING_NAME, halfRangeMm
 from JointRegistrationMRML.nodes.transforms import FIXED_ROLE
-from JointRegistrationMRML.pauses import finished
 from JointRegistrationMRML.run.publish import publishResult
 from JointRegistrationMRML.scene.transaction import discard, discardSteps
 from Testing.Support.known_scene import sceneState

@@ -9,11 +9,11 @@ import pytest
 
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML.checks.find import findProblems
 from JointRegistrationMRML.checks.problems import ERROR
 from JointRegistrationMRML.nodes.segments.masks import maskSteps, segmentIdOf
 from JointRegistrationMRML.nodes.segments.segmentations import BINARY_LABELMAP, labelsFromSegmentation
-from JointRegistrationMRML.pauses import finished
 from JointRegistrationMRML.run.inputs import readInputs
 from JointRegistrationMRML.run.register import makeRequest, registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputOptions

@@ -9,6 +9,7 @@ import vtk
 
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML.nodes.arrays import vtkMatrix
 from JointRegistrationMRML.nodes.segments.masks import segmentMasks
 from JointRegistrationMRML.nodes.segments.segmentations import (
@@ -22,7 +23,6 @@ from JointRegistrationMRML.nodes.segments.segmentations import (
     warpSegmentation,
 )
 from JointRegistrationMRML.nodes.transforms import gridTransformNode
-from JointRegistrationMRML.pauses import finished
 from JointRegistrationMRML.run.results_table import overlapSteps
 from JointRegistrationMRML.run.segments import RunSegments
 from Testing.Support.known_scene import FIXED_GRID, GRIDS, MOVING_GRID, latticePoints

@@ -8,12 +8,12 @@ import slicer
 import vtk
 
 from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML import pauses
 from JointRegistrationMRML.nodes.arrays import numpyMatrix, numpyView
 from JointRegistrationMRML.nodes.segments.layers import ownLayerSteps
 from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation, setReferenceGeometry
 from JointRegistrationMRML.nodes.segments.surface_to_labels import canBeStepped, surfaceLabelSteps
-from JointRegistrationMRML.pauses import finished
 from Testing.Support.known_scene import GRIDS
 
 

@@ -20,10 +20,10 @@ from JointRegistrationLib.core.figures.map_statistics import DisplacementStatist
 from JointRegistrationLib.core.figures.metrics import LabelMetrics
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.progress import finished
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult
 from JointRegistrationLib.phantom import LABEL_NAMES
 from JointRegistrationMRML.measure.measurement import Measurement
-from JointRegistrationMRML.pauses import finished
 from JointRegistrationMRML.report.captions import positionText
 from JointRegistrationMRML.report.export import reportSteps
 from JointRegistrationMRML.report.page import ColorBar, PictureRow, Report, ReportPictures, Table, renderReport

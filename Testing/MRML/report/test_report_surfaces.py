@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML import pauses
 from JointRegistrationMRML.measure.measurement import measure
 from JointRegistrationMRML.measure.surfaces import Surface
-from JointRegistrationMRML.pauses import finished
 from JointRegistrationMRML.report.surfaces import surfacePicture, surfacePictureSteps, surfaceSteps
 from Testing.Support.measured_run import linearResult, masks, outputsOf
 

@@ -7,12 +7,13 @@ import time
 import numpy as np
 import pytest
 
+from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML import pauses
 from JointRegistrationMRML.nodes.segments.masks import maskSteps
 from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation, maskSegmentation
 from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, imageSteps
-from JointRegistrationMRML.pauses import finished, inSteps
+from JointRegistrationMRML.pauses import inSteps
 from Testing.Support.known_scene import FIXED_GRID, GRIDS, addVolume, smoothField
 
 

@@ -11,10 +11,10 @@ from slicer import vtkOrientedGridTransform
 
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import InputError
+from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML import pauses
 from JointRegistrationMRML.nodes.arrays import numpyView
 from JointRegistrationMRML.nodes.transforms import displacementFromNode, gridTransformNode, startSteps
-from JointRegistrationMRML.pauses import finished
 from JointRegistrationMRML.run.inputs import checkInputs, readInputs
 from JointRegistrationMRML.run.register import furtherNodes, refineFurther, registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputNodes, OutputOptions

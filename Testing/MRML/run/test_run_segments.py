@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from JointRegistrationLib.core.progress import finished
 from JointRegistrationLib.worker.segments import warp_segments
 from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation, segmentationFromLabels
 from JointRegistrationMRML.nodes.transforms import affineTransformNode, gridTransformNode
-from JointRegistrationMRML.pauses import finished
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.run.segments import RunSegments, areSegmentsWarped, warpSegmentsSteps, workerSteps
 from Testing.Support.known_scene import FIXED_GRID, smoothField

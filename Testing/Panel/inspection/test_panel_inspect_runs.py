@@ -13,7 +13,7 @@ import pytest
 import slicer
 from PySide6 import QtCore, QtGui
 
-from JointRegistrationMRML.pauses import finished
+from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.scene.headless import loadScene, saveScene
 from Testing.Support.inspect_cases import addViewNodes, publishKnown

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.lattices.sampling import LabelMap, Labels, LabelWarper
+from JointRegistrationLib.core.progress import finished
 
-from ...pauses import finished, inParallel, inSteps
+from ...pauses import inParallel, inSteps
 from ..world import WorldTransform, transformPoints
 
 _FIRST_ROWS = 16

@@ -17,9 +17,10 @@ import vtk
 
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.progress import finished
 
 from ...mrml import SegmentationNode, TransformNode
-from ...pauses import finished, inSteps
+from ...pauses import inSteps
 from ...translation import _
 from ..arrays import numpyMatrix, numpyView
 from ..world import worldTransform

@@ -15,9 +15,10 @@ import slicer
 
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.progress import finished
 
 from ...mrml import SegmentationNode, TransformNode
-from ...pauses import finished, inThread
+from ...pauses import inThread
 from ..arrays import newNode, vtkImage, vtkMatrix
 from .label_warping import warpLabelsSteps
 from .layers import BINARY_LABELMAP, LabelLayers, SegmentLabel, ownLayerSteps
