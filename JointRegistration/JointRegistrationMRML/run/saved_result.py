@@ -6,7 +6,7 @@ differences.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from JointRegistrationLib.core.result import FoldCount, RegistrationResult
 from ..nodes.arrays import numpyView, vtkImage, vtkMatrix
 from ..nodes.transforms import displacementFromNode, fixedToMovingGrid, latticeOf
 from ..nodes.volumes import imageFromVolume
-from ..pauses import inParallel, slabs
+from ..pauses import inParallel, inThread, slabs
 from ..translation import _
 from .registration_nodes import InputNodes, OutputNodes
 
@@ -40,8 +40,10 @@ _UNKNOWN: dict[str, Any] = {
 _BYTES_PER_FIELD_BYTE = 4  # derivatives and products beside a part of the field
 
 
-def storedResult(inputs: InputNodes, nodes: OutputNodes, figures: Mapping[str, Any]) -> RegistrationResult:
-    """The result of the run whose transform is ``nodes.transform``.
+def storedResultSteps(
+    inputs: InputNodes, nodes: OutputNodes, figures: Mapping[str, Any]
+) -> Generator[None, None, RegistrationResult]:
+    """The result of the run whose transform is ``nodes.transform``, with pauses in which a window stays alive.
 
     Args:
         inputs: its nodes; volumes are read where they are now, without the run's own transform.
@@ -55,7 +57,7 @@ def storedResult(inputs: InputNodes, nodes: OutputNodes, figures: Mapping[str, A
     fixed = imageFromVolume(inputs.fixed, nodes.transform)
     moving = imageFromVolume(inputs.moving, nodes.transform)
     field = _fieldOn(fixed.grid, nodes.transform, inputs.fixed.GetName())
-    determinant = jacobianOf(field, fixed.grid)
+    determinant = yield from inThread(lambda: jacobianOf(field, fixed.grid))
     folds = int(np.count_nonzero(determinant <= 0))
     counted = FoldCount(folds, 100 * folds / fixed.grid.num_voxels, folds)
     return RegistrationResult(

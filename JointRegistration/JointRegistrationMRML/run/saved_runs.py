@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
+from JointRegistrationLib.core.progress import finished
+
 from ..mrml import Scene
 from ..scene.transaction import RunRecord, SceneTransaction
 from .record import FoundRun, SavedRun, findRecorded, readRecord
 from .registration_nodes import InputNodes, RegistrationOutputs
 from .saved_before_records import findUnrecorded, folderOf, readUnrecorded
-from .saved_result import storedResult
+from .saved_result import storedResultSteps
 
 
 def findRuns(scene: Scene) -> list[FoundRun]:
@@ -31,9 +35,16 @@ def outputsOf(scene: Scene, run: FoundRun, inputs: InputNodes | None = None) -> 
     Raises:
         InputError: if the fixed volume is no longer where it was registered, or holds no voxels.
     """
+    return finished(outputsSteps(scene, run, inputs))
+
+
+def outputsSteps(
+    scene: Scene, run: FoundRun, inputs: InputNodes | None = None
+) -> Generator[None, None, RegistrationOutputs]:
+    """:func:`outputsOf` with pauses in which a window stays alive."""
     saved = _read(scene, run)
     inputs = saved.inputs if inputs is None else inputs
-    result = storedResult(inputs, saved.nodes, saved.figures)
+    result = yield from storedResultSteps(inputs, saved.nodes, saved.figures)
     undo = RunRecord(SceneTransaction(scene))
     return RegistrationOutputs(saved.nodes, folderOf(scene, run.transform), result, inputs, undo, saved.overlaps)
 

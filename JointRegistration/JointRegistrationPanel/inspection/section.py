@@ -14,7 +14,7 @@ from JointRegistrationMRML.inspection.read_out import readOutText
 from JointRegistrationMRML.inspection.session import Inspection
 from JointRegistrationMRML.run.record import FoundRun
 from JointRegistrationMRML.run.registration_nodes import InputNodes, RegistrationOutputs
-from JointRegistrationMRML.run.saved_runs import inputsOf, outputsOf
+from JointRegistrationMRML.run.saved_runs import inputsOf, outputsSteps
 from JointRegistrationMRML.unforeseen import asError
 
 from ..messages import tint
@@ -134,10 +134,23 @@ class InspectSection:
             return
         if isinstance(run, FoundRun):
             with self._waiting(_("Reading the registration from the scene")):
-                self._use(outputsOf(self._scene, run, self._inputsOf(run)))
+                outputs = alive(self._readSteps(run))
+                if outputs is not None:
+                    self._use(outputs)
             self._refused = run if self._outputs is None else None  # not to be read again at every change of the scene
         else:
             self._use(run)
+
+    def _readSteps(self, run: FoundRun) -> Generator[None, None, RegistrationOutputs | None]:
+        """None if the scene was closed, or another run begun, while this one was read."""
+        steps = outputsSteps(self._scene, run, self._inputsOf(run))
+        while self._chosen is run:
+            try:
+                yield next(steps)
+            except StopIteration as end:
+                outputs: RegistrationOutputs = end.value
+                return outputs
+        return None
 
     def _inputsOf(self, run: FoundRun) -> InputNodes:
         """The run's inputs, with the panel's segmentations and points if those belong to its volumes."""

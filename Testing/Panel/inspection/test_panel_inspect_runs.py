@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import slicer
 from PySide6 import QtCore, QtGui
 
 from JointRegistrationLib.core.progress import finished
+from JointRegistrationMRML.run import saved_result
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.scene.headless import loadScene, saveScene
 from Testing.Support.inspect_cases import addViewNodes, publishKnown
@@ -147,6 +149,31 @@ def test_a_reopened_scene_can_be_inspected(person: Person, tmp_path: Path) -> No
     measure(person)
     assert "0.500\u00a0→\u00a00.900" in ui(person).numbersText.text  # from the saved table
     person.picture("inspect-reopened")
+
+
+def test_a_scene_closed_while_its_run_is_read_leaves_nothing_and_no_message(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person.open()
+    addViewNodes(person.scene)
+    publishKnown(person.scene, options=OutputOptions(affine=False))
+    person.host.processEvents()
+    read, closed = saved_result.jacobianOf, threading.Event()
+
+    def slow(*arguments: Any) -> Any:  # in a thread: the window goes on until the scene is closed
+        closed.wait()
+        return read(*arguments)
+
+    def close() -> None:
+        person.scene.Clear(0)
+        closed.set()
+
+    monkeypatch.setattr(saved_result, "jacobianOf", slow)
+    QtCore.QTimer.singleShot(0, close)
+    person.host.click(ui(person).inspectButton)
+    assert closed.is_set()
+    assert not ui(person).inspectButton.enabled
+    assert ui(person).inspectProblemText.text == ""
 
 
 def test_an_earlier_run_can_be_chosen_and_is_named_by_its_transform(looking: Person) -> None:
