@@ -9,13 +9,15 @@ import numpy as np
 
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import InputError, ResourceError
+from JointRegistrationLib.core.figures.contrast import NEGATIVE, UNLIKE, kinds_correlation
 from JointRegistrationLib.core.geometry import transform_points, unit_lattice
 from JointRegistrationLib.core.image import MIN_OVERLAP
 from JointRegistrationLib.core.plan import estimate_plan, low_memory
 
 from ..mrml import Node, TransformNode
 from ..nodes.transforms import checkStart
-from ..nodes.world import fromWorld, ownGrid, toWorld
+from ..nodes.volumes import imageFromVolume
+from ..nodes.world import fromWorld, ownGrid, toWorld, worldTransform
 from ..run.registration_nodes import InputNodes
 from ..translation import _
 from .problems import CENTRE, ERROR, RESOLUTION, WARNING, Problem, Remedy, sentence
@@ -48,6 +50,7 @@ def pairProblems(nodes: InputNodes, config: RegistrationConfig, leftOut: Transfo
     elif share < _LITTLE_OVERLAP and not guided:
         text = _("{moving} covers only {percent} % of {fixed}: the run may begin in the wrong place.")
         yield Problem(WARNING, text.format(**names, percent=round(100 * share)), remedy)
+    yield from _contrastProblems(nodes, leftOut)
 
 
 def _overlap(nodes: InputNodes, leftOut: TransformNode | None) -> float:
@@ -58,6 +61,27 @@ def _overlap(nodes: InputNodes, leftOut: TransformNode | None) -> float:
         points = fromWorld(nodes.initialTransform, points, None, itself=True)
     inside = transform_points(ownGrid(nodes.moving).ras_to_unit, fromWorld(nodes.moving, points, leftOut))
     return float(np.all((inside >= 0) & (inside <= 1), axis=1).mean())
+
+
+def _contrastProblems(nodes: InputNodes, leftOut: TransformNode | None) -> Iterator[Problem]:
+    """Say what :mod:`.contrast` finds; nothing where a volume would have to be resampled for it."""
+    above = [worldTransform(node, leftOut) for node in (nodes.fixed, nodes.moving)]
+    if any(transform is not None and transform.matrix is None for transform in above):
+        return
+    fixed, moving = (imageFromVolume(node, leftOut) for node in (nodes.fixed, nodes.moving))
+    found = kinds_correlation(fixed, moving)
+    if found < NEGATIVE:
+        text = _(
+            "{moving} looks like a negative of {fixed}: what is bright in one is dark in the other. Take images of one "
+            "kind, or invert one of them."
+        )
+    elif found < UNLIKE:
+        text = _(
+            "{moving} and {fixed} hardly look alike: another contrast, or far out of place. Look at the result closely."
+        )
+    else:
+        return
+    yield Problem(WARNING, text.format(fixed=nodes.fixed.GetName(), moving=nodes.moving.GetName()))
 
 
 def _sideProblems(nodes: InputNodes, config: RegistrationConfig) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from JointRegistrationLib.core.config import METHOD_DESCRIPTIONS, RegistrationCo
 from JointRegistrationLib.core.figures.map_statistics import DisplacementStatistics
 from JointRegistrationLib.core.result import LandmarkErrors, RegistrationResult
 
-from ..run.results_table import extremeReasons
+from ..run.results_table import reasonsAgainst
 from ..translation import _
 from .page import KeyFigure, Measure, MeasureGroup
 
@@ -30,7 +30,7 @@ def verdict(result: RegistrationResult, gains: Sequence[str] = ()) -> str:
         gains = [*gains, _("similarity rose from {change} (NCC)").format(change=betweenText(similarity, 2))]
     gained = _listed(gains)
     sentences = [f"{gained[:1].upper()}{gained[1:]}."] if gained else []
-    against = extremeReasons(result)
+    against = reasonsAgainst(result)
     warning = [_("Look closely: {reasons}.").format(reasons="; ".join(against))] if against else []
     return " ".join([*sentences, _mapSentence(result), *warning])
 

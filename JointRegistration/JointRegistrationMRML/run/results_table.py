@@ -7,6 +7,7 @@ from typing import Any
 
 from JointRegistrationLib.core.figures.extremes import Extremes, find_extremes
 from JointRegistrationLib.core.figures.metrics import JointCounts
+from JointRegistrationLib.core.figures.trust import LEAST_LOCAL, Evidence
 from JointRegistrationLib.core.result import RegistrationResult
 
 from ..nodes.segments.layers import LabelLayers
@@ -22,15 +23,27 @@ def extremesOf(result: RegistrationResult) -> Extremes:
     return find_extremes(result.jacobian_determinant, result.inverse_error_max_mm)
 
 
-def extremeReasons(result: RegistrationResult) -> list[str]:
-    """The same as parts of a sentence that warns of the result."""
-    found, reasons = extremesOf(result), []
+def reasonsAgainst(result: RegistrationResult) -> list[str]:
+    """What speaks against a result by itself: its :class:`.trust.Evidence` and extremes, as parts of a sentence."""
+    found, reasons = extremesOf(result), _doubts(result.evidence)
     if found.volume_times is not None:
         low, high = (f"{value:.2g}" for value in found.volume_times)
         reasons.append(_("volumes change {low} to {high} times").format(low=low, high=high))
     if found.inverse_error_mm is not None:
         reasons.append(_("the inverse is up to {error} mm off").format(error=f"{found.inverse_error_mm:.2g}"))
     return reasons
+
+
+def _doubts(evidence: Evidence | None) -> list[str]:
+    if evidence is None:
+        return []
+    texts = {
+        "unlike": _("small places of the two images do not match (another contrast, a start too far off, or noise)"),
+        "shrunk": _("one voxel in a hundred shrinks to {times} of its volume or less"),
+        "overlap": _("only {percent} % of the fixed image is seen in both images"),
+    }
+    values = {"times": f"{2.0**evidence.log2_low:.2g}", "percent": f"{100 * evidence.overlap:.0f}"}
+    return [texts[name].format(**values) for name in evidence.doubts]
 
 
 def overlapSteps(segments: RunSegments) -> Generator[None, None, tuple[Overlap, ...]]:
@@ -75,6 +88,10 @@ def resultRows(result: RegistrationResult, overlaps: Sequence[Overlap] = ()) -> 
         ("inverse error, mean (mm)", values["inverse_error_mean_mm"], _("round trip fixed, moving, fixed")),
         ("inverse error, greatest (mm)", values["inverse_error_max_mm"], _("round trip fixed, moving, fixed")),
     ]
+    if result.evidence is not None:
+        meaning = _("mean in windows of 13 mm, by their structure; below {least} the result is doubtful")
+        value = result.evidence.local_ncc_squared
+        rows.append(("local NCC, squared", value, meaning.format(least=LEAST_LOCAL)))
     for overlap in overlaps:
         rows.append((f"Dice before, {overlap.name}", overlap.before, _("overlap as the images lay; 1 is perfect")))
         rows.append((f"Dice after, {overlap.name}", overlap.after, _("overlap with the warped segment")))

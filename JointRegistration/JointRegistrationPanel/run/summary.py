@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from JointRegistrationLib.core.result import LandmarkErrors, RegistrationResult
 from JointRegistrationMRML.run.registration_nodes import Overlap
-from JointRegistrationMRML.run.results_table import extremeReasons, extremesOf
+from JointRegistrationMRML.run.results_table import extremesOf, reasonsAgainst
 
 from ..inputs.choices import METHOD_CHOICES
 from ..text import _, breakable, duration, escaped, sentence
@@ -124,7 +124,8 @@ def summaryHtml(
         for row in resultRows(result, overlaps)
     )
     lines.append(f"<table cellspacing='0' cellpadding='2'>{cells}</table>")
-    said = extremesOf(result).notes  # in the first sentence
+    doubts = () if result.evidence is None else result.evidence.notes
+    said = (*extremesOf(result).notes, *doubts)  # in the first sentence
     notes = [sentence(note) for note in (*result.notes, *remarks) if note not in said]
     lines += [f"<p style='margin-top:6px'>{escaped(breakable(note))}</p>" for note in notes]
     return "".join(lines)
@@ -161,4 +162,4 @@ def _against(result: RegistrationResult, overlaps: Sequence[Overlap]) -> list[st
         reasons.append(_("less overlap than before: {segments}").format(segments=", ".join(worse)))
     if result.folds.count > 0:
         reasons.append(_("the map is folded in places (Inspect, Folds)"))
-    return reasons + extremeReasons(result)
+    return reasons + reasonsAgainst(result)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +29,7 @@ def contrast_remark(fixed: Image, moving: Image, affine_ras: FloatArray | None =
         fixed, moving: the images; a few of their voxels are looked at.
         affine_ras: 4x4, fixed to moving points, another way to lay them besides as they lie and on one centre.
     """
-    centred = np.eye(4)
-    centred[:3, 3] = moving.grid.center_ras - fixed.grid.center_ras
-    starts = (np.eye(4), centred) if affine_ras is None else (np.eye(4), centred, affine_ras)
-    known = (found for start in starts if not math.isnan(found := coarse_ncc(fixed, moving, start)))
-    found = max(known, default=math.nan)
+    found = kinds_correlation(fixed, moving, affine_ras)
     if not found < UNLIKE:
         return ""
     said = f"(correlation {found:.2f} before anything is aligned)"
@@ -47,6 +42,15 @@ def contrast_remark(fixed: Image, moving: Image, affine_ras: FloatArray | None =
         f"{moving.name} and {fixed.name} hardly look alike {said}: another contrast, or far out of place; look at the "
         "result closely, take images of one kind, or bring them together first"
     )
+
+
+def kinds_correlation(fixed: Image, moving: Image, affine_ras: FloatArray | None = None) -> float:
+    """The greatest :func:`coarse_ncc`: as the images lie, on one centre, under ``affine_ras``; nan if none is known."""
+    centred = np.eye(4)
+    centred[:3, 3] = moving.grid.center_ras - fixed.grid.center_ras
+    starts = (np.eye(4), centred) if affine_ras is None else (np.eye(4), centred, affine_ras)
+    known = (found for start in starts if not math.isnan(found := coarse_ncc(fixed, moving, start)))
+    return max(known, default=math.nan)
 
 
 def coarse_ncc(fixed: Image, moving: Image, affine_ras: FloatArray | None = None) -> float:
@@ -71,10 +75,11 @@ def _cells(image: Image) -> tuple[npt.NDArray[np.float64], FloatArray]:
     lattice = zip(image.grid.size_ijk, image.grid.spacing_mm, strict=True)
     size = [min(n, max(1, round(_CELL_MM / spacing))) for n, spacing in lattice]
     counts = [n // width for n, width in zip(image.grid.size_ijk, size, strict=True)]
-    few: npt.NDArray[Any] = image.array
-    for axis, (count, width) in enumerate(zip(counts[::-1], size[::-1], strict=True)):
-        inside = np.linspace(0, width - 1, _SAMPLES).round().astype(int)
-        few = few.take((width * np.arange(count)[:, None] + inside).ravel(), axis=axis)
+    taken = [
+        (width * np.arange(count)[:, None] + np.linspace(0, width - 1, _SAMPLES).round().astype(int)).ravel()
+        for count, width in zip(counts[::-1], size[::-1], strict=True)
+    ]
+    few = image.array[np.ix_(*taken)]
     bright = normalize(few) if few.min() < few.max() else np.zeros(few.shape)
     i, j, k = counts
     cells = bright.reshape(k, _SAMPLES, j, _SAMPLES, i, _SAMPLES).mean(axis=(1, 3, 5), dtype=np.float64)

@@ -61,6 +61,16 @@ def test_two_knees_have_no_problem(pair):
     assert _found(pair, availableMemoryBytes=10**11) == []
 
 
+def test_a_negative_and_an_image_of_something_else_are_warned_of(scene, pair):
+    shown = imageFromVolume(pair.fixed).array
+    negative = _knee(scene, "negative", array=shown.max() - shown)
+    problem = _one(InputNodes(pair.fixed, negative))
+    assert (problem.severity, "negative looks like a negative of fixed" in problem.text) == (WARNING, True)
+    noise = _knee(scene, "noise", array=np.random.default_rng(0).random(shown.shape).astype(np.float32))
+    problem = _one(InputNodes(pair.fixed, noise))
+    assert (problem.severity, "hardly look alike" in problem.text) == (WARNING, True)
+
+
 def test_missing_and_equal_volumes(pair):
     assert _found(InputNodes(None, None)) == [
         (ERROR, "Choose a fixed volume."),
@@ -112,7 +122,7 @@ def test_constant_images_and_values_that_are_no_numbers(scene, pair):
     assert "the value 7 everywhere" in _one(InputNodes(constant, pair.moving)).text
     one = np.full(KNEE.shape, 7, np.int16)
     one[3, 5, 1] = 8  # not among the few voxels that are looked at
-    assert _found(InputNodes(_knee(scene, "one", array=one), pair.moving)) == []
+    assert ERROR not in dict(_found(InputNodes(_knee(scene, "one", array=one), pair.moving)))
     array = np.square(latticePoints(KNEE)).sum(axis=-1)
     array[10:] = np.nan
     problem = _one(InputNodes(pair.fixed, _knee(scene, "nan", array=array)))
@@ -135,8 +145,7 @@ def test_colour_images_and_label_maps(scene, pair):
 
 def test_spacing_that_was_lost_or_cannot_be(scene, pair):
     def text(grid):
-        array = np.random.default_rng(0).random(grid.shape, np.float32)
-        nodes = InputNodes(pair.fixed, _knee(scene, "odd", grid, array))
+        nodes = InputNodes(pair.fixed, _knee(scene, "odd", grid))
         return " ".join(problem.text for problem in findProblems(nodes, CONFIG))
 
     lost = Grid((40, 512, 512), (1.0, 1.0, 1.0), (-20.0, -256.0, -256.0))
@@ -342,4 +351,4 @@ def test_checking_large_volumes_looks_at_few_voxels_and_copies_none(scene, monke
         tracemalloc.stop()
     assert len(looked) == 2
     assert sum(voxels.size for voxels in looked) < 0.01 * array.size
-    assert copied < 0.01 * array.nbytes
+    assert copied < 0.02 * array.nbytes
