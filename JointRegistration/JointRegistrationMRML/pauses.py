@@ -18,7 +18,9 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import TypeVar
+
+from JointRegistrationLib.core.progress import finished as finished  # noqa: PLC0414 who takes steps finds it here
 
 R = TypeVar("R")
 S = TypeVar("S")
@@ -47,17 +49,6 @@ def inSteps(count: int, work: Callable[[slice], object], first: int = 1, least: 
         length = max(least, int(length * min(STEP_S / taken, _LARGEST_GROWTH)))
         start = stop
         yield
-
-
-def finished(steps: Generator[Any, None, T], after: Callable[[], object] = lambda: None) -> T:
-    """Take all steps at once, and call ``after`` after each; what they return."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        after()
 
 
 def importSteps(*names: str) -> Generator[None, None, None]:

@@ -1,15 +1,28 @@
-"""How long work reports itself and is told to stop: two plain callables, bundled."""
+"""How long work reports itself and is told to stop: two plain callables, bundled; and work in steps, taken at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from .errors import RegistrationCancelled
 
 #: Called with the stage's name, the fraction done of the whole run (0 to 1) and, if there is one, the loss.
 ProgressCallback = Callable[[str, float, float | None], None]
 CancelCheck = Callable[[], bool]
+T = TypeVar("T")
+
+
+def finished(steps: Generator[Any, None, T], after: Callable[[], object] = lambda: None) -> T:
+    """Take all steps at once, and call ``after`` after each; what they return."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        after()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ import numpy as np
 from JointRegistrationLib.core.errors import InputError
 
 from ..nodes.arrays import numpyView
-from ..pauses import finished
 from ..run.registration_nodes import RegistrationOutputs
 from ..scene.view_state import ViewRecord, refreshLegends, restoreViews, slicesOf
 from ..translation import _
@@ -30,15 +29,6 @@ _FOREGROUND_OPACITY = 0.5
 #: Intensity ranges within this factor are taken for the same kind of image.
 _SAME_RANGE_FACTOR = 2.0
 _SAMPLES_PER_AXIS = 32
-
-
-def showComparison(
-    scene: Any, outputs: RegistrationOutputs, mode: str = "warped", earlier: ViewRecord | None = None
-) -> ViewRecord:
-    """All of :func:`comparisonSteps` at once; returns what was changed."""
-    record = ViewRecord()
-    finished(comparisonSteps(scene, outputs, record, mode, earlier))
-    return record
 
 
 def comparisonSteps(

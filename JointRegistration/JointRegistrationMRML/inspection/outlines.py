@@ -19,7 +19,6 @@ from ..nodes.segments.masks import SegmentMask, segmentMaskSteps
 from ..nodes.segments.segmentations import copiedSegments
 from ..nodes.transforms import startTransformNode
 from ..nodes.world import worldTransform
-from ..pauses import finished
 from ..run.registration_nodes import RegistrationOutputs
 from ..translation import _
 from .view import OpenView, keepCameras, opening
@@ -206,11 +205,6 @@ def _surfaceSteps(
 _COARSEST_MM = 0.8
 _SMOOTHING_STEPS = 15
 _PASS_BAND = 0.05
-
-
-def surfaceOf(masks: Iterable[SegmentMask], grid: Grid) -> Any:
-    """All of :func:`surfaceSteps` at once."""
-    return finished(surfaceSteps(masks, grid))
 
 
 def surfaceSteps(masks: Iterable[SegmentMask], grid: Grid) -> Generator[None, None, Any]:

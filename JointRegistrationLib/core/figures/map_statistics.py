@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..progress import finished
+
 #: Edges of the histogram of log2 J: an eightfold change either way. What lies beyond is in the end bins.
 LOG2_EDGES = np.linspace(-3.0, 3.0, 121)
-
-_T = TypeVar("_T")
 
 _NAN = float("nan")
 _BINS = 4096
@@ -56,7 +56,7 @@ def volume_change(determinant: npt.NDArray[Any]) -> VolumeChange:
     Args:
         determinant: J at these points, any shape; may be empty.
     """
-    return _finished(volume_change_steps(determinant))
+    return finished(volume_change_steps(determinant))
 
 
 def volume_change_steps(determinant: npt.NDArray[Any]) -> Generator[None, None, VolumeChange]:
@@ -86,7 +86,7 @@ def displacement_statistics(displacement_field_mm: npt.NDArray[Any]) -> Displace
     Args:
         displacement_field_mm: (k, j, i, 3) mm.
     """
-    return _finished(displacement_steps(displacement_field_mm))
+    return finished(displacement_steps(displacement_field_mm))
 
 
 def displacement_steps(displacement_field_mm: npt.NDArray[Any]) -> Generator[None, None, DisplacementStatistics]:
@@ -105,16 +105,6 @@ def displacement_steps(displacement_field_mm: npt.NDArray[Any]) -> Generator[Non
         yield
     p95 = yield from _percentile_steps(lengths, parts, 0.95, most)
     return DisplacementStatistics(total / lengths.size, p95, most)
-
-
-def _finished(steps: Generator[None, None, _T]) -> _T:
-    """What steps return, all taken at once."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: _T = end.value
-            return result
 
 
 def _slabs(values: npt.NDArray[Any]) -> list[slice]:

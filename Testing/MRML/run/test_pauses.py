@@ -10,9 +10,9 @@ import pytest
 from JointRegistrationMRML import pauses
 from JointRegistrationMRML.nodes.segments.masks import maskSteps
 from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation, maskSegmentation
-from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, imageSteps
 from JointRegistrationMRML.pauses import finished, inSteps
+from Testing.Support.at_once import gridTransformNode
 from Testing.Support.known_scene import FIXED_GRID, GRIDS, addVolume, smoothField
 
 

@@ -13,7 +13,6 @@ from JointRegistrationLib.core.image import Image
 from JointRegistrationMRML.nodes.colors import addLegend, divergingColors
 from JointRegistrationMRML.nodes.jacobian import showJacobian
 from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
-from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
 from JointRegistrationMRML.scene.headless import HeadlessScene, createHeadlessScene
 from JointRegistrationViews.offscreen import slice_view
@@ -21,6 +20,7 @@ from JointRegistrationViews.offscreen.pictures import showAsGrid, showAsOutline
 from JointRegistrationViews.offscreen.slice_plane import NORMAL_AXIS, ORIENTATIONS
 from JointRegistrationViews.offscreen.slice_plot import SlicePlotRenderer
 from JointRegistrationViews.offscreen.slice_view import SliceViewRenderer, canRender
+from Testing.Support.at_once import gridTransformNode
 
 # Sagittal like a knee DESS: i to posterior, j to inferior, k to the right; 60 x 76 x 40 mm.
 KNEE_GRID = Grid((40, 38, 20), (1.5, 2.0, 2.0), (-20.0, 30.0, 40.0), ((0, 0, 1), (-1, 0, 0), (0, -1, 0)))

@@ -17,7 +17,7 @@ import vtk
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 
-from ...pauses import finished, inSteps
+from ...pauses import inSteps
 from ...translation import _
 from ..arrays import numpyMatrix, numpyView
 from ..world import worldTransform
@@ -129,13 +129,8 @@ def segmentMask(node: Any, grid: Grid, segmentId: str, leftOut: Any = None) -> S
     return SegmentMask(segmentId, segmentNames(node.GetSegmentation())[segmentId], *found)
 
 
-def segmentMasks(node: Any, grid: Grid, leftOut: Any = None) -> dict[str, SegmentMask]:
-    """All segments by name, those of one name numbered; see :func:`segmentMask`."""
-    return finished(segmentMaskSteps(node, grid, leftOut))
-
-
 def segmentMaskSteps(node: Any, grid: Grid, leftOut: Any = None) -> Generator[None, None, dict[str, SegmentMask]]:
-    """:func:`segmentMasks` with a pause after each segment."""
+    """All segments by name, those of one name numbered; see :func:`segmentMask`. Pauses after each."""
     checkSegmentation(node)
     masks = {}
     for segmentId in list(node.GetSegmentation().GetSegmentIDs()):
