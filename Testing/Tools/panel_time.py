@@ -32,8 +32,9 @@ from JointRegistrationLib.worker.segments import Segments, warp_segments  # noqa
 from JointRegistrationMRML.nodes.arrays import newNode  # noqa: E402
 from JointRegistrationMRML.nodes.segments.layers import LabelLayers, SegmentLabel  # noqa: E402
 from JointRegistrationMRML.nodes.segments.segmentations import segmentationFromLabels, setReferenceGeometry  # noqa: E402
-from JointRegistrationMRML.nodes.transforms import gridTransformNode  # noqa: E402
+from JointRegistrationMRML.nodes.transforms import gridTransformNodeSteps  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import volumeFromImage  # noqa: E402
+from JointRegistrationMRML.pauses import finished  # noqa: E402
 from JointRegistrationMRML.run.inputs import inputSteps  # noqa: E402
 from JointRegistrationMRML.run.publish import publishResult  # noqa: E402
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputOptions  # noqa: E402
@@ -66,7 +67,7 @@ def main() -> None:
         fixedMask=nodes["fixed labels"],
     )
     _report(scene, "a mask, segments that are surfaces", surfaces, result, usual)
-    bend = scene.AddNode(gridTransformNode(np.full((8, 8, 8, 3), 2.0, np.float32), _coarse(), "bend"))
+    bend = scene.AddNode(finished(gridTransformNodeSteps(np.full((8, 8, 8, 3), 2.0, np.float32), _coarse(), "bend")))
     for name in ("moving", "moving labels"):
         nodes[name].SetAndObserveTransformNodeID(bend.GetID())
     bent = InputNodes(nodes["fixed"], nodes["moving"], movingMask=nodes["moving labels"])

@@ -11,8 +11,8 @@ from JointRegistrationLib.core.errors import GeometryError, InputError
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
 from JointRegistrationMRML.nodes.arrays import numpyView, vtkMatrix
-from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, volumeFromImage
+from Testing.Support.at_once import gridTransformNode
 from Testing.Support.known_scene import latticePoints
 
 
