@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any, ParamSpec, TypeVar
 
+from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML.inspection.comparison import comparisonSteps
 from JointRegistrationMRML.inspection.outlines import surfaceSteps as outlineSurfaceSteps
 from JointRegistrationMRML.measure.surfaces import surfaceSteps
@@ -13,7 +14,6 @@ from JointRegistrationMRML.measure.thickness import thicknessChangeSteps, thickn
 from JointRegistrationMRML.nodes.segments.label_warping import warpLabelsSteps
 from JointRegistrationMRML.nodes.segments.masks import segmentMaskSteps
 from JointRegistrationMRML.nodes.transforms import gridTransformNodeSteps, gridTransformSteps
-from JointRegistrationMRML.pauses import finished
 from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
 from JointRegistrationMRML.scene.sample_pair import loadSampleSteps, sampleFileSteps
 from JointRegistrationMRML.scene.view_state import ViewRecord

@@ -12,11 +12,11 @@ import vtk
 
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML.nodes.arrays import giveDisplay
 from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation, setReferenceGeometry
 from JointRegistrationMRML.nodes.transforms import gridTransformNodeSteps
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
-from JointRegistrationMRML.pauses import finished
 
 #: Where screenshots of the panel's states go; nowhere if unset.
 PICTURES = os.environ.get("JOINTREG_PANEL_PICTURES")

@@ -20,7 +20,7 @@ import vtk
 from Testing.Support.panel_cases import Person, sceneContent
 from JointRegistrationMRML.nodes.arrays import giveDisplay
 from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
-from JointRegistrationMRML.pauses import finished
+from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
 from JointRegistrationPanel.install import packages
 from JointRegistrationMRML.nodes.transforms import gridTransformNodeSteps
