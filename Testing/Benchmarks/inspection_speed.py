@@ -21,13 +21,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "JointRegistration")]
 
 from JointRegistrationLib.core.geometry import Grid  # noqa: E402
 from JointRegistrationLib.core.image import Image  # noqa: E402
+from JointRegistrationLib.core.progress import finished  # noqa: E402
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult  # noqa: E402
 from JointRegistrationLib.files import read_image, read_labels  # noqa: E402
 from JointRegistrationLib.worker import sample  # noqa: E402
 from JointRegistrationMRML.inspection.session import VIEWS, Inspection  # noqa: E402
 from JointRegistrationMRML.nodes.segments.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, volumeFromImage  # noqa: E402
-from JointRegistrationMRML.pauses import finished  # noqa: E402
 from JointRegistrationMRML.run.register import registerVolumes  # noqa: E402
 from JointRegistrationMRML.run.registration_nodes import InputNodes  # noqa: E402
 from JointRegistrationMRML.scene.headless import createHeadlessScene  # noqa: E402

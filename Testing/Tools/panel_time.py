@@ -25,6 +25,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "JointRegistration")]
 from JointRegistrationLib.core.config import RegistrationConfig  # noqa: E402
 from JointRegistrationLib.core.geometry import Grid  # noqa: E402
 from JointRegistrationLib.core.image import Image  # noqa: E402
+from JointRegistrationLib.core.progress import finished  # noqa: E402
 from JointRegistrationLib.core.result import RegistrationResult  # noqa: E402
 from JointRegistrationLib.worker.exchange import Job, job_steps, read_result, read_segments, write_result  # noqa: E402
 from JointRegistrationLib.worker.folders import new_folder, remove_folder  # noqa: E402
@@ -34,7 +35,6 @@ from JointRegistrationMRML.nodes.segments.layers import LabelLayers, SegmentLabe
 from JointRegistrationMRML.nodes.segments.segmentations import segmentationFromLabels, setReferenceGeometry  # noqa: E402
 from JointRegistrationMRML.nodes.transforms import gridTransformNodeSteps  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import volumeFromImage  # noqa: E402
-from JointRegistrationMRML.pauses import finished  # noqa: E402
 from JointRegistrationMRML.run.inputs import inputSteps  # noqa: E402
 from JointRegistrationMRML.run.publish import publishResult  # noqa: E402
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputOptions  # noqa: E402
