@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +24,10 @@ from ..core.serialization import to_json
 from ..files.output import atomic_file
 from ..networks import checkpoint
 from ..ops.devices import choose_device
+from .config import RunConfig
 from .distributed import Ranks, any_of, mean_of, stop_signals
 from .objectives import TrainingTime
-from .optimizer import OptimizerConfig, learning_rate
+from .optimizer import learning_rate
 from .record.parts import load_initial_weights, trained_parameters
 from .record.provenance import append_row, asdict_json, current_commit, same_config, trim_rows
 
@@ -34,31 +35,6 @@ _TABLES = ("log.csv", "validation.csv")
 
 Report = Callable[[str], None]
 OnUpdate = Callable[[int, dict[str, float]], None]
-
-
-class RunConfig(Protocol):
-    """What every run's configuration says."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def model(self) -> Any: ...
-    @property
-    def optimizer(self) -> OptimizerConfig: ...
-    @property
-    def initial_weights(self) -> tuple[str, ...]: ...
-    @property
-    def device(self) -> str: ...
-    @property
-    def log_every(self) -> int: ...
-    @property
-    def validate_every(self) -> int: ...
-    @property
-    def save_every_seconds(self) -> float: ...
-
-
 C = TypeVar("C", bound=RunConfig)
 
 
