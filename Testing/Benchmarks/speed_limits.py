@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TESTS = ("", "Testing/Library/worker", "Testing/Panel")
+TESTS = ("", "Testing/Library/worker", "Testing/Panel/run", "Testing/Panel/window")
 sys.path[:0] = [str(ROOT / folder) for folder in TESTS]
 
 import test_panel_opening  # noqa: E402

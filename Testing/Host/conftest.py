@@ -5,7 +5,7 @@ from __future__ import annotations
 from Testing.Support.host_fixture import MISSING, host, reportHeader  # noqa: F401
 
 if MISSING:
-    collect_ignore_glob = ["test_*.py"]
+    collect_ignore_glob = ["*test_*.py"]
 
 
 def pytest_report_header() -> str:

@@ -9,7 +9,7 @@ import pytest
 from Testing.Support.host_fixture import MISSING, host, reportHeader  # noqa: F401
 
 if MISSING:
-    collect_ignore_glob = ["test_*.py"]
+    collect_ignore_glob = ["*test_*.py"]
 
 
 @pytest.fixture

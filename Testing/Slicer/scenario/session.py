@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import faulthandler
 import json
 import sys
 import time
@@ -62,6 +63,8 @@ class Record:
 class Session:
     """Takes the steps from timer ticks, and leaves ``record.json`` and a picture of each in a folder.
 
+    ``held-up.txt`` says what Python was at whenever the event loop had not come round for ``PAUSE_S``.
+
     Args:
         app: handed to the steps.
         steps: in their order.
@@ -71,6 +74,7 @@ class Session:
     def __init__(self, app: Any, steps: Sequence[Step], folder: Path) -> None:
         self._app, self._steps, self._folder = app, list(steps), folder
         self._pump, self._pauses = Pump(PATIENCE_S), Pauses(PAUSE_S)
+        self._heldUp = (folder / "held-up.txt").open("w", encoding="utf-8")
         self._records: list[Record] = []
         self._scenes: dict[str, dict[str, Any]] = {}
         self._began, self._finishing = 0.0, False
@@ -87,7 +91,7 @@ class Session:
         step = self._steps[len(self._records)]
         self._scenes[step.name] = scene
         self._records.append(Record(step.name))
-        for stream in (sys.stdout, sys.stderr):
+        for stream in (sys.stdout, sys.stderr, self._heldUp):
             print(f"{MARK}{step.name}", file=stream, flush=True)
         self._app.facts = self._records[-1].facts
         self._began, self._pauses.step = time.monotonic(), step.name
@@ -103,6 +107,7 @@ class Session:
 
     def _tick(self) -> None:
         self._pauses.tick()
+        faulthandler.dump_traceback_later(PAUSE_S, file=self._heldUp)  # unless the next tick comes before
         self._app.watchWidth()
         self._pump.tick()
         if self._pump.busy or self._finishing:
@@ -130,6 +135,7 @@ class Session:
 
     def _end(self, failure: str) -> None:
         self._timer.stop()
+        faulthandler.cancel_dump_traceback_later()
         self._records[-1].failure = failure
         self._save(complete=len(self._records) == len(self._steps))
         slicer.util.exit(1 if failure else 0)

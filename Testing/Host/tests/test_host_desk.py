@@ -10,7 +10,7 @@ import pytest
 
 from Testing.Support.slice_view import canRender
 
-EXAMPLE = Path(__file__).parent / "Example" / "HostExample.py"
+EXAMPLE = Path(__file__).parents[1] / "Example" / "HostExample.py"
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 def test_every_behaviour_in_the_list_is_kept_by_a_test_that_exists() -> None:
@@ -13,7 +13,7 @@ def test_every_behaviour_in_the_list_is_kept_by_a_test_that_exists() -> None:
     kept = [row.rsplit("|", 2)[1] for row in rows if not row.startswith(("| ---", "| Behaviour"))]
     named = {name for cell in kept for name in re.findall(r"`(test_\w+)`", cell)}
     defined = {
-        name for path in HERE.glob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text("utf-8"))
+        name for path in HERE.glob("tests/test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text("utf-8"))
     }
     assert len(named) > 20
     assert named <= defined

@@ -16,7 +16,7 @@ from Testing.Support.blocked_torch import BLOCKED_TORCH
 from Testing.Support.panel_cases import Person
 from Testing.Support.patience import patient
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 OPENING = (
     BLOCKED_TORCH

@@ -14,7 +14,7 @@ import slicer
 from Testing.Support.host_fixture import embedded
 from Testing.Support.panel_cases import Person, newNodes, sceneContent
 
-TUTORIAL = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
+TUTORIAL = Path(__file__).resolve().parents[3] / "docs" / "tutorial.md"
 
 
 def scripts() -> list[str]:

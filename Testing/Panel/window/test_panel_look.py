@@ -13,7 +13,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from Testing.Support.panel_cases import Person
 
-FORM = Path(__file__).resolve().parents[2] / "JointRegistration" / "Resources" / "UI" / "JointRegistration.ui"
+FORM = Path(__file__).resolve().parents[3] / "JointRegistration" / "Resources" / "UI" / "JointRegistration.ui"
 SECTIONS = ("moreInputs", "advanced", "outputs", "log")
 CONTROLS = (QtWidgets.QComboBox, QtWidgets.QAbstractSpinBox, QtWidgets.QAbstractButton, QtWidgets.QPlainTextEdit)
 

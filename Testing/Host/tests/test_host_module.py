@@ -13,7 +13,7 @@ import pytest
 from slicer_host.qt.application_python import source
 from slicer_host.qt.version import emulatedVersion
 
-EXAMPLE = Path(__file__).parent / "Example" / "HostExample.py"
+EXAMPLE = Path(__file__).parents[1] / "Example" / "HostExample.py"
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 from Testing.Support.blocked_torch import BLOCKED_TORCH
 from Testing.Support.patience import patient
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 RUN = (
     BLOCKED_TORCH

@@ -15,7 +15,7 @@ import pytest
 
 from Testing.Support.patience import patient
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 RUN = """
 import sys, unittest
