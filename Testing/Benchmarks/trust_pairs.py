@@ -32,7 +32,7 @@ from JointRegistrationLib.core.figures.metrics import surface_distances_mm  # no
 from JointRegistrationLib.core.figures.trust import Evidence  # noqa: E402
 from JointRegistrationLib.core.geometry import Grid, transform_points  # noqa: E402
 from JointRegistrationLib.core.image import Image  # noqa: E402
-from JointRegistrationLib.core.lattices.sampling import warp_label_map  # noqa: E402
+from JointRegistrationLib.core.lattices.sampling import warp_label_image  # noqa: E402
 from JointRegistrationLib.core.result import RegistrationResult  # noqa: E402
 from JointRegistrationLib.files import read_labels  # noqa: E402
 from JointRegistrationLib.phantom import make_pair  # noqa: E402
@@ -85,8 +85,8 @@ def labelled(fixed_labels: Image, fixed: Image, moving_labels: Image, moving: Im
     """Two rendered label maps, of one person or two."""
 
     def error(result: RegistrationResult) -> float:
-        warped = warp_label_map(moving_labels.array, moving_labels.grid, result.displacement_field_mm, fixed.grid)
-        pairs = [(fixed_labels.array == label, warped == label) for label in CARTILAGES]
+        warped = warp_label_image(moving_labels, fixed.grid, result.displacement_field_mm)
+        pairs = [(fixed_labels.array == label, warped.array == label) for label in CARTILAGES]
         distances = (surface_distances_mm(a, b, fixed.grid).mean() if b.any() else np.inf for a, b in pairs)
         return float(max(distances))
 
