@@ -40,8 +40,11 @@ def find_evidence(
         there = apply_matrix(affine_ras, there)
         warped, weight = coarse.warped(there), coarse.weight(there)
         middle = (coarse.fixed * weight).sum() / weight.sum().clamp_min(1)  # sums of squares are smaller around it
-        windows = window_variation(moments(warped - middle, coarse.fixed - middle, weight), WINDOW)
-        importance = (windows.variance / (windows.variance + NOISE**2)).double()
+        fixed = coarse.fixed - middle
+        windows = window_variation(moments(warped - middle, fixed, weight), WINDOW)
+        # Of all windows of the fixed image: where the warped one is flat, the correlation is 0.
+        structure = window_variation(moments(fixed, fixed, weight), WINDOW).variance
+        importance = (structure / (structure + NOISE**2)).double()
         total = float(importance.sum())
         root = torch.where(windows.usable, windows.product, torch.ones_like(windows.product)).sqrt()
         local_ncc = (windows.covariation / root).double()
@@ -55,8 +58,14 @@ def find_evidence(
             share(local_ncc**2),
             share((local_ncc < 0).double()),
             share((local_ncc**2 < 0.25).double()),
-            float(weight.mean()),
+            float(_middle_half(weight).mean()),
         )
     few = jacobian.ravel()[:: max(1, jacobian.size // _SAMPLES)]
     low, high = np.percentile(np.log2(np.maximum(few, 2.0**-6)), [1, 99])
     return Evidence(overall, *figures, float(low), float(high))
+
+
+def _middle_half(values: torch.Tensor) -> torch.Tensor:
+    """The middle half of each axis of (1, 1, D, H, W): where the joint is."""
+    d, h, w = (slice(n // 4, n - n // 4) for n in values.shape[2:])
+    return values[..., d, h, w]

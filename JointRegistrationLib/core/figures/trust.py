@@ -24,10 +24,11 @@ class Evidence:
 
     Args:
         ncc: of the fixed image and the warped one, where both are.
-        local_ncc: mean of the correlation in windows of about 13 mm, each by its structure in the fixed image.
+        local_ncc: mean of the correlation in windows of about 13 mm, each by its structure in the fixed image; 0 where
+            the warped one has none.
         local_ncc_squared: likewise of its square, which does not care for the sign.
         negative, unlike: share of the windows whose correlation is negative, and whose square is below 0.25.
-        overlap: share of the fixed field of view in which both images (and masks) are.
+        overlap: share of the middle of the fixed field of view (half of each axis) in which both images and masks are.
         log2_low, log2_high: 1st and 99th percentile of log2 of the Jacobian determinant.
     """
 

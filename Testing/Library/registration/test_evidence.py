@@ -74,8 +74,16 @@ def test_what_only_one_image_shows_does_not_count() -> None:
     assert found.overlap == pytest.approx(0.5, abs=0.02)
     assert "overlap" in found.doubts
     mask = torch.zeros((1, 1, *GRID.shape))
-    mask[..., :10] = 1
-    assert evidence_of(texture(), texture(), fixed_mask=mask).overlap == pytest.approx(0.25)
+    mask[..., :15] = 1
+    assert evidence_of(texture(), texture(), fixed_mask=mask).overlap == pytest.approx(0.25)  # of the middle
+
+
+def test_where_the_warped_image_is_empty_it_does_not_match() -> None:
+    half = texture()
+    half[:, :, :, :22] = 0
+    found = evidence_of(texture(), half)
+    assert found.overlap == 1
+    assert 0.3 < found.local_ncc_squared < 0.55
 
 
 def test_a_mask_of_nothing_in_common_gives_figures_that_are_numbers() -> None:
