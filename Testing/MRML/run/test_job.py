@@ -378,7 +378,7 @@ def test_20_kills_of_the_worker_leave_the_scene_and_the_folders_as_they_were(ben
         bench.untilStage(stage)
         os.kill(bench.client.ready.pid, 9)
         bench.untilOver(job)
-        assert job.state is JobState.FAILED and "ended during the registration" in str(bench.listener.error)
+        assert job.state is JobState.FAILED and "ended at its work" in str(bench.listener.error)
         assert (fullState(bench.scene), bench.folders(), len(bench.listener.ends)) == (before, [], 1)
     bench.untilOver(bench.prepared())
     assert bench.folders() == []
