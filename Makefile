@@ -29,7 +29,7 @@ help: ## show this list
 	@echo "Your own images: make demo FIXED=a.nii.gz MOVING=b.nii.gz [OUTPUT=folder]"
 
 demo: $(VENV)/.demo ## register a knee pair in an embedded Slicer scene; writes demo-output/
-	$(BIN)/python -m JointRegistrationViews.demo.demo --output "$(OUTPUT)" \
+	$(BIN)/python -m JointRegistrationDemo.demo --output "$(OUTPUT)" \
 		$(if $(FIXED),--fixed "$(FIXED)") $(if $(MOVING),--moving "$(MOVING)")
 
 app: $(VENV)/.app rendering display ## open the panel beside slice views, without desktop Slicer (ARGS="--sample")

@@ -69,19 +69,22 @@ def evaluate(pairs: Path, methods: str, output: Path, device: str | None, config
 def _run(
     pairs_path: Path, methods: str, output: Path, device: str | None, config: Path | None, interruption: Interruption
 ) -> None:
-    from .. import evaluation  # noqa: PLC0415 takes seconds, so not for --help
+    from ..evaluation.methods import parse_methods  # noqa: PLC0415 takes seconds, so not for --help
+    from ..evaluation.pairs import label_values, read_pairs  # noqa: PLC0415
+    from ..evaluation.run import evaluate, pending  # noqa: PLC0415
+    from ..evaluation.table import summary, table_for_one  # noqa: PLC0415
     from .register_files import read_config  # noqa: PLC0415
 
     base = read_config(config)
-    asked = evaluation.parse_methods(methods, dataclasses.replace(base, device=device or base.device))
-    pairs = evaluation.read_pairs(pairs_path)
-    with evaluation.table_for_one(output, evaluation.label_values(pairs)) as table:
-        runs = evaluation.pending(pairs, asked, table)
+    asked = parse_methods(methods, dataclasses.replace(base, device=device or base.device))
+    pairs = read_pairs(pairs_path)
+    with table_for_one(output, label_values(pairs)) as table:
+        runs = pending(pairs, asked, table)
         with _shown(len(runs)) as (progress, finished):
-            for row in evaluation.evaluate(runs, table, progress, interruption.asked):
+            for row in evaluate(runs, table, progress, interruption.asked):
                 finished(row)
     say(f"{output}: mean (standard deviation) over the pairs of each group\n")
-    say(evaluation.summary(table.rows))
+    say(summary(table.rows))
 
 
 @contextmanager

@@ -45,8 +45,6 @@ from .shared.failures import Interruption
 from .shared.progress import shown_progress
 from .shared.terminal import say
 
-_MOST_CONFIG_BYTES = 2**20
-
 
 @dataclass(frozen=True)
 class RegisterOptions:

@@ -16,7 +16,7 @@ _FILE = click.Path(path_type=Path)
 #: What the report needs beside this library, the extra "scene", by module.
 _NEEDED = {
     "JointRegistrationMRML": "JointRegistrationMRML",
-    "JointRegistrationViews": "JointRegistrationViews",
+    "JointRegistrationDemo": "JointRegistrationDemo",
     "slicer": "slicer-core",
 }
 
@@ -35,7 +35,7 @@ def report(run_dir: Path, output: Path | None, fixed: Path | None, moving: Path 
     """
     with interruptible():
         _check_installed()
-        from JointRegistrationViews.demo.run_report import writeRunReport  # noqa: PLC0415 of the extra "scene"
+        from JointRegistrationDemo.run_report import writeRunReport  # noqa: PLC0415 of the extra "scene"
 
         path = output or run_dir / "report.html"
         writeRunReport(run_dir, path, fixed, moving)

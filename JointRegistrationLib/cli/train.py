@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +19,9 @@ from .shared.terminal import plain, say
 if TYPE_CHECKING:
     from ..training.distributed import Ranks
     from ..training.record.provenance import AnyConfig
-    from ..training.run import Report, Run
-
+    from ..training.run import OnUpdate, Report, Run
 
 _FILE = click.Path(path_type=Path)
-OnUpdate = Callable[[int, dict[str, float]], None]
 
 
 @click.command()
@@ -145,7 +143,7 @@ def _configuration(
 
 
 @contextmanager
-def _shown(updates: int, first: bool) -> Iterator[tuple[Callable[[str], None], OnUpdate]]:
+def _shown(updates: int, first: bool) -> Iterator[tuple[Report, OnUpdate]]:
     """Callbacks for lines and for updates: on a terminal also a bar; silent in all but the first process."""
     from tqdm import tqdm  # noqa: PLC0415
 

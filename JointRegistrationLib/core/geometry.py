@@ -100,11 +100,6 @@ class Grid:
         origin = flip @ np.asarray(origin_lps, dtype=float)
         return cls(_size(size_ijk), _triple("spacing", spacing_mm), _triple("origin", origin), _direction(direction))
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Grid:
-        """Inverse of :meth:`to_dict`."""
-        return cls(values["size_ijk"], values["spacing_mm"], values["origin_ras"], values["direction_ras"])
-
     def to_dict(self) -> dict[str, Any]:
         """The four fields as plain lists, for JSON."""
         return {
@@ -140,7 +135,7 @@ class Grid:
     @property
     def ijk_to_ras(self) -> FloatArray:
         """4x4 matrix from voxel indices to RAS mm."""
-        return _matrix(np.asarray(self.direction_ras) * np.asarray(self.spacing_mm), self.origin_ras)
+        return affine_matrix(np.asarray(self.direction_ras) * np.asarray(self.spacing_mm), self.origin_ras)
 
     @property
     def ras_to_ijk(self) -> FloatArray:
@@ -150,7 +145,7 @@ class Grid:
     @property
     def unit_to_ras(self) -> FloatArray:
         """4x4 matrix from the normalised frame to RAS mm."""
-        return _matrix(np.asarray(self.direction_ras) * self.extent_mm, self.origin_ras)
+        return affine_matrix(np.asarray(self.direction_ras) * self.extent_mm, self.origin_ras)
 
     @property
     def ras_to_unit(self) -> FloatArray:
@@ -216,24 +211,6 @@ class Grid:
         size = np.asarray(self.size_ijk) + 2 * margin
         return Grid(_size(size), self.spacing_mm, _triple("origin", origin), self.direction_ras)
 
-    def reoriented(self, axes: Sequence[int], flips: Sequence[bool]) -> Grid:
-        """The same voxels with index axes permuted and reversed.
-
-        New axis c runs along old axis ``axes[c]``, backwards where ``flips[c]``. The array of the
-        new grid is given by :func:`reorient_array` with the same arguments.
-        """
-        size = np.asarray(self.size_ijk)[list(axes)]
-        first = np.zeros(3)
-        for old, flip in zip(axes, flips, strict=True):
-            first[old] = self.size_ijk[old] - 1 if flip else 0
-        signs = np.where(np.asarray(flips, dtype=bool), -1.0, 1.0)
-        return Grid(
-            _size(size),
-            _triple("spacing", np.asarray(self.spacing_mm)[list(axes)]),
-            _triple("origin", transform_points(self.ijk_to_ras, first)),
-            _direction(np.asarray(self.direction_ras)[:, list(axes)] * signs),
-        )
-
     # -- relations --------------------------------------------------------------------------------
 
     def is_close(self, other: Grid, tolerance_mm: float = 1e-3) -> bool:
@@ -275,18 +252,12 @@ def ras_to_lps_matrix(matrix_ras: npt.ArrayLike) -> FloatArray:
     return _float_array(RAS_LPS @ np.asarray(matrix_ras, dtype=float) @ RAS_LPS)
 
 
-def reorient_array(array: npt.NDArray[Any], axes: Sequence[int], flips: Sequence[bool]) -> npt.NDArray[Any]:
-    """The (k, j, i) ``array`` on the grid returned by :meth:`Grid.reoriented`. A view, not a copy."""
-    by_ijk = array.transpose(2, 1, 0).transpose(*axes)
-    slices = tuple(slice(None, None, -1) if flip else slice(None) for flip in flips)
-    return by_ijk[slices].transpose(2, 1, 0)
-
-
 def _float_array(values: npt.ArrayLike) -> FloatArray:
     return np.asarray(values, dtype=np.float64)
 
 
-def _matrix(linear: npt.ArrayLike, translation: npt.ArrayLike) -> FloatArray:
+def affine_matrix(linear: npt.ArrayLike = _IDENTITY, translation: npt.ArrayLike = 0.0) -> FloatArray:
+    """The 4x4 matrix of x -> linear x + translation."""
     matrix = np.eye(4)
     matrix[:3, :3] = linear
     matrix[:3, 3] = translation

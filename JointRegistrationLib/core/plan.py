@@ -4,7 +4,7 @@ The numbers are fitted to runs that ``Testing/Benchmarks/measure_plan.py`` measu
 tables below. This module imports no PyTorch, so that a panel can show a plan before PyTorch is installed.
 
 Memory is the largest resident memory of the process that registers, on the CPU. Time is modelled as work, in
-seconds of one core of the machine where it was measured; :func:`calibrated` brings it to another machine.
+seconds of one core of the machine where it was measured: what one run took tells the pace of another machine.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Plan:
     """What a run will take.
 
     Args:
-        seconds: about how long; None where nothing is known of the device's speed yet, see :func:`calibrated`.
+        seconds: about how long; None where nothing is known of the device's speed yet.
         memory_bytes: largest resident memory of the registering process.
         working_voxels: of the fixed image's working grid, on which the images are compared.
         notes: sentences for the user.
@@ -84,13 +84,6 @@ def estimate_plan(
         notes=(_NATIVE_GRID_NOTE,) if largest in ("finish", "similarities") and size.fixed > _BOUNDED_VOXELS else (),
         work=work,
     )
-
-
-def calibrated(plan: Plan, last_seconds: float, last_plan: Plan) -> Plan:
-    """``plan`` with its time corrected by what a run of ``last_plan`` took on this machine and device."""
-    if last_seconds <= 0 or last_plan.work <= 0:
-        return plan
-    return dataclasses.replace(plan, seconds=plan.work * last_seconds / last_plan.work)
 
 
 def low_memory(

@@ -98,29 +98,21 @@ class FastMomentumNet(nn.Module):
 
     Args:
         channels: at 1/2, 1/4, 1/8 and 1/16 of the input's resolution.
-        norm, upsampling: see ``blocks``.
     """
 
-    def __init__(
-        self,
-        channels: tuple[int, int, int, int] = (24, 64, 96, 128),
-        norm: str = "instance",
-        upsampling: str = "trilinear",
-    ) -> None:
+    def __init__(self, channels: tuple[int, int, int, int] = (24, 64, 96, 128)) -> None:
         super().__init__()
         a, b, c, d = channels
-        self.at_half = nn.Sequential(_conv(16, a, norm), _conv(a, a, norm, residual=True))
-        self.at_quarter = nn.Sequential(_conv(a, b, norm, stride=2), _conv(b, b, norm, residual=True))
-        self.at_eighth = nn.Sequential(
-            _conv(b, c, norm, stride=2), _conv(c, c, norm, residual=True), _conv(c, c, norm, residual=True)
-        )
-        self.at_sixteenth = nn.Sequential(_conv(c, d, norm, stride=2), _conv(d, d, norm, residual=True))
-        self.up_eighth = Up(d, c, leak=LEAK, upsampling=upsampling, norm=norm)
-        self.eighth_out = nn.Sequential(_conv(2 * c, c, norm), _conv(c, c, norm, residual=True))
-        self.up_quarter = Up(c, b, leak=LEAK, upsampling=upsampling, norm=norm)
-        self.quarter_out = _conv(2 * b, b, norm)
-        self.up_half = Up(b, a, leak=LEAK, upsampling=upsampling, norm=norm)
-        self.half_out = _conv(2 * a, a, norm)
+        self.at_half = nn.Sequential(_conv(16, a), _conv(a, a, residual=True))
+        self.at_quarter = nn.Sequential(_conv(a, b, stride=2), _conv(b, b, residual=True))
+        self.at_eighth = nn.Sequential(_conv(b, c, stride=2), _conv(c, c, residual=True), _conv(c, c, residual=True))
+        self.at_sixteenth = nn.Sequential(_conv(c, d, stride=2), _conv(d, d, residual=True))
+        self.up_eighth = Up(d, c, leak=LEAK, upsampling="trilinear", norm="instance")
+        self.eighth_out = nn.Sequential(_conv(2 * c, c), _conv(c, c, residual=True))
+        self.up_quarter = Up(c, b, leak=LEAK, upsampling="trilinear", norm="instance")
+        self.quarter_out = _conv(2 * b, b)
+        self.up_half = Up(b, a, leak=LEAK, upsampling="trilinear", norm="instance")
+        self.half_out = _conv(2 * a, a)
         self.output = nn.Conv3d(a, 3, 3, padding=1)
         nn.init.zeros_(self.output.weight)
         if self.output.bias is not None:
@@ -136,8 +128,8 @@ class FastMomentumNet(nn.Module):
         return convolve(self.output, self.half_out(_join(self.up_half(y, half), half)))
 
 
-def _conv(inputs: int, outputs: int, norm: str, stride: int = 1, residual: bool = False) -> Conv:
-    return Conv(inputs, outputs, stride=stride, leak=LEAK, norm=norm, residual=residual)
+def _conv(inputs: int, outputs: int, stride: int = 1, residual: bool = False) -> Conv:
+    return Conv(inputs, outputs, stride=stride, leak=LEAK, norm="instance", residual=residual)
 
 
 def _level(inputs: int, outputs: int, blocks: int) -> nn.Sequential:

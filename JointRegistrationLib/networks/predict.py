@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import InputError
-from ..core.geometry import FloatArray, Grid
+from ..core.geometry import FloatArray, Grid, affine_matrix
 from ..ops import maps
 from ..ops.separable.resampling import resample
 from ..ops.similarity.image_pair import ImagePair
@@ -35,22 +35,15 @@ class Prediction:
 
     Args:
         affine_ras: 4x4.
-        affines_ras: after every affine step, 4x4 each.
         psi_mm, inverse_psi_mm: displacement fields of psi and of its inverse, (1, 3, d, h, w) RAS mm
             on ``grid``.
-        velocities_mm, momenta_mm: of every vSVF step, likewise.
         grid: the momenta's lattice over the fixed knee.
-        working_grid: the fixed image's canonical lattice.
     """
 
     affine_ras: FloatArray
-    affines_ras: list[FloatArray]
     psi_mm: Tensor
     inverse_psi_mm: Tensor
-    velocities_mm: list[Tensor]
-    momenta_mm: list[Tensor]
     grid: Grid
-    working_grid: Grid
 
 
 def canonical_lattice(grid: Grid, size_ijk: Sequence[int], side: str = "right") -> Grid:
@@ -73,10 +66,9 @@ def canonical_lattice(grid: Grid, size_ijk: Sequence[int], side: str = "right") 
         column = columns[:, grid.ras_axes.index(axis)]
         directions.append(column * np.sign(column[axis]) * sign)
     spacing = np.asarray(FIELD_OF_VIEW_MM) / np.asarray(size_ijk)
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.stack(directions, axis=1) * spacing
-    matrix[:3, 3] = grid.center_ras - matrix[:3, :3] @ ((np.asarray(size_ijk) - 1) / 2)
-    return Grid.from_ijk_to_ras(size_ijk, matrix)
+    linear = np.stack(directions, axis=1) * spacing
+    origin_ras = grid.center_ras - linear @ ((np.asarray(size_ijk) - 1) / 2)
+    return Grid.from_ijk_to_ras(size_ijk, affine_matrix(linear, origin_ras))
 
 
 def on_lattice(image: Tensor, grid: Grid, lattice: Grid, matrix_ras: FloatArray | None = None) -> Tensor:
@@ -124,17 +116,8 @@ def predict(
     fixed = on_lattice(pair.fixed, pair.fixed_grid, fixed_lattice)
     moving = on_lattice(pair.moving, pair.moving_grid, fixed_lattice, to_moving)
     output = model(moving, fixed, fixed_lattice, affine_steps, vsvf_steps)
-    affines = [np.asarray(to_moving @ matrix[0].double().cpu().numpy()) for matrix in output.affines_ras]
-    return Prediction(
-        affines[-1],
-        affines,
-        output.psi_displacement_mm,
-        _inverse(model, output),
-        output.velocities_mm,
-        [step.momentum_mm for step in output.steps],
-        output.momentum_grid,
-        fixed_lattice,
-    )
+    affine_ras = np.asarray(to_moving @ output.affine_ras[0].double().cpu().numpy())
+    return Prediction(affine_ras, output.psi_displacement_mm, _inverse(model, output), output.momentum_grid)
 
 
 def _inverse(model: AVSM, output: AVSMOutput) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError
-from ..core.geometry import Grid
+from ..core.geometry import Grid, affine_matrix
 from .knee import lattice_points
 from .shapes.knee_shape import check_range, check_seed
 from .tissues.random_fields import WaveField
@@ -129,9 +129,7 @@ def random_deformation(
     rotation = _rotation(np.radians(normal(config.rotation_deg)))
     shear = np.eye(3)
     shear[np.triu_indices(3, 1)] = normal(config.shear)
-    affine = np.eye(4)
-    affine[:3, :3] = rotation @ shear @ np.diag(np.exp(normal(config.scaling)))
-    affine[:3, 3] = normal(config.translation_mm)
+    affine = affine_matrix(rotation @ shear @ np.diag(np.exp(normal(config.scaling))), normal(config.translation_mm))
     velocity = WaveField(int(rng.integers(2**31)), config.nonlinear_mm, config.wavelengths_mm, 8, device)
     return Deformation(affine, velocity)
 

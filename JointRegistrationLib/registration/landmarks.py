@@ -14,7 +14,7 @@ from torch import Tensor
 from ..core.config import AFFINE_MODELS, LandmarkConfig
 from ..core.errors import ConfigError, InputError
 from ..core.figures.metrics import displacement_transform, tre_mm
-from ..core.geometry import FloatArray, Grid, transform_points
+from ..core.geometry import FloatArray, Grid, affine_matrix, transform_points
 from ..core.image import LandmarkPairs
 from ..core.result import LandmarkErrors
 
@@ -41,9 +41,7 @@ def starting_transform(pairs: LandmarkPairs, model: str) -> FloatArray:
         least = _LEAST_SPREAD_MM[candidate]
         if len(centred) >= MIN_PAIRS[candidate] and second >= least[0] and third >= least[1]:
             return fit_transform(pairs, candidate)
-    matrix = np.eye(4)
-    matrix[:3, 3] = (pairs.moving_ras - pairs.fixed_ras).mean(axis=0)
-    return matrix
+    return affine_matrix(translation=(pairs.moving_ras - pairs.fixed_ras).mean(axis=0))
 
 
 def fit_transform(pairs: LandmarkPairs, model: str = "rigid") -> FloatArray:
@@ -67,10 +65,7 @@ def fit_transform(pairs: LandmarkPairs, model: str = "rigid") -> FloatArray:
     fixed, moving = pairs.fixed_ras - fixed_mean, pairs.moving_ras - moving_mean
     _check_spread(fixed, model)
     linear = _affine(fixed, moving) if model == "affine" else _umeyama(fixed, moving, model == "similarity")
-    matrix = np.eye(4)
-    matrix[:3, :3] = linear
-    matrix[:3, 3] = moving_mean - linear @ fixed_mean
-    return matrix
+    return affine_matrix(linear, moving_mean - linear @ fixed_mean)
 
 
 def landmark_errors(pairs: LandmarkPairs, displacement_field_mm: npt.NDArray[Any], grid: Grid) -> LandmarkErrors:

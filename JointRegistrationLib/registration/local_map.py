@@ -31,7 +31,9 @@ def on_lattice(local: LocalMap, like: LocalMap) -> LocalMap:
 
 def no_deformation(pair: ImagePair) -> LocalMap:
     """psi = identity, on the coarsest lattice there is."""
-    return LocalMap.identity(pair.fixed_grid.resized((2, 2, 2)), pair.fixed)
+    grid = pair.fixed_grid.resized((2, 2, 2))
+    zero = pair.fixed.new_zeros(1, 3, *grid.shape)
+    return LocalMap(zero, zero, grid)
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,6 @@ class LocalMap:
     forward_mm: Tensor
     inverse_mm: Tensor
     grid: Grid
-
-    @classmethod
-    def identity(cls, grid: Grid, like: Tensor) -> LocalMap:
-        """No deformation."""
-        zero = like.new_zeros(1, 3, *grid.shape)
-        return cls(zero, zero, grid)
 
 
 def composed(before: LocalMap, after: LocalMap) -> LocalMap:

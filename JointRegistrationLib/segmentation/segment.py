@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..core.geometry import Grid, transform_points
+from ..core.geometry import Grid, affine_matrix, transform_points
 from ..core.image import Image
 from ..core.progress import CancelCheck, ProgressCallback, Reporter
 from ..core.structures import LABELS, SEGMENTER_WEIGHTS, Segmentation, SideGuess
@@ -110,10 +110,8 @@ def _lattice(
     multiples = np.asarray(MULTIPLES[::-1])
     # Half a voxel too little at each end is better than another row of blocks.
     size = np.maximum(1, np.ceil((extent_mm / spacing - 1.5) / multiples)).astype(int) * multiples
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.asarray(frame.direction_ras) * spacing
-    matrix[:3, 3] = center_ras - matrix[:3, :3] @ ((size - 1) / 2)
-    return Grid.from_ijk_to_ras(size.tolist(), matrix)
+    linear = np.asarray(frame.direction_ras) * spacing
+    return Grid.from_ijk_to_ras(size.tolist(), affine_matrix(linear, center_ras - linear @ ((size - 1) / 2)))
 
 
 def _about_knee(model: Segmenter, values: Tensor, grid: Grid, lattice: Grid, device: torch.device) -> Grid:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..core.errors import ConfigError
 from ..networks.model import PUBLISHED, ModelConfig
@@ -72,28 +73,36 @@ class LossConfig:
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """One training run. ``initial_weights`` are weights files to start from, later ones winning.
+class RunConfig:
+    """What every run's configuration says. ``initial_weights`` are weights files to start from, later ones winning.
 
     ``device``: auto, cpu, cuda or mps. Random numbers come from the CPU, so that a seed means the same everywhere."""
 
-    name: str = "affine"
-    stage: str = "affine"
+    name: str = ""
     seed: int = 0
-    model: ModelConfig = field(default_factory=ModelConfig)
-    data: DataConfig = field(default_factory=DataConfig)
-    losses: LossConfig = field(default_factory=LossConfig)
+    model: Any = None
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    affine_steps: int = 1
-    multi_step_from_step: int = 0
-    vsvf_steps: int = 1
     initial_weights: tuple[str, ...] = ()
-    mixed_precision: bool = False
     device: str = "auto"
     log_every: int = 20
     validate_every: int = 500
-    validation_pairs: int = 12
     save_every_seconds: float = 120.0
+
+
+@dataclass(frozen=True)
+class TrainingConfig(RunConfig):
+    """One training run of the registration network."""
+
+    name: str = "affine"
+    stage: str = "affine"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    losses: LossConfig = field(default_factory=LossConfig)
+    affine_steps: int = 1
+    multi_step_from_step: int = 0
+    vsvf_steps: int = 1
+    mixed_precision: bool = False
+    validation_pairs: int = 12
 
     def __post_init__(self) -> None:
         if self.stage not in STAGES:

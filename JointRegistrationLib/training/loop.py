@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
 from ..core.geometry import Grid
-from ..networks import checkpoint
 from ..networks.model import AVSM
 from ..networks.weights import ARCHITECTURE
 from .config import TrainingConfig
@@ -18,8 +16,7 @@ from .data.pool import Pool
 from .distributed import Ranks
 from .objectives import TrainingTime, objective
 from .record.examples import write_examples
-from .record.parts import PARTS, load_initial_weights, trained_parameters
-from .record.provenance import asdict_json, current_commit
+from .record.parts import PARTS
 from .run import OnUpdate, Report, Run
 from .validation import validate
 
@@ -46,6 +43,7 @@ class Trainer(Run[TrainingConfig]):
         ConfigError: if the losses need label maps and the pool has none.
     """
 
+    architecture, parts = ARCHITECTURE, PARTS["joint"]
     model: AVSM
 
     def __init__(
@@ -62,21 +60,8 @@ class Trainer(Run[TrainingConfig]):
         self.train_pool = usable_part(train or configured_pool(config, "train"), config).to(self.device)
         self.validation_pool = usable_part(validation or configured_pool(config, "validation"), config).to(self.device)
         self.model = AVSM(config.model).to(self.device)
-        self._train(_Objective(self.model, config), trained_parameters(self.model, PARTS[config.stage]))
-
-    def load_initial_weights(self, path: Path) -> None:
-        """See :func:`~.parts.load_initial_weights`."""
-        load_initial_weights(self.model, path, ARCHITECTURE, PARTS["joint"])
-
-    def header(self, figures: dict[str, Any]) -> checkpoint.Header:
-        """The header of this run's weights."""
-        return checkpoint.Header(
-            ARCHITECTURE,
-            asdict_json(self.config.model),
-            f"{self.config.data.pool}: {len(self.train_pool.scans)} scans",
-            current_commit(),
-            {"step": self.progress.step, "run": self.config.name, "trained": list(PARTS[self.config.stage]), **figures},
-        )
+        self.data = f"{config.data.pool}: {len(self.train_pool.scans)} scans"
+        self._train(_Objective(self.model, config), PARTS[config.stage])
 
     def terms(self, part: int, moment: TrainingTime) -> dict[str, Tensor]:
         """The loss on a batch of pairs."""

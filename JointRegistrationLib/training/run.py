@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,38 +24,17 @@ from ..core.serialization import to_json
 from ..files.output import atomic_file
 from ..networks import checkpoint
 from ..ops.devices import choose_device
+from .config import RunConfig
 from .distributed import Ranks, any_of, mean_of, stop_signals
 from .objectives import TrainingTime
-from .optimizer import OptimizerConfig, learning_rate
-from .record.provenance import append_row, asdict_json, same_config, trim_rows
+from .optimizer import learning_rate
+from .record.parts import load_initial_weights, trained_parameters
+from .record.provenance import append_row, asdict_json, current_commit, same_config, trim_rows
 
 _TABLES = ("log.csv", "validation.csv")
 
 Report = Callable[[str], None]
 OnUpdate = Callable[[int, dict[str, float]], None]
-
-
-class RunConfig(Protocol):
-    """What every run's configuration says."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def optimizer(self) -> OptimizerConfig: ...
-    @property
-    def initial_weights(self) -> tuple[str, ...]: ...
-    @property
-    def device(self) -> str: ...
-    @property
-    def log_every(self) -> int: ...
-    @property
-    def validate_every(self) -> int: ...
-    @property
-    def save_every_seconds(self) -> float: ...
-
-
 C = TypeVar("C", bound=RunConfig)
 
 
@@ -80,9 +59,13 @@ class Run(ABC, Generic[C]):
         on_update: receives the number of updates made and the terms of the last one.
     """
 
-    #: The network whose weights are kept, and the module that makes the loss of it; set by ``_train``.
+    #: What kind of network it is, and the beginnings of the names of all its parts.
+    architecture: str
+    parts: tuple[str, ...]
+    #: The network whose weights are kept, the module that makes the loss of it, and what it is trained on, in words.
     model: nn.Module
     objective: nn.Module
+    data: str
 
     def __init__(
         self,
@@ -98,19 +81,15 @@ class Run(ABC, Generic[C]):
         self.progress = TrainingState()
         torch.manual_seed(config.seed)
 
-    def _train(self, objective: nn.Module, parameters: dict[str, nn.Parameter]) -> None:
-        """Let the optimizer change ``parameters``, by the loss that ``objective`` makes."""
-        self.trained = parameters
+    def _train(self, objective: nn.Module, parts: tuple[str, ...]) -> None:
+        """Let the optimizer change ``parts`` of the model, by the loss that ``objective`` makes."""
+        self.trained, self.trained_parts = trained_parameters(self.model, parts), parts
         self.objective = objective
         if self.ranks.world > 1:
             self.objective = DistributedDataParallel(objective, find_unused_parameters=True)
-        self.optimizer = torch.optim.Adam(list(parameters.values()), lr=self.config.optimizer.learning_rate)
+        self.optimizer = torch.optim.Adam(list(self.trained.values()), lr=self.config.optimizer.learning_rate)
 
     # -- what a training is about ---------------------------------------------------------------------
-
-    @abstractmethod
-    def load_initial_weights(self, path: Path) -> None:
-        """Take over what another run trained."""
 
     @abstractmethod
     def terms(self, part: int, moment: TrainingTime) -> dict[str, Tensor]:
@@ -120,9 +99,15 @@ class Run(ABC, Generic[C]):
     def measure(self) -> dict[str, float]:
         """Figures on the validation knees; ``score`` says which weights are the best."""
 
-    @abstractmethod
     def header(self, figures: dict[str, Any]) -> checkpoint.Header:
         """The header of this run's weights."""
+        return checkpoint.Header(
+            self.architecture,
+            asdict_json(self.config.model),
+            self.data,
+            current_commit(),
+            {"step": self.progress.step, "run": self.config.name, "trained": list(self.trained_parts), **figures},
+        )
 
     def draw_examples(self, path: Path) -> None:
         """Show what the network does, in a picture, if there is one."""
@@ -132,7 +117,7 @@ class Run(ABC, Generic[C]):
     def start(self) -> None:
         """Begin a new run: initial weights, configuration on disk."""
         for path in self.config.initial_weights:
-            self.load_initial_weights(Path(path))
+            load_initial_weights(self.model, Path(path), self.architecture, self.parts)
         if self.ranks.first:
             self.folder.mkdir(parents=True, exist_ok=True)
             for name in _TABLES:  # of a run that was killed before it had a state

@@ -76,8 +76,11 @@ def _pair_figures(
     model: AVSM, batch: Batch, grid: Grid, config: TrainingConfig, affine_steps: int, vsvf_steps: int
 ) -> dict[str, float]:
     output = predicted(model, batch, grid, config, affine_steps, vsvf_steps)
-    folded = (maps.jacobian_determinant(output.map_ras, grid) <= 0).float().mean()
-    return {**_similarity_figures(batch, output, grid), "folds": 100 * float(folded)}
+    if min(batch.moving_distances.shape[1], batch.fixed_distances.shape[1]) == 0:
+        found = {"similarity": float(measures.ncc(batch.fixed, output.warped))}
+    else:
+        found = overlap_figures(batch, output.map_ras, grid)
+    return {**found, "folds": folds_percent(output.map_ras, grid)}
 
 
 def predicted(
@@ -91,9 +94,13 @@ def predicted(
     return model.deform(batch.moving, batch.fixed, grid, affines, 0 if config.stage == "affine" else vsvf_steps)
 
 
-def _similarity_figures(batch: Batch, output: AVSMOutput, grid: Grid) -> dict[str, float]:
-    if min(batch.moving_distances.shape[1], batch.fixed_distances.shape[1]) == 0:
-        return {"similarity": float(measures.ncc(batch.fixed, output.warped))}
-    warped = maps.sample(batch.moving_distances, grid, output.map_ras, outside=None)
+def overlap_figures(batch: Batch, map_ras: Tensor, grid: Grid) -> dict[str, float]:
+    """Dice of the cartilages, and of all structures, through a map on ``grid``."""
+    warped = maps.sample(batch.moving_distances, grid, map_ras, outside=None)
     dice = dice_of_distances(warped, batch.fixed_distances)
     return {"dice": cartilage_dice(dice), "dice_all": float(np.mean(list(dice.values())))}
+
+
+def folds_percent(map_ras: Tensor, grid: Grid) -> float:
+    """The share of the voxels in which a map folds."""
+    return 100 * float((maps.jacobian_determinant(map_ras, grid) <= 0).float().mean())

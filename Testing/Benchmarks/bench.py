@@ -37,7 +37,8 @@ from bench_runs import Measured, load, phantom_pairs, run_ours, run_peer, shorte
 
 from JointRegistrationLib.core.config import DEVICES, RegistrationConfig  # noqa: E402
 from JointRegistrationLib.core.errors import JointRegistrationError  # noqa: E402
-from JointRegistrationLib.evaluation import EvaluationPair, Method, parse_methods, read_pairs  # noqa: E402
+from JointRegistrationLib.evaluation.methods import Method, parse_methods  # noqa: E402
+from JointRegistrationLib.evaluation.pairs import EvaluationPair, read_pairs  # noqa: E402
 
 METHODS = "affine-opt,avsm-affine,vsvf-opt,avsm:vsvf_steps=3,avsm:vsvf_steps=3:refine=20"
 

@@ -15,7 +15,8 @@ import torch
 from JointRegistrationLib.core.figures.metrics import dice
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
-from JointRegistrationLib.evaluation import EvaluationPair, Method
+from JointRegistrationLib.evaluation.methods import Method
+from JointRegistrationLib.evaluation.pairs import EvaluationPair
 from JointRegistrationLib.files import read_image, read_labels, write_image, write_labels
 from JointRegistrationLib.ops.maps import from_displacement, warp_labels
 from JointRegistrationLib.phantom import default_grid, make_pair

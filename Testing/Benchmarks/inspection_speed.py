@@ -21,6 +21,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "JointRegistration")]
 
 from JointRegistrationLib.core.geometry import Grid  # noqa: E402
 from JointRegistrationLib.core.image import Image  # noqa: E402
+from JointRegistrationLib.core.progress import finished  # noqa: E402
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult  # noqa: E402
 from JointRegistrationLib.files import read_image, read_labels  # noqa: E402
 from JointRegistrationLib.worker import sample  # noqa: E402
@@ -30,7 +31,7 @@ from JointRegistrationMRML.nodes.volumes import imageFromVolume, volumeFromImage
 from JointRegistrationMRML.run.register import registerVolumes  # noqa: E402
 from JointRegistrationMRML.run.registration_nodes import InputNodes  # noqa: E402
 from JointRegistrationMRML.scene.headless import createHeadlessScene  # noqa: E402
-from JointRegistrationMRML.scene.sample_pair import sampleFiles  # noqa: E402
+from JointRegistrationMRML.scene.sample_pair import sampleFileSteps  # noqa: E402
 from Testing.Support.results import made_result  # noqa: E402
 from Testing.Support.shown_now import pictureOf  # noqa: E402
 from Testing.Support.slice_view import SliceViewRenderer  # noqa: E402
@@ -77,7 +78,7 @@ def _seconds(action: Callable[[], Any]) -> float:
 
 
 def _nodes(scene: Any) -> InputNodes:
-    folder = sampleFiles()
+    folder = finished(sampleFileSteps())
 
     def added(node: Any) -> Any:
         scene.AddNode(node)

@@ -33,7 +33,9 @@ sys.path.insert(0, str(ROOT))
 
 from JointRegistrationLib.core.config import PreprocessConfig  # noqa: E402
 from JointRegistrationLib.core.errors import JointRegistrationError  # noqa: E402
-from JointRegistrationLib.evaluation import EvaluationPair, ResultTable, label_values, read_pairs, score_labels, summary  # noqa: E402
+from JointRegistrationLib.evaluation.pairs import EvaluationPair, label_values, read_pairs  # noqa: E402
+from JointRegistrationLib.evaluation.run import score_labels  # noqa: E402
+from JointRegistrationLib.evaluation.table import ResultTable, summary  # noqa: E402
 from JointRegistrationLib.files import read_image, read_labels  # noqa: E402
 from JointRegistrationLib.ops.maps import from_displacement, jacobian_determinant  # noqa: E402
 from JointRegistrationLib.registration.local_map import LocalMap  # noqa: E402

@@ -28,11 +28,11 @@ from evaluation_pairs import FACTORS, choose_pairs, coarser, default_data, rende
 
 from JointRegistrationLib.core.config import AffineConfig, NetworkConfig, RegistrationConfig  # noqa: E402
 from JointRegistrationLib.core.errors import JointRegistrationError  # noqa: E402
-from JointRegistrationLib.core.figures.metrics import assd_mm  # noqa: E402
+from JointRegistrationLib.core.figures.metrics import surface_distances_mm  # noqa: E402
 from JointRegistrationLib.core.figures.trust import Evidence  # noqa: E402
 from JointRegistrationLib.core.geometry import Grid, transform_points  # noqa: E402
 from JointRegistrationLib.core.image import Image  # noqa: E402
-from JointRegistrationLib.core.lattices.sampling import warp_label_map  # noqa: E402
+from JointRegistrationLib.core.lattices.sampling import warp_label_image  # noqa: E402
 from JointRegistrationLib.core.result import RegistrationResult  # noqa: E402
 from JointRegistrationLib.files import read_labels  # noqa: E402
 from JointRegistrationLib.phantom import make_pair  # noqa: E402
@@ -85,9 +85,10 @@ def labelled(fixed_labels: Image, fixed: Image, moving_labels: Image, moving: Im
     """Two rendered label maps, of one person or two."""
 
     def error(result: RegistrationResult) -> float:
-        warped = warp_label_map(moving_labels.array, moving_labels.grid, result.displacement_field_mm, fixed.grid)
-        pairs = [(fixed_labels.array == label, warped == label) for label in CARTILAGES]
-        return max(assd_mm(a, b, fixed.grid) if b.any() else float("inf") for a, b in pairs)
+        warped = warp_label_image(moving_labels, fixed.grid, result.displacement_field_mm)
+        pairs = [(fixed_labels.array == label, warped.array == label) for label in CARTILAGES]
+        distances = (surface_distances_mm(a, b, fixed.grid).mean() if b.any() else np.inf for a, b in pairs)
+        return float(max(distances))
 
     return Case(fixed, moving, error)
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = {
     "JointRegistrationLib": ROOT / "JointRegistrationLib",
     **{name: ROOT / "JointRegistration" / name for name in ("JointRegistrationMRML", "JointRegistrationPanel")},
-    "JointRegistrationViews": ROOT / "JointRegistration" / "JointRegistrationViews",
+    "JointRegistrationDemo": ROOT / "JointRegistration" / "JointRegistrationDemo",
 }
 
 

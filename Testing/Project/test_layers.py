@@ -17,13 +17,13 @@ from Testing.Support.patience import patient
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = ROOT / "JointRegistrationLib"
 MRML = ROOT / "JointRegistration" / "JointRegistrationMRML"
-VIEWS = ROOT / "JointRegistration" / "JointRegistrationViews"
+DEMO = ROOT / "JointRegistration" / "JointRegistrationDemo"
 PANEL = ROOT / "JointRegistration" / "JointRegistrationPanel"
 HOST = ROOT / "Testing" / "Host" / "slicer_host"
 
 SLICER = {"slicer", "vtk", "vtkmodules", "qt", "ctk", "PythonQt"}
 QT = {"qt", "ctk", "PythonQt"}
-UPPER_LAYERS = {"JointRegistration", "JointRegistrationMRML", "JointRegistrationViews", "JointRegistrationPanel"}
+UPPER_LAYERS = {"JointRegistration", "JointRegistrationMRML", "JointRegistrationDemo", "JointRegistrationPanel"}
 #: The folders and files of each package from top to bottom: one imports only what stands in a lower line. What shares a
 #: line does not know of each other.
 ORDER = {
@@ -56,7 +56,7 @@ ORDER = {
         "messages window",
         "text",
     ),
-    "JointRegistrationViews": ("demo",),
+    "JointRegistrationDemo": ("demo run_report", "scene_run story overview", "evaluation", "inputs"),
 }
 #: Below these no file imports PyTorch, and of the worker what the panel and the scene layer use of it.
 TORCH_FREE_FOLDERS = ("core", "files")
@@ -72,7 +72,7 @@ ONLY_IN = {
     "matplotlib": {"training/record/examples.py"},
 }
 #: The only arrows upwards, inside functions: the command hands over to the layer that draws, the extra "scene".
-HANDS_OVER = {"cli/report.py": {"JointRegistrationViews"}}
+HANDS_OVER = {"cli/report.py": {"JointRegistrationDemo"}}
 GLOBAL_SLICER = {"mrmlScene", "app", "modules", "util"}
 
 
@@ -172,7 +172,7 @@ def test_foundation_module_imports_no_torch_even_in_functions(path: Path) -> Non
 def modules() -> dict[str, Path]:
     """Every module of the project's packages by its dotted name."""
     found = {}
-    for root in (LIBRARY, MRML, PANEL, VIEWS, HOST):
+    for root in (LIBRARY, MRML, PANEL, DEMO, HOST):
         for path in sources(root):
             parts = path.relative_to(root.parent).with_suffix("").parts
             found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
@@ -225,7 +225,7 @@ def upward_arrows() -> list[str]:
 def test_every_entry_of_a_package_has_its_place_in_the_order() -> None:
     unplaced = [
         f"{root.name}/{entry.name}"
-        for root in (LIBRARY, MRML, PANEL, VIEWS)
+        for root in (LIBRARY, MRML, PANEL, DEMO)
         for entry in root.iterdir()
         if (entry.suffix == ".py" or (entry / "__init__.py").exists())
         and entry.stem != "__init__"
@@ -249,7 +249,7 @@ def test_no_modules_import_each_other() -> None:
 
 
 def test_mrml_layer_imports_no_qt_and_no_torch_at_module_level() -> None:
-    assert violations(MRML, QT | {"JointRegistrationViews", "JointRegistrationPanel"}) == []
+    assert violations(MRML, QT | {"JointRegistrationDemo", "JointRegistrationPanel"}) == []
     assert violations(MRML, {"torch"}, module_level_only=True) == []
 
 
@@ -267,7 +267,7 @@ def test_mrml_layer_gets_its_scene_as_an_argument() -> None:
 
 
 def test_views_import_no_qt() -> None:
-    assert violations(VIEWS, QT | {"JointRegistrationPanel"}) == []
+    assert violations(DEMO, QT | {"JointRegistrationPanel"}) == []
 
 
 def test_panel_imports_no_torch() -> None:

@@ -119,7 +119,7 @@ def test_library_scene_and_view_layer_are_installed_whole() -> None:
     from setuptools.config.pyprojecttoml import read_configuration
 
     setup = read_configuration(ROOT / "pyproject.toml")["tool"]["setuptools"]
-    roots = {"JointRegistrationLib": ROOT, "JointRegistrationMRML": MODULE, "JointRegistrationViews": MODULE}
+    roots = {"JointRegistrationLib": ROOT, "JointRegistrationMRML": MODULE, "JointRegistrationDemo": MODULE}
     expected = {
         ".".join(path.parent.relative_to(root).parts)
         for name, root in roots.items()

@@ -16,7 +16,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from JointRegistrationLib.core.image import Image
-from JointRegistrationLib.evaluation import ResultTable, label_values, read_pairs
+from JointRegistrationLib.evaluation.pairs import label_values, read_pairs
+from JointRegistrationLib.evaluation.table import ResultTable
 from JointRegistrationLib.files import write_displacement_field, write_image, write_labels
 from Testing.Benchmarks import peers
 from Testing.Benchmarks.peers import PeerError, PeerResult, PeerTimeout

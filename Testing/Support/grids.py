@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import SimpleITK as sitk
 import torch
@@ -59,3 +61,23 @@ def smooth_random(shape: tuple[int, ...], seed: int, passes: int = 3) -> torch.T
     for _ in range(passes):
         noise = torch.nn.functional.avg_pool3d(noise, 3, stride=1, padding=1, count_include_pad=False)
     return noise / noise.std()
+
+
+def reoriented(grid: Grid, axes: Sequence[int], flips: Sequence[bool]) -> Grid:
+    """The same voxels with index axes permuted and reversed.
+
+    New axis c runs along old axis ``axes[c]``, backwards where ``flips[c]``. The array of the new grid is given by
+    :func:`reorient_array` with the same arguments.
+    """
+    matrix = np.zeros((4, 4))
+    matrix[3, 3] = 1.0
+    for new, old in enumerate(axes):
+        matrix[old, new], matrix[old, 3] = (-1.0, grid.size_ijk[old] - 1) if flips[new] else (1.0, 0.0)
+    return Grid.from_ijk_to_ras([grid.size_ijk[old] for old in axes], grid.ijk_to_ras @ matrix)
+
+
+def reorient_array(array: np.ndarray, axes: Sequence[int], flips: Sequence[bool]) -> np.ndarray:
+    """The (k, j, i) ``array`` on the grid returned by :func:`reoriented`. A view, not a copy."""
+    by_ijk = array.transpose(2, 1, 0).transpose(*axes)
+    slices = tuple(slice(None, None, -1) if flip else slice(None) for flip in flips)
+    return by_ijk[slices].transpose(2, 1, 0)

@@ -12,9 +12,10 @@ import vtk
 
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML.nodes.arrays import giveDisplay
 from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation, setReferenceGeometry
-from JointRegistrationMRML.nodes.transforms import gridTransformNode
+from JointRegistrationMRML.nodes.transforms import gridTransformNodeSteps
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
 
 #: Where screenshots of the panel's states go; nowhere if unset.
@@ -132,7 +133,9 @@ def bentPair(person: Person, size: tuple[int, int, int] = (192, 192, 96)) -> Non
     bright[tuple(slice(n // 5, -(n // 4)) for n in grid.shape)] = True
     image = Image(np.where(bright, 90, 10).astype(np.int16), grid, "knee")
     coarse = Grid((8, 8, 8), (20.0, 20.0, 17.0), (-70.0, -70.0, -60.0))
-    bend = person.scene.AddNode(gridTransformNode(np.full((8, 8, 8, 3), 2.0, np.float32), coarse, "bend"))
+    bend = person.scene.AddNode(
+        finished(gridTransformNodeSteps(np.full((8, 8, 8, 3), 2.0, np.float32), coarse, "bend"))
+    )
     for which in ("fixed", "moving"):
         volume = person.scene.AddNode(volumeFromImage(image, which))
         mask = maskSegmentation(bright, grid, f"{which} mask", (1, 0, 0))

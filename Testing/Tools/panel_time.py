@@ -25,6 +25,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "JointRegistration")]
 from JointRegistrationLib.core.config import RegistrationConfig  # noqa: E402
 from JointRegistrationLib.core.geometry import Grid  # noqa: E402
 from JointRegistrationLib.core.image import Image  # noqa: E402
+from JointRegistrationLib.core.progress import finished  # noqa: E402
 from JointRegistrationLib.core.result import RegistrationResult  # noqa: E402
 from JointRegistrationLib.worker.exchange import Job, job_steps, read_result, read_segments, write_result  # noqa: E402
 from JointRegistrationLib.worker.folders import new_folder, remove_folder  # noqa: E402
@@ -32,7 +33,7 @@ from JointRegistrationLib.worker.segments import Segments, warp_segments  # noqa
 from JointRegistrationMRML.nodes.arrays import newNode  # noqa: E402
 from JointRegistrationMRML.nodes.segments.layers import LabelLayers, SegmentLabel  # noqa: E402
 from JointRegistrationMRML.nodes.segments.segmentations import segmentationFromLabels, setReferenceGeometry  # noqa: E402
-from JointRegistrationMRML.nodes.transforms import gridTransformNode  # noqa: E402
+from JointRegistrationMRML.nodes.transforms import gridTransformNodeSteps  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import volumeFromImage  # noqa: E402
 from JointRegistrationMRML.run.inputs import inputSteps  # noqa: E402
 from JointRegistrationMRML.run.publish import publishResult  # noqa: E402
@@ -66,7 +67,7 @@ def main() -> None:
         fixedMask=nodes["fixed labels"],
     )
     _report(scene, "a mask, segments that are surfaces", surfaces, result, usual)
-    bend = scene.AddNode(gridTransformNode(np.full((8, 8, 8, 3), 2.0, np.float32), _coarse(), "bend"))
+    bend = scene.AddNode(finished(gridTransformNodeSteps(np.full((8, 8, 8, 3), 2.0, np.float32), _coarse(), "bend")))
     for name in ("moving", "moving labels"):
         nodes[name].SetAndObserveTransformNodeID(bend.GetID())
     bent = InputNodes(nodes["fixed"], nodes["moving"], movingMask=nodes["moving labels"])

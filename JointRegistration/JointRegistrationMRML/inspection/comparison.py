@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from JointRegistrationLib.core.errors import InputError
-from JointRegistrationLib.core.progress import finished
 
 from ..mrml import DisplayableNode, Scene, TransformNode, VolumeNode
 from ..nodes.arrays import numpyView
@@ -31,15 +30,6 @@ _FOREGROUND_OPACITY = 0.5
 #: Intensity ranges within this factor are taken for the same kind of image.
 _SAME_RANGE_FACTOR = 2.0
 _SAMPLES_PER_AXIS = 32
-
-
-def showComparison(
-    scene: Scene, outputs: RegistrationOutputs, mode: str = "warped", earlier: ViewRecord | None = None
-) -> ViewRecord:
-    """All of :func:`comparisonSteps` at once; returns what was changed."""
-    record = ViewRecord()
-    finished(comparisonSteps(scene, outputs, record, mode, earlier))
-    return record
 
 
 def comparisonSteps(

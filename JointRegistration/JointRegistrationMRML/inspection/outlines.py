@@ -11,7 +11,6 @@ import vtk
 
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
-from JointRegistrationLib.core.progress import finished
 
 from ..mrml import Node, Scene, SegmentationNode
 from ..nodes.arrays import newNode, vtkImage, vtkMatrix
@@ -208,11 +207,6 @@ def _surfaceSteps(
 _COARSEST_MM = 0.8
 _SMOOTHING_STEPS = 15
 _PASS_BAND = 0.05
-
-
-def surfaceOf(masks: Iterable[SegmentMask], grid: Grid) -> Any:
-    """All of :func:`surfaceSteps` at once."""
-    return finished(surfaceSteps(masks, grid))
 
 
 def surfaceSteps(masks: Iterable[SegmentMask], grid: Grid) -> Generator[None, None, Any]:

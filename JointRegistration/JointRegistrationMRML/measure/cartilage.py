@@ -97,7 +97,7 @@ def depthSteps(
 
     Args:
         cartilage: (k, j, i) on the fixed grid.
-        thickness: of this cartilage on its bone, see :func:`.thickness.cartilageThickness`.
+        thickness: of this cartilage on its bone, see :func:`.thicknessSteps`.
         result: of the run.
     """
     places = np.argwhere(cartilage)

@@ -16,7 +16,6 @@ import vtk
 from vtk.util import numpy_support
 
 from JointRegistrationLib.core.geometry import Grid, transform_points
-from JointRegistrationLib.core.progress import finished
 
 from ..nodes.arrays import vtkImage
 from ..pauses import inSteps
@@ -37,7 +36,7 @@ class Surface:
         points: (n, 3).
         triangles: (m, 3) indices of points.
         inward: (n, 3) unit vectors into the mask.
-        near: (n,) share of another mask around each point, 0 to 1; see :func:`maskSurface`.
+        near: (n,) share of another mask around each point, 0 to 1; see :func:`surfaceSteps`.
     """
 
     points: Points
@@ -62,11 +61,6 @@ class Surface:
 def noSurface() -> Surface:
     """A surface without points."""
     return Surface(np.zeros((0, 3)), np.zeros((0, 3), np.int64), np.zeros((0, 3)), np.zeros(0, np.float32))
-
-
-def maskSurface(mask: Mask, grid: Grid, other: Mask | None = None) -> Surface:
-    """All of :func:`surfaceSteps` at once."""
-    return finished(surfaceSteps(mask, grid, other))
 
 
 def surfaceSteps(mask: Mask, grid: Grid, other: Mask | None = None) -> Generator[None, None, Surface]:

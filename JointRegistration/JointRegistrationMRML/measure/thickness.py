@@ -23,7 +23,6 @@ import vtk
 from JointRegistrationLib.core.errors import GeometryError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.lattices.sampling import values_at
-from JointRegistrationLib.core.progress import finished
 
 from ..nodes.arrays import numpyView, vtkImage
 from ..pauses import inSteps
@@ -86,11 +85,6 @@ class ThicknessChange:
         return areaMean(self.changeMm, self.surface.areas())
 
 
-def cartilageThickness(cartilage: Mask, bone: Mask | None, grid: Grid) -> Thickness:
-    """All of :func:`thicknessSteps` at once."""
-    return finished(thicknessSteps(cartilage, bone, grid))
-
-
 def thicknessSteps(cartilage: Mask, bone: Mask | None, grid: Grid) -> Generator[None, None, Thickness]:
     """Thickness of a cartilage: on its bone if there is one, else by spheres within it. With pauses.
 
@@ -111,13 +105,6 @@ def thicknessSteps(cartilage: Mask, bone: Mask | None, grid: Grid) -> Generator[
     if bone is None:
         return (yield from _bySpheres(cartilage[box], part))
     return (yield from _onBone(cartilage[box], bone[box], part))
-
-
-def thicknessChange(
-    fixed: Thickness, moving: Thickness, displacementMm: npt.NDArray[Any], grid: Grid
-) -> ThicknessChange:
-    """All of :func:`thicknessChangeSteps` at once."""
-    return finished(thicknessChangeSteps(fixed, moving, displacementMm, grid))
 
 
 def thicknessChangeSteps(

@@ -39,7 +39,6 @@ from slicer import vtkMRMLTransformNode, vtkOrientedGridTransform
 
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
-from JointRegistrationLib.core.progress import finished
 from JointRegistrationLib.core.result import StartingMap
 
 from ..mrml import DisplayableNode, Scene, TransformNode
@@ -55,11 +54,6 @@ MOVING_ROLE = vtkMRMLTransformNode.GetMovingNodeReferenceRole()
 #: How near VTK's inverse comes.
 INVERSE_TOLERANCE_MM = 1e-4
 _INVERSE_ITERATIONS = 500
-
-
-def gridTransform(displacementMm: npt.NDArray[Any], grid: Grid, *, share: bool = False) -> Any:
-    """All of :func:`gridTransformSteps` at once."""
-    return finished(gridTransformSteps(displacementMm, grid, share=share))
 
 
 def gridTransformSteps(
@@ -114,11 +108,6 @@ def _isFinite(values: npt.NDArray[Any]) -> bool:
     """Whether all are finite: their sum is not if one is not, and takes a third of the time."""
     with np.errstate(all="ignore"):
         return bool(np.isfinite(values.sum())) or bool(np.isfinite(values).all())
-
-
-def gridTransformNode(displacementMm: npt.NDArray[Any], grid: Grid, name: str, *, share: bool = False) -> Any:
-    """All of :func:`gridTransformNodeSteps` at once."""
-    return finished(gridTransformNodeSteps(displacementMm, grid, name, share=share))
 
 
 def gridTransformNodeSteps(

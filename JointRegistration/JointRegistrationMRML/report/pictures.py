@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from ..nodes.jacobian import FOLDS_COLOR, halfWindow
 from ..nodes.segments.layers import LabelLayers
 from ..nodes.segments.segmentations import labelsFromSegmentation
 from ..nodes.volumes import imageFromVolume
-from ..pauses import named
+from ..pauses import inThread, named
 from ..run.registration_nodes import RegistrationOutputs
 from ..translation import _
 from .captions import cssColor, differenceBars, displacementBar, positionText, rowOf
@@ -120,18 +121,16 @@ class _Painter:
         warped = Image(result.warped, result.fixed_grid)
         found: list[Values] = []
         for image, which in ((self._fixed, 0), (self._moving, 1), (warped, 1)):
-            yield
-            found.append(self._grey(image, which, points))
+            found.append((yield from inThread(partial(self._grey, image, which, points))))
         for values in (result.displacement_field_mm, result.jacobian_determinant):
-            yield
-            found.append(sampled(values, result.fixed_grid, points))
+            found.append((yield from inThread(partial(sampled, values, result.fixed_grid, points))))
         outlines: list[Values] = []
         if self._labels is not None:
             fixed, moving = self._labels
             lines = ((fixed, 0.0, _FIXED_PX), (moving, 0.0, _MOVED_PX), (moving, found[3], _MOVED_PX))
             for labels, movedMm, widthPx in lines:
-                yield
-                outlines.append(_outline(labels, self._names, points + movedMm, widthPx))
+                outline = partial(_outline, labels, self._names, points + movedMm, widthPx)
+                outlines.append((yield from inThread(outline)))
         fixedGrey, movingGrey, warpedGrey, movedMm, determinant = found
         return _View(plane, fixedGrey, movingGrey, warpedGrey, movedMm, determinant, outlines)
 

@@ -58,11 +58,6 @@ def sampleFolder() -> Path:
     return Path(cache) / "JointRegistration" / f"knee-pair-{_VERSION}"
 
 
-def sampleFiles(folder: Path | None = None, sizeIjk: tuple[int, int, int] = sample.SIZE_IJK) -> Path:
-    """All of :func:`sampleFileSteps` at once."""
-    return finished(sampleFileSteps(folder, sizeIjk))
-
-
 def sampleFileSteps(
     folder: Path | None = None, sizeIjk: tuple[int, int, int] = sample.SIZE_IJK
 ) -> Generator[None, None, Path]:
@@ -107,11 +102,6 @@ def sampleFileSteps(
     return folder
 
 
-def loadSample(scene: Scene, folder: Path) -> SamplePair:
-    """All of :func:`loadSampleSteps` at once."""
-    return finished(loadSampleSteps(scene, folder))
-
-
 def loadSampleSteps(scene: Scene, folder: Path) -> Generator[None, None, SamplePair]:
     """Add the sample in ``folder`` to the scene, all or nothing, with display nodes: segmentations as outlines.
 
@@ -145,12 +135,12 @@ def loadSampleSteps(scene: Scene, folder: Path) -> Generator[None, None, SampleP
 
 
 def addSamplePair(scene: Scene, folder: Path | None = None) -> SamplePair:
-    """:func:`sampleFiles`, then :func:`loadSample`."""
+    """All of :func:`samplePairSteps` at once."""
     return finished(samplePairSteps(scene, folder))
 
 
 def samplePairSteps(scene: Scene, folder: Path | None = None) -> Generator[None, None, SamplePair]:
-    """:func:`addSamplePair` with pauses in which a window stays alive."""
+    """:func:`sampleFileSteps`, then :func:`loadSampleSteps`."""
     files = yield from sampleFileSteps(folder)
     return (yield from loadSampleSteps(scene, files))
 

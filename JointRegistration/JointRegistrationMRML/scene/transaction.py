@@ -329,7 +329,7 @@ def discard(scene: Scene, record: RunRecord, views: ViewRecord | None = None) ->
     Args:
         scene: the run's scene.
         record: ``RegistrationOutputs.record``.
-        views: what :func:`.comparison.showComparison` returned after the run, to restore the slice views too.
+        views: what :func:`.comparisonSteps` noted after the run, to restore the slice views too.
 
     Returns:
         Names of result nodes that stay because their voxels, transform or segments were edited since.

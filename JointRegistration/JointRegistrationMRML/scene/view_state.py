@@ -35,7 +35,7 @@ class _Change:
 
 @dataclass
 class ViewRecord:
-    """What :func:`.showComparison` changed, for :func:`restoreViews`."""
+    """What was changed, for :func:`restoreViews`."""
 
     changes: list[_Change] = field(default_factory=list)
 
@@ -54,7 +54,7 @@ class ViewRecord:
 
 
 def restoreViews(scene: Scene, record: ViewRecord) -> None:
-    """Set back what :func:`.showComparison` set, except where it was changed or deleted since."""
+    """Set back what was set, except where it was changed or deleted since."""
     finished(restoreSteps(scene, record))
 
 

@@ -141,22 +141,17 @@ class NumbersView:
         finish: Callable[[Any], Generator[None, None, None]],
     ) -> Generator[None, None, None]:
         """Take the steps, saying which, and then those of ``finish`` with what they return."""
+        text = _("{doing}: {what}, {percent} %")
+
+        def say(told: tuple[float, str]) -> None:
+            self._owner.onNumbersChanged(text.format(doing=doing, what=told[1], percent=round(100 * told[0])))
+
         try:
-            result = yield from self._told(steps, doing)
+            result = yield from telling(steps, say)
             yield from drawnApart(finish(result))
         except Exception as error:  # noqa: BLE001 this is called by a timer: whatever it is, measuring must end
             self._ended()
             self._owner.onNumbersFailed(asError(error, _("the run was measured")))
-
-    def _told(self, steps: Generator[tuple[float, str], None, Any], doing: str) -> Generator[None, None, Any]:
-        """The same steps, each of which is told."""
-        text = _("{doing}: {what}, {percent} %")
-
-        def tell(told: tuple[float, str]) -> None:
-            fraction, what = told
-            self._owner.onNumbersChanged(text.format(doing=doing, what=what, percent=round(100 * fraction)))
-
-        return telling(steps, tell)
 
     def _ended(self) -> None:
         self._measuring = self._reporting = False

@@ -1,4 +1,4 @@
-"""How good a registration is: overlap, surface distance, correlation, landmark error.
+"""How good a registration is: overlap, surface distance, landmark error.
 
 Without PyTorch: Slicer's own process measures too. NumPy arrays are (k, j, i) on a :class:`~.geometry.Grid`;
 distances are in mm.
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import GeometryError, InputError
-from ..geometry import FloatArray, Grid, transform_points
+from ..errors import GeometryError
+from ..geometry import FloatArray, Grid
 from ..image import Image, LandmarkPairs
 from ..lattices.sampling import values_at
 
@@ -107,16 +107,6 @@ def dice_coefficient(both: int, total: int) -> float:
     return 2 * both / total if total else float("nan")
 
 
-def hd95_mm(a: LabelArray, b: LabelArray, grid: Grid) -> float:
-    """95th percentile of :func:`surface_distances_mm` (linear between ranks); nan if a mask is empty."""
-    return _percentile_95(surface_distances_mm(a, b, grid))
-
-
-def assd_mm(a: LabelArray, b: LabelArray, grid: Grid) -> float:
-    """Average symmetric surface distance: mean of :func:`surface_distances_mm`; nan if a mask is empty."""
-    return _mean(surface_distances_mm(a, b, grid))
-
-
 def surface_distances_mm(a: LabelArray, b: LabelArray, grid: Grid) -> FloatArray:
     """Distances between the surfaces of two masks, both directions pooled: (n,) mm.
 
@@ -179,32 +169,6 @@ def displacement_transform(displacement_field_mm: npt.NDArray[Any], grid: Grid) 
         return np.asarray(points + values_at(displacement_field_mm, grid, points), dtype=float)
 
     return transform
-
-
-def affine_transform(matrix_ras: npt.ArrayLike) -> Callable[[FloatArray], FloatArray]:
-    """A 4x4 RAS matrix as a function of points."""
-    return lambda points_ras: transform_points(matrix_ras, points_ras)
-
-
-# -- intensities ------------------------------------------------------------------------------------
-
-
-def ncc(a: npt.NDArray[Any], b: npt.NDArray[Any], mask: npt.NDArray[Any] | None = None) -> float:
-    """Pearson's correlation of two images, inside ``mask`` if given; nan if one is constant there.
-
-    Raises:
-        GeometryError: if the shapes differ.
-        InputError: if the mask is empty.
-    """
-    _check_same_shape(a, b)
-    if mask is not None:
-        _check_same_shape(a, mask)
-        if not np.any(mask):
-            raise InputError("ncc: the mask is empty; give one that covers part of the image")
-        a, b = a[mask != 0], b[mask != 0]
-    x, y = (image.astype(np.float64).ravel() - image.mean(dtype=np.float64) for image in (a, b))
-    scale = float(np.linalg.norm(x) * np.linalg.norm(y))
-    return float(x @ y) / scale if scale > 0 else float("nan")
 
 
 # -- parts ------------------------------------------------------------------------------------------

@@ -26,7 +26,6 @@ _TOLERANCE = 1e-2
 #: Frames whose corners or axes differ by more than this are said to disagree.
 _TOLERANCE_MM, _TOLERANCE_DEGREES = 0.1, 1.0
 _SCANNER = 1  # the code of a frame that the scanner gave
-_MM = 2
 _UNITS = {1: "metres", 3: "micrometres"}  # 0 is not said, and taken as mm
 #: Where extensions follow, the voxels begin later; what extensions hold is for a child process to read.
 _LARGEST_OFFSET = 1 << 20
@@ -63,7 +62,6 @@ _BITS = {2: 8, 4: 16, 8: 32, 16: 32, 64: 64, 128: 24, 256: 8, 512: 16, 768: 32, 
 @dataclass(frozen=True)
 class _Header:
     dim: tuple[int, ...]
-    data_type: int
     bits_per_voxel: int
     pixdim: tuple[float, ...]
     data_offset: int
@@ -132,7 +130,6 @@ def _header(raw: bytes, order: str, layout: dict[str, tuple[int, str]], size: in
     sound = math.isfinite(offset) and 0 <= offset <= _LARGEST_OFFSET
     return _Header(
         dim=values["dim"],
-        data_type=kind,
         bits_per_voxel=_BITS.get(kind, values["bits"][0]),
         pixdim=values["pixdim"],
         data_offset=int(offset) if sound else 0,

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from ...core.errors import FileError, GeometryError, InputError
-from ...core.geometry import RAS_LPS, FloatArray, Grid, ras_to_lps_matrix
+from ...core.geometry import RAS_LPS, FloatArray, Grid, affine_matrix, ras_to_lps_matrix
 from ...core.result import StartingMap
 from ..guarded.names import native_output
 from ..images import check_suffix, image_header, read_field, to_itk
@@ -68,10 +68,7 @@ class SpatialTransform:
         if not self.is_linear:
             raise InputError(f"{self.name}: a linear transform is needed, but it consists of {', '.join(self.parts)}")
         corners = self.apply(np.vstack([np.zeros(3), np.eye(3)]))
-        matrix = np.eye(4)
-        matrix[:3, 3] = corners[0]
-        matrix[:3, :3] = (corners[1:] - corners[0]).T
-        return matrix
+        return affine_matrix((corners[1:] - corners[0]).T, corners[0])
 
     def last_affine_ras(self) -> FloatArray | None:
         """The 4x4 matrix of its last part; None if that is not linear."""

@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...core.config import KernelConfig
 from ...core.errors import ConfigError
@@ -54,24 +54,6 @@ def smooth(field: Tensor, grid: Grid, sigmas_mm: Sequence[float], weights: Seque
 def velocity(momentum_mm: Tensor, grid: Grid, kernel: KernelConfig) -> Tensor:
     """v = K m (spec, section 4): (N, 3, D, H, W) RAS mm per unit time, as the momentum is."""
     return smooth(momentum_mm, grid, kernel.sigmas_mm, kernel.weights)
-
-
-class MultiGaussian(nn.Module):
-    """:func:`smooth` with fixed ``sigmas_mm`` and ``weights``; call it with a field and its grid."""
-
-    def __init__(self, sigmas_mm: Sequence[float], weights: Sequence[float]) -> None:
-        super().__init__()
-        _check_kernel(sigmas_mm, weights)
-        self.sigmas_mm = tuple(float(sigma) for sigma in sigmas_mm)
-        self.weights = tuple(float(weight) for weight in weights)
-
-    def forward(self, field: Tensor, grid: Grid) -> Tensor:
-        """See :func:`smooth`."""
-        return smooth(field, grid, self.sigmas_mm, self.weights)
-
-    def extra_repr(self) -> str:
-        """Return what ``print(module)`` shows."""
-        return f"sigmas_mm={self.sigmas_mm}, weights={self.weights}"
 
 
 def _check_kernel(sigmas_mm: Sequence[float], weights: Sequence[float]) -> None:

@@ -128,21 +128,6 @@ def mk_lncc_scales(smallest: int) -> list[tuple[int, float, int]]:
     return [(max(smallest // 2, 2), 1.0, 1)]
 
 
-def ncc_loss(x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
-    """1 - :func:`ncc`."""
-    return 1 - ncc(x, y, weight)
-
-
-def lncc_loss(x: Tensor, y: Tensor, window: int, weight: Tensor | None = None, *, noise: float = 0.0) -> Tensor:
-    """1 - :func:`lncc`."""
-    return 1 - lncc(x, y, window, weight, noise=noise)
-
-
-def mk_lncc_loss(x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
-    """1 - :func:`mk_lncc`."""
-    return 1 - mk_lncc(x, y, weight)
-
-
 def similarity_loss(
     name: str, window: int = SimilarityConfig.window_voxels, noise: float = SimilarityConfig.noise
 ) -> SimilarityLoss:
@@ -152,10 +137,11 @@ def similarity_loss(
         ConfigError: for an unknown name.
     """
 
-    def windowed(x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
-        return lncc_loss(x, y, window, weight, noise=noise)
-
-    losses: dict[str, SimilarityLoss] = {"ncc": ncc_loss, "lncc": windowed, "mk-lncc": mk_lncc_loss}
+    losses: dict[str, SimilarityLoss] = {
+        "ncc": lambda x, y, weight: 1 - ncc(x, y, weight),
+        "lncc": lambda x, y, weight: 1 - lncc(x, y, window, weight, noise=noise),
+        "mk-lncc": lambda x, y, weight: 1 - mk_lncc(x, y, weight),
+    }
     if name not in losses:
         raise ConfigError(f"similarity {name!r} is unknown; choose one of {', '.join(SIMILARITIES)}")
     return losses[name]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...core.config import AffineConfig, SimilarityConfig
 from ...core.errors import InputError
-from ...core.geometry import FloatArray, Grid
+from ...core.geometry import FloatArray, Grid, affine_matrix
 from ...core.progress import Reporter
 from ...ops.maps import affine_map, apply_matrix, from_displacement, inside, resample_displacement
 from ...ops.similarity.image_pair import Dissimilarity, ImagePair
@@ -102,13 +102,13 @@ def affine_around(
 def initial_transforms(pair: ImagePair, initialization: str) -> list[FloatArray]:
     """Starting transforms by name: identity, centre on centre, moments, or all three for ``"auto"``."""
     identity = np.eye(4)
-    center = _translation(pair.moving_grid.center_ras - pair.fixed_grid.center_ras)
+    center = affine_matrix(translation=pair.moving_grid.center_ras - pair.fixed_grid.center_ras)
     if initialization == "identity":
         return [identity]
     if initialization == "center":
         return [center]
     fixed_mass = center_of_mass(pair.fixed, pair.fixed_grid.ijk_to_ras)
-    moments = _translation(center_of_mass(pair.moving, pair.moving_grid.ijk_to_ras) - fixed_mass)
+    moments = affine_matrix(translation=center_of_mass(pair.moving, pair.moving_grid.ijk_to_ras) - fixed_mass)
     if initialization == "moments":
         return [moments]
     distinct = [identity]
@@ -130,12 +130,6 @@ def center_of_mass(values: Tensor, ijk_to_ras: FloatArray) -> FloatArray:
     ]
     point = ijk_to_ras @ np.array([*(float(v) for v in ijk), 1.0])
     return np.asarray(point[:3], dtype=np.float64)
-
-
-def _translation(offset: FloatArray) -> FloatArray:
-    matrix = np.eye(4)
-    matrix[:3, 3] = offset
-    return matrix
 
 
 def model_basis(model: str) -> Tensor:

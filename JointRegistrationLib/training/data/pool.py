@@ -129,12 +129,20 @@ def build_pool(data: Path, split: str, output: Path, config: RenderConfig) -> It
     Yields:
         The name of every scan when it is there.
     """
+    yield from _rendered(functools.partial(_store_labelled, output, config), listed_scans(data, split), config.jobs)
+
+
+def listed_scans(data: Path, split: str) -> list[tuple[Path, str]]:
+    """The label maps of a split of ``data/manifest.csv``, each with its subject.
+
+    Raises:
+        FileError: if there is none.
+    """
     with (data / "manifest.csv").open(newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["split"] == split]
     if not rows:
         raise FileError(f"{data / 'manifest.csv'}: no scan of split {split!r}; check the column 'split'")
-    scans = [(data / row["file"], row["subject"]) for row in rows]
-    yield from _rendered(functools.partial(_store_labelled, output, config), scans, config.jobs)
+    return [(data / row["file"], row["subject"]) for row in rows]
 
 
 def _rendered(task: Callable[[Any], str], items: Sequence[Any], jobs: int) -> Iterator[str]:

@@ -14,7 +14,7 @@ from ...networks.model import AVSM, AVSMOutput, compose_step
 from ...ops import maps
 from ..data.batches import Batch, stored_pair
 from ..data.pool import Pool
-from ..validation import cartilage_dice, choose_pairs, dice_of_distances
+from ..validation import choose_pairs, folds_percent, overlap_figures
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,14 @@ def measure(
     model.eval()
     results = []
     for group, pairs in zip(("longitudinal", "cross-subject"), choose_pairs(fine, count), strict=True):
-        figures: dict[str, list[tuple[float, float, float]]] = {}
+        figures: dict[str, list[tuple[float, ...]]] = {}
         for fixed, moving in pairs:
             progress(f"{group}: {fine.scans[fixed].name}, {fine.scans[moving].name}")
             labels = stored_pair(fine, fixed, moving)
             images = stored_pair(working, fixed, moving)
             for stage, map_ras in _maps(model, images, working.grid, fine.grid, affine_steps, vsvf_steps).items():
-                figures.setdefault(stage, []).append(_figures(labels, map_ras, fine.grid))
+                overlap = overlap_figures(labels, map_ras, fine.grid).values()
+                figures.setdefault(stage, []).append((*overlap, folds_percent(map_ras, fine.grid)))
         for stage, values in figures.items():
             dice, dice_all, folds = np.mean(values, axis=0)
             results.append(Measurement(stage, group, float(dice), float(dice_all), float(folds), len(values)))
@@ -104,13 +105,6 @@ def _psi(model: AVSM, output: AVSMOutput) -> list[torch.Tensor]:
         psi = compose_step(psi, velocity, output.momentum_grid, model.config.velocity)
         found.append(psi)
     return found
-
-
-def _figures(labels: Batch, map_ras: torch.Tensor, grid: Grid) -> tuple[float, float, float]:
-    warped = maps.sample(labels.moving_distances, grid, map_ras, outside=None)
-    dice = dice_of_distances(warped, labels.fixed_distances)
-    folded = (maps.jacobian_determinant(map_ras, grid) <= 0).float().mean()
-    return cartilage_dice(dice), float(np.mean(list(dice.values()))), 100 * float(folded)
 
 
 def as_markdown(results: Sequence[Measurement]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ...core.errors import ConfigError
 from ...networks.segmenter import SegmenterConfig
+from ..config import RunConfig
 from ..optimizer import OptimizerConfig
 from .synthesis import SynthesisConfig
 
@@ -52,25 +53,20 @@ class SegmentLossConfig:
 
 
 @dataclass(frozen=True)
-class SegmentTrainingConfig:
+class SegmentTrainingConfig(RunConfig):
     """One training run of the segmenter.
 
     ``part`` says what is trained: ``trunk`` alone, at half the resolution or less; the ``fine`` level on a
-    trunk that stays; or ``all``. Other fields: see ``config.TrainingConfig``.
+    trunk that stays; or ``all``.
     """
 
     name: str = "segment"
     part: str = "trunk"
-    seed: int = 0
     model: SegmenterConfig = field(default_factory=SegmenterConfig)
     data: SegmentDataConfig = field(default_factory=lambda: SegmentDataConfig(shrink=2))
     losses: SegmentLossConfig = field(default_factory=SegmentLossConfig)
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(batch=1))
-    initial_weights: tuple[str, ...] = ()
-    device: str = "auto"
-    log_every: int = 20
     validate_every: int = 200
-    save_every_seconds: float = 120.0
 
     def __post_init__(self) -> None:
         if self.part not in PARTS:

@@ -8,7 +8,6 @@ on the machine that made it.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from ...networks.segmenter import CLASSES
 from ...phantom import TISSUES, random_contrast, random_shape, render_from_labels, tissues_from_labels
 from ...registration.preprocessing import normalize
 from ..data import labels as lab
-from ..data.pool import hash_name, write_scan
+from ..data.pool import hash_name, listed_scans, write_scan
 
 Labels = npt.NDArray[np.uint8]
 
@@ -71,17 +70,13 @@ def build_codes(data: Path, split: str, output: Path, seed: int = 0) -> Iterator
     Yields:
         The name of every scan when it is there.
     """
-    with (data / "manifest.csv").open(newline="") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["split"] == split]
-    if not rows:
-        raise FileError(f"{data / 'manifest.csv'}: no scan of split {split!r}; check the column 'split'")
-    for row in rows:
-        name = row["file"].rpartition("/")[2].removesuffix(".nii.gz")
+    for file, subject in listed_scans(data, split):
+        name = file.name.removesuffix(".nii.gz")
         path = output / f"{name}.safetensors"
         if not path.exists():
-            labels, spacing = lab.read_canonical_labels(data / row["file"])
-            tensors = _tensors(name, row["subject"], labels, spacing, seed, with_image=split == "validation")
-            write_scan(path, tensors, row["subject"], spacing)
+            labels, spacing = lab.read_canonical_labels(file)
+            tensors = _tensors(name, subject, labels, spacing, seed, with_image=split == "validation")
+            write_scan(path, tensors, subject, spacing)
         yield name
 
 

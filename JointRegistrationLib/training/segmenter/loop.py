@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ...networks import checkpoint
 from ...networks.segmenter import ARCHITECTURE, CLASSES, Box, Segmenter
 from ..data.augment import generator
 from ..distributed import Ranks
 from ..objectives import TrainingTime
-from ..record.parts import SEGMENTER_PARTS, load_initial_weights, trained_parameters
-from ..record.provenance import asdict_json, current_commit
+from ..record.parts import SEGMENTER_PARTS
 from ..run import OnUpdate, Report, Run
 from .config import SegmentLossConfig, SegmentTrainingConfig
 from .knee_codes import Knee, load_knees
@@ -50,6 +47,7 @@ class SegmentTrainer(Run[SegmentTrainingConfig]):
         train, validation: knees; None loads those of the configuration.
     """
 
+    architecture, parts = ARCHITECTURE, SEGMENTER_PARTS["all"]
     model: Segmenter
 
     def __init__(
@@ -67,24 +65,10 @@ class SegmentTrainer(Run[SegmentTrainingConfig]):
         self.train_knees = train or load_knees(pool / "train")
         self.validation_knees = validation or load_knees(pool / "validation")
         self.model = Segmenter(config.model).to(self.device)
-        chosen = trained_parameters(self.model, SEGMENTER_PARTS[config.part])
-        self._train(_Objective(self.model, config), chosen)
-
-    def load_initial_weights(self, path: Path) -> None:
-        """Take over the parts that another run of a segmenter of this shape trained."""
-        load_initial_weights(self.model, path, ARCHITECTURE, SEGMENTER_PARTS["all"])
-
-    def header(self, figures: dict[str, Any]) -> checkpoint.Header:
-        """The header of this run's weights."""
-        onto_trunk = self.config.part == "fine" and self.config.initial_weights
-        trained = SEGMENTER_PARTS["all" if onto_trunk else self.config.part]
-        return checkpoint.Header(
-            ARCHITECTURE,
-            asdict_json(self.config.model),
-            f"renderings of {len(self.train_knees)} label maps",
-            current_commit(),
-            {"step": self.progress.step, "run": self.config.name, "trained": list(trained), **figures},
-        )
+        self.data = f"renderings of {len(self.train_knees)} label maps"
+        self._train(_Objective(self.model, config), SEGMENTER_PARTS[config.part])
+        if config.part == "fine" and config.initial_weights:
+            self.trained_parts = self.parts  # its trunk comes from another run
 
     def terms(self, part: int, moment: TrainingTime) -> dict[str, Tensor]:
         """The loss, averaged over a batch of images each drawn by itself."""

@@ -21,7 +21,9 @@ from JointRegistrationLib.core.config import NetworkConfig, RegistrationConfig
 from JointRegistrationLib.core.errors import ConfigError, InputError
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.inputs import RegistrationInputs
-from JointRegistrationLib.evaluation import ResultTable, parse_methods, score_labels, summary
+from JointRegistrationLib.evaluation.methods import parse_methods
+from JointRegistrationLib.evaluation.run import score_labels
+from JointRegistrationLib.evaluation.table import ResultTable, summary
 from JointRegistrationLib.files import read_labels, write_labels
 from JointRegistrationLib.files.csv_cells import text_of
 from JointRegistrationLib.ops.maps import affine_map, identity

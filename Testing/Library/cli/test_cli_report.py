@@ -69,7 +69,7 @@ def test_a_file_of_another_run_is_not_believed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "package"), [("slicer", "slicer-core"), ("JointRegistrationViews", "JointRegistrationViews")]
+    ("module", "package"), [("slicer", "slicer-core"), ("JointRegistrationDemo", "JointRegistrationDemo")]
 )
 def test_what_is_missing_for_drawing_is_said(
     module: str, package: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -85,7 +85,7 @@ def test_what_is_missing_for_drawing_is_said(
 def test_options_may_stand_after_the_folder_and_reach_the_view_layer(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from JointRegistrationViews.demo import run_report
+    from JointRegistrationDemo import run_report
 
     called: list[tuple[Path | None, ...]] = []
     monkeypatch.setattr(run_report, "writeRunReport", lambda *given: called.append(given))

@@ -21,7 +21,7 @@ from JointRegistrationLib.core.config import (
 )
 from JointRegistrationLib.core.errors import ResourceError
 from JointRegistrationLib.core.geometry import Grid
-from JointRegistrationLib.core.plan import MIN_WORKING_VOXELS, Plan, calibrated, estimate_plan, low_memory
+from JointRegistrationLib.core.plan import MIN_WORKING_VOXELS, estimate_plan, low_memory
 from JointRegistrationLib.core.serialization import to_dict
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -97,15 +97,7 @@ def test_threads_help_but_not_in_proportion():
 def test_the_speed_of_a_gpu_is_not_known_before_a_run_on_it():
     plan = estimate_plan(STANDARD, STANDARD, CONFIGS["avsm"], device="cuda")
     assert plan.seconds is None
-    larger = estimate_plan(LARGE, LARGE, CONFIGS["avsm"], device="cuda")
-    assert calibrated(larger, 3.0, plan).seconds == pytest.approx(3.0 * larger.work / plan.work)
-
-
-def test_a_run_calibrates_the_next_one():
-    plan = estimate_plan(STANDARD, STANDARD, CONFIGS["vsvf-opt"])
-    assert calibrated(plan, 2 * plan.seconds, plan).seconds == pytest.approx(2 * plan.seconds)
-    assert calibrated(plan, 0.0, plan) == plan
-    assert calibrated(plan, 5.0, Plan(None, 0, 0)) == plan
+    assert estimate_plan(LARGE, LARGE, CONFIGS["avsm"], device="cuda").work > plan.work > 0
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)

@@ -17,6 +17,7 @@ from JointRegistrationLib.networks.side import ARCHITECTURE, SideNet, detect_sid
 from JointRegistrationLib.ops.separable.resampling import to_tensor
 from JointRegistrationLib.phantom import make_pair, working_grid
 from JointRegistrationLib.registration.preprocessing import normalize
+from Testing.Support.grids import reoriented
 
 MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
 
@@ -56,7 +57,7 @@ def test_orientation_of_the_voxel_axes_does_not_matter(ras_grid: Grid) -> None:
     model = untrained(200.0)
     here, there = (
         detect_side(model, image, ras_grid),
-        detect_side(model, turned, ras_grid.reoriented((0, 2, 1), (False, True, False))),
+        detect_side(model, turned, reoriented(ras_grid, (0, 2, 1), (False, True, False))),
     )
     assert here.side == there.side
     assert here.log_odds == pytest.approx(there.log_odds, abs=1e-2)

@@ -12,7 +12,7 @@ from torch import nn
 
 from JointRegistrationLib.cli import cli
 from JointRegistrationLib.core.errors import CheckpointError, GeometryError, InputError, RegistrationCancelled
-from JointRegistrationLib.core.geometry import Grid, reorient_array, transform_points
+from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.progress import Reporter
 from JointRegistrationLib.core.structures import LABELS, UNSURE
@@ -27,6 +27,7 @@ from JointRegistrationLib.segmentation.segment import (
     labels_on_grid,
     segment,
 )
+from Testing.Support.grids import reorient_array, reoriented
 
 TINY = SegmenterConfig((6.0, 3.0, 3.0), (2, 2, 2, 2), 2)
 #: Grey value by class for the stand-in network, 0 to 1.
@@ -100,7 +101,7 @@ def test_the_same_image_stored_otherwise_gives_the_same_labels() -> None:
     rng = np.random.default_rng(0)
     array = rng.random(grid.shape).astype(np.float32)
     axes, flips = (2, 0, 1), (True, False, True)
-    other = Image(reorient_array(array, axes, flips), grid.reoriented(axes, flips))
+    other = Image(reorient_array(array, axes, flips), reoriented(grid, axes, flips))
     with pytest.MonkeyPatch.context() as patch:
         use(patch, model)
         first, second = segment(Image(array, grid)), segment(other)

@@ -11,7 +11,7 @@ from JointRegistrationLib.core.lattices.working_grid import momentum_grid
 from JointRegistrationLib.ops import maps
 from JointRegistrationLib.ops.separable.filters import apply_along_axes, apply_with_channels_last, interpolation_matrix
 from JointRegistrationLib.ops.similarity.image_pair import Dissimilarity, ImagePair, LatticeDissimilarity
-from JointRegistrationLib.ops.similarity.measures import FixedLncc, lncc_loss
+from JointRegistrationLib.ops.similarity.measures import FixedLncc, lncc
 from Testing.Support import knees
 from Testing.Support.grids import smooth_random
 
@@ -82,7 +82,7 @@ def test_lncc_with_an_image_that_stays_is_lncc(noise: float, window: int) -> Non
     weight[..., :6] = 0
     x.requires_grad_()
     loss = FixedLncc(y, weight, window, noise)(x)
-    expected = lncc_loss(x, y, window, weight, noise=noise)
+    expected = 1 - lncc(x, y, window, weight, noise=noise)
     torch.testing.assert_close(loss, expected)
     (gradient,), (same,) = torch.autograd.grad(loss, x), torch.autograd.grad(expected, x)
     torch.testing.assert_close(gradient, same)

@@ -11,7 +11,7 @@ from JointRegistrationLib.core.config import VelocityConfig
 from JointRegistrationLib.core.errors import ConfigError, GeometryError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.ops import maps
-from JointRegistrationLib.ops.separable.smoothing import MultiGaussian, smooth
+from JointRegistrationLib.ops.separable.smoothing import smooth
 from Testing.Support.grids import GRIDS, smooth_random
 
 SIGMAS, WEIGHTS = (1.5, 3.0), (0.25, 0.75)
@@ -113,14 +113,6 @@ def test_each_field_and_channel_is_smoothed_by_itself(ras_grid):
     assert (together[1:, 2:] - alone).abs().max() < 1e-14
 
 
-def test_the_module_is_the_function_with_its_kernel_fixed(ras_grid):
-    module = MultiGaussian(SIGMAS, WEIGHTS)
-    field = random_field(ras_grid)
-    assert torch.equal(module(field, ras_grid), smooth(field, ras_grid, SIGMAS, WEIGHTS))
-    assert "sigmas_mm=(1.5, 3.0)" in repr(module)
-    assert not list(module.parameters())
-
-
 @pytest.mark.parametrize(
     ("sigmas", "weights", "message"),
     [
@@ -134,8 +126,6 @@ def test_the_module_is_the_function_with_its_kernel_fixed(ras_grid):
 def test_an_impossible_kernel_is_refused(ras_grid, sigmas, weights, message):
     with pytest.raises(ConfigError, match=message):
         smooth(random_field(ras_grid), ras_grid, sigmas, weights)
-    with pytest.raises(ConfigError, match=message):
-        MultiGaussian(sigmas, weights)
 
 
 def test_a_field_on_another_grid_is_refused(ras_grid):

@@ -9,6 +9,7 @@ from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.phantom import TISSUES, ContrastConfig, KneeShape, make_knee, render_dess, render_from_labels
+from Testing.Support.grids import reoriented
 
 GRID = Grid((40, 44, 44), (3.2, 3.2, 3.2), (-62.0, -66.0, -58.0))
 
@@ -60,7 +61,7 @@ def test_bone_lesions_count_as_bone_and_axes_do_not_matter(knee):
     clean = ContrastConfig().without_noise()
     plain = render_from_labels(knee.labels, clean)
     assert np.array_equal(render_from_labels(Image(marked, GRID), clean).array, plain.array)
-    flipped = Image(knee.labels.array[::-1, :, ::-1], GRID.reoriented((0, 1, 2), (True, False, True)))
+    flipped = Image(knee.labels.array[::-1, :, ::-1], reoriented(GRID, (0, 1, 2), (True, False, True)))
     assert np.abs(render_from_labels(flipped, clean).array[::-1, :, ::-1] - plain.array).mean() < 2
 
 

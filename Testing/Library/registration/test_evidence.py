@@ -10,7 +10,7 @@ from JointRegistrationLib.core.figures.trust import Evidence
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.ops.similarity.image_pair import ImagePair
 from JointRegistrationLib.registration.evidence import find_evidence
-from JointRegistrationLib.registration.local_map import LocalMap
+from JointRegistrationLib.registration.local_map import no_deformation
 
 GRID = Grid((40, 44, 30), (1.46, 1.46, 2.0), (0.0, 0.0, 0.0))
 
@@ -33,8 +33,9 @@ def evidence_of(
     **masks: torch.Tensor,
 ) -> Evidence:
     pair = ImagePair(fixed, grid, moving, grid, **masks)
-    local = LocalMap.identity(grid.resized((2, 2, 2)), fixed)
-    return find_evidence(pair, np.eye(4) if affine is None else affine, local, np.ones(grid.shape, np.float32))
+    return find_evidence(
+        pair, np.eye(4) if affine is None else affine, no_deformation(pair), np.ones(grid.shape, np.float32)
+    )
 
 
 def test_equal_images_match_everywhere() -> None:

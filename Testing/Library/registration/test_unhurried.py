@@ -20,6 +20,7 @@ from JointRegistrationLib.core.figures.metrics import dice
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.result import RegistrationResult
 from JointRegistrationLib.networks import weights
+from JointRegistrationLib.networks.model import AVSMOutput
 from JointRegistrationLib.networks.predict import Prediction, predict
 from JointRegistrationLib.ops import integrate, maps
 from JointRegistrationLib.ops.separable.resampling import to_tensor
@@ -59,13 +60,21 @@ def fast(pair: KneePair) -> RegistrationResult:
 
 
 @pytest.fixture(scope="module")
-def found(pair: KneePair) -> Prediction:
-    """What the networks predict where every step of theirs is integrated in many."""
+def predicted(pair: KneePair) -> tuple[Prediction, list[Tensor]]:
+    """What the networks predict where every step of theirs is integrated in many, and the velocity of every step."""
     images = prepare_pair(pair.fixed.image, pair.moving.image, CONFIG.preprocess, torch.device("cpu"))
     model, _ = weights.load_model()
     velocity = dataclasses.replace(model.config.velocity, steps=MANY_STEPS)
     model.config = dataclasses.replace(model.config, velocity=velocity)
-    return predict(model, images, side="right", affine_steps=7, vsvf_steps=3)
+    outputs: list[AVSMOutput] = []
+    model.register_forward_hook(lambda _model, _inputs, output: outputs.append(output))
+    prediction = predict(model, images, side="right", affine_steps=7, vsvf_steps=3)
+    return prediction, outputs[0].velocities_mm
+
+
+@pytest.fixture(scope="module")
+def found(predicted: tuple[Prediction, list[Tensor]]) -> Prediction:
+    return predicted[0]
 
 
 @pytest.fixture(scope="module")
@@ -121,9 +130,13 @@ def test_both_fields_agree_to_a_twentieth_of_a_voxel(fast: RegistrationResult, p
     assert back[solved].max() < 3 * MOST_VOXELS
 
 
-def test_scaling_and_squaring_is_as_good_as_ten_steps_of_runge_kutta(found: Prediction) -> None:
+def test_scaling_and_squaring_is_as_good_as_ten_steps_of_runge_kutta(
+    predicted: tuple[Prediction, list[Tensor]],
+) -> None:
     """In voxels of the lattice that the velocity lives on."""
-    for velocity_mm in found.velocities_mm:
+    found, velocities_mm = predicted
+    assert len(velocities_mm) == 3
+    for velocity_mm in velocities_mm:
         one, other = (
             integrate.exponential(velocity_mm, found.grid, method=method, steps=steps)
             for method, steps in (("scaling-squaring", 8), ("rk4", 10))

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from JointRegistrationLib.cli import cli
 from JointRegistrationLib.core.errors import ConfigError, FileError, InputError
 from JointRegistrationLib.core.serialization import to_json
-from JointRegistrationLib.evaluation import read_pairs
+from JointRegistrationLib.evaluation.pairs import read_pairs
 from JointRegistrationLib.training.config import PRESETS, TrainingConfig
 from JointRegistrationLib.training.data.alignment import CLIP_MM
 from JointRegistrationLib.training.data.augment import AugmentConfig, generator

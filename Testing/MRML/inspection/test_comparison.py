@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from JointRegistrationLib.core.errors import InputError
-from JointRegistrationMRML.inspection.comparison import showComparison
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.scene.transaction import discard
 from JointRegistrationMRML.scene.view_state import restoreViews
+from Testing.Support.at_once import showComparison
 from Testing.Support.known_scene import FIXED_GRID, addVolume, sceneState
 
 

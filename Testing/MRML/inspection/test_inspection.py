@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import slicer
 
-from JointRegistrationMRML.inspection.comparison import showComparison
 from JointRegistrationMRML.inspection.images import flick
 from JointRegistrationMRML.inspection.session import VIEWS, Inspection
 from JointRegistrationMRML.nodes.arrays import numpyView
@@ -19,6 +18,7 @@ from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.scene.transaction import nodesOf
 from JointRegistrationMRML.scene.view_state import restoreViews
+from Testing.Support.at_once import showComparison
 from Testing.Support.known_scene import FIXED_GRID, addVolume, latticePoints, sceneState
 
 LIVE = OutputOptions(showMovingTransformed=True)

@@ -12,7 +12,7 @@ import vtk
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationMRML.inspection.agreement import setPartShown
-from JointRegistrationMRML.inspection.outlines import setOutlineShown, surfaceOf
+from JointRegistrationMRML.inspection.outlines import setOutlineShown
 from JointRegistrationMRML.inspection.session import Inspection
 from JointRegistrationMRML.nodes.arrays import numpyView
 from JointRegistrationMRML.nodes.colors import FIXED_COLOR, WARPED_COLOR
@@ -26,6 +26,7 @@ from JointRegistrationMRML.nodes.segments.segmentations import (
 )
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
+from Testing.Support.at_once import surfaceOf
 from Testing.Support.known_scene import FIXED_GRID, GRIDS, MOVING_GRID, latticePoints
 
 

@@ -10,7 +10,7 @@ import pytest
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML.measure.cartilage import DEPTH_EDGES_MM, MIN_SHARE, MIN_VOXELS, depthSteps
-from JointRegistrationMRML.measure.thickness import cartilageThickness
+from Testing.Support.at_once import cartilageThickness
 from Testing.Support.known_scene import GRIDS, latticePoints
 from Testing.Support.measured_run import linearResult
 

@@ -19,9 +19,9 @@ from JointRegistrationMRML.measure.cartilage import CartilagePair, guessedPairs
 from JointRegistrationMRML.measure.measurement import LandmarkError, measure, measureSteps
 from JointRegistrationMRML.measure.segments import Agreement, SegmentFigures
 from JointRegistrationMRML.measure.table import COLUMNS, figureRows, numbersTable, writeCsv
-from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.run.publish import publishResult
 from JointRegistrationMRML.run.registration_nodes import OutputNodes, OutputOptions
+from Testing.Support.at_once import gridTransformNode
 from Testing.Support.known_scene import latticePoints
 from Testing.Support.measured_run import GRID, NAMES, addPoints, linearResult, masks, outputsOf
 

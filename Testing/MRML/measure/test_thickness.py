@@ -8,8 +8,9 @@ from scipy.spatial import cKDTree
 
 from JointRegistrationLib.core.errors import GeometryError
 from JointRegistrationLib.core.geometry import transform_points
-from JointRegistrationMRML.measure.surfaces import maskSurface, nearestPoints
-from JointRegistrationMRML.measure.thickness import MAX_DISTANCE_MM, cartilageThickness, thicknessChange
+from JointRegistrationMRML.measure.surfaces import nearestPoints
+from JointRegistrationMRML.measure.thickness import MAX_DISTANCE_MM
+from Testing.Support.at_once import cartilageThickness, maskSurface, thicknessChange
 from Testing.Support.grids import rotation
 from Testing.Support.known_scene import centeredGrid, latticePoints
 

@@ -11,9 +11,8 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.lattices import sampling
 from JointRegistrationLib.ops import maps
 from JointRegistrationMRML.nodes.arrays import vtkMatrix
-from JointRegistrationMRML.nodes.segments.label_warping import warpLabels
-from JointRegistrationMRML.nodes.transforms import gridTransform
 from JointRegistrationMRML.nodes.world import WorldTransform
+from Testing.Support.at_once import gridTransform, warpLabels
 from Testing.Support.known_scene import FIXED_GRID, GRIDS, smoothField
 
 

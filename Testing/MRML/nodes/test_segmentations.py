@@ -11,20 +11,18 @@ from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML.nodes.arrays import vtkMatrix
-from JointRegistrationMRML.nodes.segments.masks import segmentMasks
 from JointRegistrationMRML.nodes.segments.segmentations import (
     BINARY_LABELMAP,
     LabelLayers,
     SegmentLabel,
-    imageFromLabels,
     labelsFromSegmentation,
+    labelSteps,
     maskSegmentation,
     segmentationFromLabels,
-    warpSegmentation,
 )
-from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.run.results_table import overlapSteps
 from JointRegistrationMRML.run.segments import RunSegments
+from Testing.Support.at_once import gridTransformNode, segmentMasks
 from Testing.Support.known_scene import FIXED_GRID, GRIDS, MOVING_GRID, latticePoints
 
 FINE = Grid((48, 46, 44), (1.0, 1.0, 1.0), (-18.0, -32.0, -2.0))
@@ -79,7 +77,7 @@ def test_shift_by_whole_voxels_is_exact_and_does_not_change_the_moving_node(scen
     time = node.GetSegmentation().GetMTime()
     field = np.zeros((*FINE.shape, 3), np.float32)
     field[...] = (3.0, -2.0, 4.0)
-    warped = warpSegmentation(node, field, FINE)
+    warped = finished(labelSteps(node, FINE, field))
     for segmentId in "bcl":
         expected = np.roll(_mask(labels, segmentId), (-4, 2, -3), axis=(0, 1, 2))
         np.testing.assert_array_equal(_mask(warped, segmentId), expected)
@@ -89,7 +87,7 @@ def test_shift_by_whole_voxels_is_exact_and_does_not_change_the_moving_node(scen
 def test_warped_segments_keep_their_volume_on_another_lattice(scene):
     node, labels = _node(scene)
     target = GRIDS["oblique-anisotropic-left-handed"].resized((50, 50, 50))
-    warped = warpSegmentation(node, np.zeros((*target.shape, 3), np.float32), target)
+    warped = finished(labelSteps(node, target, np.zeros((*target.shape, 3), np.float32)))
     for segmentId in "bcl":
         before = _mask(labels, segmentId).sum() * FINE.voxel_volume_mm3
         after = _mask(warped, segmentId).sum() * target.voxel_volume_mm3
@@ -105,7 +103,7 @@ def test_thin_plate_survives_a_half_voxel_shift_that_touching_neighbours_share(s
     node = scene.AddNode(segmentationFromLabels(labels, "plates"))
     field = np.zeros((*FINE.shape, 3), np.float32)
     field[..., 2] = 0.4
-    warped = warpSegmentation(node, field, FINE)
+    warped = finished(labelSteps(node, FINE, field))
     inside = (slice(None), slice(1, -1), slice(1, -1))
     np.testing.assert_array_equal(_mask(warped, "a")[inside], (plate == 1)[inside])
     both = _mask(warped, "a") | _mask(warped, "b")
@@ -116,7 +114,7 @@ def test_new_node_has_shared_layers_reference_geometry_names_colours_and_termino
     node, _ = _node(scene)
     tag = slicer.vtkSegment.GetTerminologyEntryTagName()
     node.GetSegmentation().GetSegment("b").SetTag(tag, "a term")
-    warped = warpSegmentation(node, np.zeros((*FIXED_GRID.shape, 3), np.float32), FIXED_GRID)
+    warped = finished(labelSteps(node, FIXED_GRID, np.zeros((*FIXED_GRID.shape, 3), np.float32)))
     new = segmentationFromLabels(warped, "new", like=node)
     segmentation = new.GetSegmentation()
     assert segmentation.GetNumberOfLayers(BINARY_LABELMAP) == 2
@@ -169,14 +167,6 @@ def test_segments_cut_off_by_their_lattice_end_there(scene):
     back = labelsFromSegmentation(node, wide).layers[0] > 0
     assert back.sum() == MOVING_GRID.num_voxels
     assert np.all(back[3:-3, 3:-3, 3:-3])
-
-
-def test_one_label_map_of_all_segments_lets_the_later_win(scene):
-    node, labels = _node(scene)
-    image, segments = imageFromLabels(labelsFromSegmentation(node, FINE), "labels")
-    assert [(segment.segmentId, segment.value) for segment in segments] == [("b", 1), ("c", 2), ("l", 3)]
-    np.testing.assert_array_equal(image.array == 3, _mask(labels, "l"))
-    np.testing.assert_array_equal(image.array == 1, _mask(labels, "b") & ~_mask(labels, "l"))
 
 
 def test_what_is_no_segmentation_or_has_no_segments_is_refused(scene):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from JointRegistrationMRML.nodes.segments.label_warping import warpLabels
+from Testing.Support.at_once import warpLabels
 from Testing.Support.grids import rotation
 from Testing.Support.known_scene import centeredGrid, latticePoints
 

@@ -17,10 +17,9 @@ from JointRegistrationMRML.nodes.transforms import (
     affineFromNode,
     affineTransformNode,
     displacementFromNode,
-    gridTransform,
-    gridTransformNode,
 )
 from JointRegistrationMRML.nodes.world import transformPoints
+from Testing.Support.at_once import gridTransform, gridTransformNode
 from Testing.Support.known_scene import GRIDS, latticePoints, pointsInside, smoothField
 
 LPS = np.array([-1.0, -1.0, 1.0])

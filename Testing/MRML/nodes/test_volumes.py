@@ -11,15 +11,15 @@ from JointRegistrationLib.core.errors import GeometryError, InputError
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
 from JointRegistrationMRML.nodes.arrays import numpyView, vtkMatrix
-from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, volumeFromImage
+from Testing.Support.at_once import gridTransformNode
+from Testing.Support.known_scene import latticePoints
 
 
 def _blobs(grid: Grid, points_ras: np.ndarray | None = None) -> np.ndarray:
     """A smooth scene defined in the world, at the lattice's points or at the points given."""
     if points_ras is None:
-        indices = np.stack(np.meshgrid(*(np.arange(n) for n in grid.size_ijk), indexing="ij"), axis=-1)
-        points_ras = transform_points(grid.ijk_to_ras, indices.transpose(2, 1, 0, 3))
+        points_ras = latticePoints(grid)
     centres = np.array([[5.0, -10, 20], [10, -4, 24], [0, -16, 14]])
     return sum(
         height * np.exp(-np.square(points_ras - centre).sum(axis=-1) / (2 * 6.0**2))
@@ -140,8 +140,7 @@ def test_non_linear_parent_is_resampled_where_the_content_lies(grid):
 
 
 def _assertShowsWorld(image: Image, own: Grid, toNode) -> None:
-    indices = np.stack(np.meshgrid(*(np.arange(n) for n in image.grid.size_ijk), indexing="ij"), axis=-1)
-    world = transform_points(image.grid.ijk_to_ras, indices.transpose(2, 1, 0, 3))
+    world = latticePoints(image.grid)
     expected = _blobs(own, toNode(world))
     centre = np.linalg.norm(world - world.reshape(-1, 3).mean(axis=0), axis=-1) < 12
     assert centre.sum() > 100

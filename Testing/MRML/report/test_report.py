@@ -16,6 +16,10 @@ pytest.importorskip("matplotlib", reason="the scene extra is not installed")
 
 from PIL import Image as PillowImage
 
+from JointRegistrationDemo.evaluation import Evaluation, TruthError
+from JointRegistrationDemo.inputs import DemoInputs
+from JointRegistrationDemo.overview import ORIENTATIONS, writeOverview
+from JointRegistrationDemo.story import buildReport, keyFigures, verdict
 from JointRegistrationLib.core.figures.map_statistics import DisplacementStatistics
 from JointRegistrationLib.core.figures.metrics import LabelMetrics
 from JointRegistrationLib.core.geometry import Grid
@@ -29,10 +33,6 @@ from JointRegistrationMRML.report.export import reportSteps
 from JointRegistrationMRML.report.page import ColorBar, PictureRow, Report, ReportPictures, Table, renderReport
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, RegistrationOutputs
 from JointRegistrationMRML.scene.transaction import RunRecord
-from JointRegistrationViews.demo.evaluation import Evaluation, TruthError
-from JointRegistrationViews.demo.inputs import DemoInputs
-from JointRegistrationViews.demo.overview import ORIENTATIONS, writeOverview
-from JointRegistrationViews.demo.story import buildReport, keyFigures, verdict
 from Testing.Support.results import made_result
 
 GRID = Grid((8, 8, 8))

@@ -24,7 +24,6 @@ from JointRegistrationLib.worker import folders
 from JointRegistrationLib.worker.client import Client, State
 from JointRegistrationLib.worker.process import SubprocessTransport
 from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation, segmentationFromLabels
-from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
 from JointRegistrationMRML.run import worker_job as jobModule
 from JointRegistrationMRML.run.job import RegistrationJob
@@ -34,6 +33,7 @@ from JointRegistrationMRML.run.runner import WorkerRunner
 from JointRegistrationMRML.run.worker_job import JobState
 from JointRegistrationMRML.scene.content import contentState
 from JointRegistrationMRML.scene.transaction import discard, nodesOf
+from Testing.Support.at_once import gridTransformNode
 from Testing.Support.known_scene import FIXED_GRID, addVolume, sceneState
 from Testing.Support.patience import patient
 from Testing.Support.stub_worker import STAGES, stub_command

@@ -11,9 +11,9 @@ from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML import pauses
 from JointRegistrationMRML.nodes.segments.masks import maskSteps
 from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation, maskSegmentation
-from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, imageSteps
 from JointRegistrationMRML.pauses import inSteps
+from Testing.Support.at_once import gridTransformNode
 from Testing.Support.known_scene import FIXED_GRID, GRIDS, addVolume, smoothField
 
 

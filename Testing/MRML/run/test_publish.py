@@ -25,7 +25,6 @@ from JointRegistrationMRML.nodes.transforms import (
     affineFromNode,
     affineTransformNode,
     displacementFromNode,
-    gridTransformNode,
 )
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
 from JointRegistrationMRML.nodes.world import transformPoints
@@ -36,6 +35,7 @@ from JointRegistrationMRML.run.publish import publishResult
 from JointRegistrationMRML.run.record import readRecord, recordsOf
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, OutputOptions
+from Testing.Support.at_once import gridTransformNode
 from Testing.Support.known_scene import (
     FIXED_GRID,
     MOVING_GRID,

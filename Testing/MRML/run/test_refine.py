@@ -14,11 +14,12 @@ from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML import pauses
 from JointRegistrationMRML.nodes.arrays import numpyView
-from JointRegistrationMRML.nodes.transforms import displacementFromNode, gridTransformNode, startSteps
+from JointRegistrationMRML.nodes.transforms import displacementFromNode, startSteps
 from JointRegistrationMRML.run.inputs import checkInputs, readInputs
 from JointRegistrationMRML.run.register import furtherNodes, refineFurther, registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputNodes, OutputOptions
 from JointRegistrationMRML.scene.transaction import discard
+from Testing.Support.at_once import gridTransformNode
 from Testing.Support.known_scene import FIXED_GRID, knownResult, sceneState, smoothField
 
 KINDS = [field.name for field in fields(OutputNodes)]

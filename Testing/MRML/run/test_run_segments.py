@@ -10,9 +10,10 @@ import pytest
 from JointRegistrationLib.core.progress import finished
 from JointRegistrationLib.worker.segments import warp_segments
 from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation, segmentationFromLabels
-from JointRegistrationMRML.nodes.transforms import affineTransformNode, gridTransformNode
+from JointRegistrationMRML.nodes.transforms import affineTransformNode
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.run.segments import RunSegments, areSegmentsWarped, warpSegmentsSteps, workerSteps
+from Testing.Support.at_once import gridTransformNode
 from Testing.Support.known_scene import FIXED_GRID, smoothField
 
 SHEARED = np.array([[1, 0.2, 0, 3], [0, 1.1, 0, -2], [0.1, 0, 0.9, 4], [0, 0, 0, 1.0]])

@@ -28,7 +28,7 @@ from JointRegistrationMRML.run.saved_result import jacobianOf
 from JointRegistrationMRML.run.saved_runs import findRuns, outputsOf
 from JointRegistrationMRML.scene.headless import createHeadlessScene, loadScene, saveScene
 from JointRegistrationMRML.scene.transaction import discard, nodesOf
-from Testing.Support.known_scene import FIXED_GRID, GRIDS, smoothField
+from Testing.Support.known_scene import FIXED_GRID, GRIDS, latticePoints, smoothField
 
 
 def _run(knee: Any, options: OutputOptions | None = None) -> Any:
@@ -212,8 +212,7 @@ def test_without_a_warped_volume_the_moving_one_is_resampled(knee: Any) -> None:
     _run(knee, OutputOptions(warpedVolume=False))
     (run,) = findRuns(knee.scene)
     warped = outputsOf(knee.scene, run).result.warped
-    indices = np.stack(np.meshgrid(*(np.arange(n) for n in FIXED_GRID.size_ijk), indexing="ij"), -1)
-    points = transform_points(FIXED_GRID.ijk_to_ras, indices.transpose(2, 1, 0, 3)) + smoothField(FIXED_GRID)
+    points = latticePoints(FIXED_GRID) + smoothField(FIXED_GRID)
     at = transform_points(knee.result.moving_grid.ras_to_ijk, points)[..., ::-1]
     voxels = _voxels(knee.nodes.moving).astype(float)
     inside = ((at >= 0.5) & (at <= np.array(voxels.shape) - 1.5)).all(axis=-1)

@@ -16,13 +16,8 @@ from JointRegistrationLib.worker import sample
 from JointRegistrationMRML.nodes.arrays import numpyView
 from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation
 from JointRegistrationMRML.scene import sample_pair
-from JointRegistrationMRML.scene.sample_pair import (
-    addSamplePair,
-    loadSample,
-    loadSampleSteps,
-    sampleFiles,
-    sampleFileSteps,
-)
+from JointRegistrationMRML.scene.sample_pair import addSamplePair, loadSampleSteps, sampleFileSteps
+from Testing.Support.at_once import loadSample, sampleFiles
 from Testing.Support.known_scene import sceneState
 
 GRID = Grid((12, 11, 10), (3.0, 3.0, 3.5), (1.0, 2.0, 3.0), ((0, 0, 1), (-1, 0, 0), (0, -1, 0)))

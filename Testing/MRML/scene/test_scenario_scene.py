@@ -7,9 +7,9 @@ import pytest
 import vtk
 
 from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
-from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from Testing.Slicer.scenario.changes import May, differences, unexpected
 from Testing.Slicer.scenario.snapshot import snapshot
+from Testing.Support.at_once import gridTransformNode
 from Testing.Support.known_scene import GRIDS, addVolume, latticePoints
 
 GRID = GRIDS["RAS"]

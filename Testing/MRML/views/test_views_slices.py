@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from JointRegistrationLib.core.geometry import Grid, transform_points
+from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationMRML.nodes.colors import addLegend, divergingColors
 from JointRegistrationMRML.nodes.jacobian import showJacobian
 from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
-from JointRegistrationMRML.nodes.transforms import gridTransformNode
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
 from JointRegistrationMRML.scene.headless import HeadlessScene, createHeadlessScene
 from Testing.Support import slice_view
+from Testing.Support.at_once import gridTransformNode
+from Testing.Support.known_scene import latticePoints
 from Testing.Support.slice_plane import NORMAL_AXIS, ORIENTATIONS
 from Testing.Support.slice_view import SliceViewRenderer, canRender
 
@@ -51,11 +52,6 @@ def volume(hosted: HeadlessScene, array: np.ndarray, low: float, high: float) ->
     return node
 
 
-def positionsRas() -> np.ndarray:
-    indices = np.stack(np.meshgrid(*(np.arange(n) for n in KNEE_GRID.size_ijk), indexing="ij"), axis=-1)
-    return transform_points(KNEE_GRID.ijk_to_ras, indices.transpose(2, 1, 0, 3))
-
-
 def fieldOfView() -> np.ndarray:
     """(3, 2) RAS bounds, outer voxel faces included."""
     half = np.abs(np.asarray(KNEE_GRID.direction_ras) @ np.asarray(KNEE_GRID.spacing_mm)) / 2
@@ -77,7 +73,7 @@ def expectedPixel(orientation: str, pointRas: np.ndarray, shape: tuple[int, ...]
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_a_bright_blob_is_at_its_pixel(hosted, renderer, orientation):
     center = np.array([7.0, -13.5, -10.0])
-    distance = np.linalg.norm(positionsRas() - center, axis=-1)
+    distance = np.linalg.norm(latticePoints(KNEE_GRID) - center, axis=-1)
     node = volume(hosted, 100.0 * (distance < 5), 0, 100)
     picture = renderer.render(orientation, center[NORMAL_AXIS[orientation]], node, longSidePx=380, annotated=False)
     assert max(picture.shape[:2]) == 380
@@ -88,14 +84,14 @@ def test_a_bright_blob_is_at_its_pixel(hosted, renderer, orientation):
 
 
 def test_a_slice_beside_the_blob_is_dark(hosted, renderer):
-    distance = np.linalg.norm(positionsRas() - [7.0, -13.5, -10.0], axis=-1)
+    distance = np.linalg.norm(latticePoints(KNEE_GRID) - [7.0, -13.5, -10.0], axis=-1)
     node = volume(hosted, 100.0 * (distance < 5), 0, 100)
     assert renderer.render("Sagittal", -15.0, node, longSidePx=200, annotated=False).max() < 10
 
 
 def test_expansion_is_red_and_shrinkage_blue_on_their_sides(hosted, renderer):
     anatomy = volume(hosted, np.zeros(KNEE_GRID.shape), 0, 100)
-    log2 = np.where(positionsRas()[..., 0] > 0, 1.0, -1.0).astype(np.float32)
+    log2 = np.where(latticePoints(KNEE_GRID)[..., 0] > 0, 1.0, -1.0).astype(np.float32)
     jacobian = volume(hosted, log2, -1, 1)
     showJacobian(jacobian, hosted.scene.AddNode(divergingColors()), log2)
     picture = renderer.render("Coronal", 0.0, anatomy, foreground=jacobian, foregroundOpacity=0.6, annotated=False)
@@ -130,7 +126,7 @@ def test_the_colour_legend_shows_only_with_its_volume(hosted):
 def test_a_segment_is_outlined_in_its_colour_where_it_is(hosted, renderer):
     anatomy = volume(hosted, np.zeros(KNEE_GRID.shape), 0, 100)
     center = np.array([0.0, 6.0, 4.0])
-    mask = np.linalg.norm(positionsRas() - center, axis=-1) < 12
+    mask = np.linalg.norm(latticePoints(KNEE_GRID) - center, axis=-1) < 12
     segmentation = shown(hosted, maskSegmentation(mask, KNEE_GRID, "ball", (0.0, 1.0, 0.0)))
     segmentation.GetDisplayNode().SetVisibility2DFill(False)
     picture = renderer.render("Sagittal", 0.0, anatomy, overlays=[segmentation], longSidePx=380, annotated=False)

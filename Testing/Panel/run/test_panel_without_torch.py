@@ -20,9 +20,10 @@ import vtk
 from Testing.Support.panel_cases import Person, sceneContent
 from JointRegistrationMRML.nodes.arrays import giveDisplay
 from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
-from JointRegistrationMRML.nodes.transforms import gridTransformNode
+from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
 from JointRegistrationPanel.install import packages
+from JointRegistrationMRML.nodes.transforms import gridTransformNodeSteps
 import numpy as np
 
 packages._isInstalled = lambda package: True  # the stub needs nothing
@@ -41,7 +42,8 @@ p.fixedSegmentation, p.movingSegmentation = segmentation(fixed, "fixed bone"), s
 p.fixedMask, p.movingMask = segmentation(fixed, "fixed mask"), segmentation(moving, "moving mask")
 
 grid = imageFromVolume(moving).grid
-bend = person.scene.AddNode(gridTransformNode(np.full((*grid.shape, 3), 0.5, np.float32), grid, "non-linear"))
+steps = gridTransformNodeSteps(np.full((*grid.shape, 3), 0.5, np.float32), grid, "non-linear")
+bend = person.scene.AddNode(finished(steps))
 for node in (moving, p.movingSegmentation, p.movingMask):
     node.SetAndObserveTransformNodeID(bend.GetID())
 turn = vtk.vtkTransform()

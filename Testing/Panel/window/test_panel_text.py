@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -72,12 +73,19 @@ def test_the_results_say_how_far_the_landmarks_are_apart_before_and_after(person
 
 def test_the_first_sentence_of_the_results_says_what_speaks_against_them(person: Person) -> None:
     person.host.loadModule("JointRegistration")
+    from JointRegistrationLib.core.figures.trust import Evidence
     from JointRegistrationLib.core.result import FoldCount
     from JointRegistrationMRML.run.registration_nodes import Overlap
     from JointRegistrationPanel.run.summary import verdict
 
     def said(
-        before: float, after: float, folds: int = 0, dice: float = 0.9, times: Any = (0.5, 2.0), inverse: float = 0.01
+        before: float,
+        after: float,
+        folds: int = 0,
+        dice: float = 0.9,
+        times: Any = (0.5, 2.0),
+        inverse: float = 0.01,
+        evidence: Any = None,
     ) -> str:
         result = types.SimpleNamespace(
             similarity_before=before,
@@ -85,6 +93,7 @@ def test_the_first_sentence_of_the_results_says_what_speaks_against_them(person:
             folds=FoldCount(folds, 0.1, folds),
             jacobian_determinant=np.array(times),
             inverse_error_max_mm=inverse,
+            evidence=evidence,
         )
         return verdict(result, [Overlap("Femur", 0.8, dice), Overlap("Patella", 0.5, 0.6)])
 
@@ -96,5 +105,11 @@ def test_the_first_sentence_of_the_results_says_what_speaks_against_them(person:
     assert "alike than before; less overlap" in said(0.5, 0.4, dice=0.7)
     assert said(0.5, 0.9, times=(0.02, 16.3)) == "Look closely: volumes change 0.02 to 16 times."
     assert said(0.5, 0.9, inverse=1.9) == "Look closely: the inverse is up to 1.9 mm off."
+    sound = Evidence(0.9, 0.8, 0.7, 0.0, 0.05, 0.9, -0.7, 0.6)
+    assert said(0.5, 0.9, evidence=sound).startswith("Nothing")
+    doubtful = said(0.5, 0.9, evidence=replace(sound, local_ncc_squared=0.2, log2_low=-2.0, overlap=0.31))
+    assert doubtful.startswith("Look closely: small places of the two images do not match (another contrast")
+    assert "one voxel in a hundred shrinks to 0.25 of its volume or less" in doubtful
+    assert doubtful.endswith("only 31 % of the fixed image is seen in both images.")
     nan = float("nan")
     assert said(nan, nan, inverse=nan).startswith("Nothing")

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.lattices.sampling import LabelMap, Labels, LabelWarper
-from JointRegistrationLib.core.progress import finished
 
 from ...pauses import inParallel, inSteps
 from ..world import WorldTransform, transformPoints
@@ -21,14 +20,14 @@ from ..world import WorldTransform, transformPoints
 _FIRST_ROWS = 16
 
 
-def warpLabels(
+def warpLabelsSteps(
     labels: Labels,
     labelGrid: Grid,
     grid: Grid,
     displacementMm: npt.NDArray[Any] | None = None,
     above: WorldTransform | None = None,
-) -> Labels:
-    """A label map on another grid.
+) -> Generator[None, None, Labels]:
+    """A label map on another grid, with pauses in which a window stays alive.
 
     Args:
         labels: (k, j, i), see :class:`JointRegistrationLib.core.lattices.sampling.LabelMap`.
@@ -40,17 +39,6 @@ def warpLabels(
     Returns:
         (k, j, i) on ``grid``, of the type of ``labels``.
     """
-    return finished(warpLabelsSteps(labels, labelGrid, grid, displacementMm, above))
-
-
-def warpLabelsSteps(
-    labels: Labels,
-    labelGrid: Grid,
-    grid: Grid,
-    displacementMm: npt.NDArray[Any] | None = None,
-    above: WorldTransform | None = None,
-) -> Generator[None, None, Labels]:
-    """:func:`warpLabels` with pauses in which a window stays alive."""
     bend = (
         None if above is None or above.matrix is not None else lambda points: transformPoints(above.fromWorld, points)
     )

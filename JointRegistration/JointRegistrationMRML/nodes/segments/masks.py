@@ -17,7 +17,6 @@ import vtk
 
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
-from JointRegistrationLib.core.progress import finished
 
 from ...mrml import SegmentationNode, TransformNode
 from ...pauses import inSteps
@@ -138,15 +137,10 @@ def segmentMask(
     return SegmentMask(segmentId, segmentNames(node.GetSegmentation())[segmentId], *found)
 
 
-def segmentMasks(node: SegmentationNode, grid: Grid, leftOut: TransformNode | None = None) -> dict[str, SegmentMask]:
-    """All segments by name, those of one name numbered; see :func:`segmentMask`."""
-    return finished(segmentMaskSteps(node, grid, leftOut))
-
-
 def segmentMaskSteps(
     node: SegmentationNode, grid: Grid, leftOut: TransformNode | None = None
 ) -> Generator[None, None, dict[str, SegmentMask]]:
-    """:func:`segmentMasks` with a pause after each segment."""
+    """All segments by name, those of one name numbered; see :func:`segmentMask`. Pauses after each."""
     checkSegmentation(node)
     masks = {}
     for segmentId in list(node.GetSegmentation().GetSegmentIDs()):

@@ -14,7 +14,6 @@ import numpy.typing as npt
 import slicer
 
 from JointRegistrationLib.core.geometry import Grid
-from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.progress import finished
 
 from ...mrml import SegmentationNode, TransformNode
@@ -48,48 +47,16 @@ def labelSteps(
     segmentIds: Sequence[str] | None = None,
     leftOut: TransformNode | None = None,
 ) -> Generator[None, None, LabelLayers]:
-    """:func:`labelsFromSegmentation`, or :func:`warpSegmentation`, with pauses in which a window stays alive."""
+    """:func:`labelsFromSegmentation` with pauses, also of a *moving* segmentation through a map.
+
+    Args:
+        displacementMm: (k, j, i, 3) on the fixed ``grid``, fixed to moving, RAS mm; None for none.
+    """
     own = yield from ownLayerSteps(node, segmentIds, leftOut)
     warped = []
     for layer in own.layers:
         warped.append((yield from warpLabelsSteps(layer.labels, layer.grid, grid, displacementMm, own.above)))
     return own.on(grid, warped)
-
-
-def warpSegmentation(
-    node: SegmentationNode,
-    displacementMm: npt.NDArray[Any],
-    grid: Grid,
-    segmentIds: Sequence[str] | None = None,
-    leftOut: TransformNode | None = None,
-) -> LabelLayers:
-    """The segments of a *moving* segmentation on the fixed ``grid``.
-
-    Args:
-        node: segmentation node, in the moving image's world.
-        displacementMm: (k, j, i, 3) on ``grid``, fixed to moving, RAS mm.
-        grid: the fixed lattice.
-        segmentIds: which segments; None for all.
-        leftOut: a transform node to leave out, see :func:`.world.worldTransform`.
-
-    Raises:
-        InputError: as :func:`labelsFromSegmentation`.
-    """
-    return finished(labelSteps(node, grid, displacementMm, segmentIds, leftOut))
-
-
-def imageFromLabels(labels: LabelLayers, name: str) -> tuple[Image, tuple[SegmentLabel, ...]]:
-    """One label map of all layers; where segments overlap, the later segment wins.
-
-    Returns:
-        The label map (16-bit), and the segments with their value in it, 1, 2, ... in the node's order.
-    """
-    merged = np.zeros(labels.grid.shape, np.uint16)
-    segments = []
-    for value, segment in enumerate(labels.segments, start=1):
-        merged[labels.layers[segment.layer] == segment.value] = value
-        segments.append(SegmentLabel(segment.segmentId, segment.name, segment.color, 0, value))
-    return Image(merged, labels.grid, name), tuple(segments)
 
 
 def segmentationFromLabels(labels: LabelLayers, name: str, like: SegmentationNode | None = None) -> Any:

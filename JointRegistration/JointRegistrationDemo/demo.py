@@ -1,4 +1,4 @@
-"""``python -m JointRegistrationViews.demo.demo``: a registration in an embedded Slicer scene, and its report.
+"""``python -m JointRegistrationDemo.demo``: a registration in an embedded Slicer scene, and its report.
 
 Heavy imports are inside the functions, so that ``--help`` answers at once.
 """
@@ -156,7 +156,7 @@ def main() -> None:
     # Threads that wait for work must sleep: by default they spin, and another busy program then slows
     # PyTorch's many short steps six times (measured). Read when PyTorch is loaded, so before that.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    demo(prog_name="python -m JointRegistrationViews.demo.demo")
+    demo(prog_name="python -m JointRegistrationDemo.demo")
 
 
 if __name__ == "__main__":

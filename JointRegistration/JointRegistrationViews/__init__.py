@@ -1,1 +1,0 @@
-"""Off-screen slice views of a MRML scene, pictures, report, and the demo program. Imports no Qt."""
