@@ -18,7 +18,7 @@ from JointRegistrationLib.worker.client import Client, State
 from JointRegistrationLib.worker.process import SubprocessTransport
 from JointRegistrationMRML.measure.cartilage import guessedPairs
 from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation
-from JointRegistrationMRML.nodes.transforms import affineTransformNode, gridTransformNode
+from JointRegistrationMRML.nodes.transforms import affineTransformNode
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
 from JointRegistrationMRML.run.finding import FindingJob
 from JointRegistrationMRML.run.found import PROPOSAL_ATTRIBUTE, foundSteps, imageToSegment
@@ -26,6 +26,7 @@ from JointRegistrationMRML.run.publish import publishResult
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.run.worker_job import JobState
 from JointRegistrationMRML.scene.transaction import discard
+from Testing.Support.at_once import gridTransformNode
 from Testing.Support.grids import rotation
 from Testing.Support.known_scene import FIXED_GRID, addVolume, sceneState
 from Testing.Support.patience import patient
