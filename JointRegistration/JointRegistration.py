@@ -251,13 +251,66 @@ class JointRegistrationLogic(ScriptedLoadableModuleLogic):
 
         Raises:
             InputError: an input cannot be used.
-            ResourceError: another registration is running.
+            ResourceError: another registration, or a search for bones, is running.
         """
         from JointRegistrationMRML.run.register import makeRequest
         from JointRegistrationPanel.console import startRun
 
         request = makeRequest(fixedVolume, movingVolume, config, arguments)
         return startRun(slicer.mrmlScene, request, onFinished, onFailed, progress)
+
+    def segment(
+        self,
+        volume: Any,
+        *,
+        device: str = "auto",
+        scene: Any = None,
+        progress: Callable[[str, float, float | None], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Any:
+        """Find femur, tibia, patella and their cartilages in a volume, and return the new segmentation node.
+
+        It is a proposal: its attribute ``JointRegistration.Proposal`` says where it is unsure.
+
+        Args:
+            volume: scalar volume node, a knee in any contrast.
+            device: where to compute: auto, cpu, cuda or mps.
+            scene, progress, cancelled: see :meth:`register`.
+
+        Raises:
+            InputError: the volume cannot be used, or shows no knee.
+            RegistrationCancelled, ResourceError, CheckpointError: the scene is as it was.
+        """
+        from JointRegistrationMRML.run.found import findStructures
+
+        where = slicer.mrmlScene if scene is None else scene
+        return findStructures(where, volume, device=device, progress=progress, cancelled=cancelled).node
+
+    def segmentAsync(
+        self,
+        volume: Any,
+        *,
+        onFinished: Callable[[Any], None],
+        onFailed: Callable[[Exception], None] | None = None,
+        progress: Callable[[str, float, float | None], None] | None = None,
+        device: str = "auto",
+    ) -> Any:
+        """As :meth:`segment`, but in the worker process, as :meth:`registerAsync`.
+
+        Args:
+            onFinished: called with the segmentation node.
+            onFailed, progress: see :meth:`registerAsync`.
+
+        Returns:
+            The search, which has ``running`` and ``cancel()``.
+
+        Raises:
+            InputError: the volume cannot be used.
+            ResourceError: a registration or another search is running.
+        """
+        from JointRegistrationPanel.console import startSearch
+
+        return startSearch(slicer.mrmlScene, volume, device, onFinished, onFailed, progress)
 
 
 class JointRegistrationTest(ScriptedLoadableModuleTest):

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .core.image import Image, LandmarkPairs
     from .core.lattices.sampling import warp_label_image
     from .core.result import FoldCount, LandmarkErrors, RegistrationResult, StartingMap
+    from .core.structures import Segmentation
     from .files.images import read_image, read_labels, read_mask, write_image, write_labels
     from .files.landmarks import read_landmark_pairs, read_landmarks
     from .files.results import read_metrics, read_result
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     )
     from .registration.landmarks import fit_transform
     from .registration.register import register
-    from .segmentation.segment import Segmentation, segment
+    from .segmentation.segment import segment
 
 __version__ = "0.1.0"
 
@@ -120,6 +121,7 @@ _MODULES = {
     "core.image": "Image LandmarkPairs",
     "core.lattices.sampling": "warp_label_image",
     "core.result": "FoldCount LandmarkErrors RegistrationResult StartingMap",
+    "core.structures": "Segmentation",
     "files.images": "read_image read_labels read_mask write_image write_labels",
     "files.landmarks": "read_landmark_pairs read_landmarks",
     "files.results": "read_metrics read_result",
@@ -128,7 +130,7 @@ _MODULES = {
     ),
     "registration.landmarks": "fit_transform",
     "registration.register": "register",
-    "segmentation.segment": "Segmentation segment",
+    "segmentation.segment": "segment",
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
 

@@ -1,34 +1,38 @@
-"""Registration from the Python console without waiting for it."""
+"""Registration, and the search for bones, from the Python console without waiting for them."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic
 
 from JointRegistrationLib.core.errors import JointRegistrationError
 from JointRegistrationLib.core.progress import Progress, ProgressCallback
+from JointRegistrationMRML.run.finding import FindingJob
+from JointRegistrationMRML.run.found import FoundStructures
+from JointRegistrationMRML.run.job import RegistrationJob
 from JointRegistrationMRML.run.register import Request
 from JointRegistrationMRML.run.registration_nodes import OutputOptions, RegistrationOutputs
+from JointRegistrationMRML.run.worker_job import Outcome
 
-from .run.run_control import RunControl
+from .run.run_control import MakeJob, RunControl
 from .run.worker import Worker, sharedWorker
 
 _log = logging.getLogger(__name__)
-_running: set[ConsoleRun] = set()  # a script may drop what startRun returned
+_running: set[ConsoleRun[Any]] = set()  # a script may drop what startRun returned
 
 
-class ConsoleRun:
+class ConsoleRun(Generic[Outcome]):
     """A run that was started from the console."""
 
     def __init__(
         self,
         worker: Worker,
-        onFinished: Callable[[Any], None],
+        onFinished: Callable[[Outcome], object],
         onFailed: Callable[[Exception], None] | None,
         progress: ProgressCallback | None,
     ) -> None:
-        self._control = RunControl(worker, self)
+        self._control: RunControl[Outcome] = RunControl(worker, self)
         self._onFinished, self._onFailed, self._progress = onFinished, onFailed, progress
 
     @property
@@ -40,18 +44,18 @@ class ConsoleRun:
         """End the run within a second; ``onFailed`` is called with ``RegistrationCancelled``."""
         self._control.cancel()
 
-    def start(self, scene: Any, request: Request) -> None:
+    def start(self, make: MakeJob[Outcome]) -> None:
         """Begin; raises what ``RunControl.start`` raises."""
-        self._control.start(scene, request.nodes, request.config, request.options or OutputOptions(), request.reuse)
+        self._control.start(make)
         _running.add(self)
 
     def onProgress(self, progress: Progress) -> None:
         if self._progress is not None:
             self._progress(progress.stage, progress.fraction, progress.seconds_left)
 
-    def onDone(self, outputs: RegistrationOutputs) -> None:
+    def onDone(self, outcome: Outcome) -> None:
         _running.discard(self)
-        self._onFinished(outputs)
+        self._onFinished(outcome)
 
     def onFailed(self, error: JointRegistrationError) -> None:
         _running.discard(self)
@@ -68,8 +72,26 @@ def startRun(
     onFailed: Callable[[Exception], None] | None = None,
     progress: ProgressCallback | None = None,
     worker: Worker | None = None,
-) -> ConsoleRun:
+) -> ConsoleRun[RegistrationOutputs]:
     """Start a run in the worker (None: the application's) and return it."""
-    run = ConsoleRun(worker or sharedWorker(), onFinished, onFailed, progress)
-    run.start(scene, request)
+    run = ConsoleRun[RegistrationOutputs](worker or sharedWorker(), onFinished, onFailed, progress)
+    asked = (request.nodes, request.config, request.options or OutputOptions(), request.reuse)
+    run.start(lambda *control: RegistrationJob(scene, *asked, *control))
+    return run
+
+
+def startSearch(
+    scene: Any,
+    volume: Any,
+    device: str,
+    onFinished: Callable[[Any], object],
+    onFailed: Callable[[Exception], None] | None = None,
+    progress: ProgressCallback | None = None,
+    worker: Worker | None = None,
+) -> ConsoleRun[FoundStructures]:
+    """The same for bones and cartilage; ``onFinished`` is called with the segmentation node."""
+    run = ConsoleRun[FoundStructures](
+        worker or sharedWorker(), lambda found: onFinished(found.node), onFailed, progress
+    )
+    run.start(lambda *control: FindingJob(scene, volume, device, *control))
     return run

@@ -23,11 +23,13 @@ from .install.view import InstallView
 from .messages import tint
 from .run.controls import Controls, PanelState
 from .run.estimate import Judgement, deviceText, judge, missingInputs
+from .run.findings import Findings
 from .run.machine import Speed
 from .run.progress_view import ProgressView
-from .run.registrations import Registrations, Sections
+from .run.registrations import Registrations
 from .run.remedies import Remedies
 from .run.results_view import ResultsView
+from .run.shown_run import Sections
 from .run.worker import Worker, sharedWorker
 from .text import _, breakable, sentence
 from .window import alive, showVolumes
@@ -76,6 +78,7 @@ class Panel(VTKObservationMixin):
         self._run = Registrations(
             self.ui, scene, self._worker, sections, self._speed, lambda: self._parameters, self._refresh
         )
+        self._findings = Findings(self.ui, scene, self._worker, sections, lambda: self._parameters, self._refresh)
         self._controls = Controls(self.ui, scene, self._set, self._onParametersModified)
         self._refreshTimer = self._makeTimer(0, self._refresh)
         self._judgeTimer = self._makeTimer(_JUDGE_DELAY_MS, self._judge)
@@ -103,6 +106,7 @@ class Panel(VTKObservationMixin):
     def cleanup(self) -> None:
         """The module is about to go."""
         self._run.cleanup()
+        self._findings.onCancel()
         self.inspect.cleanup()
         self._refreshTimer.stop()
         self._judgeTimer.stop()
@@ -137,6 +141,7 @@ class Panel(VTKObservationMixin):
         self.ui.defaultsButton.clicked.connect(self.onDefaults)
         self.ui.installButton.clicked.connect(self.onInstall)
         self.ui.registerButton.clicked.connect(self.onRegister)
+        self.ui.findButton.clicked.connect(self.onFind)
         scene = slicer.vtkMRMLScene
         self.addObserver(self._scene, scene.StartCloseEvent, self._onSceneStartsClosing)
         self.addObserver(self._scene, scene.EndCloseEvent, self._onSceneChanged)
@@ -183,6 +188,7 @@ class Panel(VTKObservationMixin):
         self._run.sceneCloses()
         self.inspect.sceneCloses()
         self.results.clear()
+        self._remedies.notice = None
 
     def _onSceneChanged(self, caller: Any = None, event: Any = None) -> None:
         """Another scene; its parameters are asked for, and so made, when they are needed."""
@@ -251,11 +257,20 @@ class Panel(VTKObservationMixin):
         if not self._install.missing or self.onInstall():
             self._run.register()
 
+    def onFind(self) -> None:
+        """Look for bones and cartilage; what is missing is installed first."""
+        if not self._install.missing or self.onInstall():
+            self._findings.find()
+
     # -- what the controls show ---------------------------------------------------------------------------
+
+    @property
+    def _running(self) -> bool:
+        return self._run.running or self._findings.running
 
     def _judge(self) -> None:
         """Look for problems and estimate the cost; warm the worker up once there is something to register."""
-        if self._parameters is None or self._run.running:
+        if self._parameters is None or self._running:
             return
         ready = self._worker.client.ready
         self._judgement = judge(self._parameters, ready, self._speed, self._remedies.solve)
@@ -268,7 +283,7 @@ class Panel(VTKObservationMixin):
         parameters = self._parameters
         if parameters is None:
             return
-        running, ready = self._run.running, self._worker.client.ready
+        running, ready = self._running, self._worker.client.ready
         self._controls.show(
             PanelState(
                 parameters,
@@ -280,4 +295,5 @@ class Panel(VTKObservationMixin):
                 hasVolumes=self._scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") > 0,
             )
         )
+        self._findings.show(parameters, running)
         self.inspect.refresh(running)

@@ -13,7 +13,7 @@ from .shared.failures import debug_option, interruptible
 from .shared.progress import shown_progress
 
 if TYPE_CHECKING:
-    from ..segmentation.segment import Segmentation
+    from ..core.structures import Segmentation
 
 _FILE = click.Path(path_type=Path)
 
@@ -53,7 +53,7 @@ def segment(image: Path, output: Path, overwrite: bool, weights: Path | None, de
 
 
 def _summary(found: Segmentation, output: Path) -> list[str]:
-    from ..segmentation.segment import LABELS  # noqa: PLC0415
+    from ..core.structures import LABELS  # noqa: PLC0415
 
     lines = [f"{'':<26}label  volume, ml  confidence"]
     millilitres = found.labels.grid.voxel_volume_mm3 / 1000

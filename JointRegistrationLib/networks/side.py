@@ -8,13 +8,13 @@ Testing/Tools/train_side.py; what it reaches stands in docs/method.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from ..core.geometry import Grid
+from ..core.structures import SideGuess
 from . import checkpoint
 from .blocks import LEAK, Conv, fold
 from .predict import canonical_lattice, on_lattice
@@ -25,9 +25,7 @@ SIDE_WEIGHTS = Path(__file__).parent.parent / "weights" / "side.safetensors"
 LATTICE_IJK = (32, 32, 28)
 #: Fields of view, as shares of the canonical one, that must agree.
 VIEWS = (0.85, 1.0, 1.15)
-#: Log odds, the least of all views, from which two images of different sides are refused,
-CERTAIN = 3.0
-#: and from which the networks are run for that side only.
+#: Log odds, the least of all views, from which the networks are run for that side only.
 LIKELY = 1.0
 
 
@@ -52,24 +50,6 @@ class SideNet(nn.Module):
         odds: Tensor = self.output(pooled)[:, 0]
         right, left = odds.chunk(2)
         return right - left
-
-
-@dataclass(frozen=True)
-class SideGuess:
-    """Which knee an image shows.
-
-    Args:
-        side: ``"right"`` or ``"left"``: the likelier one.
-        log_odds: of ``side``, the least of all views; 0 if the views disagree.
-    """
-
-    side: str
-    log_odds: float
-
-    @property
-    def certain(self) -> bool:
-        """Return whether to refuse another knee because of it."""
-        return self.log_odds >= CERTAIN
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from ..core.serialization import from_dict
+from ..core.structures import SEGMENTER_WEIGHTS
 from . import checkpoint, segmenter
 from .model import AVSM, ModelConfig
 from .segmenter import Segmenter, SegmenterConfig
@@ -15,7 +16,6 @@ ARCHITECTURE = "avsm"
 _FOLDER = Path(__file__).parent.parent / "weights"
 #: Weights, and beside them a file that holds their checksum.
 DEFAULT_WEIGHTS = _FOLDER / "avsm.safetensors"
-SEGMENTER_WEIGHTS = _FOLDER / "segmenter.safetensors"
 
 
 def load_model(path: Path | None = None, device: torch.device | str = "cpu") -> tuple[AVSM, checkpoint.Header]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
-from ..core.errors import ResourceError
+from ..core.errors import OutOfMemory, ResourceError
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -29,6 +31,21 @@ def choose_device(name: str = "auto") -> torch.device:
             "choose one of these, or 'auto'"
         )
     return torch.device(name)
+
+
+@contextmanager
+def memory_errors(device: torch.device, advice: str) -> Iterator[None]:
+    """Within this block, out of memory is an :class:`.OutOfMemory` that says what to do: ``advice``."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise OutOfMemory(f"the GPU ran out of memory; {advice}, or use --device cpu") from error
+    except MemoryError as error:
+        raise OutOfMemory(f"memory ran out on {device}; {advice}") from error
+    except RuntimeError as error:
+        if "allocate memory" in str(error) or "out of memory" in str(error):
+            raise OutOfMemory(f"memory ran out on {device}; {advice}") from error
+        raise
 
 
 def peak_memory_mb() -> float | None:

@@ -6,9 +6,9 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..core.geometry import FloatArray, Grid, transform_points
+from ..core.structures import SideGuess
 from ..networks import cache
 from ..networks import side as detector
-from ..networks.side import SideGuess
 from ..ops.similarity.image_pair import ImagePair
 
 #: How far to one side of the scanner's middle an image's centre lies from which its place counts, in mm.

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..core.config import AffineConfig, LddmmConfig, PreprocessConfig, RegistrationConfig, VsvfConfig
-from ..core.errors import ConfigError, OutOfMemory
+from ..core.errors import ConfigError
 from ..core.figures.contrast import contrast_remark
 from ..core.figures.extremes import find_extremes
 from ..core.geometry import FloatArray, Grid
@@ -21,7 +19,7 @@ from ..core.inputs import RegistrationInputs
 from ..core.lattices.working_grid import working_grid
 from ..core.progress import CancelCheck, ProgressCallback, Reporter
 from ..core.result import RegistrationResult, StartingMap
-from ..ops.devices import choose_device
+from ..ops.devices import choose_device, memory_errors
 from ..ops.maps import apply_matrix, identity, resample_displacement
 from ..ops.separable.resampling import resample, to_tensor
 from ..ops.similarity.image_pair import ImagePair
@@ -91,7 +89,7 @@ def register_inputs(
     inputs = dataclasses.replace(inputs, fixed_mask=fixed_mask, moving_mask=moving_mask)
     start = inputs.initial or _start(inputs, config.affine, use_landmarks=config.landmarks.start)
     device = choose_device(config.device)
-    with _memory_errors(device):
+    with memory_errors(device, "reduce preprocess.max_working_voxels, or close other programs"):
         result = _run(inputs, start, config, device, reporter)
     remarks = dict.fromkeys((*fixed_remarks, *moving_remarks, *([kinds] if kinds else ())))
     return dataclasses.replace(result, notes=(*result.notes, *remarks))
@@ -234,19 +232,3 @@ class _Clock:
 
     def timings(self) -> dict[str, float]:
         return {**self._laps, "total": self._last - self._begin}
-
-
-@contextmanager
-def _memory_errors(device: torch.device) -> Iterator[None]:
-    """Out of memory as an error that says what to do."""
-    advice = "reduce preprocess.max_working_voxels, or close other programs"
-    try:
-        yield
-    except torch.cuda.OutOfMemoryError as error:
-        raise OutOfMemory(f"the GPU ran out of memory; {advice}, or use --device cpu") from error
-    except MemoryError as error:
-        raise OutOfMemory(f"memory ran out on {device}; {advice}") from error
-    except RuntimeError as error:
-        if "allocate memory" in str(error) or "out of memory" in str(error):
-            raise OutOfMemory(f"memory ran out on {device}; {advice}") from error
-        raise

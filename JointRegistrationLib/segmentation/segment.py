@@ -5,7 +5,6 @@ It is a proposal: what it is unsure of, it says.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,28 +15,14 @@ from torch import Tensor
 from ..core.geometry import Grid, affine_matrix, transform_points
 from ..core.image import Image
 from ..core.progress import CancelCheck, ProgressCallback, Reporter
+from ..core.structures import LABELS, SEGMENTER_WEIGHTS, Segmentation, SideGuess
 from ..networks import cache
 from ..networks.predict import FIELD_OF_VIEW_MM, canonical_lattice
 from ..networks.segmenter import CLASSES, MULTIPLES, Segmenter
-from ..networks.side import SideGuess
-from ..networks.weights import SEGMENTER_WEIGHTS, load_segmenter
-from ..ops.devices import choose_device
+from ..networks.weights import load_segmenter
+from ..ops.devices import choose_device, memory_errors
 from ..ops.separable.along_axes import alignment, interpolated, onto_lattice
 from ..registration.preprocessing import check_image, normalize
-
-#: Numbers in the label map, by class: those of the Osteoarthritis Initiative's maps, and 10 for a half of what they
-#: have in one (7 to 9 are lesions there).
-LABELS = {
-    "femur": 1,
-    "femoral cartilage": 2,
-    "tibia": 3,
-    "medial tibial cartilage": 4,
-    "patella": 5,
-    "patellar cartilage": 6,
-    "lateral tibial cartilage": 10,
-}
-#: Below this confidence a structure is worth a look before it is used.
-UNSURE = 0.8
 
 _BONES = tuple(CLASSES.index(name) for name in ("femur", "tibia", "patella"))
 _CARTILAGES = tuple(n for n, name in enumerate(CLASSES) if "cartilage" in name)
@@ -45,26 +30,6 @@ _MEDIAL, _LATERAL = (CLASSES.index(f"{which} tibial cartilage") for which in ("m
 #: Along an axis this many times longer than the network's own field of view, the knee is looked for first.
 _WIDE = 1.4
 _MARGIN_MM = 15.0
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """What was found in one image.
-
-    Args:
-        labels: uint8 on the image's own grid, numbered as in :data:`LABELS`, 0 elsewhere.
-        confidence: of each structure, 0 to 1: the Dice that the network expects of it; 0 if it was not found.
-        side: which knee it is, by where its medial and its lateral tibial cartilage lie; log odds 0 if unknown.
-    """
-
-    labels: Image
-    confidence: dict[str, float]
-    side: SideGuess
-
-    @property
-    def unsure(self) -> tuple[str, ...]:
-        """Structures that are missing, or whose confidence is low."""
-        return tuple(name for name, value in self.confidence.items() if value < UNSURE)
 
 
 @torch.inference_mode()
@@ -88,7 +53,7 @@ def segment(
     Raises:
         InputError: the image cannot be used; the message says why.
         RegistrationCancelled: the caller asked to stop.
-        ResourceError: the device is not there.
+        ResourceError: the device is not there, or memory ran out.
         CheckpointError: the weights are missing or damaged.
 
     Example:
@@ -101,12 +66,13 @@ def segment(
     check_image(image)
     where = choose_device(device)
     model = cache.kept(lambda path, on: load_segmenter(path, on)[0], weights or SEGMENTER_WEIGHTS, where)
-    shares, lattice = _shares(model, image, where, reporter)
-    reporter.update(0.7)
-    side = found_side(shares)
-    shares = _parted_by_side(shares, side)
-    confidence = confidences(shares)
-    array = labels_on_grid(shares, lattice, image.grid, reporter.part(0.7, 1.0))
+    with memory_errors(where, "close other programs"):
+        shares, lattice = _shares(model, image, where, reporter)
+        reporter.update(0.7)
+        side = found_side(shares)
+        shares = _parted_by_side(shares, side)
+        confidence = confidences(shares)
+        array = labels_on_grid(shares, lattice, image.grid, reporter.part(0.7, 1.0))
     reporter.update(1.0)
     return Segmentation(Image(array, image.grid, f"segmentation of {image.name}"), confidence, side)
 

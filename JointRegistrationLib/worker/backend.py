@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import os
 import platform
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .. import __version__
-from ..core.config import RegistrationConfig
 from ..core.errors import CheckpointError
 from ..core.progress import CancelCheck, ProgressCallback
 from ..core.result import RegistrationResult
-from .exchange import Job
+from ..core.structures import Segmentation
+from .exchange import AnyJob, SegmentationJob
 from .messages import Ready
 
 #: How many threads to compute with on the CPU; PyTorch's own choice if unset.
@@ -46,8 +45,12 @@ def threads(most: int) -> int:
     return min(most, _chosen_threads() or os.cpu_count() or 1)
 
 
-def run(job: Job, progress: ProgressCallback, cancelled: CancelCheck) -> RegistrationResult:
-    """Run a job; see :func:`.registration.register.register` for the errors."""
+def run(job: AnyJob, progress: ProgressCallback, cancelled: CancelCheck) -> RegistrationResult | Segmentation:
+    """Run a job; see ``registration.register.register`` and ``segmentation.segment.segment`` for the errors."""
+    if isinstance(job, SegmentationJob):
+        from ..segmentation.segment import segment  # noqa: PLC0415
+
+        return segment(job.image, device=job.device, progress=progress, cancelled=cancelled)
     from ..registration.register import register_inputs  # noqa: PLC0415
 
     return register_inputs(job.inputs, job.config, progress, cancelled)
@@ -114,27 +117,32 @@ THINNING = 4
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """A configuration to try, and a sentence that says why; empty for what was asked for."""
+    """A job to try, and a sentence that says why; empty for what was asked for."""
 
-    config: RegistrationConfig
+    job: AnyJob
     note: str = ""
 
 
-def memory_plans(config: RegistrationConfig, auto_device: str) -> Iterator[MemoryPlan]:
+def memory_plans(job: AnyJob, auto_device: str) -> Iterator[MemoryPlan]:
     """Return what to try, one after the other, as long as memory runs out.
 
     Args:
-        config: what was asked for.
+        job: what was asked for.
         auto_device: the device that ``"auto"`` takes here.
     """
-    yield MemoryPlan(config)
-    device = auto_device if config.device == "auto" else config.device
+    yield MemoryPlan(job)
+    asked = job.device if isinstance(job, SegmentationJob) else job.config.device
+    device = auto_device if asked == "auto" else asked
     where = "The computer's memory" if device == "cpu" else "The GPU's memory"
-    voxels = max(1000, config.preprocess.max_working_voxels // THINNING)
-    thinned = dataclasses.replace(config, preprocess=dataclasses.replace(config.preprocess, max_working_voxels=voxels))
-    yield MemoryPlan(thinned, f"{where} ran out, so the images were compared on at most {voxels} voxels.")
+    if isinstance(job, SegmentationJob):
+        if device != "cpu":
+            yield MemoryPlan(replace(job, device="cpu"), f"{where} ran out, so the CPU was taken.")
+        return
+    preprocess = job.config.preprocess
+    voxels = max(1000, preprocess.max_working_voxels // THINNING)
+    thinned = replace(job.config, preprocess=replace(preprocess, max_working_voxels=voxels))
+    note = f"{where} ran out, so the images were compared on at most {voxels} voxels."
+    yield MemoryPlan(replace(job, config=thinned), note)
     if device != "cpu":
-        yield MemoryPlan(
-            dataclasses.replace(config, device="cpu"),
-            f"{where} ran out, also with fewer voxels, so the registration ran on the CPU.",
-        )
+        note = f"{where} ran out, also with fewer voxels, so the registration ran on the CPU."
+        yield MemoryPlan(replace(job, config=replace(job.config, device="cpu")), note)

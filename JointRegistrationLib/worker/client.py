@@ -166,7 +166,7 @@ class Client:
             ResourceError: if a run is under way.
         """
         if self._run is not None:
-            raise ResourceError("a registration is running already; wait for its end or cancel it")
+            raise ResourceError("a registration or search is running already; wait for its end or cancel it")
         self._run = folder, listener
         if self._state is not State.STOPPING:
             self._next_run()

@@ -4,8 +4,9 @@ The sender makes the folder (see :mod:`.folders`), writes the job in small steps
 removes the folder when it is done. The worker writes its result whole or not at all. Reading maps the files
 into memory, so that it takes no time of its own. This module imports no PyTorch.
 
-Both are dataclasses of dataclasses and are written field by field: a field that is added to one of them needs no line
-here. Arrays of three axes or more, such as volumes, are files; all else, points and matrices too, is JSON.
+All are dataclasses of dataclasses and are written field by field: a field that is added to one of them needs no line
+here. Arrays of three axes or more, such as volumes, are files; all else, points and matrices too, is JSON, with the
+class's name in ``"type"``.
 """
 
 from __future__ import annotations
@@ -17,26 +18,27 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ..core.config import RegistrationConfig
 from ..core.errors import FileError, ResourceError
+from ..core.image import Image
 from ..core.inputs import RegistrationInputs
 from ..core.result import RegistrationResult
 from ..core.serialization import from_dict
+from ..core.structures import Segmentation
 from .segments import Segments, WarpedSegments
 
 #: Bytes written between two pauses: a few milliseconds.
 STEP_BYTES = 8 * 2**20
 
 _VALUES, _RESULT, _PARTIAL = "values.json", "result", "result.partial"
-_FILE = ".npy"
+_FILE, _TYPE = ".npy", "type"
 _WRITERS = 4  # side by side it takes half as long
 
-_Record = TypeVar("_Record")
 _Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -57,6 +59,23 @@ class Job:
 
 
 @dataclass(frozen=True)
+class SegmentationJob:
+    """What ``segmentation.segment`` takes."""
+
+    image: Image
+    device: str = "auto"
+
+    @property
+    def exchange_bytes(self) -> int:
+        """Size of the job and of its result on disk."""
+        return self.image.array.nbytes + self.image.grid.num_voxels
+
+
+AnyJob = Job | SegmentationJob
+_JOBS = (Job, SegmentationJob)
+
+
+@dataclass(frozen=True)
 class _Outcome:
     result: RegistrationResult
     segments: WarpedSegments
@@ -65,7 +84,7 @@ class _Outcome:
 # -- any dataclass --------------------------------------------------------------------------------------
 
 
-def _parts_of(record: Any) -> tuple[Any, _Arrays]:
+def _parts_of(record: Any) -> tuple[dict[str, Any], _Arrays]:
     """A dataclass as plain values for JSON, and its arrays by the names that stand for them there."""
     arrays: _Arrays = {}
 
@@ -79,14 +98,15 @@ def _parts_of(record: Any) -> tuple[Any, _Arrays]:
             return {_FILE: name}
         return value.tolist() if isinstance(value, np.ndarray) else value
 
-    return plain(record, type(record).__name__.strip("_").lower()), arrays
+    kind = type(record).__name__
+    return {_TYPE: kind, **plain(record, kind.strip("_").lower())}, arrays
 
 
-def _read(kind: type[_Record], folder: Path, mode: Literal["r", "c"]) -> _Record:
-    """The record that :func:`_parts_of` took apart, its arrays mapped into memory.
+def _read(kinds: tuple[type[Any], ...], folder: Path, mode: Literal["r", "c"]) -> Any:
+    """The record of one of ``kinds`` that :func:`_parts_of` took apart, its arrays mapped into memory.
 
     Raises:
-        FileError: if it is not there, or not complete.
+        FileError: if it is not there, not complete, or another one.
     """
 
     def mapped(values: dict[str, Any]) -> Any:
@@ -96,18 +116,18 @@ def _read(kind: type[_Record], folder: Path, mode: Literal["r", "c"]) -> _Record
         return np.asarray(np.load(path, mmap_mode=mode, allow_pickle=False))
 
     try:
-        return from_dict(kind, json.loads((folder / _VALUES).read_text(encoding="utf-8"), object_hook=mapped))
-    except (OSError, ValueError) as error:
-        what = "job" if kind is Job else "result"
-        raise FileError(
-            f"{folder}: there is no complete {what} in it ({error}); start the registration again"
-        ) from error
+        values = json.loads((folder / _VALUES).read_text(encoding="utf-8"), object_hook=mapped)
+        kind = {kind.__name__: kind for kind in kinds}[values.pop(_TYPE)]
+        return from_dict(kind, values)
+    except (OSError, ValueError, KeyError) as error:
+        what = "job" if kinds is _JOBS else "result"
+        raise FileError(f"{folder}: there is no complete {what} in it ({error}); start it again") from error
 
 
 # -- the job --------------------------------------------------------------------------------------------
 
 
-def job_steps(folder: Path, job: Job) -> Iterator[float]:
+def job_steps(folder: Path, job: AnyJob) -> Iterator[float]:
     """Write a job, pausing after every :data:`STEP_BYTES`; it is complete when the iterator ends.
 
     The arrays must not be written to meanwhile.
@@ -131,19 +151,20 @@ def job_steps(folder: Path, job: Job) -> Iterator[float]:
         raise ResourceError(f"{folder}: the images cannot be written: {error.strerror}; free some space") from error
 
 
-def write_job(folder: Path, job: Job) -> None:
+def write_job(folder: Path, job: AnyJob) -> None:
     """Write a job in one go; see :func:`job_steps`."""
     for _ in job_steps(folder, job):
         pass
 
 
-def read_job(folder: Path) -> Job:
+def read_job(folder: Path) -> AnyJob:
     """The job in ``folder``; its arrays are read-only.
 
     Raises:
         FileError: if it is not there, or not complete.
     """
-    return _read(Job, folder, "r")
+    job: AnyJob = _read(_JOBS, folder, "r")
+    return job
 
 
 def _array_steps(path: Path, array: npt.NDArray[Any]) -> Iterator[int]:
@@ -172,8 +193,17 @@ def write_result(folder: Path, result: RegistrationResult, segments: WarpedSegme
     Raises:
         ResourceError: if the disk is full or the folder is gone.
     """
+    _write_whole(folder, _Outcome(result, segments or WarpedSegments()))
+
+
+def write_found(folder: Path, found: Segmentation) -> None:
+    """The same of a :class:`SegmentationJob`."""
+    _write_whole(folder, found)
+
+
+def _write_whole(folder: Path, record: _Outcome | Segmentation) -> None:
     partial = folder / _PARTIAL
-    values, arrays = _parts_of(_Outcome(result, segments or WarpedSegments()))
+    values, arrays = _parts_of(record)
     try:
         partial.mkdir()
         with ThreadPoolExecutor(_WRITERS) as pool:
@@ -193,7 +223,8 @@ def read_result(folder: Path) -> RegistrationResult:
     Raises:
         FileError: if there is no complete result.
     """
-    return _read(_Outcome, folder / _RESULT, "c").result
+    result: RegistrationResult = _read((_Outcome,), folder / _RESULT, "c").result
+    return result
 
 
 def read_segments(folder: Path) -> WarpedSegments:
@@ -202,4 +233,15 @@ def read_segments(folder: Path) -> WarpedSegments:
     Raises:
         FileError: if there is no complete result.
     """
-    return _read(_Outcome, folder / _RESULT, "c").segments
+    segments: WarpedSegments = _read((_Outcome,), folder / _RESULT, "c").segments
+    return segments
+
+
+def read_found(folder: Path) -> Segmentation:
+    """What was found, in the folder of a :class:`SegmentationJob`, mapped into memory, as with :func:`read_result`.
+
+    Raises:
+        FileError: if there is no complete result.
+    """
+    found: Segmentation = _read((Segmentation,), folder / _RESULT, "c")
+    return found

@@ -159,16 +159,16 @@ def error_of(failed: Failed) -> JointRegistrationError:
     if kind is not None:
         return kind(failed.message)
     return JointRegistrationError(
-        f"the registration failed unexpectedly ({failed.kind}: {failed.message}); please report it with the log"
+        f"the registration process failed unexpectedly ({failed.kind}: {failed.message}); please report it with the log"
     )
 
 
 def death(starting: bool, exit_code: int, stderr_tail: str) -> str:
     """Why a run failed whose process ended by itself, and what to do."""
-    when = "while it started" if starting else "during the registration"
+    when = "while it started" if starting else "at its work"
     last = stderr_tail.strip()
     said = f" Its last words: {last}" if last else ""
     return (
-        f"the registration process ended {when} (code {exit_code}); nothing was changed. Register again; if it "
-        f"happens again, close other programs or reduce preprocess.max_working_voxels.{said}"
+        f"the registration process ended {when} (code {exit_code}); nothing was changed. Try again; if it "
+        f"happens again, close other programs or, to register, reduce preprocess.max_working_voxels.{said}"
     )

@@ -22,9 +22,10 @@ from ..core import errors
 from ..core.errors import JointRegistrationError, OutOfMemory, RegistrationCancelled
 from ..core.progress import CancelCheck, Progress, ProgressCallback
 from ..core.result import RegistrationResult
+from ..core.structures import Segmentation
 from . import backend
 from .backend import memory_plans
-from .exchange import Job, read_job, write_result
+from .exchange import AnyJob, Job, read_job, write_found, write_result
 from .folders import remove_folder, remove_stale_folders
 from .messages import (
     Alive,
@@ -43,7 +44,7 @@ from .messages import (
 )
 from .segments import WarpedSegments, warp_segments
 
-Run = Callable[[Job, ProgressCallback, CancelCheck], RegistrationResult]
+Run = Callable[[AnyJob, ProgressCallback, CancelCheck], RegistrationResult | Segmentation]
 
 _PROGRESS_INTERVAL_S = 0.1
 _PARENT_CHECK_S = 1.0
@@ -63,7 +64,7 @@ def serve(
 
     Args:
         make_ready: loads what runs need and says what there is. Called again for a Ping.
-        run: runs a job; raises what :func:`.registration.register.register` raises.
+        run: runs a job, see :func:`.backend.run`.
         free_memory: called after memory ran out.
     """
     output = _Output(_take_stdout())
@@ -189,7 +190,7 @@ class _Worker:
         try:
             job = read_job(request.folder)
             result = self._result(job, request)
-            write_result(request.folder, result, self._segments(job, result, request))
+            self._write(job, result, request)
             end: Message = Cancelled() if request.cancel.is_set() else Done(str(request.folder))
         except RegistrationCancelled:
             end = Cancelled()
@@ -204,6 +205,13 @@ class _Worker:
             remove_folder(request.folder)  # nobody waits for it, and its sender may have been unable to (Windows)
         self._output.send(end)
 
+    def _write(self, job: AnyJob, result: RegistrationResult | Segmentation, request: _Run) -> None:
+        if isinstance(result, Segmentation):
+            write_found(request.folder, result)
+        else:
+            assert isinstance(job, Job)
+            write_result(request.folder, result, self._segments(job, result, request))
+
     def _segments(self, job: Job, result: RegistrationResult, request: _Run) -> WarpedSegments:
         """The job's segments on the fixed lattice."""
         if job.segments.moving:
@@ -211,24 +219,24 @@ class _Worker:
         field, cancelled = result.displacement_field_mm, request.cancel.is_set
         return warp_segments(job.segments, result.fixed_grid, field, backend.threads(_CARRYING_THREADS), cancelled)
 
-    def _result(self, job: Job, request: _Run) -> RegistrationResult:
+    def _result(self, job: AnyJob, request: _Run) -> RegistrationResult | Segmentation:
         """The result of the first memory plan that memory suffices for."""
         shortage: OutOfMemory | None = None
-        for plan in memory_plans(job.config, self._auto_device):
+        for plan in memory_plans(job, self._auto_device):
             if plan.note:
                 self._free_memory()
                 self._output.send(Log(plan.note))
             try:
-                result = self._run(
-                    dataclasses.replace(job, config=plan.config), self._reporter(), request.cancel.is_set
-                )
+                result = self._run(plan.job, self._reporter(), request.cancel.is_set)
             except OutOfMemory as error:
                 shortage = OutOfMemory(str(error))  # without its traceback, which keeps the memory
                 continue
             except MemoryError:
                 shortage = OutOfMemory("memory ran out; reduce preprocess.max_working_voxels, or close other programs")
                 continue
-            return dataclasses.replace(result, notes=(*result.notes, *filter(None, [plan.note])))
+            if isinstance(result, Segmentation) or not plan.note:
+                return result
+            return dataclasses.replace(result, notes=(*result.notes, plan.note))
         assert shortage is not None
         raise shortage
 

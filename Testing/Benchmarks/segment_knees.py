@@ -20,9 +20,10 @@ import torch
 from JointRegistrationLib.core.figures.metrics import dice
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.structures import LABELS, Segmentation
 from JointRegistrationLib.files import read_image, read_labels
 from JointRegistrationLib.networks.segmenter import CLASSES
-from JointRegistrationLib.segmentation.segment import LABELS, Segmentation, segment
+from JointRegistrationLib.segmentation.segment import segment
 from JointRegistrationLib.training.data.augment import generator
 from JointRegistrationLib.training.data.labels import canonical_grid
 from JointRegistrationLib.training.segmenter.knee_codes import Knee, load_knees

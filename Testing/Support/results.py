@@ -8,7 +8,9 @@ import numpy as np
 
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult
+from JointRegistrationLib.core.structures import LABELS, Segmentation, SideGuess
 
 
 def made_result(fixed: Grid, moving: Grid | None = None, **values: Any) -> RegistrationResult:
@@ -30,3 +32,11 @@ def made_result(fixed: Grid, moving: Grid | None = None, **values: Any) -> Regis
         "device": "cpu",
     }
     return RegistrationResult(fixed_grid=fixed, moving_grid=moving, **{**identity, **values})
+
+
+def made_segmentation(image: Image) -> Segmentation:
+    """The self-tests' stub's, see ``slabs`` there, without the panel: structures as slabs across the third axis."""
+    slab = np.array([0, *LABELS.values(), 0], np.uint8)[np.arange(len(image.array)) * 9 // len(image.array)]
+    labels = np.broadcast_to(slab[:, None, None], image.array.shape).copy()
+    confidence = {**dict.fromkeys(LABELS, 0.9), "patellar cartilage": 0.5}
+    return Segmentation(Image(labels, image.grid, "found"), confidence, SideGuess("right", 2.0))

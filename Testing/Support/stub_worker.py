@@ -1,6 +1,6 @@
 """The worker with a stand-in for the registration, which starts and runs at once and misbehaves as told.
 
-The name of the fixed image says how, for example ``"wait in deformable"``:
+The name of the fixed image, or of the one to find bones in, says how, for example ``"wait in deformable"``:
 
 wait      until cancelled
 hang      without looking whether it is cancelled
@@ -24,11 +24,12 @@ import numpy as np
 from JointRegistrationLib.core.errors import InputError, OutOfMemory, RegistrationCancelled
 from JointRegistrationLib.core.progress import CancelCheck, ProgressCallback
 from JointRegistrationLib.core.result import RegistrationResult
-from JointRegistrationLib.worker.exchange import Job
+from JointRegistrationLib.core.structures import Segmentation
+from JointRegistrationLib.worker.exchange import AnyJob, Job, SegmentationJob
 from JointRegistrationLib.worker.messages import Ready
 from JointRegistrationLib.worker.process import WorkerCommand, worker_command
 from JointRegistrationLib.worker.server import serve
-from Testing.Support.results import made_result
+from Testing.Support.results import made_result, made_segmentation
 
 STAGES = ("preparing", "affine", "deformable", "finishing")
 DEVICES = {"cuda": "Stub GPU, 1 GB free", "cpu": "CPU, 1 thread"}
@@ -54,18 +55,19 @@ def make_ready() -> Ready:
     return Ready(os.getpid(), {"stub": "1"}, DEVICES)
 
 
-def run(job: Job, progress: ProgressCallback, cancelled: CancelCheck) -> RegistrationResult:
-    behaviour, _, where = job.inputs.fixed.name.partition(" in ")
+def run(job: AnyJob, progress: ProgressCallback, cancelled: CancelCheck) -> RegistrationResult | Segmentation:
+    image = job.image if isinstance(job, SegmentationJob) else job.inputs.fixed
+    behaviour, _, where = image.name.partition(" in ")
     for index, stage in enumerate(STAGES):
         if cancelled():
             raise RegistrationCancelled("cancelled")
         progress(stage, index / len(STAGES), 1.0 - 0.1 * index)
         if stage == (where or "affine"):
             misbehave(behaviour, job, cancelled)
-    return identity_result(job)
+    return made_segmentation(image) if isinstance(job, SegmentationJob) else identity_result(job)
 
 
-def misbehave(behaviour: str, job: Job, cancelled: CancelCheck) -> None:
+def misbehave(behaviour: str, job: AnyJob, cancelled: CancelCheck) -> None:
     if behaviour == "wait":
         while not cancelled():
             time.sleep(0.01)
@@ -75,12 +77,14 @@ def misbehave(behaviour: str, job: Job, cancelled: CancelCheck) -> None:
     if behaviour == "die":
         _die("a last word")
     if behaviour == "refuse":
-        raise InputError(f"{job.inputs.moving.name}: nothing to align")
+        moving = job.image if isinstance(job, SegmentationJob) else job.inputs.moving
+        raise InputError(f"{moving.name}: nothing to align")
     if behaviour == "fail":
         raise ZeroDivisionError("not foreseen")
-    if behaviour == "memory" and job.config.preprocess.max_working_voxels > 10000:
+    if behaviour == "memory" and isinstance(job, Job) and job.config.preprocess.max_working_voxels > 10000:
         raise MemoryError
-    if behaviour == "gpu" and job.config.device != "cpu":
+    device = job.device if isinstance(job, SegmentationJob) else job.config.device
+    if behaviour == "gpu" and device != "cpu":
         raise OutOfMemory("the GPU ran out of memory; use fewer voxels")
     if behaviour == "print":
         print("a library's chatter", flush=True)  # noqa: T201

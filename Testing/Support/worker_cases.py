@@ -13,7 +13,7 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.inputs import RegistrationInputs
 from JointRegistrationLib.worker.client import Client, State
-from JointRegistrationLib.worker.exchange import Job, write_job
+from JointRegistrationLib.worker.exchange import AnyJob, Job, write_job
 from JointRegistrationLib.worker.folders import new_folder
 from JointRegistrationLib.worker.messages import Message, decode
 from JointRegistrationLib.worker.process import SubprocessTransport
@@ -93,7 +93,7 @@ def small_job(behaviour: str = "", **more: object) -> Job:
     return Job(RegistrationInputs(*images, **more), **{"config": RegistrationConfig(), **of_job})  # type: ignore[arg-type]
 
 
-def job_folder(job: Job, root: Path) -> Path:
+def job_folder(job: AnyJob, root: Path) -> Path:
     """A folder below ``root`` with the job in it."""
     folder = new_folder(job.exchange_bytes, (root,))
     write_job(folder, job)

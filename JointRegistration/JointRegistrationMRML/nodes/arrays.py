@@ -26,7 +26,10 @@ INPUT_ROLES = {
     name: f"jointRegistration.{name}"
     for name in ("fixedSegmentation", "movingSegmentation", "fixedLandmarks", "movingLandmarks")
 }
+#: Under this one a run's transform refers to what was found in a volume while it stood under it.
+FOUND_ROLE = "jointRegistration.foundSegmentation"
 _MOVED_ROLES = (
+    FOUND_ROLE,
     slicer.vtkMRMLTransformNode.GetMovingNodeReferenceRole(),
     INPUT_ROLES["movingSegmentation"],
     INPUT_ROLES["movingLandmarks"],

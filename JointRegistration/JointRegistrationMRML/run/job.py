@@ -1,9 +1,5 @@
 """One registration of a scene's nodes in the worker process, without waiting for it.
 
-The caller keeps its event loop: it calls :meth:`RegistrationJob.step` from a timer until that
-returns False, and from then on hands the worker's output to the client, as for any run. Once the result is there,
-``proceed`` asks for steps again: they add it to the scene. Nothing is added before, and then all or nothing.
-
 Example::
 
     job = RegistrationJob(scene, InputNodes(fixed, moving), config, options, reuse, client, listener, proceed)
@@ -14,68 +10,41 @@ Example::
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import fields
-from inspect import GEN_RUNNING, getgeneratorstate
 from pathlib import Path
 from typing import Any
 
-import slicer
-import vtk
-
 from JointRegistrationLib.core.config import RegistrationConfig
-from JointRegistrationLib.core.errors import JointRegistrationError, RegistrationCancelled
-from JointRegistrationLib.core.progress import Progress, RunListener
-from JointRegistrationLib.worker.client import Client, State
-from JointRegistrationLib.worker.exchange import Job, job_steps, read_result, read_segments
-from JointRegistrationLib.worker.folders import new_folder, remove_folder
+from JointRegistrationLib.core.progress import RunListener
+from JointRegistrationLib.worker.client import Client
+from JointRegistrationLib.worker.exchange import Job, read_result, read_segments
 from JointRegistrationLib.worker.segments import Segments
 
-from ..mrml import Node, Scene
-from ..pauses import saying
+from ..mrml import Scene
 from ..translation import _
-from ..unforeseen import asError
 from .inputs import checkInputs, inputSteps
 from .publish import checkOutputs, publishSteps, transformLeftOut
 from .registration_nodes import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
 from .segments import SegmentsForWorker, workerSteps
-
-#: Share of the progress at which the images are with the worker, and at which its result is there.
-_PREPARED, _RETURNED = 0.02, 0.95
-#: Share of the bytes that is written for the worker while the nodes are still being read.
-_NOTHING = 0.0
-
-CANCELLED = _("The registration was cancelled. The scene is as it was.")
+from .worker_job import JobTexts, WorkerJob
 
 
-class JobState(enum.Enum):
-    """What a job is at; the last three are its ends."""
-
-    NEW = "new"
-    PREPARING = "preparing"
-    RUNNING = "running"
-    PUBLISHING = "publishing"
-    FINISHED = "finished"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-class RegistrationJob:
-    """One run, from nodes to nodes. Everything is called from one thread, that of the scene.
+class RegistrationJob(WorkerJob[RegistrationOutputs]):
+    """One registration; see :class:`.WorkerJob` for the arguments that are not named here.
 
     Args:
-        scene: MRML scene that holds the nodes. While the job runs, it ends as cancelled if one of its
-            nodes is removed or the scene is closed.
         nodes: the run's input nodes.
         config: method and settings.
         options: which results are wanted.
         reuse: nodes to be given results instead of new ones.
-        client: the worker.
-        listener: told how the job goes. In the end its results are in the scene, or the scene is as it was, but for
-            what its user removed; a ``RegistrationCancelled`` says why it was ended.
-        proceed: called when the worker has ended: :meth:`step` is to be called again, until it returns False.
     """
+
+    texts = JobTexts(
+        _("The registration was cancelled. The scene is as it was."),
+        _("{name} was removed from the scene, so the registration was cancelled."),
+        _("The scene was closed, so the registration was cancelled."),
+    )
 
     def __init__(
         self,
@@ -88,180 +57,29 @@ class RegistrationJob:
         listener: RunListener[RegistrationOutputs],
         proceed: Callable[[], None],
     ) -> None:
-        self._scene, self._nodes, self._config = scene, nodes, config
-        self._options, self._reuse = options, reuse
-        self._client, self._listener, self._proceed = client, listener, proceed
-        self._state = JobState.NEW
-        self._steps: Iterator[float] = iter(())
-        self._adding: Generator[None, None, RegistrationOutputs] | None = None
-        self._folder: Path | None = None
+        super().__init__(scene, client, listener, proceed)
+        self._nodes, self._config, self._options, self._reuse = nodes, config, options, reuse
         self._segments: SegmentsForWorker | None = None
-        self._observers: list[int] = []
-        self._why: str | None = None
 
-    @property
-    def state(self) -> JobState:
-        """Return the job's state."""
-        return self._state
-
-    @property
-    def active(self) -> bool:
-        """Return whether the job has begun and not ended."""
-        return self._state in (JobState.PREPARING, JobState.RUNNING, JobState.PUBLISHING)
-
-    def start(self) -> None:
-        """Check the nodes, and warm the worker up; :meth:`step` goes on from there.
-
-        Raises:
-            InputError: a node cannot be used; the message names it. Nothing was run.
-        """
+    def _check(self) -> None:
         checkOutputs(self._scene, self._nodes, self._reuse)
         checkInputs(self._nodes)
-        self._steps = self._prepare()
-        self._state = JobState.PREPARING
-        self._observe()
-        self._client.start()
 
-    def step(self) -> bool:
-        """Do the next short piece of what is done here rather than in the worker: reading inputs, adding results.
-
-        Returns:
-            Whether to call it again. False while the worker is at work, and when the job has ended.
-        """
-        if self._state is JobState.PREPARING:
-            self._prepareStep()
-        elif self._state is JobState.PUBLISHING:
-            self._addStep()
-        return self._state in (JobState.PREPARING, JobState.PUBLISHING)
-
-    def _prepareStep(self) -> None:
-        """Read the next input, or hand the next few megabytes to the worker, and after the last ones start it."""
-        try:
-            self._tell("preparing", _PREPARED * next(self._steps))
-        except StopIteration:
-            self._submit()
-        except Exception as error:  # noqa: BLE001 this is called by a timer: whatever it is, the job must end
-            self._fail(asError(error, _("the volumes were read")))
-
-    def _addStep(self) -> None:
-        """Add the next result to the scene."""
-        assert self._adding is not None
-        try:
-            next(self._adding)
-        except StopIteration as end:
-            self._end(JobState.FINISHED)
-            self._listener.onDone(end.value)
-        except Exception as error:  # noqa: BLE001 as above; the scene has been restored
-            self._fail(asError(error, _("the results were added to the scene")))
-        else:
-            if self._why is not None:  # cancelled by what the step itself set off
-                self._takeBack()
-
-    def _takeBack(self) -> None:
-        """The run is cancelled while its results are being added: the scene becomes what it was."""
-        assert self._adding is not None and self._why is not None
-        try:
-            self._adding.close()
-        except Exception as error:  # noqa: BLE001 an observer must not raise
-            self._fail(asError(error, _("the results were taken back")))
-        else:
-            self._fail(RegistrationCancelled(self._why))
-
-    def cancel(self, message: str = CANCELLED) -> None:
-        """End the job, which fails as cancelled with ``message``: at the latest with the client's patience."""
-        if self._state is JobState.PREPARING:
-            self._fail(RegistrationCancelled(message))
-        elif self._state is JobState.RUNNING and self._why is None:  # a closed scene removes its nodes too
-            self._why = message
-            self._client.cancel()
-        elif self._state is JobState.PUBLISHING and self._why is None:
-            self._why = message
-            if self._adding is not None and getgeneratorstate(self._adding) != GEN_RUNNING:
-                self._takeBack()
-
-    # -- told by the client -------------------------------------------------------------------------------
-
-    def onProgress(self, progress: Progress) -> None:
-        """The worker's progress, as part of the job's."""
-        fraction = _PREPARED + (_RETURNED - _PREPARED) * progress.fraction
-        self._tell(progress.stage, fraction, progress.seconds_left)
-
-    def onDone(self, folder: Path) -> None:
-        """The worker has written its result: it is put into the scene step by step."""
-        self._state = JobState.PUBLISHING
-        self._tell("adding the results", _RETURNED, 0.0)
-        self._adding = self._add(folder)
-        self._proceed()
-
-    def onFailed(self, error: JointRegistrationError) -> None:
-        """The worker failed, or died, or was stopped."""
-        asked = isinstance(error, RegistrationCancelled)
-        self._fail(RegistrationCancelled(self._why or CANCELLED) if asked else error)
-
-    # -- inside -------------------------------------------------------------------------------------------
-
-    def _prepare(self) -> Iterator[float]:
-        """Read the nodes and write them for the worker, with a pause every few milliseconds; yields the share done."""
-        inputs = yield from saying(_NOTHING, inputSteps(self._nodes, self._reuse))
+    def _readSteps(self) -> Generator[None, None, Job]:
+        inputs = yield from inputSteps(self._nodes, self._reuse)
         leftOut = transformLeftOut(self._nodes, self._reuse)
-        self._segments = yield from saying(_NOTHING, workerSteps(self._nodes, self._options, leftOut))
-        segments = Segments() if self._segments is None else self._segments.segments
-        job = Job(inputs, self._config, segments)
-        self._folder = new_folder(job.exchange_bytes)
-        yield from job_steps(self._folder, job)
+        self._segments = yield from workerSteps(self._nodes, self._options, leftOut)
+        return Job(inputs, self._config, Segments() if self._segments is None else self._segments.segments)
 
-    def _add(self, folder: Path) -> Generator[None, None, RegistrationOutputs]:
+    def _addSteps(self, folder: Path) -> Generator[None, None, RegistrationOutputs]:
         result, segments = read_result(folder), None
         if self._segments is not None:
             segments = self._segments.warped(result.fixed_grid, read_segments(folder))
         return (yield from publishSteps(self._scene, self._nodes, result, self._options, self._reuse, segments))
 
-    def _submit(self) -> None:
-        self._state = JobState.RUNNING
-        if self._client.state in (State.STOPPED, State.STARTING):
-            self._tell("starting the registration process", _PREPARED)
-        assert self._folder is not None
-        try:
-            self._client.submit(self._folder, self)
-        except JointRegistrationError as error:
-            self._fail(error)
-
-    def _tell(self, stage: str, fraction: float, secondsLeft: float | None = None) -> None:
-        if self._why is None:  # the user has no wish to hear more of a run that is being cancelled
-            self._listener.onProgress(Progress(stage, fraction, seconds_left=secondsLeft))
-
-    def _fail(self, error: JointRegistrationError) -> None:
-        self._end(JobState.CANCELLED if isinstance(error, RegistrationCancelled) else JobState.FAILED)
-        self._listener.onFailed(error)
-
-    def _end(self, state: JobState) -> None:
-        self._state = state
-        self._steps, self._adding, self._segments = iter(()), None, None
-        # Whoever keeps the job keeps no voxels.
+    def _forget(self) -> None:
         self._nodes, self._reuse = InputNodes(None, None), OutputNodes()  # type: ignore[arg-type]
-        for observer in self._observers:
-            self._scene.RemoveObserver(observer)
-        self._observers = []
-        if self._folder is not None:
-            remove_folder(self._folder)
-
-    # -- the scene under the job ----------------------------------------------------------------------------
-
-    def _observe(self) -> None:
-        scene = slicer.vtkMRMLScene
-        self._observers = [
-            self._scene.AddObserver(scene.NodeAboutToBeRemovedEvent, self._onNodeRemoved),
-            self._scene.AddObserver(scene.StartCloseEvent, self._onSceneClosed),
-        ]
-
-    @vtk.calldata_type(vtk.VTK_OBJECT)
-    def _onNodeRemoved(self, caller: Any, event: str, node: Node) -> None:
-        if any(node is own for own in self._ownNodes()):
-            text = _("{name} was removed from the scene, so the registration was cancelled.")
-            self.cancel(text.format(name=node.GetName()))
-
-    def _onSceneClosed(self, caller: Any, event: str) -> None:
-        self.cancel(_("The scene was closed, so the registration was cancelled."))
+        self._segments = None
 
     def _ownNodes(self) -> list[Any]:
         owners = (self._nodes, self._reuse)

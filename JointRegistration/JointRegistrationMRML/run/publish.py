@@ -26,7 +26,7 @@ from ..nodes.segments.layers import LabelLayers
 from ..nodes.segments.segmentations import segmentationSteps
 from ..nodes.transforms import FIXED_ROLE, MOVING_ROLE, affineTransformNode, gridTransformNodeSteps
 from ..nodes.volumes import volumeFromImage
-from ..scene.transaction import RunRecord, SceneTransaction, checkTarget, isEmpty
+from ..scene.transaction import RunRecord, SceneTransaction, checkTarget, isEmpty, placeUnder
 from ..translation import _
 from .display import displayResults, showPairSteps
 from .record import putRecord
@@ -232,11 +232,7 @@ def _intoFolder(transaction: SceneTransaction, scene: Scene, nodes: list[Any], n
     folder = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), _freeName(hierarchy, f"Registration: {name}"))
     transaction.noteFolder(hierarchy, folder)
     for node in nodes:
-        item = hierarchy.GetItemByDataNode(node)
-        if item == hierarchy.GetInvalidItemID():
-            hierarchy.CreateItem(folder, node)
-        else:
-            hierarchy.SetItemParent(item, folder)
+        placeUnder(hierarchy, folder, node)
     return int(folder)
 
 

@@ -248,6 +248,15 @@ def _removeNodeSteps(scene: Scene, nodes: list[Any]) -> Generator[None, None, No
             yield
 
 
+def placeUnder(hierarchy: Any, parent: int, node: Node) -> None:
+    """Give ``node`` an item of the subject hierarchy under the item ``parent``, or move the one that it has."""
+    item = hierarchy.GetItemByDataNode(node)
+    if item == hierarchy.GetInvalidItemID():
+        hierarchy.CreateItem(parent, node)
+    else:
+        hierarchy.SetItemParent(item, parent)
+
+
 def _freeChildren(hierarchy: Any, item: int, going: list[Any]) -> None:
     """Move up what a user put below an item that goes."""
     for child in _children(hierarchy, item):

@@ -25,7 +25,7 @@ class PanelState:
     Args:
         parameters: the panel's.
         judgement: of the inputs.
-        running: whether a registration is under way.
+        running: whether a registration, or a search for bones, is under way.
         made: the latest run's results, while they can be discarded.
         notice: the latest news of a run or remedy; None for none.
         device: what would be computed on, in words.
@@ -105,5 +105,5 @@ class Controls:
 def _reasonsAgainst(state: PanelState) -> list[str]:
     """Why Register cannot work now though nothing is missing, as sentences."""
     if state.running:
-        return [_("A registration is running.")]
+        return [_("The registration process is at work.")]
     return [message.text for message in state.judgement.messages if message.severity == "error"]

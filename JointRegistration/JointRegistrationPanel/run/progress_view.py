@@ -17,6 +17,8 @@ _STAGES = {
     "network": _("Networks"),
     "refining": _("Refinement"),
     "finishing": _("Transforms on the images' own voxels"),
+    "segmenting fixed": _("Bones and cartilage of the fixed volume"),
+    "segmenting moving": _("Bones and cartilage of the moving volume"),
     "segments": _("Segments on the fixed volume's voxels"),
     "adding the results": _("Adding the results to the scene"),
     "cancelling": _("Cancelling"),

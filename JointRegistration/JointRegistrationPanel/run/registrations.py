@@ -3,49 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from typing import Any
 
-from JointRegistrationLib.core.errors import JointRegistrationError, RegistrationCancelled
-from JointRegistrationLib.core.progress import Progress
+from JointRegistrationLib.core.errors import JointRegistrationError
 from JointRegistrationMRML.run import register
+from JointRegistrationMRML.run.job import RegistrationJob
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
 
 from ..inputs import outputs
 from ..inputs.parameters import configFrom, inputNodes, nodesToReuse, outputOptions
-from ..inspection.section import InspectSection
 from ..text import _
 from ..window import Turns
 from .estimate import planFor
 from .machine import Speed
-from .progress_view import ProgressView
-from .remedies import Remedies
-from .results_view import ResultsView
-from .run_control import RunControl
+from .shown_run import Sections, ShownRun
 from .worker import Worker
 
 
-@dataclass(frozen=True)
-class Sections:
-    """The parts of the panel in which a run is seen."""
-
-    progress: ProgressView
-    remedies: Remedies
-    results: ResultsView
-    inspect: InspectSection
-
-
-class Registrations:
-    """The panel's runs, one at a time.
+class Registrations(ShownRun[RegistrationOutputs]):
+    """The panel's runs, one at a time; see the base for the other arguments.
 
     Args:
-        ui: the form.
-        scene: the application's scene.
-        worker: runs the registrations.
-        sections: where a run is shown.
         speed: learns from every run.
-        getParameters: gives the panel's parameters, or None while the scene has none.
-        refresh: brings the controls up to date; called after everything here.
     """
 
     def __init__(
@@ -58,20 +37,18 @@ class Registrations:
         getParameters: Callable[[], Any],
         refresh: Callable[[], None],
     ) -> None:
-        self._ui, self._scene, self._sections = ui, scene, sections
-        self._speed, self._getParameters, self._refresh = speed, getParameters, refresh
-        self._run = RunControl(worker, self)
+        super().__init__(ui, scene, worker, sections, getParameters, refresh)
+        self._speed = speed
         self._goesFurther = False
         self._showing: Turns | None = None
         self._discarding: Turns | None = None
-        ui.cancelButton.clicked.connect(self.onCancel)
         ui.furtherButton.clicked.connect(self.onFurther)
         ui.discardButton.clicked.connect(self.onDiscard)
 
     @property
     def running(self) -> bool:
         """Return whether a run is under way, or its results are being shown or taken away."""
-        return self._run.running or any(
+        return self._control.running or any(
             turns is not None and turns.active for turns in (self._showing, self._discarding)
         )
 
@@ -99,12 +76,6 @@ class Registrations:
             return
         self._start(nodes, register.furtherOptions(made), reuse)
 
-    def onCancel(self) -> None:
-        """Stop the run."""
-        self._ui.cancelButton.setEnabled(False)
-        self._sections.progress.show("cancelling")
-        self._run.cancel()
-
     def onDiscard(self) -> None:
         """Take away what the last run added, step by step."""
         self._discarding = Turns(self._discardSteps(), self._refresh)
@@ -127,7 +98,7 @@ class Registrations:
         if self._discarding is not None:
             self._discarding.finish()
         self.sceneCloses()
-        self._run.cancel()
+        self._control.cancel()
 
     def sceneCloses(self) -> None:
         """The scene is about to be emptied: there is nothing more to show."""
@@ -136,22 +107,14 @@ class Registrations:
                 turns.stop()
 
     def _start(self, nodes: InputNodes, options: OutputOptions, reuse: OutputNodes) -> None:
-        self._sections.inspect.end()
-        try:
-            self._run.start(self._scene, nodes, configFrom(self._getParameters()), options, reuse)
-        except JointRegistrationError as error:
-            self.onFailed(error)
-        self._refresh()
+        config = configFrom(self._getParameters())
+        self._begin(lambda *control: RegistrationJob(self._scene, nodes, config, options, reuse, *control))
 
     # -- told of the run ----------------------------------------------------------------------------------
 
-    def onProgress(self, progress: Progress) -> None:
-        """Show how far the run is."""
-        self._sections.progress.show(progress.stage, progress.fraction, progress.seconds_left)
-
-    def onDone(self, made: RegistrationOutputs) -> None:
+    def onDone(self, outcome: RegistrationOutputs) -> None:
         """The results are in the scene."""
-        sections, parameters = self._sections, self._getParameters()
+        made, sections, parameters = outcome, self._sections, self._getParameters()
         sections.progress.idle()
         for note in made.result.notes:
             sections.progress.log(note)
@@ -163,14 +126,4 @@ class Registrations:
 
     def _onShown(self, made: RegistrationOutputs) -> None:
         self._sections.inspect.runFinished(made)
-        self._refresh()
-
-    def onFailed(self, error: JointRegistrationError) -> None:
-        """The scene is as it was; say why, and offer what may help."""
-        if isinstance(error, RegistrationCancelled):
-            self._sections.progress.idle(str(error))
-        else:
-            self._sections.progress.idle()
-            self._sections.progress.log(str(error))
-            self._sections.remedies.failure(error)
         self._refresh()

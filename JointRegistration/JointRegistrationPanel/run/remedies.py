@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from JointRegistrationLib.core.errors import CheckpointError, JointRegistrationError, OutOfMemory
 from JointRegistrationMRML.checks.problems import Problem
 from JointRegistrationMRML.checks.remedies import applyRemedy
-from JointRegistrationMRML.scene.transaction import discard
+from JointRegistrationMRML.scene.transaction import RunRecord, discardSteps
 
 from ..inputs.parameters import inputNodes, parametersFromConfig
 from ..messages import Message
 from ..text import _, sentence
+from ..window import alive
 
 _COARSEST_MILLIONS = 0.05
 
@@ -35,7 +36,15 @@ class Remedies:
         elif "check_side" in str(error):
             self.notice = Message("error", text, _("Register all the same"), lambda: self._set("checkSide", False))
         else:
-            self.notice = Message("error", text)
+            self.failed(str(error))
+
+    def failed(self, text: str) -> None:
+        """Say why something failed for which there is no way out here."""
+        self.notice = Message("error", sentence(_inPanelWords(text)))
+
+    def done(self, text: str, *records: RunRecord) -> None:
+        """Say what was done to the scene, and offer to take it back."""
+        self.notice = Message("info", text, _("Undo"), lambda: self._undo(records))
 
     def solve(self, problem: Problem) -> None:
         """Take the way out that a problem offers."""
@@ -44,8 +53,7 @@ class Remedies:
         if done.config is not None:
             self._set("workingMillions", parametersFromConfig(done.config)["workingMillions"])
         if done.record is not None:
-            text = _("The moving volume was put onto the middle of the fixed one.")
-            self.notice = Message("info", text, _("Undo"), lambda: self._undo(done.record))
+            self.done(_("The moving volume was put onto the middle of the fixed one."), done.record)
         self._changed()
 
     def _reduceResolution(self) -> None:
@@ -57,9 +65,13 @@ class Remedies:
         setattr(self._getParameters(), name, value)
         self._changed()
 
-    def _undo(self, record: Any) -> None:
-        discard(self._scene, record)
-        self.notice = None
+    def _undo(self, records: Sequence[RunRecord]) -> None:
+        self.notice = None  # its button is gone before the window reacts again
+        self._changed()
+        kept = [name for record in reversed(records) for name in alive(discardSteps(self._scene, record))]
+        if kept:
+            text = _("These stay, because they were edited: {names}.").format(names=", ".join(kept))
+            self.notice = Message("info", text)
         self._changed()
 
 

@@ -1,21 +1,23 @@
-"""One registration at a time, from the request to its end, without waiting for it."""
+"""One job at a time, from the request to its end, without waiting for it."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Any, Generic
 
-from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import ResourceError
 from JointRegistrationLib.core.progress import RunListener
-from JointRegistrationMRML.run.job import RegistrationJob
-from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
+from JointRegistrationLib.worker.client import Client
+from JointRegistrationMRML.run.worker_job import Outcome, WorkerJob
 
 from ..window import Turns
 from .worker import Worker, isBusy
 
+#: Makes a job of the worker, its listener, and what is called when the job has something to do here.
+MakeJob = Callable[[Client, RunListener[Outcome], Callable[[], None]], WorkerJob[Outcome]]
 
-class RunControl:
+
+class RunControl(Generic[Outcome]):
     """Prepares, starts and cancels runs in a worker, and adds their results, by timers.
 
     Args:
@@ -23,9 +25,9 @@ class RunControl:
         listener: told of each.
     """
 
-    def __init__(self, worker: Worker, listener: RunListener[RegistrationOutputs]) -> None:
+    def __init__(self, worker: Worker, listener: RunListener[Outcome]) -> None:
         self._worker, self._listener = worker, listener
-        self._job: RegistrationJob | None = None
+        self._job: WorkerJob[Outcome] | None = None
         self._turns: Turns | None = None
 
     @property
@@ -33,9 +35,7 @@ class RunControl:
         """Return whether a run is under way."""
         return self._job is not None and self._job.active
 
-    def start(
-        self, scene: Any, nodes: InputNodes, config: RegistrationConfig, options: OutputOptions, reuse: OutputNodes
-    ) -> None:
+    def start(self, make: MakeJob[Outcome]) -> None:
         """Begin a run.
 
         Raises:
@@ -43,9 +43,8 @@ class RunControl:
             ResourceError: another run is under way, or there is no room for the images.
         """
         if self.running or isBusy(self._worker):
-            raise ResourceError("a registration is running already; wait for its end or cancel it")
-        client = self._worker.client
-        job = RegistrationJob(scene, nodes, config, options, reuse, client, self._listener, self._takeTurns)
+            raise ResourceError("a registration or search is running already; wait for its end or cancel it")
+        job = make(self._worker.client, self._listener, self._takeTurns)
         job.start()
         self._job = job
         self._takeTurns(apart=False)  # no view changes while inputs are read
@@ -61,6 +60,6 @@ class RunControl:
             self._turns = Turns(_stepsOf(self._job), apart=apart)
 
 
-def _stepsOf(job: RegistrationJob) -> Generator[None, None, None]:
+def _stepsOf(job: WorkerJob[Any]) -> Generator[None, None, None]:
     while job.step():
         yield

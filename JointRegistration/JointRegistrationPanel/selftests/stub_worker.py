@@ -1,8 +1,8 @@
-"""A worker that speaks as the real one does and registers nothing: for tests, in seconds and without PyTorch.
+"""A worker that speaks as the real one does and computes nothing: for tests, in seconds and without PyTorch.
 
-It answers a job with the identity after ``--seconds``, in steps. ``--stay-at STAGE`` keeps it there for
-an hour; ``--die-at STAGE`` and ``--fail-at STAGE`` end it there; ``--device NAME=WORDS`` is what it claims to
-have found; ``--deaf`` makes it ignore Cancel.
+It answers a job with the identity, or with bones that are slabs, after ``--seconds``, in steps. ``--stay-at STAGE``
+keeps it there for an hour; ``--die-at STAGE`` and ``--fail-at STAGE`` end it there; ``--device NAME=WORDS`` is what it
+claims to have found; ``--deaf`` makes it ignore Cancel.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from collections.abc import Callable
 import numpy as np
 
 from JointRegistrationLib.core.errors import OutOfMemory, RegistrationCancelled
+from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult
-from JointRegistrationLib.worker.exchange import Job
+from JointRegistrationLib.core.structures import LABELS, Segmentation, SideGuess
+from JointRegistrationLib.worker.exchange import AnyJob, Job, SegmentationJob
 from JointRegistrationLib.worker.messages import Ready
 from JointRegistrationLib.worker.priority import take_niceness
 from JointRegistrationLib.worker.server import serve
@@ -46,7 +48,9 @@ def main() -> int:
         devices = dict(part.split("=", 1) for part in options.device.split(";"))
         return Ready(os.getpid(), {"stub": "1"}, devices)
 
-    def run(job: Job, progress: Callable[..., None], cancelled: Callable[[], bool]) -> RegistrationResult:
+    def run(
+        job: AnyJob, progress: Callable[..., None], cancelled: Callable[[], bool]
+    ) -> RegistrationResult | Segmentation:
         steps = [(stage, step) for stage in STAGES[1:] for step in range(_STEPS)]
         for index, (stage, _step) in enumerate(steps):
             if stage == options.die_at:
@@ -62,7 +66,7 @@ def main() -> int:
                 if time.monotonic() >= until:
                     break
                 time.sleep(0.005)
-        return identity(job)
+        return slabs(job.image) if isinstance(job, SegmentationJob) else identity(job)
 
     take_niceness()
     return serve(makeReady, run, lambda: None)
@@ -92,6 +96,15 @@ def identity(job: Job) -> RegistrationResult:
         device="cpu",
         notes=("This result comes from a stub: nothing was registered.",),
     )
+
+
+def slabs(image: Image) -> Segmentation:
+    """Every structure as a slab across the image's third axis; of one of them it says that it is unsure."""
+    count = len(image.array)
+    slab = np.array([0, *LABELS.values(), 0], np.uint8)[np.arange(count) * (len(LABELS) + 2) // count]
+    labels = np.broadcast_to(slab[:, None, None], image.array.shape).copy()
+    confidence = {**dict.fromkeys(LABELS, 0.9), "patellar cartilage": 0.5}
+    return Segmentation(Image(labels, image.grid, "found"), confidence, SideGuess("right", 2.0))
 
 
 if __name__ == "__main__":

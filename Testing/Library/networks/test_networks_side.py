@@ -10,9 +10,10 @@ import torch
 
 from JointRegistrationLib.core.errors import CheckpointError
 from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.structures import CERTAIN, SideGuess
 from JointRegistrationLib.networks import checkpoint, side
 from JointRegistrationLib.networks.checkpoint import checksum_file
-from JointRegistrationLib.networks.side import ARCHITECTURE, CERTAIN, SideGuess, SideNet, detect_side, load_side_model
+from JointRegistrationLib.networks.side import ARCHITECTURE, SideNet, detect_side, load_side_model
 from JointRegistrationLib.ops.separable.resampling import to_tensor
 from JointRegistrationLib.phantom import make_pair, working_grid
 from JointRegistrationLib.registration.preprocessing import normalize

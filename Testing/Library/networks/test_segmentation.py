@@ -15,13 +15,12 @@ from JointRegistrationLib.core.errors import CheckpointError, GeometryError, Inp
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.progress import Reporter
+from JointRegistrationLib.core.structures import LABELS, UNSURE
 from JointRegistrationLib.files import read_labels, write_image
 from JointRegistrationLib.networks import cache, checkpoint, weights
 from JointRegistrationLib.networks.segmenter import ARCHITECTURE, CLASSES, Segmenter, SegmenterConfig
 from JointRegistrationLib.ops.separable import along_axes
-from JointRegistrationLib.segmentation import segment as segment_module
 from JointRegistrationLib.segmentation.segment import (
-    LABELS,
     confidences,
     found_side,
     knee_lattice,
@@ -237,4 +236,4 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 def test_every_structure_has_a_number_of_its_own() -> None:
     assert set(LABELS) == set(CLASSES[1:]) and len(set(LABELS.values())) == len(LABELS)
-    assert segment_module.UNSURE < 1
+    assert UNSURE < 1

@@ -13,8 +13,8 @@ import torch
 from JointRegistrationLib.core.config import AffineConfig, RegistrationConfig
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.structures import SideGuess
 from JointRegistrationLib.networks import side as detector
-from JointRegistrationLib.networks.side import SideGuess
 from JointRegistrationLib.ops.similarity.image_pair import ImagePair
 from JointRegistrationLib.registration import register
 from JointRegistrationLib.registration.knee_side import knee_sides, with_place

@@ -233,10 +233,10 @@ def test_death_in_a_run_is_told_with_the_last_words_and_what_to_do(busy):
     error = busy.recorder.last("failed")
     assert isinstance(error, ResourceError)
     for words in (
-        "during the registration",
+        "at its work",
         "code -9",
         "Killed by the system",
-        "Register again",
+        "Try again",
         "nothing was changed",
     ):
         assert words in str(error)

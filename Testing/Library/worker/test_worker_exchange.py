@@ -22,15 +22,19 @@ from JointRegistrationLib.core.result import LandmarkErrors, StartingMap
 from JointRegistrationLib.worker.exchange import (
     STEP_BYTES,
     Job,
+    SegmentationJob,
     job_steps,
+    read_found,
     read_job,
     read_result,
     read_segments,
+    write_found,
     write_job,
     write_result,
 )
 from JointRegistrationLib.worker.folders import new_folder, remove_folder, remove_stale_folders
 from JointRegistrationLib.worker.segments import Segments, WarpedSegments, warp_segments
+from Testing.Support.results import made_segmentation
 from Testing.Support.stub_worker import identity_result
 from Testing.Support.worker_cases import GRID, job_folder, small_job
 
@@ -240,3 +244,37 @@ def test_a_living_job_of_another_pid_namespace_is_kept(tmp_path):
     assert theirs.exists()
     process.kill()
     process.communicate()
+
+
+# -- bones and cartilage --------------------------------------------------------------------------------------
+
+
+def test_a_folder_says_which_kind_of_job_is_in_it(tmp_path):
+    image = small_job("knee").inputs.fixed
+    job = SegmentationJob(image, "cpu")
+    folders = [job_folder(entry, tmp_path) for entry in (job, small_job())]
+    stored, other = map(read_job, folders)
+    assert type(stored) is SegmentationJob and type(other) is Job
+    assert stored.device == "cpu"
+    _assert_equal_images(stored.image, image)
+    assert job.exchange_bytes == image.array.nbytes + GRID.num_voxels
+
+
+def test_what_was_found_comes_back(tmp_path):
+    found = made_segmentation(small_job().inputs.fixed)
+    write_found(tmp_path, found)
+    back = read_found(tmp_path)
+    _assert_equal_images(back.labels, found.labels)
+    assert (back.confidence, back.side, back.unsure) == (found.confidence, found.side, found.unsure)
+    with pytest.raises(FileError, match="no complete result"):
+        read_result(tmp_path)
+
+
+def test_what_was_found_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(ResourceError, match="No space left on device"):
+        write_found(tmp_path, made_segmentation(small_job().inputs.fixed))
+    assert list(tmp_path.iterdir()) == []

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.progress import Progress
 from JointRegistrationLib.worker import backend
+from JointRegistrationLib.worker.exchange import SegmentationJob
 from JointRegistrationLib.worker.messages import (
     Cancel,
     Cancelled,
@@ -24,6 +25,7 @@ from JointRegistrationLib.worker.messages import (
     encode,
 )
 from JointRegistrationLib.worker.server import TimeLeft
+from Testing.Support.worker_cases import small_job
 
 EVERY_KIND = [
     Register("C:\\a folder\\ü"),
@@ -113,17 +115,24 @@ def test_time_left_follows_a_later_stage_that_is_slower():
 
 
 def test_plans_go_from_fewer_voxels_to_the_cpu():
-    config = RegistrationConfig()
-    asked, thinned, cpu = backend.memory_plans(config, "cuda")
-    assert (asked.config, asked.note) == (config, "")
-    assert thinned.config.preprocess.max_working_voxels == config.preprocess.max_working_voxels // 4
-    assert thinned.config.device == "auto"
-    assert cpu.config == RegistrationConfig(device="cpu")
+    job = small_job()
+    asked, thinned, cpu = backend.memory_plans(job, "cuda")
+    assert (asked.job, asked.note) == (job, "")
+    voxels = job.config.preprocess.max_working_voxels
+    assert thinned.job.config.preprocess.max_working_voxels == voxels // 4
+    assert thinned.job.config.device == "auto"
+    assert cpu.job.config == RegistrationConfig(device="cpu")
     assert "GPU's memory ran out" in thinned.note and "on the CPU" in cpu.note
 
 
 @pytest.mark.parametrize("config, auto", [(RegistrationConfig(), "cpu"), (RegistrationConfig(device="cpu"), "cuda")])
 def test_on_the_cpu_there_is_one_plan_with_less_memory(config, auto):
-    asked, thinned = backend.memory_plans(config, auto)
-    assert asked.config == config
+    asked, thinned = backend.memory_plans(small_job(config=config), auto)
+    assert asked.job.config == config
     assert "computer's memory ran out" in thinned.note
+
+
+@pytest.mark.parametrize("device, auto, devices", [("auto", "cuda", ["auto", "cpu"]), ("auto", "cpu", ["auto"])])
+def test_bones_are_looked_for_on_the_cpu_if_the_gpus_memory_runs_out(device, auto, devices):
+    job = SegmentationJob(small_job().inputs.fixed, device)
+    assert [plan.job.device for plan in backend.memory_plans(job, auto)] == devices

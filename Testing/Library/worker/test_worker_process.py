@@ -18,9 +18,10 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.inputs import RegistrationInputs
 from JointRegistrationLib.core.lattices.sampling import LabelMap
+from JointRegistrationLib.core.structures import LABELS
 from JointRegistrationLib.worker import server
 from JointRegistrationLib.worker.client import Client, State
-from JointRegistrationLib.worker.exchange import Job, read_result, read_segments
+from JointRegistrationLib.worker.exchange import Job, SegmentationJob, read_found, read_result, read_segments
 from JointRegistrationLib.worker.messages import Cancel, Register, encode
 from JointRegistrationLib.worker.process import SubprocessTransport, worker_command
 from JointRegistrationLib.worker.segments import Segments
@@ -239,6 +240,40 @@ def test_out_of_memory_for_good_says_what_to_do(worker, tmp_path):
     error = worker.recorder.last("failed")
     assert type(error) is OutOfMemory
     assert "reduce preprocess.max_working_voxels" in str(error)
+
+
+# -- bones and cartilage ---------------------------------------------------------------------------------------
+
+
+def _find(worker, root, behaviour=""):
+    folder = job_folder(SegmentationJob(dataclasses.replace(small_job().inputs.fixed, name=behaviour)), root)
+    worker.client.submit(folder, worker.recorder)
+    return folder
+
+
+def test_bones_are_found_on_the_process_that_registers(worker, tmp_path):
+    _submit(worker, tmp_path)
+    worker.until_over()
+    folder = _find(worker, tmp_path)
+    worker.until(lambda: not worker.client.running)
+    assert worker.recorder.names.count("ready") == 1 and worker.recorder.names[-1] == "done"
+    assert set(np.unique(read_found(folder).labels.array)) == {0, *LABELS.values()}
+
+
+def test_finding_bones_is_cancelled_like_a_registration_and_leaves_nothing(worker, tmp_path):
+    folder = _find(worker, tmp_path, "wait in affine")
+    worker.until_stage("affine")
+    worker.client.cancel()
+    worker.until_over()
+    assert worker.recorder.names[-1] == "cancelled"
+    worker.until(lambda: not folder.exists())
+
+
+def test_bones_are_found_on_the_cpu_once_the_gpus_memory_has_run_out(worker, tmp_path):
+    folder = _find(worker, tmp_path, "gpu in affine")
+    worker.until_over()
+    assert read_found(folder).unsure == ("patellar cartilage",)
+    assert "the CPU was taken" in worker.recorder.last("log")
 
 
 # -- the process's own end ------------------------------------------------------------------------------------

@@ -25,11 +25,12 @@ from JointRegistrationLib.worker.client import Client, State
 from JointRegistrationLib.worker.process import SubprocessTransport
 from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation, segmentationFromLabels
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
-from JointRegistrationMRML.run import job as jobModule
-from JointRegistrationMRML.run.job import JobState, RegistrationJob
+from JointRegistrationMRML.run import worker_job as jobModule
+from JointRegistrationMRML.run.job import RegistrationJob
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, OutputOptions
 from JointRegistrationMRML.run.runner import WorkerRunner
+from JointRegistrationMRML.run.worker_job import JobState
 from JointRegistrationMRML.scene.content import contentState
 from JointRegistrationMRML.scene.transaction import discard, nodesOf
 from Testing.Support.at_once import gridTransformNode
@@ -187,7 +188,7 @@ def test_nothing_more_is_told_of_a_run_that_is_being_cancelled(bench):
     job.onProgress(Progress("affine", 0.9))
     assert bench.listener.stages == told
     bench.untilOver(job)
-    assert (bench.listener.stages, bench.listener.ends) == (told, [jobModule.CANCELLED])
+    assert (bench.listener.stages, bench.listener.ends) == (told, [RegistrationJob.texts.cancelled])
 
 
 def test_second_run_is_on_the_warm_worker_and_may_reuse_the_nodes(bench):
@@ -377,7 +378,7 @@ def test_20_kills_of_the_worker_leave_the_scene_and_the_folders_as_they_were(ben
         bench.untilStage(stage)
         os.kill(bench.client.ready.pid, 9)
         bench.untilOver(job)
-        assert job.state is JobState.FAILED and "ended during the registration" in str(bench.listener.error)
+        assert job.state is JobState.FAILED and "ended at its work" in str(bench.listener.error)
         assert (fullState(bench.scene), bench.folders(), len(bench.listener.ends)) == (before, [], 1)
     bench.untilOver(bench.prepared())
     assert bench.folders() == []

@@ -283,7 +283,7 @@ def test_a_worker_that_dies_is_told_of_and_the_next_run_has_a_new_one(person: Pe
     person.host.click(person.ui.registerButton)
     person.host.wait(lambda: not person.panel._run.running)
     (text,) = person.problems()
-    assert "ended during the registration" in text
+    assert "ended at its work" in text
     assert "the stub was told to die" in text
     assert "preprocess." not in text
     assert sceneContent(person.scene) == before

@@ -1,4 +1,4 @@
-"""A whole run with every kind of input in a process that cannot import PyTorch: Slicer's own process never does."""
+"""A run with every kind of input, and a search, in a process that cannot import PyTorch: Slicer's own never does."""
 
 from __future__ import annotations
 
@@ -70,6 +70,15 @@ assert outputs.overlaps == ()  # of segments with the same name; there are none
 assert moving.GetParentTransformNode().GetName() == "Moving knee before registration"
 person.discard()
 assert sceneContent(person.scene) == before
+
+from pathlib import Path
+from JointRegistrationPanel.run import findings
+findings.SEGMENTER_WEIGHTS = Path(findings.__file__)  # the stub needs none
+p.fixedSegmentation = p.movingSegmentation = None
+host.wait(lambda: person.ui.findButton.enabled)
+host.click(person.ui.findButton)
+host.wait(lambda: not panel._running)
+assert p.movingSegmentation.GetParentTransformNode() is moving.GetParentTransformNode() is bend
 assert "torch" not in sys.modules
 print("done")
 host.uninstall()
@@ -77,7 +86,7 @@ host.uninstall()
 )
 
 
-def test_a_run_with_every_kind_of_input_needs_no_torch_in_this_process() -> None:
+def test_a_run_with_every_kind_of_input_and_a_search_need_no_torch_in_this_process() -> None:
     path = [str(ROOT / folder) for folder in ("Testing/Host", "", "JointRegistration")]
     code = f"import sys; sys.path[:0] = {path!r}\n" + RUN
     done = subprocess.run(

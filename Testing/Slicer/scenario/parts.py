@@ -100,6 +100,46 @@ def quickSettings(app: App) -> Doing:
     use(app.ui.refineSpinBox.value == 2, "the number typed for Refine was not taken")
 
 
+def chooseSegmentations(fixed: str, moving: str) -> Any:
+    """A step that chooses the segmentations of both images."""
+
+    def doing(app: App) -> Doing:
+        yield from app.unfold(app.ui.moreInputsButton)
+        yield from app.choose(app.ui.fixedSegmentationSelector, fixed)
+        yield from app.choose(app.ui.movingSegmentationSelector, moving)
+        yield from app.unfold(app.ui.moreInputsButton, False)
+        yield from app.ready()
+
+    return doing
+
+
+def findBones(app: App) -> Doing:
+    """Both images have no segmentation: the button finds one for each, and chooses it."""
+    yield from app.hands.click(app.ui.findButton)
+    yield lambda: app.panel._worker.client.state.value == "busy"
+    yield from app.picture("finding")
+    use(not app.ui.registerButton.enabled, "Register can be pressed while bones are looked for")
+    yield lambda: not app.panel._findings.running
+    yield from app.unfold(app.ui.moreInputsButton)
+    for which, name in (("fixed", "Fixed knee segmentation"), ("moving", "Moving knee segmentation")):
+        node = getattr(app.ui, f"{which}SegmentationSelector").currentNode()
+        use(node is not None and node.GetName() == name, f"the {which} segmentation is {node and node.GetName()}")
+        app.facts[name] = [segment.GetName() for segment in segmentsOf(node)]
+    app.facts["text"] = app.ui.problem1Text.text
+    use("proposal" in app.ui.problem1Text.text, f"the panel says {app.ui.problem1Text.text!r}")
+
+
+def segmentsOf(node: Any) -> list[Any]:
+    segmentation = node.GetSegmentation()
+    return [segmentation.GetNthSegment(n) for n in range(segmentation.GetNumberOfSegments())]
+
+
+def undoFinding(app: App) -> Doing:
+    yield from app.hands.click(app.ui.remedy1Button)
+    yield lambda: app.ui.fixedSegmentationSelector.currentNode() is None
+    use(app.ui.movingSegmentationSelector.currentNode() is None, "a moving segmentation is chosen after Undo")
+
+
 def register(app: App) -> Doing:
     yield from app.ready()
     yield from app.hands.click(app.ui.registerButton)
@@ -339,6 +379,12 @@ PARTS: dict[str, list[Step]] = {
             change=(HIERARCHY, LAYERS))),
         Step("look at the outputs", lookAtOutputs),
         Step("quick settings", quickSettings),
+        Step("take the segmentations away", chooseSegmentations("None", "None")),
+        Step("find bones and cartilage", findBones, May(
+            add=("vtkMRMLSegmentation*",), change=(HIERARCHY, LAYERS))),
+        Step("take back what was found", undoFinding, May(
+            change=(HIERARCHY, LAYERS)), since="find bones and cartilage"),
+        Step("choose the segmentations again", chooseSegmentations("Fixed knee labels", "Moving knee labels")),
         Step("cancel", cancel),
         Step("register", register, RUN),
         *(step for view in IMAGE_VIEWS + OTHER_VIEWS for step in openAndClose(view)),
