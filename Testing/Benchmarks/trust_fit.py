@@ -9,6 +9,7 @@ Prints the limits, the share of bad results (cartilage error above 3 mm) that is
 from __future__ import annotations
 
 import csv
+import dataclasses
 import itertools
 import sys
 from pathlib import Path
@@ -19,12 +20,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from JointRegistrationLib.core.figures import trust  # noqa: E402
+from JointRegistrationLib.core.figures.trust import LIMITS, Evidence, Limits  # noqa: E402
 
 BAD_MM, GOOD_MM = 3.0, 1.0
-FEATURES = ("local_ncc_squared", "log2_low", "overlap")
-LIMITS = (trust.LEAST_LOCAL, trust.LEAST_LOG2, trust.LEAST_OVERLAP)
-
+FEATURES = tuple(field.name for field in dataclasses.fields(Evidence))
 Rows = list[dict[str, str]]
 
 
@@ -37,31 +36,37 @@ def read(paths: tuple[Path, ...]) -> Rows:
     return rows
 
 
-def doubted(rows: Rows, limits: tuple[float, ...]) -> np.ndarray:
-    """Which results have a figure below its limit."""
-    values = np.array([[float(row[name]) for name in FEATURES] for row in rows])
-    return (values < np.array(limits)).any(axis=1)
+def doubted(rows: Rows, limits: Limits) -> np.ndarray:
+    """Which results have a figure beyond its limit."""
+    found = (Evidence(*(float(row[name]) for name in FEATURES)) for row in rows)
+    return np.array([bool(evidence.doubts_beyond(limits)) for evidence in found])
 
 
-def shares(rows: Rows, limits: tuple[float, ...]) -> tuple[float, float, int, int]:
+def shares(rows: Rows, limits: Limits) -> tuple[float, float, int, int]:
     """Of the bad and of the good results the share that is doubted, and how many there are."""
     error = np.array([float(row["error_mm"]) for row in rows])
     found, bad, good = doubted(rows, limits), error > BAD_MM, error < GOOD_MM
     return float(found[bad].mean()), float(found[good].mean()), int(bad.sum()), int(good.sum())
 
 
-def fit(rows: Rows) -> tuple[float, ...]:
+def fit(rows: Rows) -> Limits:
     """The limits that tell most results rightly; of equal ones the middle."""
-    grid = (np.arange(0.2, 0.6, 0.02), np.arange(-3.0, -0.7, 0.1), np.arange(0.3, 0.85, 0.05))
-    scored = [
-        (sum((shares(rows, limits)[0], 1 - shares(rows, limits)[1])), limits) for limits in itertools.product(*grid)
-    ]
+    grid = itertools.product(
+        np.arange(0.24, 0.46, 0.02),
+        (0.5, 0.6, 0.7, 0.8),
+        (-1.0, -1.25, -1.5, -1.75, -2.0),
+        np.arange(0.4, 0.72, 0.04),
+        (-2.5, -2.75, -3.0, -3.5),
+    )
+    scored = []
+    for values in grid:
+        bad, good, *_ = shares(rows, Limits(*map(float, values)))
+        scored.append((bad - good, values))
     best = max(score for score, _ in scored)
-    same = np.array([limits for score, limits in scored if score == best])
-    return tuple(float(x) for x in np.median(same, axis=0))
+    return Limits(*(float(x) for x in np.median([values for score, values in scored if score == best], axis=0)))
 
 
-def tell(name: str, rows: Rows, limits: tuple[float, ...]) -> None:
+def tell(name: str, rows: Rows, limits: Limits) -> None:
     """Print how many are told rightly, and which are not."""
     bad, good, bads, goods = shares(rows, limits)
     click.echo(
@@ -71,7 +76,7 @@ def tell(name: str, rows: Rows, limits: tuple[float, ...]) -> None:
     for row, found in zip(rows, doubted(rows, limits), strict=True):
         error = float(row["error_mm"])
         if (error > BAD_MM and not found) or (error < GOOD_MM and found):
-            figures = ", ".join(f"{key} {row[key]}" for key in FEATURES)
+            figures = ", ".join(f"{key} {row[key]}" for key in ("local_ncc_squared", "log2_low", "overlap"))
             click.echo(f"  {row['source']} {row['pair']} {row['size']} {row['case']}: {error:.2f} mm, {figures}")
 
 
@@ -82,7 +87,7 @@ def main(train: tuple[Path, ...], test: tuple[Path, ...]) -> None:
     """Fit to TRAIN and tell of both, with the fitted limits and with those of the library."""
     fitted = fit(read(train)) if train else LIMITS
     for name, limits in (("fitted", fitted), ("the library's", LIMITS)):
-        click.echo(f"{name}: " + ", ".join(f"{key} {value:.3g}" for key, value in zip(FEATURES, limits, strict=True)))
+        click.echo(f"{name}: {limits}")
         for split, paths in (("train", train), ("test", test)):
             if paths:
                 tell(split, read(paths), limits)

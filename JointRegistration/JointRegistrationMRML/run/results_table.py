@@ -7,7 +7,7 @@ from typing import Any
 
 from JointRegistrationLib.core.figures.extremes import Extremes, find_extremes
 from JointRegistrationLib.core.figures.metrics import JointCounts
-from JointRegistrationLib.core.figures.trust import LEAST_LOCAL, Evidence
+from JointRegistrationLib.core.figures.trust import LIMITS, Evidence
 from JointRegistrationLib.core.result import RegistrationResult
 
 from ..nodes.segments.layers import LabelLayers
@@ -40,7 +40,7 @@ def _doubts(evidence: Evidence | None) -> list[str]:
     texts = {
         "unlike": _("small places of the two images do not match (another contrast, a start too far off, or noise)"),
         "shrunk": _("one voxel in a hundred shrinks to {times} of its volume or less"),
-        "overlap": _("only {percent} % of the fixed image is seen in both images"),
+        "overlap": _("only {percent} % of the middle of the fixed image is seen in both"),
     }
     values = {"times": f"{2.0**evidence.log2_low:.2g}", "percent": f"{100 * evidence.overlap:.0f}"}
     return [texts[name].format(**values) for name in evidence.doubts]
@@ -91,7 +91,7 @@ def resultRows(result: RegistrationResult, overlaps: Sequence[Overlap] = ()) -> 
     if result.evidence is not None:
         meaning = _("mean in windows of 13 mm, by their structure; below {least} the result is doubtful")
         value = result.evidence.local_ncc_squared
-        rows.append(("local NCC, squared", value, meaning.format(least=LEAST_LOCAL)))
+        rows.append(("local NCC, squared", value, meaning.format(least=LIMITS.local)))
     for overlap in overlaps:
         rows.append((f"Dice before, {overlap.name}", overlap.before, _("overlap as the images lay; 1 is perfect")))
         rows.append((f"Dice after, {overlap.name}", overlap.after, _("overlap with the warped segment")))

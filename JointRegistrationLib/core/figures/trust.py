@@ -10,12 +10,27 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-#: Below this the images do not match in small places.
-LEAST_LOCAL = 0.36
-#: In one voxel of a hundred the moving anatomy is smaller by more than this, log2.
-LEAST_LOG2 = -1.5
-#: Of the fixed field of view so much must be seen in both images.
-LEAST_OVERLAP = 0.6
+
+@dataclass(frozen=True)
+class Limits:
+    """Beyond what a result is doubtful; fitted by ``Testing/Benchmarks/trust_fit.py``.
+
+    Args:
+        local: least ``local_ncc_squared``.
+        overlap: least ``overlap``.
+        shrunk: least ``log2_low`` of images that match by less than ``matched``; two people's knees that match better
+            differ by as much.
+        crushed: least ``log2_low`` of any.
+    """
+
+    local: float = 0.38
+    overlap: float = 0.75
+    shrunk: float = -1.75
+    matched: float = 0.6
+    crushed: float = -2.75
+
+
+LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -44,25 +59,30 @@ class Evidence:
     @property
     def doubts(self) -> tuple[str, ...]:
         """Name what speaks against the result: of "unlike", "shrunk" and "overlap"."""
-        below = {
-            "unlike": self.local_ncc_squared < LEAST_LOCAL,
-            "shrunk": self.log2_low < LEAST_LOG2,
-            "overlap": self.overlap < LEAST_OVERLAP,
+        return self.doubts_beyond(LIMITS)
+
+    def doubts_beyond(self, limits: Limits) -> tuple[str, ...]:
+        """:attr:`doubts` with other limits."""
+        least_log2 = limits.shrunk if self.local_ncc_squared < limits.matched else limits.crushed
+        beyond = {
+            "unlike": self.local_ncc_squared < limits.local,
+            "shrunk": self.log2_low < least_log2,
+            "overlap": self.overlap < limits.overlap,
         }
-        return tuple(name for name, doubtful in below.items() if doubtful)
+        return tuple(name for name, doubtful in beyond.items() if doubtful)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """A sentence for each of :attr:`doubts`, with what it may come from and what to do."""
         sentences = {
             "unlike": "Doubtful: small places of the two images do not match (local correlation squared "
-            f"{self.local_ncc_squared:.2f}, less than {LEAST_LOCAL:g}): another contrast, a start too far off, or "
+            f"{self.local_ncc_squared:.2f}, less than {LIMITS.local:g}): another contrast, a start too far off, or "
             "noise. Give landmarks or a start, or take images of one kind.",
             "shrunk": f"Doubtful: one voxel in a hundred shrinks to {2.0**self.log2_low:.2g} of its volume or less, as "
             "when tissue is made to fit what is not there. Take --detail smooth, or a mask that leaves out what only "
             "one image shows.",
-            "overlap": f"Doubtful: only {100 * self.overlap:.0f} % of the fixed image is seen in both; beyond that the "
-            "map is a guess.",
+            "overlap": f"Doubtful: only {100 * self.overlap:.0f} % of the middle of the fixed image is seen in both; "
+            "beyond that the map is a guess.",
         }
         return tuple(sentences[name] for name in self.doubts)
 

@@ -110,6 +110,6 @@ def test_the_first_sentence_of_the_results_says_what_speaks_against_them(person:
     doubtful = said(0.5, 0.9, evidence=replace(sound, local_ncc_squared=0.2, log2_low=-2.0, overlap=0.31))
     assert doubtful.startswith("Look closely: small places of the two images do not match (another contrast")
     assert "one voxel in a hundred shrinks to 0.25 of its volume or less" in doubtful
-    assert doubtful.endswith("only 31 % of the fixed image is seen in both images.")
+    assert doubtful.endswith("only 31 % of the middle of the fixed image is seen in both.")
     nan = float("nan")
     assert said(nan, nan, inverse=nan).startswith("Nothing")
