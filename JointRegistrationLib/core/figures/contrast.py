@@ -15,6 +15,7 @@ from .intensity import normalize
 _CELL_MM = 12.0
 #: Voxels along a cell that are enough for its mean.
 _SAMPLES = 3
+_Cells = tuple[npt.NDArray[np.float64], FloatArray]
 #: Fewer common cells say nothing.
 _LEAST_CELLS = 200
 #: Below the first two images are taken for negatives, below the second for images of two kinds. Of one kind, a few mm
@@ -49,17 +50,21 @@ def kinds_correlation(fixed: Image, moving: Image, affine_ras: FloatArray | None
     centred = np.eye(4)
     centred[:3, 3] = moving.grid.center_ras - fixed.grid.center_ras
     starts = (np.eye(4), centred) if affine_ras is None else (np.eye(4), centred, affine_ras)
-    known = (found for start in starts if not math.isnan(found := coarse_ncc(fixed, moving, start)))
+    cells = _cells(fixed), _cells(moving)
+    known = (found for start in starts if not math.isnan(found := _ncc(*cells, start)))
     return max(known, default=math.nan)
 
 
 def coarse_ncc(fixed: Image, moving: Image, affine_ras: FloatArray | None = None) -> float:
     """Pearson's correlation of the means in cells of 12 mm, where both images are; nan for fewer than 200 cells."""
-    cells, to_ras = _cells(fixed)
-    others, other_to_ras = _cells(moving)
+    return _ncc(_cells(fixed), _cells(moving), np.eye(4) if affine_ras is None else affine_ras)
+
+
+def _ncc(fixed: _Cells, moving: _Cells, affine_ras: FloatArray) -> float:
+    (cells, to_ras), (others, other_to_ras) = fixed, moving
     k, j, i = np.indices(cells.shape).reshape(3, -1)
     points = transform_points(to_ras, np.stack([i, j, k], axis=-1).astype(float))
-    there = transform_points(np.eye(4) if affine_ras is None else np.asarray(affine_ras), points)
+    there = transform_points(np.asarray(affine_ras), points)
     index = np.rint(transform_points(np.linalg.inv(other_to_ras), there)).astype(int)
     inside = np.all((index >= 0) & (index < others.shape[::-1]), axis=1)
     if np.count_nonzero(inside) < _LEAST_CELLS:
@@ -70,7 +75,7 @@ def coarse_ncc(fixed: Image, moving: Image, affine_ras: FloatArray | None = None
     return float((a * b).mean() / root) if root > 0 else float("nan")
 
 
-def _cells(image: Image) -> tuple[npt.NDArray[np.float64], FloatArray]:
+def _cells(image: Image) -> _Cells:
     """Means of some voxels in each cell, (k, j, i), and the 4x4 from a cell's index to its centre, RAS."""
     lattice = zip(image.grid.size_ijk, image.grid.spacing_mm, strict=True)
     size = [min(n, max(1, round(_CELL_MM / spacing))) for n, spacing in lattice]
