@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +50,7 @@ def render_from_labels(
     seed: int = 0,
     *,
     shape: KneeShape | None = None,
+    cartilage_loss_mm: Mapping[str, npt.NDArray[np.floating]] | None = None,
     device: torch.device | str = "cpu",
 ) -> Image:
     """Render a map of bones and cartilages as a DESS of that knee.
@@ -65,6 +66,8 @@ def render_from_labels(
         seed: of soft tissue texture, its irregularity, bias and noise.
         shape: its soft-tissue fields (fat, muscles, effusion, menisci) and its side are used; None for
             a right knee of mean habit.
+        cartilage_loss_mm: by bone ("femur", "tibia", "patella"): (k, j, i) how much lower the cartilage's free
+            surface lies than the map has it; fractions of a voxel count, too.
         device: where to compute.
 
     Returns:
@@ -78,7 +81,7 @@ def render_from_labels(
     shape, contrast = shape or KneeShape(), contrast or ContrastConfig()
     grid = labels.grid
     pose = _pose(labels, shape.side)
-    bones = {name: d.flatten().to(device) / pose.scale for name, d in _distance_maps(labels).items()}
+    bones = {name: d.flatten().to(device) / pose.scale for name, d in _distance_maps(labels, cartilage_loss_mm).items()}
     signal, air = _sample(bones, grid, pose, shape, contrast, seed, device)
     image = disturb(signal.view(grid.shape), 1 - air.view(grid.shape), grid, contrast, seed)
     return Image(image, grid, f"rendered from {labels.name}")
@@ -175,8 +178,8 @@ def _voxels(labels: Image, numbers: tuple[int, ...]) -> npt.NDArray[np.float64]:
     return transform_points(labels.grid.ijk_to_ras, ijk)
 
 
-def _distance_maps(labels: Image) -> Distances:
-    """Signed distance in mm to each bone, and to each bone with its cartilage, (k, j, i)."""
+def _distance_maps(labels: Image, loss_mm: Mapping[str, npt.NDArray[np.floating]] | None = None) -> Distances:
+    """Signed distance in mm to each bone, and to each bone with what is left of its cartilage, (k, j, i)."""
     result = {}
     for name, (bone_numbers, cartilage_number) in _NUMBERS.items():
         mask = _continued(np.isin(labels.array, bone_numbers), labels.grid, name)
@@ -185,6 +188,8 @@ def _distance_maps(labels: Image) -> Distances:
         # Without cartilage the two surfaces coincide: sink the second, lest partial volume draw it.
         result[name] = bone
         result[f"{name}_cartilage"] = both + 1.2 * (1 - smoothstep(bone - both, 0.1, 0.9))
+        if loss_mm and name in loss_mm:
+            result[f"{name}_cartilage"] += torch.as_tensor(loss_mm[name], dtype=both.dtype)
     return result
 
 
