@@ -110,7 +110,7 @@ PEER_REQUIREMENTS := Testing/Benchmarks/peer_tools/requirements.txt
 $(PEERS)/.installed: $(PEER_REQUIREMENTS) | $(VENV)/.created
 	@test -x $(PEERS)/bin/python || $(BIN)/python -m venv $(PEERS)
 	@grep -v '^#' $(PEER_REQUIREMENTS) | while read -r package; do \
-		$(PEERS)/bin/python -m pip install --disable-pip-version-check -q "$$package" || \
+		$(PEERS)/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt $(PIP_ARGS) "$$package" || \
 			echo "Note: $$package does not install here; the benchmark goes on without it." >&2; \
 	done
 	@touch $@

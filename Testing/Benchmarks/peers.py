@@ -1,14 +1,16 @@
 """Register the evaluation's pairs with other programs and add their rows to its table.
 
-    python3 -m venv .venv-peers && .venv-peers/bin/pip install -r Testing/Benchmarks/peer_tools/requirements.txt
+    python3 -m venv .venv-peers
+    .venv-peers/bin/pip install -c constraints.txt -r Testing/Benchmarks/peer_tools/requirements.txt
     python Testing/Benchmarks/peers.py runs/evaluation/PAIRS.csv --output runs/evaluation/table.csv \\
-        --peers syn,greedy,elastix,demons [--limit 2] [--threads 1]
+        --peers syn,greedy,elastix,demons,convexadam [--limit 2] [--threads 1]
 
 The table is that of ``joint-registration evaluate``, and rows that are in it stay. Each peer runs alone in a
 process of its own (peer_tools/), in an environment of its own, because antspyx wants an older NumPy. It leaves
 displacement fields; labels are warped, and everything is measured, by the library, as for our own methods.
-Affine stages are rows of their own. Seconds are those of the registration, without reading and writing; peak
-memory is that of the peer's process.
+Affine stages are rows of their own; ConvexAdam, which has none, begins with our ``affine-opt``, whose time does not
+count as its. Seconds are those of the registration, without reading and writing; peak memory is that of the peer's
+process.
 """
 
 from __future__ import annotations
@@ -31,16 +33,17 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from JointRegistrationLib.core.config import PreprocessConfig  # noqa: E402
+from JointRegistrationLib.core.config import PreprocessConfig, RegistrationConfig  # noqa: E402
 from JointRegistrationLib.core.errors import JointRegistrationError  # noqa: E402
 from JointRegistrationLib.evaluation.pairs import EvaluationPair, label_values, read_pairs  # noqa: E402
 from JointRegistrationLib.evaluation.run import score_labels  # noqa: E402
 from JointRegistrationLib.evaluation.table import ResultTable, summary  # noqa: E402
-from JointRegistrationLib.files import read_image, read_labels  # noqa: E402
+from JointRegistrationLib.files import read_image, read_labels, write_affine  # noqa: E402
 from JointRegistrationLib.ops.maps import from_displacement, jacobian_determinant  # noqa: E402
 from JointRegistrationLib.registration.local_map import LocalMap  # noqa: E402
 from JointRegistrationLib.registration.native_grids import round_trip_error  # noqa: E402
-from JointRegistrationLib.registration.register import prepare_pair, similarities  # noqa: E402
+from JointRegistrationLib.registration.register import prepare_pair, register, similarities  # noqa: E402
+from Testing.Benchmarks.peer_tools.stages import START  # noqa: E402
 
 TOOLS = Path(__file__).resolve().parent / "peer_tools"
 REQUIREMENTS = TOOLS / "requirements.txt"
@@ -49,11 +52,15 @@ FloatVolume = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Peer:
-    """A program in peer_tools/: the package and module it needs, and the rows it makes, its last stage last."""
+    """A program in peer_tools/: the package and module it needs, and the rows it makes, its last stage last.
+
+    ``needs_affine``: it has no affine stage, and begins with ours.
+    """
 
     package: str
     module: str
     methods: tuple[str, ...]
+    needs_affine: bool = False
 
 
 PEERS = {
@@ -61,6 +68,7 @@ PEERS = {
     "greedy": Peer("picsl-greedy", "picsl_greedy", ("greedy-affine", "greedy")),
     "elastix": Peer("itk-elastix", "itk", ("elastix-affine", "elastix")),
     "demons": Peer("SimpleITK", "SimpleITK", ("demons-affine", "demons")),
+    "convexadam": Peer("convexAdam", "convexAdam", ("convexadam",), needs_affine=True),
 }
 
 
@@ -123,7 +131,7 @@ def check_installed(peer: str, python: Path | None = None) -> None:
     if subprocess.run([str(python), "-c", code], check=False, capture_output=True).returncode:
         raise PeerError(
             f"{peer}: the package {package} is not installed for {python}; install it by: "
-            f"{python} -m pip install -r {REQUIREMENTS}"
+            f"{python} -m pip install -c {ROOT / 'constraints.txt'} -r {REQUIREMENTS}"
         )
 
 
@@ -154,6 +162,8 @@ def register_pair(
         files = [str(path.resolve()) for path in (fixed_path, moving_path)]
         command = [str(python or default_python()), str(TOOLS / f"{peer}.py"), *files, scratch, count]
         environment = {**os.environ, **dict.fromkeys(names, count)}
+        if PEERS[peer].needs_affine:
+            write_affine(Path(scratch) / START, our_affine(fixed_path, moving_path))
         wait = None if limit_s is None else limit_s + _START_S
         try:
             run = subprocess.run(
@@ -166,6 +176,12 @@ def register_pair(
             said = (run.stderr.strip() or run.stdout.strip() or "no message").splitlines()[-1]
             raise PeerError(f"{peer} failed on {moving_path.name} > {fixed_path.name} (exit {run.returncode}): {said}")
         return _result(Path(scratch))
+
+
+def our_affine(fixed_path: Path, moving_path: Path) -> npt.NDArray[np.float64]:
+    """4x4, fixed to moving points, RAS, of ``affine-opt``."""
+    config = RegistrationConfig(method="affine-opt", device="cpu")
+    return register(read_image(fixed_path), read_image(moving_path), config).affine_ras
 
 
 def _result(folder: Path) -> PeerResult:

@@ -6,6 +6,7 @@ Demons needs no more than SimpleITK, so the way through a process of its own is 
 from __future__ import annotations
 
 import csv
+import shutil
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from JointRegistrationLib.files import write_displacement_field, write_image, wr
 from Testing.Benchmarks import peers
 from Testing.Benchmarks.peers import PeerError, PeerResult, PeerTimeout
 from Testing.Support.cli_cases import FIXED_GRID, MOVING_GRID, blobs
+from Testing.Support.knees import centered_grid, lattice_ras, make_pair
 from Testing.Support.patience import patient
 
 SHIFT_MM = (4.0, -3.0, 2.0)
@@ -124,7 +126,9 @@ def test_a_missing_peer_is_named_with_the_command_that_installs_it_and_skipped(
     pairs_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(peers.PEERS, "greedy", peers.Peer("picsl-greedy", "no_such_module", ("greedy",)))
-    with pytest.raises(PeerError, match=r"greedy: the package picsl-greedy is not installed .* -m pip install -r"):
+    with pytest.raises(
+        PeerError, match=r"greedy: the package picsl-greedy is not installed .* -m pip install -c .* -r"
+    ):
         peers.check_installed("greedy", HERE)
     done = run(pairs_path, "greedy")
     assert done.exit_code == 0 and "skipped: greedy" in done.output
@@ -167,6 +171,7 @@ def test_a_peer_that_is_stopped_leaves_the_stages_it_had_finished(
         "main('SimpleITK', register)\n"
     )
     monkeypatch.setattr(peers, "TOOLS", tmp_path)
+    monkeypatch.setitem(peers.PEERS, "slow", peers.Peer("SimpleITK", "SimpleITK", ("slow-affine", "slow")))
     (pair,) = read_pairs(pairs_path)
     monkeypatch.setattr(peers.subprocess, "run", stopped_after_its_first_stage)
     with pytest.raises(PeerTimeout, match="slow was stopped after 10 s") as stopped:
@@ -195,3 +200,46 @@ def test_a_limit_takes_the_first_pairs_of_each_group(pairs_path: Path) -> None:
     kept = peers.limited(read_pairs(pairs_path), 1)
     assert [(pair.group, pair.name) for pair in kept] == [(g, "moving > fixed") for g in ("near", "near2", "near3")]
     assert len(peers.limited(read_pairs(pairs_path), None)) == 6
+
+
+def test_a_peer_without_an_affine_stage_begins_with_ours(
+    pairs_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    shutil.copy(peers.TOOLS / "stages.py", tools)
+    (tools / "convexadam.py").write_text(
+        "import SimpleITK as sitk\n"
+        "from stages import START, Cost, Stage, main\n"
+        "def register(fixed, moving, folder, threads):\n"
+        "    start = sitk.ReadTransform(str(folder / START))\n"
+        "    return [Stage('convexadam', start, None, Cost(1.0, 1.0, 1.0))]\n"
+        "main('SimpleITK', register)\n"
+    )
+    monkeypatch.setattr(peers, "TOOLS", tools)
+    found = peers.register_pair("convexadam", tmp_path / "fixed.nii.gz", tmp_path / "moving.nii.gz", python=HERE)
+    middle = found.displacement_field_mm[tuple(slice(n // 3, -n // 3) for n in FIXED_GRID.shape)]
+    assert np.linalg.norm(middle - SHIFT_MM, axis=-1).mean() < 0.5
+    assert found.affine is None
+
+
+def test_convexadam_sends_points_where_they_are(tmp_path: Path) -> None:
+    python = peers.default_python()
+    try:
+        peers.check_installed("convexadam", python)
+    except PeerError as missing:
+        pytest.skip(str(missing))
+    grid = centered_grid((40, 44, 36), (1.5, 1.2, 2.0), ((0, 0, 1), (-1, 0, 0), (0, -1, 0)))
+    fixed, moving = make_pair(grid, grid, lambda y: y - bump(y))
+    for name, image in (("fixed", fixed), ("moving", moving)):
+        write_image(image, tmp_path / f"{name}.nii.gz")
+    found = peers.register_pair("convexadam", tmp_path / "fixed.nii.gz", tmp_path / "moving.nii.gz", python=python)
+    points = lattice_ras(grid)
+    near = np.linalg.norm(points, axis=-1) < 18
+    error = np.linalg.norm(found.displacement_field_mm - bump(points), axis=-1)[near]
+    assert error.mean() < 0.4 * np.linalg.norm(bump(points), axis=-1)[near].mean()
+
+
+def bump(points: np.ndarray) -> np.ndarray:
+    """A displacement that no affine transform makes, another one along each axis."""
+    return np.exp(-(points**2).sum(axis=-1, keepdims=True) / 400) * np.array([3.0, -2.0, 1.5])

@@ -16,6 +16,9 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
+#: The affine transform in the folder, fixed to moving points, that a peer without one of its own begins with.
+START = "start.tfm"
+
 
 @dataclass(frozen=True)
 class Cost:
