@@ -100,12 +100,12 @@ def rician(array: Array, sigma: float, seed: int) -> Array:
 
 
 def bias(array: Array, grid: Grid) -> Array:
-    """Times a smooth field between 0.7 and 1.3."""
+    """Times a smooth field that runs from 0.7 to 1.3."""
     waves = np.random.default_rng(11).normal(size=(4, 3))
     points = identity(grid)[0].movedim(0, -1).numpy() - grid.center_ras
     phase = points @ (waves / np.linalg.norm(waves, axis=1, keepdims=True)).T / 35.0 + np.arange(4)
     field = np.sin(phase).sum(-1)
-    return (array * (1 + 0.3 * field / np.abs(field).max())).astype(np.float32)
+    return (array * np.interp(field, (field.min(), field.max()), (0.7, 1.3))).astype(np.float32)
 
 
 #: Curves on the intensity over its 99th percentile, as points to interpolate between; inside the body only. On a DESS
