@@ -2,11 +2,11 @@
 
     python Testing/Benchmarks/null_pairs.py runs/null/table.csv [--size half] [--methods avsm:refine=20,vsvf-opt,greedy]
     python Testing/Benchmarks/null_pairs.py runs/null/table.csv --cases "dess/*,*/0.3 mm"
-    python Testing/Benchmarks/null_pairs.py runs/null/table.csv --only-print [--size half]
+    python Testing/Benchmarks/null_pairs.py runs/null/table.csv --only-print [--size half] [--write]
 
 A row a method and pair, which is registered both ways, A to B and B to A; rows that are there are not computed again.
 null_cases.py and null_knees.py make the pairs, null_measures.py says what the columns are. At the end, and with
---only-print at once, the tables of docs/results.md are printed: means over the pairs of each kind.
+--only-print at once, the means over the pairs of each kind are printed; --write puts them into docs/results.md.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ import peers as peer_programs  # noqa: E402
 from null_cases import Named, NullPair, real_pairs  # noqa: E402
 from null_knees import rendered_pairs  # noqa: E402
 from real_knees import default_data  # noqa: E402
+from results_tables import write  # noqa: E402
 
 from JointRegistrationLib.core.config import RegistrationConfig  # noqa: E402
 from JointRegistrationLib.core.errors import JointRegistrationError  # noqa: E402
@@ -227,6 +228,7 @@ def cell(rows: Sequence[Row], columns: tuple[str, ...]) -> str:
 @click.option("--python", type=click.Path(path_type=Path), default=peer_programs.default_python, help="With the peers.")
 @click.option("--data", type=click.Path(path_type=Path), default=None, help="Folder with real-knee/ and knee-labels/.")
 @click.option("--only-print", is_flag=True, help="Measure nothing.")
+@click.option("--write", "into_page", is_flag=True, help="Put the tables into docs/results.md.")
 def main(
     path: Path,
     size: str,
@@ -237,6 +239,7 @@ def main(
     python: Path,
     data: Path | None,
     only_print: bool,
+    into_page: bool,
 ) -> None:
     """Fill TABLE and print its means."""
     torch.set_num_threads(threads)
@@ -252,7 +255,9 @@ def main(
             measure(chosen, table, size, programs(methods, python), threads, python)
         except JointRegistrationError as error:
             raise click.ClickException(str(error)) from error
-    click.echo(markdown([row for row in table.rows if row["size"] == size]))
+    click.echo(text := markdown([row for row in table.rows if row["size"] == size]))
+    if into_page:
+        write(size, text, "null_pairs.py")
 
 
 if __name__ == "__main__":

@@ -131,9 +131,9 @@ def fewer(rows: Sequence[Row]) -> list[str]:
     return [" ".join(sentences)] if sentences else []
 
 
-def write(size: str, text: str) -> None:
-    """Replace what stands between the size's marks."""
-    begin, end = (f"<!-- results_tables.py, {size}: {word} -->" for word in ("from here", "to here"))
+def write(size: str, text: str, program: str = "results_tables.py") -> None:
+    """Replace what stands between the marks of the program and size."""
+    begin, end = (f"<!-- {program}, {size}: {word} -->" for word in ("from here", "to here"))
     page = PAGE.read_text(encoding="utf-8")
     head, rest = page.split(begin, 1)
     PAGE.write_text(f"{head}{begin}\n\n{text}\n\n{end}{rest.split(end, 1)[1]}", encoding="utf-8")

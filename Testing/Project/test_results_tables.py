@@ -40,11 +40,11 @@ def test_writing_replaces_what_stands_between_the_marks(tmp_path: Path, monkeypa
     page = tmp_path / "results.md"
     page.write_text(results_tables.PAGE.read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setattr(results_tables, "PAGE", page)
-    for size in results_tables.FOLDERS:
-        results_tables.write(size, f"the {size} table")
-        results_tables.write(size, f"the {size} table")
+    tables = [(size, program) for size in results_tables.FOLDERS for program in ("results_tables.py", "null_pairs.py")]
+    for size, program in tables * 2:
+        results_tables.write(size, f"{program}: the {size} table", program)
     text = page.read_text(encoding="utf-8")
-    assert all(text.count(f"from here -->\n\nthe {size} table\n\n<!--") == 1 for size in results_tables.FOLDERS)
+    assert all(text.count(f"from here -->\n\n{p}: the {size} table\n\n<!-- {p}") == 1 for size, p in tables)
     assert "| `" + BEST + "` |" not in text
 
 

@@ -69,3 +69,19 @@ def test_labels_without_a_tibia_are_refused(knee):
     only_femur = np.where(knee.labels.array <= 2, knee.labels.array, 0)
     with pytest.raises(InputError, match="tibial cartilage"):
         render_from_labels(Image(only_femur, GRID, "half a knee"))
+
+
+def test_lost_cartilage_is_missing_to_a_fraction_of_a_voxel_and_only_there(knee):
+    only_cartilage = dict.fromkeys(TISSUES, 0.0) | {"cartilage": 1.0}
+    contrast = ContrastConfig(signal=only_cartilage, intensity=1.0).without_noise()
+    lateral = np.zeros(GRID.shape, np.float32)
+    lateral[..., GRID.size_ijk[0] // 2 :] = 1.0
+    whole = render_from_labels(knee.labels, contrast).array
+    lost = [
+        whole - render_from_labels(knee.labels, contrast, cartilage_loss_mm={"femur": mm * lateral}).array
+        for mm in (0.1, 0.3)
+    ]
+    assert all(np.all(difference[lateral == 0] == 0) and difference.min() > -1e-6 for difference in lost)
+    area_mm2 = [difference.sum() * GRID.voxel_volume_mm3 / mm for difference, mm in zip(lost, (0.1, 0.3), strict=True)]
+    assert area_mm2[0] > 500
+    assert area_mm2[1] == pytest.approx(area_mm2[0], rel=0.1)
