@@ -109,10 +109,11 @@ def bias(array: Array, grid: Grid) -> Array:
 
 
 #: Curves on the intensity over its 99th percentile, as points to interpolate between; inside the body only. On a DESS
-#: marrow and fat lie below 0.15, muscle and cartilage at 0.3 to 0.5, fluid near 1.
+#: marrow and fat lie below 0.15, muscle and cartilage at 0.3 to 0.5, fluid near 1. No slope is steeper than 2, lest the
+#: image's own noise be raised.
 CURVES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "t2": ((0.0, 0.05, 0.15, 0.4, 0.7, 1.0), (0.3, 0.45, 0.5, 0.15, 0.5, 1.0)),
-    "fat": ((0.0, 0.05, 0.15, 0.4, 1.0), (0.5, 0.9, 1.0, 0.4, 0.6)),
+    "t2": ((0.0, 0.15, 0.4, 0.7, 1.0), (0.4, 0.5, 0.15, 0.5, 1.0)),
+    "fat": ((0.0, 0.15, 0.4, 1.0), (0.7, 0.9, 0.4, 0.6)),
     "fluid": ((0.0, 0.4, 0.6, 1.0), (0.0, 0.6, 0.7, 0.1)),
 }
 
