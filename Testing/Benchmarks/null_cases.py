@@ -172,10 +172,16 @@ def body_of(image: Image) -> npt.NDArray[np.bool_]:
     radius = [max(1, round(4.0 / s)) for s in image.grid.spacing_mm]
     closed = sitk.BinaryMorphologicalClosing(sitk.BinaryMedian(bright), radius)
     largest = sitk.RelabelComponent(sitk.ConnectedComponent(closed), sortByObjectSize=True) == 1
-    by_slice = np.stack(
-        [sitk.GetArrayFromImage(sitk.BinaryFillhole(largest[:, :, k])) for k in range(largest.GetSize()[2])]
-    )
-    return np.asarray(by_slice != 0)
+    found = sitk.GetArrayFromImage(largest) != 0
+    # Marrow is as dark as air on some images: what lies between tissue both from front to back and across is inside.
+    axes = [2 - image.grid.ras_axes.index(axis) for axis in (0, 1)]
+    return np.asarray(found | np.logical_and.reduce([between(found, axis) for axis in axes]))
+
+
+def between(mask: npt.NDArray[np.bool_], axis: int) -> npt.NDArray[np.bool_]:
+    """Voxels with a voxel of the mask on either side along an axis."""
+    before = np.logical_or.accumulate(mask, axis)
+    return np.asarray(before & np.flip(np.logical_or.accumulate(np.flip(mask, axis), axis), axis))
 
 
 def near_joint(mask: npt.NDArray[np.bool_], grid: Grid) -> npt.NDArray[np.bool_]:

@@ -74,6 +74,15 @@ def test_bias_stays_within_thirty_percent_and_curves_change_the_order_of_tissues
         assert not np.array_equal(np.argsort(np.interp((marrow, cartilage, fluid), x, y)), before)
 
 
+def test_dark_marrow_belongs_to_the_body_though_the_image_ends_in_it() -> None:
+    points = lattice_ras(GRID)
+    away = np.linalg.norm(points[..., :2], axis=-1)
+    tube = Image(np.where((away < 28) & (away > 18), 100.0, 1.0).astype(np.float32), GRID)
+    body = null_cases.body_of(tube)
+    assert body[away < 26].all()
+    assert not body[away > 30].any()
+
+
 def test_a_map_that_thins_cartilage_is_told_from_one_that_does_not() -> None:
     """Cartilage from z = 0 to 2; the map brings its free surface 0.3 mm down where x < 0."""
     x = np.concatenate([np.linspace(-20, -3, 50), np.linspace(3, 20, 50)])  # linear interpolation blends between
