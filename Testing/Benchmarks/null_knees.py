@@ -54,7 +54,7 @@ def rendered_pair(path: Path, subject: str, size: str, *, other: bool = False, t
     tissue = near_joint(body_of(fixed), labels.grid)
     found = np.select([np.isin(labels.array, BONES), np.isin(labels.array, CARTILAGES)], [BONE, CARTILAGE], 0)
     parts = Image(found.astype(np.uint8), labels.grid, "parts")
-    planted = planted_loss(native, thinned_mm) if thinned_mm else None
+    planted = planted_loss(native, labels, thinned_mm) if thinned_mm else None
     return NullPair(fixed, moving, np.eye(4), tissue, parts, parts, planted)
 
 
@@ -75,14 +75,14 @@ def weights(labels: Image, points_ras: npt.NDArray[np.floating]) -> dict[str, Ar
     return found
 
 
-def planted_loss(native: Image, thinned_mm: float) -> Planted:
-    """Points of the free surface where cartilage is at least 1 mm thick, at the label map's own resolution."""
-    labels = around(native, np.isin(native.array, (2, 4)))
-    grid, rng = labels.grid, np.random.default_rng(SEED)
+def planted_loss(native: Image, labels: Image, thinned_mm: float) -> Planted:
+    """Points of the free surface where cartilage is at least 1 mm thick, at the native label map's resolution."""
+    fine = around(native, np.isin(native.array, (2, 4)))
+    grid, rng = fine.grid, np.random.default_rng(SEED)
     surface, below, loss = [], [], []
     for bone, (numbers, cartilage) in {"femur": ((1, 7), 2), "tibia": ((3, 8), 4)}.items():
-        solid = np.isin(labels.array, numbers)
-        to_bone, to_both = (distance_and_slope(m, grid) for m in (solid, solid | (labels.array == cartilage)))
+        solid = np.isin(fine.array, numbers)
+        to_bone, to_both = (distance_and_slope(m, grid) for m in (solid, solid | (fine.array == cartilage)))
         chosen = np.argwhere((np.abs(to_both[..., 0]) < 0.25) & (to_bone[..., 0] > 1.0))
         chosen = chosen[rng.permutation(len(chosen))[:20000]]
         top = onto_surface(transform_points(grid.ijk_to_ras, chosen[:, ::-1]), to_both, grid)
