@@ -11,8 +11,8 @@ from JointRegistrationMRML.inspection.comparison import comparisonSteps
 from JointRegistrationMRML.inspection.outlines import surfaceSteps as outlineSurfaceSteps
 from JointRegistrationMRML.measure.surfaces import surfaceSteps
 from JointRegistrationMRML.measure.thickness import thicknessChangeSteps, thicknessSteps
-from JointRegistrationMRML.nodes.segments.label_warping import warpLabelsSteps
 from JointRegistrationMRML.nodes.segments.masks import segmentMaskSteps
+from JointRegistrationMRML.nodes.segments.segmentations import warpLabelsSteps
 from JointRegistrationMRML.nodes.transforms import gridTransformNodeSteps, gridTransformSteps
 from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
 from JointRegistrationMRML.scene.sample_pair import loadSampleSteps, sampleFileSteps

@@ -122,7 +122,7 @@ def test_segments_lie_on_the_volumes_own_voxels_whatever_stands_above_it(knee, g
     (layer,) = labelsFromSegmentation(made, grid).layers
     numbers = np.array([0, *range(1, len(LABELS) + 1)])
     expected = made_segmentation(image).labels.array
-    np.testing.assert_array_equal(numbers[layer], np.searchsorted([0, *sorted(LABELS.values())], expected))
+    np.testing.assert_array_equal(numbers[layer.labels], np.searchsorted([0, *sorted(LABELS.values())], expected))
     parameter = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
     geometry = slicer.vtkOrientedImageData()
     text = made.GetSegmentation().GetConversionParameter(parameter)
@@ -161,7 +161,7 @@ def test_what_is_found_in_a_volume_that_a_run_moved_starts_where_the_volume_does
     assert made.GetParentTransformNode() is outputs.nodes.transform
     grid = imageFromVolume(moving).grid
     (layer,) = labelsFromSegmentation(made, grid).layers  # the run's transform does not count, as for the volume
-    assert (np.unique(layer, return_counts=True)[1] == np.unique(_slabs(grid), return_counts=True)[1]).all()
+    assert (np.unique(layer.labels, return_counts=True)[1] == np.unique(_slabs(grid), return_counts=True)[1]).all()
 
 
 def _slabs(grid):
