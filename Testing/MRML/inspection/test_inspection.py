@@ -21,6 +21,7 @@ from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.scene.transaction import nodesOf
 from JointRegistrationMRML.scene.view_state import restoreViews
 from Testing.Support.at_once import showComparison
+from Testing.Support.examples import run_example
 from Testing.Support.known_scene import FIXED_GRID, addVolume, latticePoints, sceneState
 
 LIVE = OutputOptions(showMovingTransformed=True)
@@ -83,6 +84,19 @@ def _contents(scene):
                 (n, numpyView(segmentation.GetSegment(n).GetRepresentation("Binary labelmap")).sum()) for n in names
             ]
     return found
+
+
+def test_the_example_of_the_docs_opens_views_and_closes_them(knee, views, capsys):
+    outputs = _run(knee)
+    before = _withoutPlace(knee.scene)
+    names = run_example("docs/inspection.md", 0, scene=knee.scene, outputs=outputs)
+    assert capsys.readouterr().out == names["view"].text + "\n"
+    assert _withoutPlace(knee.scene) == before
+
+
+def _withoutPlace(scene):
+    """All but where the slices lie, which stay at the fold that was shown last."""
+    return {key: text for key, text in _everything(scene).items() if not re.match("vtkMRML(Slice|Crosshair)Node", key)}
 
 
 @pytest.mark.parametrize("options", [OutputOptions(), LIVE, ONLY_NUMBERS], ids=["plain", "live", "few results"])
