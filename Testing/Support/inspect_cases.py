@@ -93,3 +93,13 @@ def publishKnown(scene: Any, folded: bool = True, options: OutputOptions | None 
     )
     options = replace(options or OutputOptions(), showMovingTransformed=True)
     return publishResult(scene, nodes, knownResult(fixed, grid, folded), options)
+
+
+def ui(person: Any) -> Any:
+    """Return the controls of the section Inspect."""
+    return person.panel.inspect.ui
+
+
+def press(person: Any, name: str) -> None:
+    """Press a button of the section."""
+    person.host.click(getattr(ui(person), f"{name}Button"))
