@@ -36,7 +36,7 @@ from JointRegistrationMRML.nodes.segments.segmentations import segmentationFromL
 from JointRegistrationMRML.nodes.transforms import gridTransformNodeSteps  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import volumeFromImage  # noqa: E402
 from JointRegistrationMRML.run.inputs import inputSteps  # noqa: E402
-from JointRegistrationMRML.run.publish import publishResult  # noqa: E402
+from JointRegistrationMRML.run.publish import publishSteps  # noqa: E402
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputOptions  # noqa: E402
 from JointRegistrationMRML.run.segments import workerSteps  # noqa: E402
 from JointRegistrationMRML.scene.headless import createHeadlessScene  # noqa: E402
@@ -100,7 +100,7 @@ class _Run:
         write_result(folder, result, found)
         began = time.process_time()
         segments = None if ours is None else read_segments(folder)
-        outputs = publishResult(scene, nodes, read_result(folder), options, segments=segments)
+        outputs = finished(publishSteps(scene, nodes, read_result(folder), options, segments=segments))
         remove_folder(folder)
         self.adding = time.process_time() - began
         discard(scene, outputs.record)

@@ -93,10 +93,9 @@ def publishResult(
     result: RegistrationResult,
     options: OutputOptions | None = None,
     reuse: OutputNodes | None = None,
-    segments: RunSegments | None = None,
 ) -> RegistrationOutputs:
     """All of :func:`publishSteps` at once."""
-    return finished(publishSteps(scene, inputs, result, options, reuse, segments))
+    return finished(publishSteps(scene, inputs, result, options, reuse))
 
 
 def publishSteps(

@@ -23,7 +23,7 @@ from Testing.Support.examples import run_example
 
 FIXED = Grid((48, 48, 48), (1.3, 1.3, 1.3), (-30.0, -32.0, -28.0))
 MOVING = Grid((60, 60, 60), (1.4, 1.4, 1.4), (-42.0, -44.0, -42.0))
-CLEAN = ContrastConfig().without_noise()
+CLEAN = ContrastConfig(noise=0.0, coil_gain=0.0, bias=0.0, texture=0.0)
 
 
 @pytest.fixture(scope="module")

@@ -19,14 +19,10 @@ from JointRegistrationMRML.inspection.session import Inspection
 from JointRegistrationMRML.nodes.arrays import numpyView
 from JointRegistrationMRML.nodes.colors import FIXED_COLOR, WARPED_COLOR
 from JointRegistrationMRML.nodes.segments.masks import SegmentMask, segmentMask
-from JointRegistrationMRML.nodes.segments.segmentations import (
-    labelsFromSegmentation,
-    maskSegmentation,
-    segmentationFromLabels,
-)
+from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation, segmentationFromLabels
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
-from Testing.Support.at_once import surfaceOf
+from Testing.Support.at_once import maskSegmentation, surfaceOf
 from Testing.Support.known_scene import FIXED_GRID, GRIDS, MOVING_GRID, latticePoints
 
 

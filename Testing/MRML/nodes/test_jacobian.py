@@ -8,9 +8,10 @@ import pytest
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR
 from JointRegistrationMRML.nodes.colors import divergingColors, sharedDivergingColors
-from JointRegistrationMRML.nodes.jacobian import foldsSegmentation, halfWindow, jacobianVolume
+from JointRegistrationMRML.nodes.jacobian import halfWindow
 from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
+from Testing.Support.at_once import foldsSegmentation, jacobianVolume
 from Testing.Support.known_scene import latticePoints
 
 

@@ -18,11 +18,11 @@ from JointRegistrationMRML.nodes.segments.segmentations import (
     BINARY_LABELMAP,
     labelsFromSegmentation,
     labelSteps,
-    maskSegmentation,
     segmentationFromLabels,
+    segmentationSteps,
 )
 from JointRegistrationMRML.run.results_table import overlapSteps
-from Testing.Support.at_once import gridTransformNode, segmentMasks
+from Testing.Support.at_once import gridTransformNode, maskSegmentation, segmentMasks
 from Testing.Support.known_scene import FIXED_GRID, GRIDS, MOVING_GRID, latticePoints
 
 FINE = Grid((48, 46, 44), (1.0, 1.0, 1.0), (-18.0, -32.0, -2.0))
@@ -112,7 +112,7 @@ def test_new_node_has_shared_layers_reference_geometry_names_colours_and_termino
     tag = slicer.vtkSegment.GetTerminologyEntryTagName()
     node.GetSegmentation().GetSegment("b").SetTag(tag, "a term")
     warped = finished(labelSteps(node, FIXED_GRID, np.zeros((*FIXED_GRID.shape, 3), np.float32)))
-    new = segmentationFromLabels(warped, "new", like=node)
+    new = finished(segmentationSteps(warped, "new", like=node))
     segmentation = new.GetSegmentation()
     assert segmentation.GetNumberOfLayers(BINARY_LABELMAP) == 2
     for segmentId in "bcl":

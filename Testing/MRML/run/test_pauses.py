@@ -10,10 +10,10 @@ import pytest
 from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML import pauses
 from JointRegistrationMRML.nodes.segments.masks import maskSteps
-from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation, maskSegmentation
+from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, imageSteps
 from JointRegistrationMRML.pauses import inSteps
-from Testing.Support.at_once import gridTransformNode
+from Testing.Support.at_once import gridTransformNode, maskSegmentation
 from Testing.Support.known_scene import FIXED_GRID, GRIDS, addVolume, smoothField
 
 

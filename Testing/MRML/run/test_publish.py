@@ -14,11 +14,7 @@ from JointRegistrationLib.core.errors import InputError, RegistrationCancelled
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR
 from JointRegistrationMRML.nodes.arrays import numpyView, vtkMatrix
-from JointRegistrationMRML.nodes.segments.segmentations import (
-    labelsFromSegmentation,
-    maskSegmentation,
-    segmentationFromLabels,
-)
+from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation, segmentationFromLabels
 from JointRegistrationMRML.nodes.transforms import (
     FIXED_ROLE,
     MOVING_ROLE,
@@ -35,7 +31,7 @@ from JointRegistrationMRML.run.publish import publishResult
 from JointRegistrationMRML.run.record import readRecord, recordsOf
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, OutputOptions
-from Testing.Support.at_once import gridTransformNode
+from Testing.Support.at_once import gridTransformNode, maskSegmentation
 from Testing.Support.known_scene import (
     FIXED_GRID,
     MOVING_GRID,

@@ -18,8 +18,8 @@ from Testing.Support.panel_cases import Person, newNodes, sceneContent
 def addSample(person: Person) -> tuple[Any, Any]:
     """Nodes with the names of the sample pair."""
     from JointRegistrationMRML.nodes.arrays import giveDisplay
-    from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
     from JointRegistrationMRML.nodes.volumes import imageFromVolume
+    from Testing.Support.at_once import maskSegmentation
 
     fixed, moving = person.addVolumes()
     image = imageFromVolume(moving)

@@ -76,9 +76,9 @@ def warpLabelsSteps(
     return warper.result
 
 
-def segmentationFromLabels(labels: SegmentLayers, name: str, like: SegmentationNode | None = None) -> Any:
+def segmentationFromLabels(labels: SegmentLayers, name: str) -> Any:
     """All of :func:`segmentationSteps` at once."""
-    return finished(segmentationSteps(labels, name, like))
+    return finished(segmentationSteps(labels, name))
 
 
 def segmentationSteps(
@@ -106,11 +106,6 @@ def segmentationSteps(
         segmentation.AddSegment(segment, label.segment_id)
     setReferenceGeometry(node, labels.grid)
     return node
-
-
-def maskSegmentation(mask: npt.NDArray[np.bool_], grid: Grid, name: str, color: tuple[float, float, float]) -> Any:
-    """All of :func:`maskSegmentationSteps` at once."""
-    return finished(maskSegmentationSteps(mask, grid, name, color))
 
 
 def maskSegmentationSteps(
