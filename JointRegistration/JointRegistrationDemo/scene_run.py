@@ -9,7 +9,7 @@ from typing import Any
 import slicer
 
 from JointRegistrationLib.core.image import Image
-from JointRegistrationMRML.nodes.segments.layers import LabelLayers, SegmentLabel
+from JointRegistrationLib.core.lattices.segments import SegmentLayers
 from JointRegistrationMRML.nodes.segments.segmentations import segmentationFromLabels
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
 from JointRegistrationMRML.run.register import registerVolumes
@@ -107,8 +107,5 @@ def _shown(scene: Any, node: Any) -> Any:
 
 
 def _segmentation(labels: Image, names: dict[int, str], name: str) -> Any:
-    segments = tuple(
-        SegmentLabel(text.replace(" ", "_"), text.capitalize(), _LABEL_COLORS.get(text, _OTHER_COLOR), 0, value)
-        for value, text in names.items()
-    )
-    return segmentationFromLabels(LabelLayers(labels.grid, (labels.array,), segments), name)
+    titles = {value: (text.capitalize(), _LABEL_COLORS.get(text, _OTHER_COLOR)) for value, text in names.items()}
+    return segmentationFromLabels(SegmentLayers.of(labels, titles), name)

@@ -71,10 +71,9 @@ def startRun(
     onFinished: Callable[[Any], None],
     onFailed: Callable[[Exception], None] | None = None,
     progress: ProgressCallback | None = None,
-    worker: Worker | None = None,
 ) -> ConsoleRun[RegistrationOutputs]:
-    """Start a run in the worker (None: the application's) and return it."""
-    run = ConsoleRun[RegistrationOutputs](worker or sharedWorker(), onFinished, onFailed, progress)
+    """Start a run in the application's worker and return it."""
+    run = ConsoleRun[RegistrationOutputs](sharedWorker(), onFinished, onFailed, progress)
     asked = (request.nodes, request.config, request.options or OutputOptions(), request.reuse)
     run.start(lambda *control: RegistrationJob(scene, *asked, *control))
     return run
@@ -87,11 +86,8 @@ def startSearch(
     onFinished: Callable[[Any], object],
     onFailed: Callable[[Exception], None] | None = None,
     progress: ProgressCallback | None = None,
-    worker: Worker | None = None,
 ) -> ConsoleRun[FoundStructures]:
     """The same for bones and cartilage; ``onFinished`` is called with the segmentation node."""
-    run = ConsoleRun[FoundStructures](
-        worker or sharedWorker(), lambda found: onFinished(found.node), onFailed, progress
-    )
+    run = ConsoleRun[FoundStructures](sharedWorker(), lambda found: onFinished(found.node), onFailed, progress)
     run.start(lambda *control: FindingJob(scene, volume, device, *control))
     return run

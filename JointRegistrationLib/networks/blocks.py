@@ -127,8 +127,3 @@ def fold(x: Tensor) -> Tensor:
     d, h, w = (s // 2 for s in x.shape[2:])
     x = x.reshape(n, channels, d, 2, h, 2, w, 2)
     return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(n, channels * 8, d, h, w)
-
-
-def num_parameters(module: nn.Module) -> int:
-    """Number of trainable values."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)

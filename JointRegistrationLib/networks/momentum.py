@@ -17,8 +17,8 @@ from ..ops.separable.filters import without_autocast
 from .blocks import LEAK, Conv, Up, convolve, fold
 
 
-class _PublishedForm(nn.Module):
-    """What both published networks do from half resolution down and up again."""
+class _UNet(nn.Module):
+    """What the networks do from half resolution down and up again."""
 
     at_quarter: nn.Module
     at_eighth: nn.Module
@@ -39,7 +39,7 @@ class _PublishedForm(nn.Module):
         return out
 
 
-class PublishedMomentumNet(_PublishedForm):
+class PublishedMomentumNet(_UNet):
     """The published residual U-Net without its full-resolution decoder level: 5,938,515 parameters."""
 
     def __init__(self, upsampling: str = "deconvolution") -> None:
@@ -66,7 +66,7 @@ class PublishedMomentumNet(_PublishedForm):
         return self._below(half)
 
 
-class LightMomentumNet(_PublishedForm):
+class LightMomentumNet(_UNet):
     """The published light variant, no residuals: 781,523 parameters."""
 
     def __init__(self, upsampling: str = "deconvolution") -> None:
@@ -89,7 +89,7 @@ class LightMomentumNet(_PublishedForm):
         return self._below(half)
 
 
-class FastMomentumNet(nn.Module):
+class FastMomentumNet(_UNet):
     """Our own: normalised, cheap at full resolution, a last layer of zeros.
 
     The images are folded 2 x 2 x 2 voxels into channels, so that nothing is computed at full
@@ -121,11 +121,7 @@ class FastMomentumNet(nn.Module):
     def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
         """See :meth:`PublishedMomentumNet.forward`."""
         half = self.at_half(fold(2 * torch.cat([moving, fixed], dim=1) - 1))
-        quarter = self.at_quarter(half)
-        eighth = self.at_eighth(quarter)
-        y = self.eighth_out(_join(self.up_eighth(self.at_sixteenth(eighth), eighth), eighth))
-        y = self.quarter_out(_join(self.up_quarter(y, quarter), quarter))
-        return convolve(self.output, self.half_out(_join(self.up_half(y, half), half)))
+        return convolve(self.output, self._below(half))
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1, residual: bool = False) -> Conv:

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from ..core.errors import ConfigError
 from ..core.geometry import Grid
-from .integrate import runge_kutta_4
+from .integrate import per_index, runge_kutta_4
 from .maps import check_on_grid, derivative, identity, matrix_tensor, sample
 from .separable.filters import without_autocast
 from .separable.smoothing import smooth
@@ -108,7 +108,7 @@ def num_steps(velocity_mm: Tensor, grid: Grid, steps: int) -> int:
     if steps < 1:
         raise ConfigError(f"the number of time steps must be at least 1, but is {steps}")
     with torch.no_grad():
-        voxels = float(_per_index(velocity_mm, grid).abs().sum(dim=1).max()) / _LARGEST_STEP_VOXELS
+        voxels = float(per_index(velocity_mm, grid).abs().sum(dim=1).max()) / _LARGEST_STEP_VOXELS
     return max(steps, min(math.ceil(voxels), _MAX_STEPS)) if math.isfinite(voxels) else steps
 
 
@@ -145,7 +145,7 @@ class _Along(torch.autograd.Function):
     def forward(ctx: Any, u: Tensor, v: Tensor, grid: Grid) -> Tensor:
         ctx.save_for_backward(u, v)
         ctx.grid = grid
-        by_index = _per_index(v, grid)
+        by_index = per_index(v, grid)
         a, b, c = (derivative(u, axis) * by_index[:, n : n + 1] for n, axis in enumerate((4, 3, 2)))
         return a + b + c
 
@@ -161,7 +161,7 @@ class _Turned(torch.autograd.Function):
         ctx.save_for_backward(u, m)
         ctx.grid = grid
         by_index = torch.cat([(derivative(u, axis) * m).sum(dim=1, keepdim=True) for axis in (4, 3, 2)], dim=1)
-        return _einsum("cr,ncdhw->nrdhw", by_index, grid)
+        return _per_mm(by_index, grid)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
@@ -174,7 +174,7 @@ class _Spread(torch.autograd.Function):
     def forward(ctx: Any, m: Tensor, v: Tensor, grid: Grid) -> Tensor:
         ctx.save_for_backward(m, v)
         ctx.grid = grid
-        by_index = _per_index(v, grid)
+        by_index = per_index(v, grid)
         a, b, c = (_derivative_transposed(m * by_index[:, n : n + 1], axis) for n, axis in enumerate((4, 3, 2)))
         return a + b + c
 
@@ -198,12 +198,7 @@ def _derivative_transposed(values: Tensor, axis: int) -> Tensor:
     return torch.cat([start, middle, end], dim=axis)
 
 
-def _per_index(field_mm: Tensor, grid: Grid) -> Tensor:
-    """RAS mm components as voxels along i, j, k."""
-    return _einsum("cr,nrdhw->ncdhw", field_mm, grid)
-
-
-def _einsum(equation: str, field: Tensor, grid: Grid) -> Tensor:
-    """The 3x3 matrix from RAS mm to indices, applied to the channels in either direction."""
-    with without_autocast(field.device.type):
-        return torch.einsum(equation, matrix_tensor(grid.ras_to_ijk[:3, :3], field), field)
+def _per_mm(by_index: Tensor, grid: Grid) -> Tensor:
+    """The transpose of :func:`.per_index`: derivatives by i, j, k as derivatives by RAS mm."""
+    with without_autocast(by_index.device.type):
+        return torch.einsum("cr,ncdhw->nrdhw", matrix_tensor(grid.ras_to_ijk[:3, :3], by_index), by_index)

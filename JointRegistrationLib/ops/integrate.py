@@ -97,7 +97,7 @@ def advect(map_ras: Tensor, velocity_mm: Tensor, grid: Grid, steps: int = 10) ->
     check_on_grid(map_ras, grid, "map")
     check_on_grid(velocity_mm, grid, "velocity")
     _check_steps(steps)
-    by_index = _per_index(velocity_mm, grid)
+    by_index = per_index(velocity_mm, grid)
 
     def rate(phi: Tensor) -> Tensor:
         changes = [derivative(phi, axis) * by_index[:, c : c + 1] for c, axis in enumerate((4, 3, 2))]
@@ -113,7 +113,7 @@ def cfl_number(velocity_mm: Tensor, grid: Grid, steps: int) -> float:
     """
     check_on_grid(velocity_mm, grid, "velocity")
     _check_steps(steps)
-    return float(_per_index(velocity_mm.detach(), grid).abs().max()) / steps
+    return float(per_index(velocity_mm.detach(), grid).abs().max()) / steps
 
 
 def num_squarings(velocity_mm: Tensor, grid: Grid, steps: int) -> int:
@@ -167,7 +167,7 @@ def runge_kutta_4(rate: Callable[[Tensor], Tensor], start: Tensor, steps: int) -
     return y
 
 
-def _per_index(velocity_mm: Tensor, grid: Grid) -> Tensor:
+def per_index(velocity_mm: Tensor, grid: Grid) -> Tensor:
     """RAS mm components as voxels along i, j, k."""
     ijk_by_ras = matrix_tensor(grid.ras_to_ijk[:3, :3], velocity_mm)
     with without_autocast(velocity_mm.device.type):

@@ -27,10 +27,11 @@ from ..core.config import RegistrationConfig
 from ..core.errors import FileError, ResourceError
 from ..core.image import Image
 from ..core.inputs import RegistrationInputs
+from ..core.lattices.segments import RunSegments
 from ..core.result import RegistrationResult
 from ..core.serialization import from_dict
 from ..core.structures import Segmentation
-from .segments import Segments, WarpedSegments
+from .segments import warped_bytes
 
 #: Bytes written between two pauses: a few milliseconds.
 STEP_BYTES = 8 * 2**20
@@ -48,13 +49,13 @@ class Job:
 
     inputs: RegistrationInputs
     config: RegistrationConfig
-    segments: Segments = field(default_factory=Segments)
+    segments: RunSegments = field(default_factory=RunSegments)
 
     @property
     def exchange_bytes(self) -> int:
         """Size of the job and of its result on disk."""
         fixed, moving = self.inputs.fixed.grid, self.inputs.moving.grid
-        result = 4 * (5 * fixed.num_voxels + 3 * moving.num_voxels) + self.segments.warped_bytes(fixed)
+        result = 4 * (5 * fixed.num_voxels + 3 * moving.num_voxels) + warped_bytes(self.segments, fixed)
         return sum(array.nbytes for array in _parts_of(self)[1].values()) + result
 
 
@@ -78,7 +79,7 @@ _JOBS = (Job, SegmentationJob)
 @dataclass(frozen=True)
 class _Outcome:
     result: RegistrationResult
-    segments: WarpedSegments
+    segments: RunSegments
 
 
 # -- any dataclass --------------------------------------------------------------------------------------
@@ -182,7 +183,7 @@ def _array_steps(path: Path, array: npt.NDArray[Any]) -> Iterator[int]:
 # -- the result -----------------------------------------------------------------------------------------
 
 
-def write_result(folder: Path, result: RegistrationResult, segments: WarpedSegments | None = None) -> None:
+def write_result(folder: Path, result: RegistrationResult, segments: RunSegments | None = None) -> None:
     """Write a result into a job's folder, whole or not at all.
 
     Args:
@@ -193,7 +194,7 @@ def write_result(folder: Path, result: RegistrationResult, segments: WarpedSegme
     Raises:
         ResourceError: if the disk is full or the folder is gone.
     """
-    _write_whole(folder, _Outcome(result, segments or WarpedSegments()))
+    _write_whole(folder, _Outcome(result, segments or RunSegments()))
 
 
 def write_found(folder: Path, found: Segmentation) -> None:
@@ -227,13 +228,13 @@ def read_result(folder: Path) -> RegistrationResult:
     return result
 
 
-def read_segments(folder: Path) -> WarpedSegments:
+def read_segments(folder: Path) -> RunSegments:
     """The segments in a job's folder, warped by its result and mapped into memory, as with :func:`read_result`.
 
     Raises:
         FileError: if there is no complete result.
     """
-    segments: WarpedSegments = _read((_Outcome,), folder / _RESULT, "c").segments
+    segments: RunSegments = _read((_Outcome,), folder / _RESULT, "c").segments
     return segments
 
 

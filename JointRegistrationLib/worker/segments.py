@@ -5,50 +5,33 @@ Imports no PyTorch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
 
 from ..core.errors import OutOfMemory
 from ..core.geometry import Grid
-from ..core.lattices.sampling import LabelMap, Labels, warp_label_map
+from ..core.lattices.sampling import LabelMap, warp_label_map
+from ..core.lattices.segments import RunSegments, SegmentLayers
 from ..core.progress import CancelCheck
 
 
-@dataclass(frozen=True)
-class Segments:
-    """Label maps as they lie in the world; the fixed ones are there to be compared with."""
-
-    moving: tuple[LabelMap, ...] = ()
-    fixed: tuple[LabelMap, ...] = ()
-
-    def warped_bytes(self, grid: Grid) -> int:
-        """Size of :func:`warp_segments` on the fixed ``grid``."""
-        times = 2 if self.fixed else 1
-        moving, fixed = (sum(source.labels.itemsize for source in sources) for sources in (self.moving, self.fixed))
-        return grid.num_voxels * (times * moving + fixed)
-
-
-@dataclass(frozen=True)
-class WarpedSegments:
-    """The same on the fixed lattice, (k, j, i): the moving ones through the map, and both as the images lay.
-
-    ``moving`` is empty where there is nothing fixed to compare it with.
-    """
-
-    warped: tuple[Labels, ...] = ()
-    moving: tuple[Labels, ...] = ()
-    fixed: tuple[Labels, ...] = ()
+def warped_bytes(segments: RunSegments, grid: Grid) -> int:
+    """Size of :func:`warp_segments` on the fixed ``grid``."""
+    moving, fixed = (
+        0 if layers is None else sum(layer.labels.itemsize for layer in layers.layers)
+        for layers in (segments.moving, segments.fixed)
+    )
+    return grid.num_voxels * (moving if segments.fixed is None else 2 * moving + fixed)
 
 
 def warp_segments(
-    segments: Segments, grid: Grid, displacement_mm: npt.NDArray[Any], threads: int, cancelled: CancelCheck
-) -> WarpedSegments:
-    """Bring segments to the fixed lattice.
+    segments: RunSegments, grid: Grid, displacement_mm: npt.NDArray[Any], threads: int, cancelled: CancelCheck
+) -> RunSegments:
+    """Bring segments to the fixed lattice; the moving ones as they lie only where there are fixed ones to compare.
 
     Args:
-        segments: in the world.
+        segments: fixed and moving ones, without a bend.
         grid: the fixed image's.
         displacement_mm: (k, j, i, 3) on ``grid``, fixed to moving, RAS mm.
         threads: how many to work with.
@@ -58,11 +41,14 @@ def warp_segments(
         OutOfMemory: if memory runs out.
     """
 
-    def all_of(sources: tuple[LabelMap, ...], field: npt.NDArray[Any] | None = None) -> tuple[Labels, ...]:
-        return tuple(warp_label_map(source, grid, field, threads=threads, cancelled=cancelled) for source in sources)
+    def there(own: SegmentLayers | None, field: npt.NDArray[Any] | None = None) -> SegmentLayers | None:
+        if own is None:
+            return None
+        found = (warp_label_map(layer, grid, field, threads=threads, cancelled=cancelled) for layer in own.layers)
+        return SegmentLayers(tuple(LabelMap(labels, grid) for labels in found), own.segments)
 
     try:
-        moving = all_of(segments.moving) if segments.fixed else ()
-        return WarpedSegments(all_of(segments.moving, displacement_mm), moving, all_of(segments.fixed))
+        before = None if segments.fixed is None else there(segments.moving)
+        return RunSegments(there(segments.fixed), None, before, there(segments.moving, displacement_mm))
     except MemoryError as error:
         raise OutOfMemory("memory ran out while the segments were carried; close other programs") from error

@@ -20,6 +20,7 @@ from typing import IO
 
 from ..core import errors
 from ..core.errors import JointRegistrationError, OutOfMemory, RegistrationCancelled
+from ..core.lattices.segments import RunSegments
 from ..core.progress import CancelCheck, Progress, ProgressCallback
 from ..core.result import RegistrationResult
 from ..core.structures import Segmentation
@@ -42,7 +43,7 @@ from .messages import (
     decode,
     encode,
 )
-from .segments import WarpedSegments, warp_segments
+from .segments import warp_segments
 
 Run = Callable[[AnyJob, ProgressCallback, CancelCheck], RegistrationResult | Segmentation]
 
@@ -212,9 +213,9 @@ class _Worker:
             assert isinstance(job, Job)
             write_result(request.folder, result, self._segments(job, result, request))
 
-    def _segments(self, job: Job, result: RegistrationResult, request: _Run) -> WarpedSegments:
+    def _segments(self, job: Job, result: RegistrationResult, request: _Run) -> RunSegments:
         """The job's segments on the fixed lattice."""
-        if job.segments.moving:
+        if job.segments.moving is not None:
             self._output.send(Progress("segments", 1.0))
         field, cancelled = result.displacement_field_mm, request.cancel.is_set
         return warp_segments(job.segments, result.fixed_grid, field, backend.threads(_CARRYING_THREADS), cancelled)

@@ -21,12 +21,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "JointRegistration")]
 
 from JointRegistrationLib.core.geometry import Grid  # noqa: E402
 from JointRegistrationLib.core.image import Image  # noqa: E402
+from JointRegistrationLib.core.lattices.segments import SegmentLayers  # noqa: E402
 from JointRegistrationLib.core.progress import finished  # noqa: E402
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult  # noqa: E402
 from JointRegistrationLib.files import read_image, read_labels  # noqa: E402
 from JointRegistrationLib.worker import sample  # noqa: E402
 from JointRegistrationMRML.inspection.session import VIEWS, Inspection  # noqa: E402
-from JointRegistrationMRML.nodes.segments.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels  # noqa: E402
+from JointRegistrationMRML.nodes.segments.segmentations import segmentationFromLabels  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, volumeFromImage  # noqa: E402
 from JointRegistrationMRML.run.register import registerVolumes  # noqa: E402
 from JointRegistrationMRML.run.registration_nodes import InputNodes  # noqa: E402
@@ -87,9 +88,8 @@ def _nodes(scene: Any) -> InputNodes:
 
     def segmentation(name: str) -> Any:
         image = read_labels(folder / name)
-        segments = tuple(SegmentLabel(text, text, color, 0, n) for n, (text, color) in sample.LABELS.items())
-        layers = LabelLayers(_split(image.grid), (_splitArray(image.array),), segments)
-        return segmentationFromLabels(layers, name)
+        fine = Image(_splitArray(image.array), _split(image.grid), name)
+        return segmentationFromLabels(SegmentLayers.of(fine, sample.LABELS), name)
 
     def volume(name: str) -> Any:
         image = read_image(folder / name)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import JointRegistrationLib
+from Testing.Support.examples import examples
 from Testing.Support.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,3 +79,11 @@ def test_what_needs_no_torch_loads_none() -> None:
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'JointRegistrationLib' has no attribute 'registr'"):
         JointRegistrationLib.registr  # noqa: B018
+
+
+def test_the_architecture_shows_register_as_it_is() -> None:
+    (shown,) = ast.parse(examples("docs/architecture.md")[0]).body
+    assert isinstance(shown, ast.FunctionDef) and shown.name == "register"
+    parameters = inspect.signature(JointRegistrationLib.register).parameters.values()
+    for kind, arguments in (("POSITIONAL_OR_KEYWORD", shown.args.args), ("KEYWORD_ONLY", shown.args.kwonlyargs)):
+        assert [argument.arg for argument in arguments] == [p.name for p in parameters if p.kind.name == kind]

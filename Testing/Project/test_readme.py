@@ -1,4 +1,4 @@
-"""The README says only what works: its Python example is run here, and its links and targets exist."""
+"""The README says only what works: its examples are run, and its links and targets exist; so are those of the docs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,10 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
+from Testing.Support.examples import ROOT, RUN_BY, examples, run_example
 from Testing.Support.patience import patient
 
-ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def python_example() -> str:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    return code
 
 
 def write_pair(folder: Path) -> None:
@@ -40,7 +35,7 @@ def test_python_example_registers_and_writes_what_it_says(
 ) -> None:
     write_pair(tmp_path)
     monkeypatch.chdir(tmp_path)
-    exec(compile(python_example(), "README.md", "exec"), {})
+    run_example("README.md", 0)
 
     before, after = map(float, re.findall(r"NCC (\S+) -> (\S+),", capsys.readouterr().out)[0])
     assert after > max(before, 0.97)
@@ -79,3 +74,12 @@ def test_make_targets_named_in_the_readme_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"^make ([a-z]+)", README, re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_every_python_example_of_readme_and_docs_is_run_by_a_test() -> None:
+    pages = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+    assert {page: len(examples(page)) for page in pages if examples(page)} == {k: len(v) for k, v in RUN_BY.items()}
+    for page, files in RUN_BY.items():
+        for number, file in enumerate(files):
+            text = (ROOT / "Testing" / file).read_text(encoding="utf-8")
+            assert f'"{page}", {number}' in text or f'examples("{page}")' in text, (page, number, file)

@@ -11,12 +11,14 @@ from JointRegistrationMRML.inspection.comparison import comparisonSteps
 from JointRegistrationMRML.inspection.outlines import surfaceSteps as outlineSurfaceSteps
 from JointRegistrationMRML.measure.surfaces import surfaceSteps
 from JointRegistrationMRML.measure.thickness import thicknessChangeSteps, thicknessSteps
-from JointRegistrationMRML.nodes.segments.label_warping import warpLabelsSteps
+from JointRegistrationMRML.nodes.jacobian import foldsSteps, jacobianSteps
 from JointRegistrationMRML.nodes.segments.masks import segmentMaskSteps
+from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentationSteps, warpLabelsSteps
 from JointRegistrationMRML.nodes.transforms import gridTransformNodeSteps, gridTransformSteps
+from JointRegistrationMRML.report.surfaces import surfacePictureSteps
 from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
 from JointRegistrationMRML.scene.sample_pair import loadSampleSteps, sampleFileSteps
-from JointRegistrationMRML.scene.view_state import ViewRecord
+from JointRegistrationMRML.scene.view_state import ViewRecord, restoreViews
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,6 +34,9 @@ def atOnce(steps: Callable[P, Generator[Any, None, T]]) -> Callable[P, T]:
 gridTransform, gridTransformNode = atOnce(gridTransformSteps), atOnce(gridTransformNodeSteps)
 loadSample, sampleFiles = atOnce(loadSampleSteps), atOnce(sampleFileSteps)
 segmentMasks, warpLabels = atOnce(segmentMaskSteps), atOnce(warpLabelsSteps)
+maskSegmentation = atOnce(maskSegmentationSteps)
+jacobianVolume, foldsSegmentation = atOnce(jacobianSteps), atOnce(foldsSteps)
+surfacePicture = atOnce(surfacePictureSteps)
 cartilageThickness, thicknessChange = atOnce(thicknessSteps), atOnce(thicknessChangeSteps)
 maskSurface, surfaceOf = atOnce(surfaceSteps), atOnce(outlineSurfaceSteps)
 
@@ -39,7 +44,9 @@ maskSurface, surfaceOf = atOnce(surfaceSteps), atOnce(outlineSurfaceSteps)
 def showComparison(
     scene: Any, outputs: RegistrationOutputs, mode: str = "warped", earlier: ViewRecord | None = None
 ) -> ViewRecord:
-    """Show it; returns what was changed."""
+    """Show it instead of ``earlier``; returns what was changed."""
     record = ViewRecord()
-    finished(comparisonSteps(scene, outputs, record, mode, earlier))
+    if earlier is not None:
+        restoreViews(scene, earlier)
+    finished(comparisonSteps(scene, outputs, record, mode))
     return record

@@ -9,9 +9,11 @@ import numpy as np
 import slicer
 
 from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.lattices.sampling import LabelMap
+from JointRegistrationLib.core.lattices.segments import SegmentLabel, SegmentLayers
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult
 from JointRegistrationMRML.nodes.arrays import giveDisplay
-from JointRegistrationMRML.nodes.segments.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
+from JointRegistrationMRML.nodes.segments.segmentations import segmentationFromLabels
 from JointRegistrationMRML.run.publish import publishResult
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputOptions, RegistrationOutputs
 from JointRegistrationMRML.run.saved_result import jacobianOf
@@ -53,9 +55,8 @@ def addSegmentation(grid: Grid, name: str, volume: Any, centerR: float) -> Any:
     indices = np.stack(np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij"), axis=-1)[..., ::-1]
     places = indices * np.asarray(grid.spacing_mm) + np.asarray(grid.origin_ras)
     radius = np.linalg.norm(places - (centerR, 0, 0), axis=-1)
-    labels = LabelLayers(
-        grid,
-        ((1 * (radius < 18) + 1 * (radius < 13)).astype(np.uint8),),
+    labels = SegmentLayers(
+        (LabelMap((1 * (radius < 18) + 1 * (radius < 13)).astype(np.uint8), grid),),
         (
             SegmentLabel("bone", "Femur", (0.9, 0.8, 0.5), 0, 2),
             SegmentLabel("cartilage", "Femoral cartilage", (0.2, 0.6, 0.9), 0, 1),
@@ -92,3 +93,13 @@ def publishKnown(scene: Any, folded: bool = True, options: OutputOptions | None 
     )
     options = replace(options or OutputOptions(), showMovingTransformed=True)
     return publishResult(scene, nodes, knownResult(fixed, grid, folded), options)
+
+
+def ui(person: Any) -> Any:
+    """Return the controls of the section Inspect."""
+    return person.panel.inspect.ui
+
+
+def press(person: Any, name: str) -> None:
+    """Press a button of the section."""
+    person.host.click(getattr(ui(person), f"{name}Button"))

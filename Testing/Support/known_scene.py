@@ -10,8 +10,10 @@ import pytest
 
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.lattices.sampling import LabelMap
+from JointRegistrationLib.core.lattices.segments import SegmentLabel, SegmentLayers
 from JointRegistrationLib.core.result import FoldCount, RegistrationResult
-from JointRegistrationMRML.nodes.segments.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
+from JointRegistrationMRML.nodes.segments.segmentations import segmentationFromLabels
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
 from JointRegistrationMRML.run.registration_nodes import InputNodes
 from JointRegistrationMRML.scene.headless import HeadlessScene, createHeadlessScene
@@ -112,9 +114,9 @@ def knee(scene: Any) -> Knee:
     moving.GetDisplayNode().SetWindowLevel(77.0, 33.0)
     bone, cartilage = blob < 10.0**2, (blob >= 10.0**2) & (blob < 15.0**2)
     lesion = np.abs(latticePoints(MOVING_GRID)[..., 2] - MOVING_GRID.center_ras[2]) < 6
-    labels = LabelLayers(
-        MOVING_GRID,
-        ((bone + 2 * cartilage).astype(np.uint8), (lesion & (blob < 15.0**2)).astype(np.uint8)),
+    maps = ((bone + 2 * cartilage).astype(np.uint8), (lesion & (blob < 15.0**2)).astype(np.uint8))
+    labels = SegmentLayers(
+        tuple(LabelMap(values, MOVING_GRID) for values in maps),
         (
             SegmentLabel("bone", "Femur", (0.9, 0.8, 0.5), 0, 1),
             SegmentLabel("cartilage", "Femoral cartilage", (0.2, 0.6, 0.9), 0, 2),

@@ -6,7 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from JointRegistrationMRML.nodes.segments.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.lattices.segments import SegmentLayers
+from JointRegistrationMRML.nodes.segments.segmentations import segmentationFromLabels
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, RegistrationOutputs
 from JointRegistrationMRML.scene.transaction import RunRecord
 from Testing.Support.known_scene import GRIDS, addVolume, knownResult, latticePoints
@@ -23,10 +25,9 @@ def masks(shiftMm=(0.0, 0.0, 0.0), scale=1.0):
 
 def addSegments(scene, parts, name):
     labels = sum((value * mask for value, mask in enumerate(parts, start=1)), np.zeros(GRID.shape, np.uint8))
-    segments = tuple(
-        SegmentLabel(title, title, (0.2 * value, 0.5, 0.1), 0, value) for value, title in enumerate(NAMES, start=1)
-    )
-    node = scene.AddNode(segmentationFromLabels(LabelLayers(GRID, (labels.astype(np.uint8),), segments), name))
+    titles = {value: (title, (0.2 * value, 0.5, 0.1)) for value, title in enumerate(NAMES, start=1)}
+    segments = SegmentLayers.of(Image(labels.astype(np.uint8), GRID), titles)
+    node = scene.AddNode(segmentationFromLabels(segments, name))
     node.CreateDefaultDisplayNodes()
     return node
 

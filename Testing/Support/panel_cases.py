@@ -14,9 +14,10 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML.nodes.arrays import giveDisplay
-from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation, setReferenceGeometry
+from JointRegistrationMRML.nodes.segments.segmentations import setReferenceGeometry
 from JointRegistrationMRML.nodes.transforms import gridTransformNodeSteps
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
+from Testing.Support.at_once import maskSegmentation
 
 #: Where screenshots of the panel's states go; nowhere if unset.
 PICTURES = os.environ.get("JOINTREG_PANEL_PICTURES")

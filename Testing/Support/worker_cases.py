@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 from JointRegistrationLib.core.config import RegistrationConfig
 from JointRegistrationLib.core.errors import RegistrationCancelled
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.inputs import RegistrationInputs
-from JointRegistrationLib.worker.client import Client, State
+from JointRegistrationLib.worker import folders
+from JointRegistrationLib.worker.client import CANCEL_PATIENCE_S, STOP_PATIENCE_S, Client, State
 from JointRegistrationLib.worker.exchange import AnyJob, Job, write_job
 from JointRegistrationLib.worker.folders import new_folder
 from JointRegistrationLib.worker.messages import Message, decode
@@ -129,3 +133,44 @@ class StubWorker:
 
     def until_stage(self, stage: str) -> None:
         self.until(lambda: any(name == "progress" and told.stage == stage for name, told in self.recorder.told))  # type: ignore[attr-defined]
+
+
+class JobBench:
+    """A job of a scene on a stub worker, which is followed to its end; a test's own says which job that is."""
+
+    def __init__(self, scene: object, worker: StubWorker) -> None:
+        self.scene, self.worker, self.client, self.until = scene, worker, worker.client, worker.until
+
+    def handedOver(self, job: Any) -> Any:
+        """Start a job, and step until the worker has it."""
+        job.start()
+        while job.step():
+            pass
+        return job
+
+    def untilResult(self, job: Any) -> None:
+        """Go on until the job's result is there, but not in the scene yet; or until it has failed."""
+        self.until(lambda: not job.active or job.state.name == "PUBLISHING")
+
+    def untilOver(self, job: Any) -> None:
+        self.untilResult(job)
+        while job.step():
+            pass
+
+
+@pytest.fixture(scope="module")
+def stubWorker() -> Iterator[StubWorker]:
+    """One for all tests of a module, as patient as in use; a test that needs a cold one closes the client first."""
+    worker = StubWorker(cancel_s=CANCEL_PATIENCE_S, stop_s=STOP_PATIENCE_S)
+    yield worker
+    worker.client.close()
+
+
+@pytest.fixture
+def idleWorker(stubWorker: StubWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StubWorker]:
+    """The module's, whose jobs use ``tmp_path`` and leave nothing there."""
+    monkeypatch.setattr(folders, "_roots", lambda: (tmp_path,))
+    yield stubWorker
+    stubWorker.client.cancel()
+    stubWorker.until(lambda: not stubWorker.client.running)
+    assert list(tmp_path.iterdir()) == []

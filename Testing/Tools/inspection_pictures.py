@@ -21,11 +21,13 @@ from PIL import Image as Picture
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "JointRegistration")]
 
+from JointRegistrationLib.core.image import Image  # noqa: E402
+from JointRegistrationLib.core.lattices.segments import SegmentLayers  # noqa: E402
 from JointRegistrationLib.files import read_image, read_labels  # noqa: E402
 from JointRegistrationLib.files.results import read_metrics, read_result  # noqa: E402
 from JointRegistrationLib.worker.sample import LABELS  # noqa: E402
 from JointRegistrationMRML.inspection.session import VIEWS, Inspection  # noqa: E402
-from JointRegistrationMRML.nodes.segments.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels  # noqa: E402
+from JointRegistrationMRML.nodes.segments.segmentations import segmentationFromLabels  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import volumeFromImage  # noqa: E402
 from JointRegistrationMRML.run.register import registerVolumes  # noqa: E402
 from JointRegistrationMRML.run.registration_nodes import InputNodes, RegistrationOutputs  # noqa: E402
@@ -176,9 +178,8 @@ def _kept(scene: Any, run: Path, labels: Path | None) -> RegistrationOutputs:
 def _segmentation(scene: Any, path: Path) -> Any:
     """The label map as a hidden segmentation; labels as in the sample pair, lesions left out."""
     image = read_labels(path)
-    segments = tuple(SegmentLabel(name, name, color, 0, value) for value, (name, color) in LABELS.items())
     layer = np.where(image.array <= max(LABELS), image.array, 0).astype(np.uint8)
-    node = scene.AddNode(segmentationFromLabels(LabelLayers(image.grid, (layer,), segments), "moving tissues"))
+    node = scene.AddNode(segmentationFromLabels(SegmentLayers.of(Image(layer, image.grid), LABELS), "moving tissues"))
     node.CreateDefaultDisplayNodes()
     node.GetDisplayNode().SetVisibility(False)
     return node

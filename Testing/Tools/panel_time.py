@@ -25,18 +25,18 @@ sys.path[:0] = [str(ROOT), str(ROOT / "JointRegistration")]
 from JointRegistrationLib.core.config import RegistrationConfig  # noqa: E402
 from JointRegistrationLib.core.geometry import Grid  # noqa: E402
 from JointRegistrationLib.core.image import Image  # noqa: E402
+from JointRegistrationLib.core.lattices.segments import RunSegments, SegmentLayers  # noqa: E402
 from JointRegistrationLib.core.progress import finished  # noqa: E402
 from JointRegistrationLib.core.result import RegistrationResult  # noqa: E402
 from JointRegistrationLib.worker.exchange import Job, job_steps, read_result, read_segments, write_result  # noqa: E402
 from JointRegistrationLib.worker.folders import new_folder, remove_folder  # noqa: E402
-from JointRegistrationLib.worker.segments import Segments, warp_segments  # noqa: E402
+from JointRegistrationLib.worker.segments import warp_segments  # noqa: E402
 from JointRegistrationMRML.nodes.arrays import newNode  # noqa: E402
-from JointRegistrationMRML.nodes.segments.layers import LabelLayers, SegmentLabel  # noqa: E402
 from JointRegistrationMRML.nodes.segments.segmentations import segmentationFromLabels, setReferenceGeometry  # noqa: E402
 from JointRegistrationMRML.nodes.transforms import gridTransformNodeSteps  # noqa: E402
 from JointRegistrationMRML.nodes.volumes import volumeFromImage  # noqa: E402
 from JointRegistrationMRML.run.inputs import inputSteps  # noqa: E402
-from JointRegistrationMRML.run.publish import publishResult  # noqa: E402
+from JointRegistrationMRML.run.publish import publishSteps  # noqa: E402
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputOptions  # noqa: E402
 from JointRegistrationMRML.run.segments import workerSteps  # noqa: E402
 from JointRegistrationMRML.scene.headless import createHeadlessScene  # noqa: E402
@@ -92,15 +92,15 @@ class _Run:
         folder = new_folder(2**31, (Path("/dev/shm"), Path(tempfile.gettempdir())))
         inputs = self._timed(inputSteps(nodes))
         ours = self._timed(workerSteps(nodes, options))
-        job = Job(inputs, RegistrationConfig(), Segments() if ours is None else ours.segments)
+        job = Job(inputs, RegistrationConfig(), ours or RunSegments())
         self._timed(job_steps(folder, job))
         began = time.process_time()
         found = warp_segments(job.segments, GRID, result.displacement_field_mm, 1, lambda: False)
         self.carrying = time.process_time() - began
         write_result(folder, result, found)
         began = time.process_time()
-        segments = None if ours is None else ours.warped(GRID, read_segments(folder))
-        outputs = publishResult(scene, nodes, read_result(folder), options, segments=segments)
+        segments = None if ours is None else read_segments(folder)
+        outputs = finished(publishSteps(scene, nodes, read_result(folder), options, segments=segments))
         remove_folder(folder)
         self.adding = time.process_time() - began
         discard(scene, outputs.record)
@@ -129,11 +129,11 @@ def _nodes(scene: Any) -> dict[str, Any]:
     labels = np.zeros(GRID.shape, np.uint8)
     for value, (center, radius) in enumerate(_BALLS, start=1):
         labels[(k - center[0]) ** 2 + (j - center[1]) ** 2 + (i - center[2]) ** 2 < radius**2] = value
-    segments = tuple(SegmentLabel(f"s{n}", f"s{n}", (1.0, 0.0, 0.0), 0, n) for n in range(1, len(_BALLS) + 1))
+    titles = {n: (f"s{n}", (1.0, 0.0, 0.0)) for n in range(1, len(_BALLS) + 1)}
     voxels = (200 + 100 * np.sin(9 * i) * np.cos(7 * j)).astype(np.int16)
     nodes = {name: volumeFromImage(Image(voxels, GRID, name), name) for name in ("fixed", "moving")}
     for name in ("fixed labels", "moving labels"):
-        nodes[name] = segmentationFromLabels(LabelLayers(GRID, (labels,), segments), name)
+        nodes[name] = segmentationFromLabels(SegmentLayers.of(Image(labels, GRID), titles), name)
     for node in nodes.values():
         scene.AddNode(node)
         node.CreateDefaultDisplayNodes()

@@ -16,7 +16,7 @@ from JointRegistrationLib.core.errors import InputError
 from ..mrml import DisplayableNode, Scene, TransformNode, VolumeNode
 from ..nodes.arrays import numpyView
 from ..run.registration_nodes import RegistrationOutputs
-from ..scene.view_state import ViewRecord, refreshLegends, restoreViews, slicesOf
+from ..scene.view_state import ViewRecord, refreshLegends, slicesOf
 from ..translation import _
 
 #: What can lie over the fixed volume, and how a user would say it.
@@ -33,11 +33,7 @@ _SAMPLES_PER_AXIS = 32
 
 
 def comparisonSteps(
-    scene: Scene,
-    outputs: RegistrationOutputs,
-    record: ViewRecord,
-    mode: str = "warped",
-    earlier: ViewRecord | None = None,
+    scene: Scene, outputs: RegistrationOutputs, record: ViewRecord, mode: str = "warped"
 ) -> Generator[None, None, None]:
     """Lay a result over the fixed volume in every slice view.
 
@@ -52,8 +48,6 @@ def comparisonSteps(
         outputs: of one run.
         record: takes note of what is changed.
         mode: one of :data:`MODES`.
-        earlier: the record of an earlier call, which is restored first, so that the new record leads back
-            to before both.
 
     Raises:
         InputError: for an unknown mode, or if the run has no such result.
@@ -63,8 +57,6 @@ def comparisonSteps(
         if node.GetScene() is not scene:
             text = _("{what}: {name} is no longer in the scene; run the registration again")
             raise InputError(text.format(what=what, name=node.GetName()))
-    if earlier is not None:
-        restoreViews(scene, earlier)
     if mode == "warped":
         _shareWindow(record, fixed, foreground)
     _showOneSegmentation(record, outputs, mode)

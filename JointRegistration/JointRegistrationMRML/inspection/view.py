@@ -20,7 +20,7 @@ from JointRegistrationLib.core.progress import finished
 from ..mrml import DisplayableNode, Node, Scene, SegmentationNode
 from ..nodes.arrays import freeName, giveDisplay, numpyView, ownedList
 from ..nodes.colors import Color, addLegend, divergingColors, scaleNode, tableNode
-from ..nodes.jacobian import jacobianVolume, showJacobian
+from ..nodes.jacobian import jacobianSteps, showJacobian
 from ..nodes.volumes import volumeFromImage
 from ..run.registration_nodes import RegistrationOutputs
 from ..scene.view_state import ViewRecord, refreshLegends, restoreSteps, slicesOf
@@ -238,7 +238,7 @@ def log2JacobianVolume(view: OpenView, outputs: RegistrationOutputs) -> Any:
         return node
     name = f"{outputs.inputs.moving.GetName()} to {outputs.inputs.fixed.GetName()} (log2 Jacobian)"
     colors = view.add("colors", divergingColors())
-    built = jacobianVolume(outputs.result.jacobian_determinant, outputs.result.fixed_grid, name)
+    built = finished(jacobianSteps(outputs.result.jacobian_determinant, outputs.result.fixed_grid, name))
     node = addVolume(view, "jacobian", built, colors.GetID())
     showJacobian(node, colors, numpyView(node.GetImageData()))
     return node

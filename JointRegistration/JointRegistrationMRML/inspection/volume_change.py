@@ -14,7 +14,7 @@ from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
 from ..measure.folds import foldsOf, foldsTableNode
 from ..mrml import Scene, SegmentationNode
 from ..nodes.colors import LEGEND_TITLE, divergingColors
-from ..nodes.jacobian import foldsSegmentation, halfWindow
+from ..nodes.jacobian import foldsSteps, halfWindow
 from ..nodes.segments.masks import segmentMask
 from ..nodes.volumes import volumeFromImage
 from ..pauses import inThread
@@ -121,7 +121,7 @@ def foldSteps(scene: Scene, outputs: RegistrationOutputs) -> Generator[None, Non
         view.add("table", foldsTableNode(found, name))
         yield
         if made is None or made.GetScene() is not scene:
-            made = foldsSegmentation(result.jacobian_determinant, result.fixed_grid, name)
+            made = yield from foldsSteps(result.jacobian_determinant, result.fixed_grid, name)
             view.giveDisplay(made, "vtkMRMLSegmentationDisplayNode")
             view.add("folds", made)
         display = made.GetDisplayNode()

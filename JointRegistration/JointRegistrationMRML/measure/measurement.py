@@ -15,12 +15,12 @@ from typing import Any
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.figures.map_statistics import DisplacementStatistics, displacement_steps
 from JointRegistrationLib.core.figures.metrics import displacement_transform, tre_mm
+from JointRegistrationLib.core.lattices.segments import RunSegments, SegmentLayers
 from JointRegistrationLib.core.progress import finished
 from JointRegistrationLib.core.result import RegistrationResult
 
 from ..mrml import TransformNode
 from ..nodes.points import landmarksFromMarkups
-from ..nodes.segments.layers import LabelLayers, SegmentLabel
 from ..nodes.segments.segmentations import labelSteps
 from ..pauses import named
 from ..run.registration_nodes import InputNodes, RegistrationOutputs
@@ -117,24 +117,6 @@ def measureSteps(outputs: RegistrationOutputs, pairs: Sequence[CartilagePair] | 
 # -- segments -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Labels:
-    """The segments by grid and state; None where there is no such segmentation."""
-
-    fixed: LabelLayers | None
-    before: LabelLayers | None
-    warped: LabelLayers | None
-    moving: LabelLayers | None
-
-    def names(self) -> list[str]:
-        found = [label.name for layers in (self.fixed, self.moving) if layers is not None for label in layers.segments]
-        return list(dict.fromkeys(found))
-
-    def color(self, name: str) -> tuple[float, float, float]:
-        labels = (_segment(layers, name) for layers in (self.fixed, self.moving))
-        return next(label.color for label in labels if label is not None)
-
-
 def _readLabels(
     inputs: InputNodes, result: RegistrationResult, leftOut: TransformNode | None
 ) -> Generator[tuple[float, str], None, Any]:
@@ -150,11 +132,11 @@ def _readLabels(
         if fixed is not None:
             steps = labelSteps(node, grid, leftOut=leftOut)
             before = yield from named(steps, 0.17, _("moving segments as they lay"))
-    return _Labels(fixed, before, warped, moving)
+    return RunSegments(fixed, moving, before, warped)
 
 
-def _segmentSteps(labels: _Labels, result: RegistrationResult) -> Generator[tuple[float, str], None, Any]:
-    names = labels.names()
+def _segmentSteps(labels: RunSegments, result: RegistrationResult) -> Generator[tuple[float, str], None, Any]:
+    names = labels.segments
     figures, counts = [], []
     for index, name in enumerate(names):
         at = 0.2 + 0.5 * index / len(names)
@@ -165,7 +147,7 @@ def _segmentSteps(labels: _Labels, result: RegistrationResult) -> Generator[tupl
         half = at + 0.25 / len(names)
         yield from named(count.compareSteps(fixed, warped, after=True), half, name)
         count.addVolumes(fixed, _mask(labels.moving, name), warped, result)
-        figures.append((yield from named(count.figureSteps(name, labels.color(name)), half, name)))
+        figures.append((yield from named(count.figureSteps(name, names[name].color), half, name)))
         counts.append(count)
     if not counts:
         return (), None
@@ -173,21 +155,16 @@ def _segmentSteps(labels: _Labels, result: RegistrationResult) -> Generator[tupl
     return tuple(figures), (yield from named(pooled, 0.7, _("all segments")))
 
 
-def _segment(layers: LabelLayers | None, name: str) -> SegmentLabel | None:
-    segments = () if layers is None else layers.segments
-    return next((label for label in segments if label.name == name), None)
-
-
-def _mask(layers: LabelLayers | None, name: str) -> Mask | None:
-    label = _segment(layers, name)
-    return None if layers is None or label is None else layers.layers[label.layer] == label.value
+def _mask(layers: SegmentLayers | None, name: str) -> Mask | None:
+    segment = None if layers is None else layers.find(name)
+    return None if layers is None or segment is None else layers.mask(segment)
 
 
 # -- cartilage and landmarks ----------------------------------------------------------------------------
 
 
-def _checkedPairs(labels: _Labels, pairs: Sequence[CartilagePair] | None) -> tuple[CartilagePair, ...]:
-    names = labels.names()
+def _checkedPairs(labels: RunSegments, pairs: Sequence[CartilagePair] | None) -> tuple[CartilagePair, ...]:
+    names = list(labels.segments)
     if pairs is None:
         return guessedPairs(names)
     for pair in pairs:
@@ -198,7 +175,7 @@ def _checkedPairs(labels: _Labels, pairs: Sequence[CartilagePair] | None) -> tup
 
 
 def _cartilageSteps(
-    labels: _Labels, result: RegistrationResult, pairs: Sequence[CartilagePair]
+    labels: RunSegments, result: RegistrationResult, pairs: Sequence[CartilagePair]
 ) -> Generator[tuple[float, str], None, tuple[CartilageFigures, ...]]:
     found = []
     states = (
@@ -229,7 +206,8 @@ def _cartilageSteps(
             profile = yield from named(profiling, 0.7 + 0.3 * (index + 0.9) / len(pairs), what)
         means = (_NAN if thickness is None else thickness.meanMm for thickness in thicknesses)
         before, after, warped = means
-        found.append(CartilageFigures(pair, labels.color(pair.cartilage), before, after, warped, change, profile))
+        color = labels.segments[pair.cartilage].color
+        found.append(CartilageFigures(pair, color, before, after, warped, change, profile))
     return tuple(found)
 
 

@@ -26,7 +26,7 @@ from ..nodes.colors import addLegend, sharedDivergingColors
 from ..nodes.tables import tableNode
 from ..nodes.transforms import FIXED_ROLE, MOVING_ROLE
 from ..run.registration_nodes import RegistrationOutputs
-from ..scene.transaction import RunRecord, SceneTransaction
+from ..scene.transaction import RunRecord, SceneTransaction, placeUnder
 from .graphs import Curve, Graph, graphsOf
 from .measurement import Measurement
 from .surfaces import Points
@@ -123,11 +123,7 @@ def _intoFolder(scene: Scene, folderItem: int, nodes: list[Any]) -> None:
     if not folderItem or hierarchy.GetItemName(folderItem) == "":
         return
     for node in nodes:
-        item = hierarchy.GetItemByDataNode(node)
-        if item == hierarchy.GetInvalidItemID():
-            hierarchy.CreateItem(folderItem, node)
-        else:
-            hierarchy.SetItemParent(item, folderItem)
+        placeUnder(hierarchy, folderItem, node)
 
 
 #: Of a chart node: which plot it is.

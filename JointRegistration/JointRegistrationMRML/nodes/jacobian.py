@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
-from JointRegistrationLib.core.progress import finished
 from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR, log2_jacobian
 
 from ..mrml import DisplayableNode
@@ -30,11 +29,6 @@ _HALF_WINDOWS = (0.2, 0.4, 0.6, 1.0, 1.4, 2.0, 3.0)  # halves of them still have
 _WINDOW_SAMPLES = 1_000_000  # enough for a percentile
 
 
-def jacobianVolume(determinant: npt.NDArray[Any], grid: Grid, name: str) -> Any:
-    """All of :func:`jacobianSteps` at once."""
-    return finished(jacobianSteps(determinant, grid, name))
-
-
 def jacobianSteps(determinant: npt.NDArray[Any], grid: Grid, name: str) -> Generator[None, None, Any]:
     """A new scalar volume node of :func:`.log2_jacobian`, in no scene yet; see :func:`showJacobian`. With pauses."""
     values = np.empty(determinant.shape, np.float32)
@@ -44,11 +38,6 @@ def jacobianSteps(determinant: npt.NDArray[Any], grid: Grid, name: str) -> Gener
 
     yield from inThread(lambda: inParallel(fill, slabs(len(values), values.nbytes)))
     return volumeFromImage(Image(values, grid, name), name, share=True)
-
-
-def foldsSegmentation(determinant: npt.NDArray[Any], grid: Grid, name: str) -> Any:
-    """All of :func:`foldsSteps` at once."""
-    return finished(foldsSteps(determinant, grid, name))
 
 
 def foldsSteps(determinant: npt.NDArray[Any], grid: Grid, name: str) -> Generator[None, None, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.lattices.segments import SegmentLayers
 from JointRegistrationLib.core.progress import finished
 from JointRegistrationLib.core.result import log2_jacobian
 
@@ -23,7 +24,6 @@ from ..measure.images import brightnessRange
 from ..measure.surfaces import Points
 from ..nodes.colors import DIFFERENCE_COLORS, ENDS_AND_CENTER, FIXED_COLOR, MAGNITUDE_COLORS, WARPED_COLOR, Color, mixed
 from ..nodes.jacobian import FOLDS_COLOR, halfWindow
-from ..nodes.segments.layers import LabelLayers
 from ..nodes.segments.segmentations import labelsFromSegmentation
 from ..nodes.volumes import imageFromVolume
 from ..pauses import inThread, named
@@ -44,7 +44,7 @@ _COVER = 0.5  # of the colours over the grey image
 _INTEREST = ("cartilage", "tibial cartilage", "patellar cartilage")
 
 Values = Points
-Labels = tuple[LabelLayers, LabelLayers]
+Labels = tuple[SegmentLayers, SegmentLayers]
 
 
 def reportPictures(outputs: RegistrationOutputs) -> ReportPictures:
@@ -218,7 +218,7 @@ def _offsetSteps(grid: Grid, labels: Labels | None) -> Generator[None, None, dic
         mask = np.zeros(grid.shape, bool)
         for segment in segments:
             yield
-            mask |= labels[0].layers[segment.layer] == segment.value
+            mask |= labels[0].mask(segment)
         yield
         offsets[axis] = mostTellingOffsets(grid, {axis: mask})[axis]
     yield
@@ -234,7 +234,7 @@ def _bytes(color: Color) -> tuple[int, ...]:
     return tuple(round(255 * channel) for channel in color)
 
 
-def _outline(labels: LabelLayers, names: Sequence[str], points: Points, widthPx: float) -> Values:
+def _outline(labels: SegmentLayers, names: Sequence[str], points: Points, widthPx: float) -> Values:
     """(h, w) share of each pixel that the border of one of the segments covers."""
     cover = np.zeros(points.shape[:2])
     for inside in insideSegments(labels, names, points):

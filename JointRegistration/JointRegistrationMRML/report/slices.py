@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationLib.core.lattices.sampling import corners_at, values_at
+from JointRegistrationLib.core.lattices.segments import SegmentLayers
 
 from ..measure.surfaces import Mask, Points
-from ..nodes.segments.layers import LabelLayers
 
 #: The RAS axes of a picture's columns and rows, both from high to low, and of its normal: A and R are left, S and A up.
 _IN_PLANE = {"Sagittal": (1, 2, 0), "Coronal": (0, 2, 1), "Axial": (0, 1, 2)}
@@ -105,14 +105,14 @@ def sampled(values: npt.NDArray[Any], grid: Grid, points_ras: Points) -> npt.NDA
     return found.reshape(*points_ras.shape[:2], *values.shape[3:])
 
 
-def insideSegments(labels: LabelLayers, names: Sequence[str], points_ras: Points) -> list[Points]:
+def insideSegments(labels: SegmentLayers, names: Sequence[str], points_ras: Points) -> list[Points]:
     """Return how far (h, w, 3) points are inside each of the segments ``names``: (h, w) from 0 to 1, linearly."""
     flat = points_ras.reshape(-1, 3)
     chosen = [segment for segment in labels.segments if segment.name in names]
     found = [np.zeros(len(flat)) for _ in chosen]
     there = np.flatnonzero(_isOn(labels.grid, flat))
     for corner, weight in corners_at(labels.grid, flat[there]):
-        values = [layer[corner] for layer in labels.layers]
+        values = [layer.labels[corner] for layer in labels.layers]
         for segment, share in zip(chosen, found, strict=True):
             share[there] += weight * (values[segment.layer] == segment.value)
     return [share.reshape(points_ras.shape[:2]) for share in found]

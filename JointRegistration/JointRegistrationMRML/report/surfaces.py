@@ -7,8 +7,6 @@ from collections.abc import Generator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from JointRegistrationLib.core.progress import finished
-
 from ..measure.cartilage import CartilageFigures
 from ..measure.measurement import Measurement
 from ..measure.surfaces import Points, Surface
@@ -57,11 +55,6 @@ def surfaceSteps(figures: Measurement) -> Generator[None, None, ReportPictures]:
     thinner = _("{change} mm: thinner in the moving image").format(change=f"{-halfMm:+g}")
     bar = ColorBar(colors, thinner, _("{change} mm: thicker").format(change=f"{halfMm:+g}"))
     return ReportPictures([row], {_KEY: bar}, positions)
-
-
-def surfacePicture(surface: Surface, values: Points, towards: Sequence[float], sideMm: float) -> Picture:
-    """All of :func:`surfacePictureSteps` at once."""
-    return finished(surfacePictureSteps(surface, values, towards, sideMm))
 
 
 def surfacePictureSteps(

@@ -15,13 +15,13 @@ import slicer
 from JointRegistrationLib.core.errors import GeometryError, InputError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.lattices.segments import SegmentLayers
 from JointRegistrationLib.core.progress import CancelCheck, ProgressCallback, finished
 from JointRegistrationLib.core.structures import LABELS, Segmentation
 from JointRegistrationLib.worker import sample
 
 from ..mrml import Scene, SegmentationNode, VolumeNode
 from ..nodes.arrays import FOUND_ROLE, movedBy, numpyView
-from ..nodes.segments.layers import LabelLayers, SegmentLabel
 from ..nodes.segments.segmentations import segmentationSteps
 from ..nodes.volumes import checkVolume
 from ..nodes.world import ownGrid, worldTransform
@@ -117,10 +117,11 @@ def foundSteps(scene: Scene, volume: VolumeNode, found: Segmentation) -> Generat
     if not names:
         text = _("{name}: no bones or cartilage were found in it; is it an image of a knee?")
         raise InputError(text.format(name=volume.GetName()))
-    labels = LabelLayers(ownGrid(volume), (found.labels.array,), tuple(map(_segment, names)))
+    titles = {LABELS[name]: (name.capitalize(), _COLORS[name.capitalize()]) for name in names}
+    labels = SegmentLayers.of(Image(found.labels.array, ownGrid(volume)), titles)
     built = yield from segmentationSteps(labels, f"{volume.GetName()} segmentation")
-    for name in names:
-        _describe(built.GetSegmentation().GetSegment(_segmentId(name)), name)
+    for name, segment in zip(names, labels.segments, strict=True):
+        _describe(built.GetSegmentation().GetSegment(segment.segment_id), name)
     with SceneTransaction(scene, batch=False) as transaction:
         node = transaction.put(built, None)
         node.GetDisplayNode().SetVisibility2DFill(False)  # the image is to be seen
@@ -134,15 +135,6 @@ def foundSteps(scene: Scene, volume: VolumeNode, found: Segmentation) -> Generat
         _placeBeside(scene, volume, node)
         yield from transaction.pause()
     return FoundStructures(node, volume, found.unsure, RunRecord(transaction))
-
-
-def _segmentId(name: str) -> str:
-    return name.capitalize().replace(" ", "_")
-
-
-def _segment(name: str) -> SegmentLabel:
-    title = name.capitalize()
-    return SegmentLabel(_segmentId(name), title, _COLORS[title], 0, LABELS[name])
 
 
 def _describe(segment: Any, name: str) -> None:

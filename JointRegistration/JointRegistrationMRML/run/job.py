@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from JointRegistrationLib.core.config import RegistrationConfig
+from JointRegistrationLib.core.lattices.segments import RunSegments
 from JointRegistrationLib.core.progress import RunListener
 from JointRegistrationLib.worker.client import Client
 from JointRegistrationLib.worker.exchange import Job, read_result, read_segments
-from JointRegistrationLib.worker.segments import Segments
 
 from ..mrml import Scene
 from ..translation import _
 from .inputs import checkInputs, inputSteps
 from .publish import checkOutputs, publishSteps, transformLeftOut
 from .registration_nodes import InputNodes, OutputNodes, OutputOptions, RegistrationOutputs
-from .segments import SegmentsForWorker, workerSteps
+from .segments import workerSteps
 from .worker_job import JobTexts, WorkerJob
 
 
@@ -59,7 +59,7 @@ class RegistrationJob(WorkerJob[RegistrationOutputs]):
     ) -> None:
         super().__init__(scene, client, listener, proceed)
         self._nodes, self._config, self._options, self._reuse = nodes, config, options, reuse
-        self._segments: SegmentsForWorker | None = None
+        self._carried = False
 
     def _check(self) -> None:
         checkOutputs(self._scene, self._nodes, self._reuse)
@@ -68,18 +68,16 @@ class RegistrationJob(WorkerJob[RegistrationOutputs]):
     def _readSteps(self) -> Generator[None, None, Job]:
         inputs = yield from inputSteps(self._nodes, self._reuse)
         leftOut = transformLeftOut(self._nodes, self._reuse)
-        self._segments = yield from workerSteps(self._nodes, self._options, leftOut)
-        return Job(inputs, self._config, Segments() if self._segments is None else self._segments.segments)
+        segments = yield from workerSteps(self._nodes, self._options, leftOut)
+        self._carried = segments is not None
+        return Job(inputs, self._config, segments or RunSegments())
 
     def _addSteps(self, folder: Path) -> Generator[None, None, RegistrationOutputs]:
-        result, segments = read_result(folder), None
-        if self._segments is not None:
-            segments = self._segments.warped(result.fixed_grid, read_segments(folder))
+        result, segments = read_result(folder), read_segments(folder) if self._carried else None
         return (yield from publishSteps(self._scene, self._nodes, result, self._options, self._reuse, segments))
 
     def _forget(self) -> None:
         self._nodes, self._reuse = InputNodes(None, None), OutputNodes()  # type: ignore[arg-type]
-        self._segments = None
 
     def _ownNodes(self) -> list[Any]:
         owners = (self._nodes, self._reuse)

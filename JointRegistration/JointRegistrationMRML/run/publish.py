@@ -16,13 +16,13 @@ import slicer
 
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.lattices.segments import RunSegments, SegmentLayers
 from JointRegistrationLib.core.progress import finished
 from JointRegistrationLib.core.result import RegistrationResult
 
 from ..mrml import Node, Scene
 from ..nodes.arrays import INPUT_ROLES, RESULT_ATTRIBUTE, movedBy
 from ..nodes.jacobian import foldsSteps, jacobianSteps
-from ..nodes.segments.layers import LabelLayers
 from ..nodes.segments.segmentations import segmentationSteps
 from ..nodes.transforms import FIXED_ROLE, MOVING_ROLE, affineTransformNode, gridTransformNodeSteps
 from ..nodes.volumes import volumeFromImage
@@ -40,7 +40,7 @@ from .registration_nodes import (
     RegistrationOutputs,
 )
 from .results_table import overlapSteps, resultsTableSteps
-from .segments import RunSegments, warpSegmentsSteps
+from .segments import warpSegmentsSteps
 
 _WORDS = {
     "transform": _("transform"),
@@ -93,10 +93,9 @@ def publishResult(
     result: RegistrationResult,
     options: OutputOptions | None = None,
     reuse: OutputNodes | None = None,
-    segments: RunSegments | None = None,
 ) -> RegistrationOutputs:
     """All of :func:`publishSteps` at once."""
-    return finished(publishSteps(scene, inputs, result, options, reuse, segments))
+    return finished(publishSteps(scene, inputs, result, options, reuse))
 
 
 def publishSteps(
@@ -164,7 +163,7 @@ def _buildSteps(
     inputs: InputNodes,
     result: RegistrationResult,
     options: OutputOptions,
-    warped: LabelLayers | None,
+    warped: SegmentLayers | None,
     overlaps: tuple[Overlap, ...],
 ) -> Generator[None, None, dict[str, Any]]:
     """The wanted nodes by kind, in no scene. Fields and voxels are the result's own memory, not copied."""
@@ -200,7 +199,7 @@ def _atOnce(node: Node) -> Generator[None, None, Any]:
     return node
 
 
-def _warpedSteps(moving: Any, warped: LabelLayers | None) -> Generator[None, None, Any]:
+def _warpedSteps(moving: Any, warped: SegmentLayers | None) -> Generator[None, None, Any]:
     assert warped is not None  # whoever wants warped segments has them carried
     return (yield from segmentationSteps(warped, f"{moving.GetName()} warped", like=moving))
 

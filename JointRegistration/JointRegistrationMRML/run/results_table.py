@@ -8,14 +8,13 @@ from typing import Any
 from JointRegistrationLib.core.figures.extremes import Extremes, find_extremes
 from JointRegistrationLib.core.figures.metrics import JointCounts
 from JointRegistrationLib.core.figures.trust import LIMITS, Evidence
+from JointRegistrationLib.core.lattices.segments import RunSegments, SegmentLayers
 from JointRegistrationLib.core.result import RegistrationResult
 
-from ..nodes.segments.layers import LabelLayers
 from ..nodes.tables import column, tableNode
 from ..pauses import inThread
 from ..translation import _
 from .registration_nodes import Overlap
-from .segments import RunSegments
 
 
 def extremesOf(result: RegistrationResult) -> Extremes:
@@ -48,20 +47,20 @@ def _doubts(evidence: Evidence | None) -> list[str]:
 
 def overlapSteps(segments: RunSegments) -> Generator[None, None, tuple[Overlap, ...]]:
     """The overlap of the segments that both images have, by name, in the fixed one's order; none if one has none."""
-    fixed, moving, warped = segments.fixed, segments.moving, segments.warped
-    if fixed is None or moving is None or warped is None:
+    fixed, before, warped = segments.fixed, segments.before, segments.warped
+    if fixed is None or before is None or warped is None:
         return ()
-    before = yield from inThread(lambda: _dices(fixed, moving))
+    dices = yield from inThread(lambda: _dices(fixed, before))
     after = yield from inThread(lambda: _dices(fixed, warped))
-    return tuple(Overlap(name, before[name], dice) for name, dice in after.items())
+    return tuple(Overlap(name, dices[name], dice) for name, dice in after.items())
 
 
-def _dices(first: LabelLayers, second: LabelLayers) -> dict[str, float]:
+def _dices(first: SegmentLayers, second: SegmentLayers) -> dict[str, float]:
     """Dice of the segments that both have, by name, in the order of ``first``; nan where both are empty."""
     others = {segment.name: segment for segment in second.segments}
     common = [(segment, others[segment.name]) for segment in first.segments if segment.name in others]
     layers = {(here.layer, there.layer) for here, there in common}
-    counts = {(a, b): JointCounts(first.layers[a], second.layers[b]) for a, b in layers}
+    counts = {(a, b): JointCounts(first.layers[a].labels, second.layers[b].labels) for a, b in layers}
     return {here.name: counts[here.layer, there.layer].dice(here.value, there.value) for here, there in common}
 
 

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from JointRegistrationLib.core.errors import ResourceError
+from JointRegistrationLib.core.lattices.segments import SegmentLayers
 from JointRegistrationLib.core.progress import finished
 from JointRegistrationLib.core.system.children import module_command
 from JointRegistrationLib.worker import sample
 
 from ..mrml import Scene, SegmentationNode, VolumeNode
-from ..nodes.segments.layers import LabelLayers, SegmentLabel
 from ..nodes.segments.segmentations import segmentationFromLabels
 from ..nodes.volumes import volumeFromImage
 from ..pauses import importSteps
@@ -154,11 +154,7 @@ def _volume(path: Path, name: str) -> Any:
 def _segmentation(path: Path, name: str) -> Any:
     from JointRegistrationLib.files import read_labels
 
-    image = read_labels(path)
-    segments = tuple(
-        SegmentLabel(title.replace(" ", "_"), title, color, 0, value) for value, (title, color) in sample.LABELS.items()
-    )
-    return segmentationFromLabels(LabelLayers(image.grid, (image.array,), segments), name)
+    return segmentationFromLabels(SegmentLayers.of(read_labels(path), sample.LABELS), name)
 
 
 def _reason(folder: Path, errors: str) -> str:

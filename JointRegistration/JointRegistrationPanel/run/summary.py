@@ -103,16 +103,13 @@ def _shortMm(value: float) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2g}"
 
 
-def summaryHtml(
-    runName: str, result: RegistrationResult, overlaps: Sequence[Overlap] = (), remarks: Sequence[str] = ()
-) -> str:
+def summaryHtml(runName: str, result: RegistrationResult, overlaps: Sequence[Overlap] = ()) -> str:
     """The panel's summary, as rich text.
 
     Args:
         runName: "moving to fixed".
         result: of the run.
         overlaps: of the segments, if a fixed segmentation was given.
-        remarks: further sentences, after the result's own notes.
     """
     method = METHOD_CHOICES.get(result.config.method, result.config.method)
     lines = [
@@ -126,7 +123,7 @@ def summaryHtml(
     lines.append(f"<table cellspacing='0' cellpadding='2'>{cells}</table>")
     doubts = () if result.evidence is None else result.evidence.notes
     said = (*extremesOf(result).notes, *doubts)  # in the first sentence
-    notes = [sentence(note) for note in (*result.notes, *remarks) if note not in said]
+    notes = [sentence(note) for note in result.notes if note not in said]
     lines += [f"<p style='margin-top:6px'>{escaped(breakable(note))}</p>" for note in notes]
     return "".join(lines)
 

@@ -80,17 +80,8 @@ def volume_change_steps(determinant: npt.NDArray[Any]) -> Generator[None, None, 
     return VolumeChange(change, float(log2.mean()), low, middle, high, folds, shares)
 
 
-def displacement_statistics(displacement_field_mm: npt.NDArray[Any]) -> DisplacementStatistics:
-    """Mean, 95th percentile and maximum of the vectors' lengths.
-
-    Args:
-        displacement_field_mm: (k, j, i, 3) mm.
-    """
-    return finished(displacement_steps(displacement_field_mm))
-
-
 def displacement_steps(displacement_field_mm: npt.NDArray[Any]) -> Generator[None, None, DisplacementStatistics]:
-    """:func:`displacement_statistics` with a pause after every few slices, so that a window stays alive."""
+    """Measure a field's vectors (k, j, i, 3), mm, with a pause after every few slices, so that a window stays alive."""
     lengths = np.empty(displacement_field_mm.shape[:3], np.float32)
     parts = _slabs(lengths)
     for part in parts:

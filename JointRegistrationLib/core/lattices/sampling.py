@@ -76,11 +76,18 @@ class LabelMap:
     Args:
         labels: (k, j, i) unsigned integers, 0 for background, with a rim of background; the type's largest value is
             not a label.
-        ras_to_ijk: 4x4, from the world (RAS, mm) to their indices; it may be sheared, unlike a :class:`.Grid`.
+        grid: their lattice.
+        from_world: 4x4, RAS mm, from the world to where ``grid`` lies; it may be sheared. None if that is the world.
     """
 
     labels: Labels
-    ras_to_ijk: FloatArray
+    grid: Grid
+    from_world: FloatArray | None = None
+
+    @property
+    def ras_to_ijk(self) -> FloatArray:
+        """4x4, from the world (RAS, mm) to the labels' indices."""
+        return self.grid.ras_to_ijk if self.from_world is None else self.grid.ras_to_ijk @ self.from_world
 
 
 class LabelWarper:
@@ -194,7 +201,7 @@ def warp_label_image(
     codes = np.zeros(tuple(n + 2 for n in labels.array.shape), np.min_scalar_type(len(values)))
     order = np.argsort(values)
     codes[1:-1, 1:-1, 1:-1] = order[np.searchsorted(values, labels.array, sorter=order)]
-    source = LabelMap(codes, labels.grid.padded((1, 1, 1)).ras_to_ijk)
+    source = LabelMap(codes, labels.grid.padded((1, 1, 1)))
     return Image(values[warp_label_map(source, grid, displacement_mm, threads=threads)], grid, labels.name)
 
 

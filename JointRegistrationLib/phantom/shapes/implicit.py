@@ -27,14 +27,14 @@ def ellipsoid(points: Tensor, center: Sequence[float], radii: Sequence[float]) -
     return value * (value - 1) / slope
 
 
-def capsule(points: Tensor, start: Sequence[float], end: Sequence[float], radius: float, flat: float = 1.0) -> Tensor:
-    """Distance to a rod between two points; ``flat`` > 1 widens it along x by that factor."""
+def capsule(points: Tensor, start: Sequence[float], end: Sequence[float], radius: float) -> Tensor:
+    """Distance to a rod between two points."""
     axis = [e - s for s, e in zip(start, end, strict=True)]
     offset = [points[c] - start[c] for c in range(3)]
     along = sum(o * a for o, a in zip(offset, axis, strict=True)) / sum(a * a for a in axis)
     along = torch.as_tensor(along).clamp(0, 1)
     d = [o - along * a for o, a in zip(offset, axis, strict=True)]
-    return ((d[0] / flat) ** 2 + d[1] ** 2 + d[2] ** 2).sqrt() - radius
+    return (d[0] ** 2 + d[1] ** 2 + d[2] ** 2).sqrt() - radius
 
 
 def smooth_union(distances: Sequence[Tensor], softness_mm: float) -> Tensor:

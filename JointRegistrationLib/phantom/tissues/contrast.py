@@ -80,10 +80,6 @@ class ContrastConfig:
         check_range("ContrastConfig", "bias", self.bias, 0.0, 1.0)
         check_range("ContrastConfig", "texture", self.texture, 0.0, 3.0)
 
-    def without_noise(self) -> ContrastConfig:
-        """The same tissues, undisturbed: no noise, no bias, no texture."""
-        return ContrastConfig(self.signal, self.intensity, noise=0.0, coil_gain=0.0, bias=0.0, texture=0.0)
-
 
 def random_contrast(rng: np.random.Generator) -> ContrastConfig:
     """Contrast as it varies between scanners and sessions, for training."""

@@ -30,7 +30,7 @@ def field_mm() -> np.ndarray:
 
 
 def test_labels_follow_the_rule_of_the_maps(labels, field_mm):
-    found = warp_label_map(LabelMap(labels, GRID.ras_to_ijk), FINER, field_mm)
+    found = warp_label_map(LabelMap(labels, GRID), FINER, field_mm)
     points = maps.from_displacement(torch.from_numpy(np.moveaxis(field_mm, -1, 0).copy())[None], FINER)
     expected = maps.warp_labels(torch.from_numpy(labels.astype(np.int32))[None, None], GRID, points)[0, 0].numpy()
     assert found.dtype == labels.dtype and (found > 0).sum() > 500
@@ -39,7 +39,7 @@ def test_labels_follow_the_rule_of_the_maps(labels, field_mm):
 
 @pytest.mark.parametrize("displaced", [True, False])
 def test_result_does_not_depend_on_parts_or_threads(labels, field_mm, monkeypatch, displaced):
-    source, field = LabelMap(labels, GRID.ras_to_ijk), field_mm if displaced else None
+    source, field = LabelMap(labels, GRID), field_mm if displaced else None
     whole = warp_label_map(source, FINER, field)
     monkeypatch.setattr(sampling, "_PART_POINTS", 100)
     np.testing.assert_array_equal(warp_label_map(source, FINER, field, threads=3), whole)
@@ -47,7 +47,7 @@ def test_result_does_not_depend_on_parts_or_threads(labels, field_mm, monkeypatc
 
 def test_labels_on_voxels_of_the_grid_are_put_there_and_cut_off(labels):
     part = GRID.cropped((4, 6, 8), (20, 30, 20))  # reaches beyond the labels along j and k
-    found = warp_label_map(LabelMap(labels, GRID.ras_to_ijk), part)
+    found = warp_label_map(LabelMap(labels, GRID), part)
     expected = np.zeros(part.shape, np.uint8)
     expected[:14, :20] = labels[8:, 6:, 4:24]
     np.testing.assert_array_equal(found, expected)
@@ -56,7 +56,7 @@ def test_labels_on_voxels_of_the_grid_are_put_there_and_cut_off(labels):
 def test_a_sheared_way_to_the_labels_counts(labels):
     shear = np.eye(4)
     shear[0, 1], shear[:3, 3] = 0.2137, (1.033, -2.017, 0.519)
-    found = warp_label_map(LabelMap(labels, GRID.ras_to_ijk @ np.linalg.inv(shear)), GRID)
+    found = warp_label_map(LabelMap(labels, GRID, np.linalg.inv(shear)), GRID)
     points = maps.affine_map(np.linalg.inv(shear), GRID, torch.zeros(1, dtype=torch.float64))
     expected = maps.warp_labels(torch.from_numpy(labels.astype(np.int32))[None, None], GRID, points)[0, 0].numpy()
     assert (found != expected).mean() < 2e-4 and not np.array_equal(found, labels)
@@ -81,4 +81,4 @@ def test_label_images_of_one_value_reach_to_the_border_of_their_grid(value):
 
 
 def test_no_more_work_is_done_once_cancelled(labels, field_mm):
-    assert not warp_label_map(LabelMap(labels, GRID.ras_to_ijk), FINER, field_mm, cancelled=lambda: True).any()
+    assert not warp_label_map(LabelMap(labels, GRID), FINER, field_mm, cancelled=lambda: True).any()

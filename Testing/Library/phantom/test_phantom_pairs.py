@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
+from JointRegistrationLib import phantom
 from JointRegistrationLib.core.errors import ConfigError
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.ops import maps
@@ -18,10 +19,11 @@ from JointRegistrationLib.phantom import (
     make_pair,
     random_deformation,
 )
+from Testing.Support.examples import run_example
 
 FIXED = Grid((48, 48, 48), (1.3, 1.3, 1.3), (-30.0, -32.0, -28.0))
 MOVING = Grid((60, 60, 60), (1.4, 1.4, 1.4), (-42.0, -44.0, -42.0))
-CLEAN = ContrastConfig().without_noise()
+CLEAN = ContrastConfig(noise=0.0, coil_gain=0.0, bias=0.0, texture=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +129,11 @@ def test_bad_pairs_are_refused_by_name():
         DeformationConfig(wavelengths_mm=(50, 10))
     with pytest.raises(ConfigError, match="flexion_deg"):
         make_flexion_pair(1, (0.0, 120.0))
+
+
+def test_the_example_of_the_docs_runs(monkeypatch):
+    monkeypatch.setattr(phantom, "default_grid", lambda: FIXED)
+    monkeypatch.setattr(phantom.pairs, "working_grid", lambda: FIXED)
+    names = run_example("docs/phantom.md", 0, points_ras=torch.zeros(1, 3))
+    assert names["knee"].image.grid == names["knee"].tissues.grid == FIXED
+    assert names["fixed"].labels.grid == FIXED and names["pair"].displacement_field_mm.shape == (*FIXED.shape, 3)

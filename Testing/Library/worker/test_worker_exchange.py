@@ -18,6 +18,7 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image, LandmarkPairs
 from JointRegistrationLib.core.inputs import RegistrationInputs
 from JointRegistrationLib.core.lattices.sampling import LabelMap
+from JointRegistrationLib.core.lattices.segments import RunSegments, SegmentLabel, SegmentLayers
 from JointRegistrationLib.core.result import LandmarkErrors, StartingMap
 from JointRegistrationLib.worker.exchange import (
     STEP_BYTES,
@@ -33,7 +34,7 @@ from JointRegistrationLib.worker.exchange import (
     write_result,
 )
 from JointRegistrationLib.worker.folders import new_folder, remove_folder, remove_stale_folders
-from JointRegistrationLib.worker.segments import Segments, WarpedSegments, warp_segments
+from JointRegistrationLib.worker.segments import warp_segments
 from Testing.Support.results import made_segmentation
 from Testing.Support.stub_worker import identity_result
 from Testing.Support.worker_cases import GRID, job_folder, small_job
@@ -78,19 +79,29 @@ def test_everything_of_a_job_comes_back(tmp_path):
     np.testing.assert_array_equal(back.initial.displacement_field_mm, inputs.initial.displacement_field_mm)
     np.testing.assert_array_equal(back.initial.affine_ras, TURNED)
     assert back.initial.grid == other
-    for kind, sources in vars(job.segments).items():
-        for kept, source in zip(getattr(stored.segments, kind), sources, strict=True):
+    _assert_equal_segments(stored.segments, job.segments)
+
+
+def _assert_equal_segments(found: RunSegments, expected: RunSegments) -> None:
+    for kind, layers in vars(expected).items():
+        if layers is None:
+            assert getattr(found, kind) is None
+            continue
+        assert getattr(found, kind).segments == layers.segments
+        for kept, source in zip(getattr(found, kind).layers, layers.layers, strict=True):
             np.testing.assert_array_equal(kept.labels, source.labels)
             assert kept.labels.dtype == source.labels.dtype
             np.testing.assert_array_equal(kept.ras_to_ijk, source.ras_to_ijk)
 
 
-def _segments(fixed: Grid, moving: Grid) -> Segments:
+def _segments(fixed: Grid, moving: Grid) -> RunSegments:
     """Two moving label maps, one of them of 16 bit, and a fixed one."""
     rng = np.random.default_rng(3)
     labels = [np.pad(rng.integers(0, 9, [n - 2 for n in grid.shape]), 1) for grid in (fixed, moving, moving)]
-    maps = (LabelMap(labels[1].astype(np.uint8), moving.ras_to_ijk), LabelMap(labels[2].astype(np.uint16), TURNED))
-    return Segments(maps, (LabelMap(labels[0].astype(np.uint8), fixed.ras_to_ijk),))
+    maps = (LabelMap(labels[1].astype(np.uint8), moving), LabelMap(labels[2].astype(np.uint16), moving, TURNED))
+    named = tuple(SegmentLabel(f"s{n}", f"bone ü {n}", (1 / 3, 0.0, 1.0), n, 3) for n in (0, 1))
+    fixed_map = LabelMap(labels[0].astype(np.uint8), fixed)
+    return RunSegments(SegmentLayers((fixed_map,), named[:1]), SegmentLayers(maps, named))
 
 
 def test_what_a_job_does_not_have_stays_absent(tmp_path):
@@ -119,17 +130,14 @@ def test_segments_come_back_with_a_result(tmp_path):
     found = warp_segments(job.segments, GRID, result.displacement_field_mm, 2, lambda: False)
     write_result(tmp_path, result, found)
     back = read_segments(tmp_path)
-    for kind, count in {"warped": 2, "moving": 2, "fixed": 1}.items():
-        assert len(getattr(found, kind)) == count
-        for stored, labels in zip(getattr(back, kind), getattr(found, kind), strict=True):
-            np.testing.assert_array_equal(stored, labels)
-            assert stored.dtype == labels.dtype
+    assert [len(layers.layers) for layers in (found.warped, found.before, found.fixed)] == [2, 2, 1]
+    _assert_equal_segments(back, found)
     assert read_result(tmp_path).fixed_grid == GRID
 
 
 def test_a_result_without_segments_has_none(tmp_path):
     write_result(tmp_path, identity_result(small_job()))
-    assert read_segments(tmp_path) == WarpedSegments()
+    assert read_segments(tmp_path) == RunSegments()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps files that are in use")
@@ -190,7 +198,7 @@ def test_folder_is_made_where_there_is_room(tmp_path):
         new_folder(10**18, (tmp_path,))
 
 
-@pytest.mark.parametrize("segments", [Segments(), _segments(GRID, GRID)], ids=["without segments", "with segments"])
+@pytest.mark.parametrize("segments", [RunSegments(), _segments(GRID, GRID)], ids=["without segments", "with segments"])
 def test_size_of_a_job_counts_its_result(tmp_path, segments):
     job = dataclasses.replace(small_job(), segments=segments)
     folder = job_folder(job, tmp_path)

@@ -18,13 +18,13 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationLib.core.inputs import RegistrationInputs
 from JointRegistrationLib.core.lattices.sampling import LabelMap
+from JointRegistrationLib.core.lattices.segments import RunSegments, SegmentLabel, SegmentLayers
 from JointRegistrationLib.core.structures import LABELS
 from JointRegistrationLib.worker import server
 from JointRegistrationLib.worker.client import Client, State
 from JointRegistrationLib.worker.exchange import Job, SegmentationJob, read_found, read_result, read_segments
 from JointRegistrationLib.worker.messages import Cancel, Register, encode
 from JointRegistrationLib.worker.process import SubprocessTransport, worker_command
-from JointRegistrationLib.worker.segments import Segments
 from Testing.Support.patience import patient
 from Testing.Support.stub_worker import STAGES, stub_command
 from Testing.Support.worker_cases import GRID, StubWorker, job_folder, small_job
@@ -83,15 +83,18 @@ def test_job_and_result_pass_through_the_process_unchanged(worker, tmp_path):
 def test_segments_of_a_job_come_back_on_the_fixed_lattice(worker, tmp_path):
     labels = np.zeros(GRID.shape, np.uint8)
     labels[2:6, 3:7, 4:9] = 3
-    there, shifted = GRID.ras_to_ijk, GRID.ras_to_ijk.copy()
-    shifted[0, 3] -= 1.0  # one voxel further along i in the world
-    segments = Segments((LabelMap(labels, shifted),), (LabelMap(labels, there),))
+    shifted = np.eye(4)
+    shifted[:3, 3] = -GRID.ijk_to_ras[:3, 0]  # one voxel further along i in the world
+    named = (SegmentLabel("b", "bone ü", (1 / 3, 0.0, 1.0), 0, 3),)
+    fixed, moving = (SegmentLayers((LabelMap(labels, GRID, matrix),), named) for matrix in (None, shifted))
+    segments = RunSegments(fixed, moving)
     folder = _submit(worker, tmp_path, segments=segments)
     worker.until_over()
     found = read_segments(folder)
-    np.testing.assert_array_equal(found.fixed[0], labels)
-    for moving in (found.warped[0], found.moving[0]):  # the stub's map is the identity
-        np.testing.assert_array_equal(moving, np.roll(labels, 1, axis=2))
+    np.testing.assert_array_equal(found.fixed.layers[0].labels, labels)
+    for layers in (found.warped, found.before):  # the stub's map is the identity
+        np.testing.assert_array_equal(layers.layers[0].labels, np.roll(labels, 1, axis=2))
+        assert (layers.grid, layers.segments) == (GRID, named)
     assert [told.stage for name, told in worker.recorder.told if name == "progress"][-1] == "segments"
 
 

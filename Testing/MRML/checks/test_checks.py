@@ -13,13 +13,15 @@ import vtk
 from JointRegistrationLib.core.config import NetworkConfig, RegistrationConfig
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.lattices.segments import SegmentLayers
 from JointRegistrationLib.core.plan import MIN_WORKING_VOXELS, estimate_plan
 from JointRegistrationMRML.checks import volumes
 from JointRegistrationMRML.checks.find import findProblems
 from JointRegistrationMRML.checks.problems import CENTRE, ERROR, RESOLUTION, WARNING
 from JointRegistrationMRML.checks.remedies import applyRemedy
 from JointRegistrationMRML.nodes.arrays import newNode, vtkMatrix
-from JointRegistrationMRML.nodes.segments.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
+from JointRegistrationMRML.nodes.segments.segmentations import segmentationFromLabels
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
 from JointRegistrationMRML.nodes.world import worldTransform
 from JointRegistrationMRML.run.registration_nodes import InputNodes
@@ -265,11 +267,11 @@ def test_segmentations_without_segments_or_voxels(scene, pair):
     bare = scene.AddNode(newNode("vtkMRMLSegmentationNode", "bare"))
     assert "bare has no segments" in _one(dataclasses.replace(pair, movingSegmentation=bare)).text
     labels = np.zeros(MOVING_GRID.shape, np.uint8)
-    bone = SegmentLabel("bone", "bone", (1.0, 0.0, 0.0), 0, 1)
-    empty = scene.AddNode(segmentationFromLabels(LabelLayers(MOVING_GRID, (labels,), (bone,)), "empty"))
+    bone = SegmentLayers.of(Image(labels, MOVING_GRID), {1: ("bone", (1.0, 0.0, 0.0))})
+    empty = scene.AddNode(segmentationFromLabels(bone, "empty"))
     assert "segments of empty are empty" in _one(dataclasses.replace(pair, fixedMask=empty)).text
     labels[3, 3, 3] = 1
-    full = scene.AddNode(segmentationFromLabels(LabelLayers(MOVING_GRID, (labels,), (bone,)), "full"))
+    full = scene.AddNode(segmentationFromLabels(bone, "full"))
     assert _found(dataclasses.replace(pair, fixedMask=full, fixedSegmentation=full)) == []
     assert "is no segmentation" in _one(dataclasses.replace(pair, fixedSegmentation=pair.fixed)).text
 

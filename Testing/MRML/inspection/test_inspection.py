@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 import slicer
 
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.lattices.segments import SegmentLayers
 from JointRegistrationMRML.inspection.images import flick
 from JointRegistrationMRML.inspection.session import VIEWS, Inspection
 from JointRegistrationMRML.nodes.arrays import numpyView
-from JointRegistrationMRML.nodes.segments.segmentations import LabelLayers, SegmentLabel, segmentationFromLabels
+from JointRegistrationMRML.nodes.segments.segmentations import segmentationFromLabels
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.scene.transaction import nodesOf
 from JointRegistrationMRML.scene.view_state import restoreViews
 from Testing.Support.at_once import showComparison
+from Testing.Support.examples import run_example
 from Testing.Support.known_scene import FIXED_GRID, addVolume, latticePoints, sceneState
 
 LIVE = OutputOptions(showMovingTransformed=True)
@@ -44,11 +47,8 @@ def views(knee):
     scene.AddNewNodeByClass("vtkMRMLLayoutNode", "Layout").SetViewArrangement(3)
     scene.AddNewNodeByClass("vtkMRMLCrosshairNode", "Crosshair")
     blob = np.square(latticePoints(FIXED_GRID) - FIXED_GRID.center_ras).sum(axis=-1)
-    labels = LabelLayers(
-        FIXED_GRID,
-        ((blob < 11.0**2).astype(np.uint8),),
-        (SegmentLabel("f", "Femur", (0.9, 0.8, 0.5), 0, 1),),
-    )
+    femur = Image((blob < 11.0**2).astype(np.uint8), FIXED_GRID)
+    labels = SegmentLayers.of(femur, {1: ("Femur", (0.9, 0.8, 0.5))})
     fixed = scene.AddNode(segmentationFromLabels(labels, "fixed labels"))
     fixed.CreateDefaultDisplayNodes()
     knee.nodes = replace(knee.nodes, fixedSegmentation=fixed)
@@ -84,6 +84,19 @@ def _contents(scene):
                 (n, numpyView(segmentation.GetSegment(n).GetRepresentation("Binary labelmap")).sum()) for n in names
             ]
     return found
+
+
+def test_the_example_of_the_docs_opens_views_and_closes_them(knee, views, capsys):
+    outputs = _run(knee)
+    before = _withoutPlace(knee.scene)
+    names = run_example("docs/inspection.md", 0, scene=knee.scene, outputs=outputs)
+    assert capsys.readouterr().out == names["view"].text + "\n"
+    assert _withoutPlace(knee.scene) == before
+
+
+def _withoutPlace(scene):
+    """All but where the slices lie, which stay at the fold that was shown last."""
+    return {key: text for key, text in _everything(scene).items() if not re.match("vtkMRML(Slice|Crosshair)Node", key)}
 
 
 @pytest.mark.parametrize("options", [OutputOptions(), LIVE, ONLY_NUMBERS], ids=["plain", "live", "few results"])
@@ -130,7 +143,7 @@ def test_volume_change_is_more_than_0_where_the_moving_tissue_is_larger(knee, vi
     np.testing.assert_allclose(shown[unfolded], np.log2(determinant[unfolded]), atol=1e-5)
     assert (shown[determinant > 1] > 0).all()
 
-    part = numpyView(inspection.open("jacobian", inside=(knee.nodes.fixedSegmentation, "f")).subject.GetImageData())
+    part = numpyView(inspection.open("jacobian", inside=(knee.nodes.fixedSegmentation, "Femur")).subject.GetImageData())
     inside = part[part > -900]
     femur = np.square(latticePoints(FIXED_GRID) - FIXED_GRID.center_ras).sum(axis=-1) < 11.0**2
     assert inside.size == femur.sum()

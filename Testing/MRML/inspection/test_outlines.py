@@ -11,22 +11,18 @@ import vtk
 
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.lattices.sampling import LabelMap
+from JointRegistrationLib.core.lattices.segments import SegmentLabel, SegmentLayers
 from JointRegistrationMRML.inspection.agreement import setPartShown
 from JointRegistrationMRML.inspection.outlines import setOutlineShown
 from JointRegistrationMRML.inspection.session import Inspection
 from JointRegistrationMRML.nodes.arrays import numpyView
 from JointRegistrationMRML.nodes.colors import FIXED_COLOR, WARPED_COLOR
 from JointRegistrationMRML.nodes.segments.masks import SegmentMask, segmentMask
-from JointRegistrationMRML.nodes.segments.segmentations import (
-    LabelLayers,
-    SegmentLabel,
-    labelsFromSegmentation,
-    maskSegmentation,
-    segmentationFromLabels,
-)
+from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation, segmentationFromLabels
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
-from Testing.Support.at_once import surfaceOf
+from Testing.Support.at_once import maskSegmentation, surfaceOf
 from Testing.Support.known_scene import FIXED_GRID, GRIDS, MOVING_GRID, latticePoints
 
 
@@ -45,7 +41,9 @@ def fixedLabels(knee):
     femur, rim = _ball(FIXED_GRID, 11), _ball(FIXED_GRID, 15)
     array = (femur + 2 * (rim & ~femur)).astype(np.uint8)
     array[:2] = 3
-    node = knee.scene.AddNode(segmentationFromLabels(LabelLayers(FIXED_GRID, (array,), segments), "fixed labels"))
+    node = knee.scene.AddNode(
+        segmentationFromLabels(SegmentLayers((LabelMap(array, FIXED_GRID),), segments), "fixed labels")
+    )
     node.CreateDefaultDisplayNodes()
     knee.nodes = replace(knee.nodes, fixedSegmentation=node)
     return node
@@ -69,9 +67,7 @@ def test_agreement_segments_are_both_only_fixed_and_only_warped(knee, fixedLabel
     fixed, warped = (
         labelsFromSegmentation(source, FIXED_GRID) for source in (fixedLabels, outputs.nodes.warpedSegmentation)
     )
-    one, other = (
-        next(labels.layers[s.layer] == s.value for s in labels.segments if s.name == name) for labels in (fixed, warped)
-    )
+    one, other = (labels.mask(labels.find(name)) for labels in (fixed, warped))
     assert (one & other).any() and (one & ~other).any() and (other & ~one).any()
     for part, expected in (("both", one & other), ("only fixed", one & ~other), ("only warped", other & ~one)):
         found = segmentMask(node, FIXED_GRID, f"{name}: {part}")

@@ -16,6 +16,7 @@ from JointRegistrationMRML.nodes.points import landmarksFromMarkups
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputOptions
 from JointRegistrationMRML.scene.transaction import discard
+from Testing.Support.examples import run_example
 from Testing.Support.known_scene import FIXED_GRID, smoothField
 
 
@@ -163,3 +164,10 @@ def test_points_of_the_same_labels_are_paired_by_label_as_on_the_command_line(sc
     pairs = landmarksFromMarkups(*lists)
     assert pairs.names == ("a", "b", "c")
     assert pairs.moving_ras[:, 0].tolist() == [10, 20, 30]
+
+
+def test_the_example_of_the_docs_gives_the_views_back(knee, slices):
+    before = _state(slices)
+    names = run_example("docs/inspection.md", 2, scene=knee.scene, fixedVolume=knee.nodes.fixed)
+    assert names["points"].GetScene() is knee.scene and not isPlacing(knee.scene, names["points"])
+    assert _state(slices) == before

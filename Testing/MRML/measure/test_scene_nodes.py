@@ -17,6 +17,7 @@ from JointRegistrationMRML.measure.thickness_model import CHANGE_NAME, FIXED_NAM
 from JointRegistrationMRML.nodes.transforms import FIXED_ROLE
 from JointRegistrationMRML.run.publish import publishResult
 from JointRegistrationMRML.scene.transaction import discard, discardSteps
+from Testing.Support.examples import run_example
 from Testing.Support.known_scene import sceneState
 from Testing.Support.measured_run import linearResult, masks, outputsOf
 
@@ -61,6 +62,13 @@ def test_model_holds_the_change_in_mm_and_is_coloured_about_zero(scene, outputs)
     assert display.GetActiveScalarName() == CHANGE_NAME and display.GetScalarVisibility()
     assert display.GetScalarRangeFlag() == display.UseManualScalarRange
     assert display.GetColorNode().GetName() == "Jacobian blue-white-red"
+
+
+def test_the_example_of_the_docs_writes_what_is_in_the_table(scene, outputs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = run_example("docs/inspection.md", 1, scene=scene, outputs=outputs)
+    assert names["nodes"].table.GetScene() is scene and names["nodes"].models
+    assert "Femoral cartilage" in (tmp_path / "knee.csv").read_text(encoding="utf-8")
 
 
 def test_normals_of_the_model_point_out_of_the_bone(scene, outputs):

@@ -8,9 +8,10 @@ import pytest
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR
 from JointRegistrationMRML.nodes.colors import divergingColors, sharedDivergingColors
-from JointRegistrationMRML.nodes.jacobian import foldsSegmentation, halfWindow, jacobianVolume
+from JointRegistrationMRML.nodes.jacobian import halfWindow
 from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
+from Testing.Support.at_once import foldsSegmentation, jacobianVolume
 from Testing.Support.known_scene import latticePoints
 
 
@@ -30,7 +31,7 @@ def test_folds_are_zero_or_less_and_lie_on_the_fixed_grid(scene, grid, rng):
     determinant = rng.uniform(-0.2, 2, size=grid.shape).astype(np.float32)
     determinant[3, 4, 5] = 0.0
     node = scene.AddNode(foldsSegmentation(determinant, grid, "run (folds)"))
-    np.testing.assert_array_equal(labelsFromSegmentation(node, grid).layers[0] > 0, determinant <= 0)
+    np.testing.assert_array_equal(labelsFromSegmentation(node, grid).layers[0].labels > 0, determinant <= 0)
     assert node.GetSegmentation().GetNthSegment(0).GetName() == "Folds"
 
 

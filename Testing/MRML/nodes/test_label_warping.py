@@ -9,9 +9,9 @@ import vtk
 
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.lattices import sampling
+from JointRegistrationLib.core.lattices.sampling import LabelMap
 from JointRegistrationLib.ops import maps
-from JointRegistrationMRML.nodes.arrays import vtkMatrix
-from JointRegistrationMRML.nodes.world import WorldTransform
+from JointRegistrationMRML.nodes.world import transformPoints
 from Testing.Support.at_once import gridTransform, warpLabels
 from Testing.Support.known_scene import FIXED_GRID, GRIDS, smoothField
 
@@ -41,7 +41,7 @@ def _assertAlmostAll(found: np.ndarray, expected: np.ndarray) -> None:
 @pytest.mark.parametrize("kinds", [1, 6, 200])
 def test_labels_follow_the_library_s_rule(grid, rng, kinds):
     labels, field = _labels(grid, kinds, rng), smoothField(FIXED_GRID)
-    found = warpLabels(labels, grid, FIXED_GRID, field.astype(np.float32))
+    found = warpLabels(LabelMap(labels, grid), FIXED_GRID, field.astype(np.float32))
     assert found.dtype == labels.dtype
     _assertAlmostAll(found, _byTheLibrary(labels, grid, _points(FIXED_GRID) + field))
 
@@ -49,9 +49,9 @@ def test_labels_follow_the_library_s_rule(grid, rng, kinds):
 def test_result_does_not_depend_on_the_parts(rng, monkeypatch):
     grid = GRIDS["oblique-anisotropic-left-handed"]
     labels, field = _labels(grid, 4, rng), smoothField(FIXED_GRID)
-    whole = warpLabels(labels, grid, FIXED_GRID, field)
+    whole = warpLabels(LabelMap(labels, grid), FIXED_GRID, field)
     monkeypatch.setattr(sampling, "_PART_POINTS", 100)
-    np.testing.assert_array_equal(warpLabels(labels, grid, FIXED_GRID, field), whole)
+    np.testing.assert_array_equal(warpLabels(LabelMap(labels, grid), FIXED_GRID, field), whole)
 
 
 @pytest.mark.parametrize("linear", [True, False], ids=["linear", "non-linear"])
@@ -59,21 +59,18 @@ def test_transforms_above_the_labels_count(rng, linear):
     grid, offset = GRIDS["oblique"], np.array([3.3, -2.1, 4.7])
     matrix = np.eye(4)
     matrix[:3, 3] = offset
-    toWorld, fromWorld = vtk.vtkGeneralTransform(), vtk.vtkGeneralTransform()
-    if linear:
-        toWorld.Concatenate(vtkMatrix(matrix))
-        fromWorld.Concatenate(vtkMatrix(np.linalg.inv(matrix)))
-    else:
-        fromWorld.Concatenate(gridTransform(np.zeros((*FIXED_GRID.shape, 3)) - offset, FIXED_GRID))
-    above = WorldTransform(toWorld, fromWorld, matrix if linear else None)
+    fromWorld = vtk.vtkGeneralTransform()
+    fromWorld.Concatenate(gridTransform(np.zeros((*FIXED_GRID.shape, 3)) - offset, FIXED_GRID))
     labels, field = _labels(grid, 4, rng), smoothField(FIXED_GRID)
-    found = warpLabels(labels, grid, FIXED_GRID, field, above)
+    source = LabelMap(labels, grid, np.linalg.inv(matrix) if linear else None)
+    bend = None if linear else lambda points: transformPoints(fromWorld, points)
+    found = warpLabels(source, FIXED_GRID, field, bend)
     _assertAlmostAll(found, _byTheLibrary(labels, grid, _points(FIXED_GRID) + field - offset))
 
 
 def test_without_a_field_labels_stay_where_they_are(grid, rng):
     labels = _labels(grid, 5, rng)
-    np.testing.assert_array_equal(warpLabels(labels, grid, grid), labels)
+    np.testing.assert_array_equal(warpLabels(LabelMap(labels, grid), grid), labels)
 
 
 def test_a_label_goes_before_the_background_and_the_lower_before_the_higher():
@@ -82,5 +79,5 @@ def test_a_label_goes_before_the_background_and_the_lower_before_the_higher():
     labels[2:6, 2:6, 2:4], labels[2:6, 2:6, 4:6] = 7, 3
     half = np.zeros((*grid.shape, 3))
     half[..., 0] = 0.5
-    found = warpLabels(labels, grid, grid, half)[3, 3]
+    found = warpLabels(LabelMap(labels, grid), grid, half)[3, 3]
     assert found.tolist() == [0, 7, 7, 3, 3, 3, 0, 0]

@@ -21,7 +21,7 @@ from Testing.Support.known_scene import FIXED_GRID, MOVING_GRID
 
 
 def _expected(node, grid, segmentId):
-    return labelsFromSegmentation(node, grid, [segmentId]).layers[0] > 0
+    return labelsFromSegmentation(node, grid, [segmentId]).layers[0].labels > 0
 
 
 def _surfacesOnly(node):

@@ -9,20 +9,20 @@ import vtk
 
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.lattices.sampling import LabelMap
+from JointRegistrationLib.core.lattices.segments import RunSegments, SegmentLabel, SegmentLayers
 from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML.nodes.arrays import vtkMatrix
 from JointRegistrationMRML.nodes.segments.segmentations import (
     BINARY_LABELMAP,
-    LabelLayers,
-    SegmentLabel,
     labelsFromSegmentation,
     labelSteps,
-    maskSegmentation,
     segmentationFromLabels,
+    segmentationSteps,
 )
 from JointRegistrationMRML.run.results_table import overlapSteps
-from JointRegistrationMRML.run.segments import RunSegments
-from Testing.Support.at_once import gridTransformNode, segmentMasks
+from Testing.Support.at_once import gridTransformNode, maskSegmentation, segmentMasks
 from Testing.Support.known_scene import FIXED_GRID, GRIDS, MOVING_GRID, latticePoints
 
 FINE = Grid((48, 46, 44), (1.0, 1.0, 1.0), (-18.0, -32.0, -2.0))
@@ -32,9 +32,8 @@ def _ball(grid: Grid, centre: tuple[float, float, float], radius: float) -> np.n
     return np.linalg.norm(latticePoints(grid) - centre, axis=-1) < radius
 
 
-def _mask(labels: LabelLayers, segmentId: str) -> np.ndarray:
-    segment = next(segment for segment in labels.segments if segment.segmentId == segmentId)
-    return labels.layers[segment.layer] == segment.value
+def _mask(labels: SegmentLayers, segmentId: str) -> np.ndarray:
+    return labels.mask(next(segment for segment in labels.segments if segment.segment_id == segmentId))
 
 
 def _node(scene, grid: Grid = FINE):
@@ -42,9 +41,9 @@ def _node(scene, grid: Grid = FINE):
     centre = tuple(grid.center_ras)
     inner, outer = _ball(grid, centre, 9), _ball(grid, centre, 12)
     lesion = _ball(grid, (centre[0] + 9, centre[1], centre[2]), 6)
-    labels = LabelLayers(
-        grid,
-        ((inner + 2 * (outer & ~inner)).astype(np.uint8), lesion.astype(np.uint8)),
+    maps = ((inner + 2 * (outer & ~inner)).astype(np.uint8), lesion.astype(np.uint8))
+    labels = SegmentLayers(
+        tuple(LabelMap(values, grid) for values in maps),
         (
             SegmentLabel("b", "Femur", (0.9, 0.8, 0.5), 0, 1),
             SegmentLabel("c", "Cartilage", (0.2, 0.6, 0.9), 0, 2),
@@ -57,7 +56,7 @@ def _node(scene, grid: Grid = FINE):
 def test_labels_to_node_and_back_are_exact_with_overlapping_segments(scene, grid):
     node, labels = _node(scene, grid)
     back = labelsFromSegmentation(node, grid)
-    assert [(s.segmentId, s.name) for s in back.segments] == [("b", "Femur"), ("c", "Cartilage"), ("l", "Lesion")]
+    assert [(s.segment_id, s.name) for s in back.segments] == [("b", "Femur"), ("c", "Cartilage"), ("l", "Lesion")]
     assert len(back.layers) == 2
     for segmentId in "bcl":
         np.testing.assert_array_equal(_mask(back, segmentId), _mask(labels, segmentId))
@@ -66,7 +65,7 @@ def test_labels_to_node_and_back_are_exact_with_overlapping_segments(scene, grid
 def test_only_the_segments_asked_for_are_read(scene):
     node, labels = _node(scene)
     back = labelsFromSegmentation(node, FINE, ["c"])
-    assert [segment.segmentId for segment in back.segments] == ["c"]
+    assert [segment.segment_id for segment in back.segments] == ["c"]
     np.testing.assert_array_equal(_mask(back, "c"), _mask(labels, "c"))
     with pytest.raises(InputError, match=r"labels: there is no segment 'x'; known are b, c, l"):
         labelsFromSegmentation(node, FINE, ["x"])
@@ -97,9 +96,7 @@ def test_warped_segments_keep_their_volume_on_another_lattice(scene):
 def test_thin_plate_survives_a_half_voxel_shift_that_touching_neighbours_share(scene):
     plate = np.zeros(FINE.shape, np.uint8)
     plate[20:22], plate[22:26] = 1, 2
-    labels = LabelLayers(
-        FINE, (plate,), (SegmentLabel("a", "A", (1, 0, 0), 0, 1), SegmentLabel("b", "B", (0, 1, 0), 0, 2))
-    )
+    labels = SegmentLayers.of(Image(plate, FINE), {1: ("a", (1, 0, 0)), 2: ("b", (0, 1, 0))})
     node = scene.AddNode(segmentationFromLabels(labels, "plates"))
     field = np.zeros((*FINE.shape, 3), np.float32)
     field[..., 2] = 0.4
@@ -115,7 +112,7 @@ def test_new_node_has_shared_layers_reference_geometry_names_colours_and_termino
     tag = slicer.vtkSegment.GetTerminologyEntryTagName()
     node.GetSegmentation().GetSegment("b").SetTag(tag, "a term")
     warped = finished(labelSteps(node, FIXED_GRID, np.zeros((*FIXED_GRID.shape, 3), np.float32)))
-    new = segmentationFromLabels(warped, "new", like=node)
+    new = finished(segmentationSteps(warped, "new", like=node))
     segmentation = new.GetSegmentation()
     assert segmentation.GetNumberOfLayers(BINARY_LABELMAP) == 2
     for segmentId in "bcl":
@@ -164,7 +161,7 @@ def test_segments_cut_off_by_their_lattice_end_there(scene):
     mask = np.ones(MOVING_GRID.shape, bool)
     node = scene.AddNode(maskSegmentation(mask, MOVING_GRID, "all", (1, 0, 0)))
     wide = MOVING_GRID.padded((3, 3, 3))
-    back = labelsFromSegmentation(node, wide).layers[0] > 0
+    back = labelsFromSegmentation(node, wide).layers[0].labels > 0
     assert back.sum() == MOVING_GRID.num_voxels
     assert np.all(back[3:-3, 3:-3, 3:-3])
 
@@ -188,7 +185,7 @@ def test_segments_of_one_name_stay_apart_in_tables_and_masks(scene):
         masks["Cartilage (2)"].over(tuple(slice(0, n) for n in FINE.shape)), _mask(labels, "c")
     )
     read = labelsFromSegmentation(node, FINE)
-    overlaps = finished(overlapSteps(RunSegments(read, read, read)))
+    overlaps = finished(overlapSteps(RunSegments(read, None, read, read)))
     assert [(overlap.name, overlap.after) for overlap in overlaps] == [
         ("Cartilage", 1.0),
         ("Cartilage (2)", 1.0),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from JointRegistrationLib.core.lattices.sampling import LabelMap
 from Testing.Support.at_once import warpLabels
 from Testing.Support.grids import rotation
 from Testing.Support.known_scene import centeredGrid, latticePoints
@@ -63,8 +64,8 @@ def test_a_sheet_two_voxels_thick_keeps_its_volume_and_its_topology(name, thickn
     mask = sheet(points @ np.asarray(grid.direction_ras), kind, thicknessMm)
     turn = rotation(axis, degrees)
     there, back = ((points @ rotation - points).astype(np.float32) for rotation in (turn.T, turn))
-    turned = warpLabels(mask.astype(np.uint8), grid, grid, there)
-    returned = warpLabels(turned, grid, grid, back)
+    turned = warpLabels(LabelMap(mask.astype(np.uint8), grid), grid, there)
+    returned = warpLabels(LabelMap(turned, grid), grid, back)
     assert np.count_nonzero(turned) > 0
     assert np.count_nonzero(returned) == pytest.approx(np.count_nonzero(mask), rel=0.03)
     expected = (1, 0 if kind == "ring" else 1)

@@ -9,7 +9,8 @@ from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML import pauses
 from JointRegistrationMRML.measure.measurement import measure
 from JointRegistrationMRML.measure.surfaces import Surface
-from JointRegistrationMRML.report.surfaces import surfacePicture, surfacePictureSteps, surfaceSteps
+from JointRegistrationMRML.report.surfaces import surfacePictureSteps, surfaceSteps
+from Testing.Support.at_once import surfacePicture
 from Testing.Support.measured_run import linearResult, masks, outputsOf
 
 FRONT, BACK, ABOVE = (0.0, 1.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 1.0)

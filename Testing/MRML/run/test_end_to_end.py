@@ -10,10 +10,10 @@ from JointRegistrationLib.core.config import AffineConfig, RegistrationConfig, S
 from JointRegistrationLib.core.errors import RegistrationCancelled
 from JointRegistrationLib.core.geometry import Grid, transform_points
 from JointRegistrationMRML.nodes.arrays import numpyView, vtkMatrix
-from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import InputNodes
 from JointRegistrationMRML.scene.headless import createHeadlessScene
+from Testing.Support.at_once import maskSegmentation
 from Testing.Support.known_scene import addVolume, latticePoints
 
 pytest.importorskip("torch")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 
 import numpy as np
 import pytest
@@ -13,9 +12,7 @@ import vtk
 from JointRegistrationLib.core.errors import InputError, JointRegistrationError, RegistrationCancelled
 from JointRegistrationLib.core.progress import finished
 from JointRegistrationLib.core.structures import LABELS
-from JointRegistrationLib.worker import folders
-from JointRegistrationLib.worker.client import Client, State
-from JointRegistrationLib.worker.process import SubprocessTransport
+from JointRegistrationLib.worker.client import State
 from JointRegistrationMRML.measure.cartilage import guessedPairs
 from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation
 from JointRegistrationMRML.nodes.transforms import affineTransformNode
@@ -29,10 +26,8 @@ from JointRegistrationMRML.scene.transaction import discard
 from Testing.Support.at_once import gridTransformNode
 from Testing.Support.grids import rotation
 from Testing.Support.known_scene import FIXED_GRID, addVolume, sceneState
-from Testing.Support.patience import patient
 from Testing.Support.results import made_segmentation
-from Testing.Support.stub_worker import stub_command
-from Testing.Support.worker_cases import Recorder
+from Testing.Support.worker_cases import JobBench, Recorder, idleWorker, stubWorker  # noqa: F401
 
 NAMES = [name.capitalize() for name in LABELS]
 
@@ -122,7 +117,7 @@ def test_segments_lie_on_the_volumes_own_voxels_whatever_stands_above_it(knee, g
     (layer,) = labelsFromSegmentation(made, grid).layers
     numbers = np.array([0, *range(1, len(LABELS) + 1)])
     expected = made_segmentation(image).labels.array
-    np.testing.assert_array_equal(numbers[layer], np.searchsorted([0, *sorted(LABELS.values())], expected))
+    np.testing.assert_array_equal(numbers[layer.labels], np.searchsorted([0, *sorted(LABELS.values())], expected))
     parameter = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
     geometry = slicer.vtkOrientedImageData()
     text = made.GetSegmentation().GetConversionParameter(parameter)
@@ -161,7 +156,7 @@ def test_what_is_found_in_a_volume_that_a_run_moved_starts_where_the_volume_does
     assert made.GetParentTransformNode() is outputs.nodes.transform
     grid = imageFromVolume(moving).grid
     (layer,) = labelsFromSegmentation(made, grid).layers  # the run's transform does not count, as for the volume
-    assert (np.unique(layer, return_counts=True)[1] == np.unique(_slabs(grid), return_counts=True)[1]).all()
+    assert (np.unique(layer.labels, return_counts=True)[1] == np.unique(_slabs(grid), return_counts=True)[1]).all()
 
 
 def _slabs(grid):
@@ -189,59 +184,32 @@ def test_an_image_without_any_is_an_error_that_names_it(knee):
 # -- the job ----------------------------------------------------------------------------------------------------
 
 
-class Bench:
-    """A volume whose name tells the stub worker what to do, and a client on that worker."""
+class Bench(JobBench):
+    """A volume whose name tells the stub worker what to do."""
 
-    def __init__(self, knee, transport, client):
-        self.scene, self.volume = knee.scene, knee.nodes.fixed
-        self.transport, self.client = transport, client
+    def __init__(self, knee, worker):
+        super().__init__(knee.scene, worker)
+        self.volume = knee.nodes.fixed
 
     def prepared(self, behaviour="", device="auto"):
         self.volume.SetName(behaviour)
         self.listener = Recorder()
         self.job = FindingJob(self.scene, self.volume, device, self.client, self.listener, lambda: None)
-        self.job.start()
-        while self.job.step():
-            pass
-        return self.job
-
-    def until(self, done):
-        end = time.monotonic() + patient(20)
-        while not done():
-            assert time.monotonic() < end, self.listener.told
-            self.transport.deliver(self.client, 0.02)
-
-    def untilOver(self):
-        self.until(lambda: not self.job.active or self.job.state is JobState.PUBLISHING)
-        while self.job.step():
-            pass
+        return self.handedOver(self.job)
 
     def untilBusy(self):
         self.until(lambda: any(name == "progress" and told.stage == "affine" for name, told in self.listener.told))
 
 
-@pytest.fixture(scope="module")
-def worker():
-    transport = SubprocessTransport(stub_command())
-    client = Client(transport, Recorder())
-    yield transport, client
-    client.close()
-
-
 @pytest.fixture
-def bench(knee, tmp_path, monkeypatch, worker):
-    monkeypatch.setattr(folders, "_roots", lambda: (tmp_path,))
-    bench = Bench(knee, *worker)
-    yield bench
-    bench.client.cancel()
-    bench.until(lambda: not bench.client.running)
-    assert list(tmp_path.iterdir()) == []
+def bench(knee, idleWorker):  # noqa: F811
+    return Bench(knee, idleWorker)
 
 
 def test_a_job_adds_the_segmentation_and_nothing_else(bench):
     before = bench.scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
     bench.prepared("knee")
-    bench.untilOver()
+    bench.untilOver(bench.job)
     assert bench.job.state is JobState.FINISHED
     made = bench.listener.told[-1][1]
     assert made.volume is bench.volume and made.node.GetScene() is bench.scene
@@ -255,14 +223,14 @@ def test_a_cancel_leaves_the_scene_as_it_was(bench):
     before = sceneState(bench.scene)
     bench.untilBusy()
     bench.job.cancel()
-    bench.untilOver()
+    bench.untilOver(bench.job)
     assert bench.job.state is JobState.CANCELLED and sceneState(bench.scene) == before
     assert str(bench.listener.told[-1][1]) == "The search was cancelled. The scene is as it was."
 
 
 def test_a_cancel_between_any_two_steps_of_adding_takes_everything_back(bench):
     bench.prepared("knee")
-    bench.until(lambda: bench.job.state is JobState.PUBLISHING)
+    bench.untilResult(bench.job)
     count = 1
     while bench.job.step():
         count += 1
@@ -270,7 +238,7 @@ def test_a_cancel_between_any_two_steps_of_adding_takes_everything_back(bench):
     before = sceneState(bench.scene)
     for number in range(count):
         bench.prepared("knee")
-        bench.until(lambda: bench.job.state is JobState.PUBLISHING)
+        bench.untilResult(bench.job)
         for _ in range(number):
             assert bench.job.step()
         bench.job.cancel()
@@ -285,7 +253,7 @@ def test_a_removed_volume_or_a_closed_scene_ends_the_job(bench, close):
         bench.scene.Clear(0)
     else:
         bench.scene.RemoveNode(bench.volume)
-    bench.untilOver()
+    bench.untilOver(bench.job)
     error = bench.listener.told[-1][1]
     assert isinstance(error, RegistrationCancelled)
     assert str(error) == (
@@ -300,7 +268,7 @@ def test_a_removed_volume_or_a_closed_scene_ends_the_job(bench, close):
 def test_a_failure_leaves_the_scene_as_it_was(bench, behaviour):
     bench.prepared(behaviour)
     before = sceneState(bench.scene)
-    bench.untilOver()
+    bench.untilOver(bench.job)
     assert bench.job.state is JobState.FAILED and sceneState(bench.scene) == before
     assert isinstance(bench.listener.told[-1][1], JointRegistrationError)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -20,9 +19,7 @@ from JointRegistrationLib.core.errors import (
     ResourceError,
 )
 from JointRegistrationLib.core.progress import Progress
-from JointRegistrationLib.worker import folders
-from JointRegistrationLib.worker.client import Client, State
-from JointRegistrationLib.worker.process import SubprocessTransport
+from JointRegistrationLib.worker.client import State
 from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation, segmentationFromLabels
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
 from JointRegistrationMRML.run import worker_job as jobModule
@@ -35,9 +32,8 @@ from JointRegistrationMRML.scene.content import contentState
 from JointRegistrationMRML.scene.transaction import discard, nodesOf
 from Testing.Support.at_once import gridTransformNode
 from Testing.Support.known_scene import FIXED_GRID, addVolume, sceneState
-from Testing.Support.patience import patient
 from Testing.Support.stub_worker import STAGES, stub_command
-from Testing.Support.worker_cases import Recorder
+from Testing.Support.worker_cases import JobBench, Recorder, StubWorker, idleWorker, stubWorker  # noqa: F401
 
 
 class Listener:
@@ -66,12 +62,12 @@ class Listener:
         return [end for end in (self.outputs, self.error, self.message) if end is not None]
 
 
-class Bench:
-    """A scene with two knees, a client on the stub worker, and the folder that jobs use."""
+class Bench(JobBench):
+    """A scene with two knees, and the folder that jobs use."""
 
-    def __init__(self, knee, root, transport, client):
-        self.knee, self.scene, self.root = knee, knee.scene, root
-        self.transport, self.client = transport, client
+    def __init__(self, knee, root, worker):
+        super().__init__(knee.scene, worker)
+        self.knee, self.root, self.transport = knee, root, worker.transport
 
     def job(self, behaviour="", options=None, reuse=None, **config):
         self.knee.nodes.fixed.SetName(behaviour)
@@ -86,7 +82,7 @@ class Bench:
     def adding(self, behaviour="", **more):
         """A job whose result is there, but not in the scene yet."""
         job = self.prepared(behaviour, **more)
-        self.until(lambda: job.state is JobState.PUBLISHING)
+        self.untilResult(job)
         return job
 
     def started(self, behaviour="", **more):
@@ -95,21 +91,7 @@ class Bench:
         return job
 
     def prepared(self, behaviour="", **more):
-        job = self.started(behaviour, **more)
-        while job.step():
-            pass
-        return job
-
-    def until(self, done):
-        end = time.monotonic() + patient(20)
-        while not done():
-            assert time.monotonic() < end, (self.listener.stages, self.listener.ends)
-            self.transport.deliver(self.client, 0.02)
-
-    def untilOver(self, job):
-        self.until(lambda: not job.active or job.state is JobState.PUBLISHING)
-        while job.step():
-            pass
+        return self.handedOver(self.job(behaviour, **more))
 
     def untilStage(self, stage):
         self.until(lambda: stage in self.listener.stages)
@@ -118,22 +100,9 @@ class Bench:
         return list(self.root.iterdir())
 
 
-@pytest.fixture(scope="module")
-def worker():
-    """One stub worker for all tests here; a test that needs a cold one closes the client first."""
-    transport = SubprocessTransport(stub_command())
-    client = Client(transport, Recorder())
-    yield transport, client
-    client.close()
-
-
 @pytest.fixture
-def bench(knee, tmp_path, monkeypatch, worker):
-    monkeypatch.setattr(folders, "_roots", lambda: (tmp_path,))
-    bench = Bench(knee, tmp_path, *worker)
-    yield bench
-    bench.client.cancel()
-    bench.until(lambda: not bench.client.running)
+def bench(knee, tmp_path, idleWorker):  # noqa: F811
+    return Bench(knee, tmp_path, idleWorker)
 
 
 def fullState(scene):
@@ -222,8 +191,8 @@ def test_segments_under_a_bent_transform_are_carried_too(bench):
     found = labelsFromSegmentation(bench.listener.outputs.nodes.warpedSegmentation, FIXED_GRID)
     expected = labelsFromSegmentation(segmentation, FIXED_GRID)  # the stub's map is the identity
     for here, there in zip(found.layers, expected.layers, strict=True):
-        np.testing.assert_array_equal(here, there)
-        assert there.sum() > 50
+        np.testing.assert_array_equal(here.labels, there.labels)
+        assert there.labels.sum() > 50
     assert "segments" not in bench.listener.stages
 
 
@@ -235,8 +204,20 @@ def test_segments_are_carried_by_the_worker_and_compared(bench):
     assert "segments" in bench.listener.stages
     found = labelsFromSegmentation(bench.listener.outputs.nodes.warpedSegmentation, FIXED_GRID)
     for here, there in zip(found.layers, labels.layers, strict=True):
-        np.testing.assert_array_equal(here, there)
+        np.testing.assert_array_equal(here.labels, there.labels)
     assert [(entry.before, entry.after) for entry in bench.listener.outputs.overlaps] == [(1.0, 1.0)] * 3
+
+
+def test_a_segment_without_a_name_is_carried_and_goes_by_its_id(bench):
+    segmentation = bench.knee.nodes.movingSegmentation.GetSegmentation()
+    segmentation.GetSegment("bone").SetName(None)
+    bench.untilOver(bench.prepared())
+    warped = bench.listener.outputs.nodes.warpedSegmentation.GetSegmentation()
+    assert [warped.GetSegment(name).GetName() for name in warped.GetSegmentIDs()] == [
+        "bone",
+        "Femoral cartilage",
+        "Lesion",
+    ]
 
 
 def test_unfit_nodes_are_refused_before_anything_is_started(bench):

@@ -10,10 +10,10 @@ import pytest
 from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML import pauses
 from JointRegistrationMRML.nodes.segments.masks import maskSteps
-from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation, maskSegmentation
+from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation
 from JointRegistrationMRML.nodes.volumes import imageFromVolume, imageSteps
 from JointRegistrationMRML.pauses import inSteps
-from Testing.Support.at_once import gridTransformNode
+from Testing.Support.at_once import gridTransformNode, maskSegmentation
 from Testing.Support.known_scene import FIXED_GRID, GRIDS, addVolume, smoothField
 
 
@@ -102,7 +102,7 @@ def test_a_mask_is_read_row_by_row(scene, kind, moved, monkeypatch):
     monkeypatch.setattr(pauses, "STEP_S", 0.0)
     count, mask = _counted(maskSteps(node, FIXED_GRID))
     assert count > 100
-    expected = np.any([layer > 0 for layer in layers], axis=0)
+    expected = np.any([layer.labels > 0 for layer in layers], axis=0)
     assert expected.sum() > 200
     assert (mask != expected).sum() <= (0 if kind == "label maps" else 0.03 * expected.sum())
 

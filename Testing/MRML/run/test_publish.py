@@ -14,11 +14,7 @@ from JointRegistrationLib.core.errors import InputError, RegistrationCancelled
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.result import LOG2_JACOBIAN_FLOOR
 from JointRegistrationMRML.nodes.arrays import numpyView, vtkMatrix
-from JointRegistrationMRML.nodes.segments.segmentations import (
-    labelsFromSegmentation,
-    maskSegmentation,
-    segmentationFromLabels,
-)
+from JointRegistrationMRML.nodes.segments.segmentations import labelsFromSegmentation, segmentationFromLabels
 from JointRegistrationMRML.nodes.transforms import (
     FIXED_ROLE,
     MOVING_ROLE,
@@ -35,7 +31,7 @@ from JointRegistrationMRML.run.publish import publishResult
 from JointRegistrationMRML.run.record import readRecord, recordsOf
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import InputNodes, OutputNodes, OutputOptions
-from Testing.Support.at_once import gridTransformNode
+from Testing.Support.at_once import gridTransformNode, maskSegmentation
 from Testing.Support.known_scene import (
     FIXED_GRID,
     MOVING_GRID,
@@ -120,15 +116,15 @@ def test_folds_segment_has_exactly_the_planted_voxels(knee):
     node = registerVolumes(knee.scene, knee.nodes, runner=knee.run).nodes.folds
     assert node.GetSegmentation().GetNthSegment(0).GetName() == "Folds"
     labels = labelsFromSegmentation(node, FIXED_GRID)
-    np.testing.assert_array_equal(labels.layers[0] > 0, knee.result.jacobian_determinant <= 0)
-    assert (labels.layers[0] > 0).sum() == 8
+    np.testing.assert_array_equal(labels.layers[0].labels > 0, knee.result.jacobian_determinant <= 0)
+    assert (labels.layers[0].labels > 0).sum() == 8
 
 
 def test_a_map_without_folds_gives_an_empty_folds_segment(knee):
     knee.result = knownResult(folded=False)
     node = registerVolumes(knee.scene, knee.nodes, runner=knee.run).nodes.folds
     assert node.GetSegmentation().GetNumberOfSegments() == 1
-    assert labelsFromSegmentation(node, FIXED_GRID).layers[0].sum() == 0
+    assert labelsFromSegmentation(node, FIXED_GRID).layers[0].labels.sum() == 0
 
 
 def test_warped_segmentation_keeps_ids_names_colours_and_refers_to_the_fixed_volume(knee):
@@ -287,7 +283,7 @@ def test_reused_nodes_get_the_new_content_and_keep_name_and_place(knee):
     assert first.nodes.warpedVolume.GetName() == "my warped"
     np.testing.assert_array_equal(imageFromVolume(first.nodes.warpedVolume).array, knee.result.warped)
     np.testing.assert_allclose(displacementFromNode(first.nodes.transform)[0], knee.result.displacement_field_mm)
-    assert labelsFromSegmentation(first.nodes.folds, FIXED_GRID).layers[0].sum() == 0
+    assert labelsFromSegmentation(first.nodes.folds, FIXED_GRID).layers[0].labels.sum() == 0
     assert first.nodes.jacobian.GetDisplayNode().GetWindow() == pytest.approx(2 * 0.6)  # log2(1.5) = 0.58
 
 
@@ -307,8 +303,8 @@ def _contents(nodes: OutputNodes) -> dict[str, object]:
         "affine": affineFromNode(nodes.affine),
         "warped": imageFromVolume(nodes.warpedVolume).array.copy(),
         "jacobian": imageFromVolume(nodes.jacobian).array.copy(),
-        "folds": labelsFromSegmentation(nodes.folds, FIXED_GRID).layers[0],
-        "labels": labelsFromSegmentation(nodes.warpedSegmentation, FIXED_GRID).layers[0],
+        "folds": labelsFromSegmentation(nodes.folds, FIXED_GRID).layers[0].labels,
+        "labels": labelsFromSegmentation(nodes.warpedSegmentation, FIXED_GRID).layers[0].labels,
         "window": np.array([display.GetWindow(), display.GetLevel()]),
         "colors": np.array([display.GetColorNodeID()]),
         "parents": np.array(
@@ -438,7 +434,7 @@ def test_a_second_run_into_the_same_transform_does_not_count_the_first(knee):
     registerVolumes(knee.scene, knee.nodes, options=options, reuse=first.nodes, runner=knee.run)
     assert knee.nodes.moving.GetParentTransformNode() is first.nodes.transform
     after = labelsFromSegmentation(first.nodes.warpedSegmentation, FIXED_GRID)
-    np.testing.assert_array_equal(after.layers[0], before.layers[0])
+    np.testing.assert_array_equal(after.layers[0].labels, before.layers[0].labels)
 
 
 def test_masks_and_landmarks_are_read_in_world_coordinates(knee):

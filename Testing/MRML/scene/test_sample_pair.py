@@ -44,7 +44,7 @@ def test_the_pair_becomes_two_volumes_and_two_segmentations(scene, folder):
     assert names == [name for name, _ in sample.LABELS.values()]
     assert segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole()) is pair.moving
     labels = labelsFromSegmentation(segmentation, GRID)
-    assert (labels.layers[0] > 0).sum() == (np.arange(GRID.num_voxels) % 7 > 0).sum()
+    assert (labels.layers[0].labels > 0).sum() == (np.arange(GRID.num_voxels) % 7 > 0).sum()
     assert all(node.GetDisplayNode() is not None for node in (pair.fixed, pair.moving, segmentation))
     again = loadSample(scene, folder)
     assert again.fixed.GetName() == "Fixed knee_1"

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import vtk
 
-from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
 from Testing.Slicer.scenario.changes import May, differences, unexpected
 from Testing.Slicer.scenario.snapshot import snapshot
-from Testing.Support.at_once import gridTransformNode
+from Testing.Support.at_once import gridTransformNode, maskSegmentation
 from Testing.Support.known_scene import GRIDS, addVolume, latticePoints
 
 GRID = GRIDS["RAS"]

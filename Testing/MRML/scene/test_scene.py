@@ -91,7 +91,7 @@ def test_voxels_transforms_and_segments_come_back(reloaded, rng):
         np.testing.assert_allclose(field, displacementFromNode(getattr(outputs.nodes, which))[0], atol=1e-5)
     np.testing.assert_allclose(affineFromNode(find(outputs.nodes.affine)), knee.result.affine_ras, atol=1e-9)
     folds = labelsFromSegmentation(find(outputs.nodes.folds), FIXED_GRID)
-    np.testing.assert_array_equal(folds.layers[0] > 0, knee.result.jacobian_determinant <= 0)
+    np.testing.assert_array_equal(folds.layers[0].labels > 0, knee.result.jacobian_determinant <= 0)
     lattice = FIXED_GRID.corners_ras
     np.testing.assert_allclose(
         transformPoints(find(outputs.nodes.transform).GetTransformFromParent(), lattice),

@@ -10,11 +10,10 @@ import slicer
 import vtk
 
 from JointRegistrationMRML.inspection.session import VIEWS, Inspection
-from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
 from JointRegistrationMRML.run.register import registerVolumes
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.scene.view_state import restoreViews, slicesOf
-from Testing.Support.at_once import showComparison
+from Testing.Support.at_once import maskSegmentation, showComparison
 from Testing.Support.known_scene import FIXED_GRID, sceneState
 from Testing.Support.slice_view import SliceViewRenderer
 

@@ -11,11 +11,12 @@ from scipy import ndimage
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationMRML.measure.images import brightnessRange
 from JointRegistrationMRML.nodes.colors import FIXED_COLOR, sharedDivergingColors
-from JointRegistrationMRML.nodes.jacobian import jacobianVolume, showJacobian
+from JointRegistrationMRML.nodes.jacobian import showJacobian
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
 from JointRegistrationMRML.report.pictures import LONG_SIDE_PX, reportPictures
 from JointRegistrationMRML.report.slices import Plane, planesThrough
 from JointRegistrationMRML.run.registration_nodes import RegistrationOutputs
+from Testing.Support.at_once import jacobianVolume
 from Testing.Support.known_scene import addVolume, latticePoints
 from Testing.Support.measured_run import GRID, linearResult, masks, outputsOf
 from Testing.Support.slice_plane import ORIENTATIONS, rasBounds

@@ -12,11 +12,10 @@ from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.image import Image
 from JointRegistrationMRML.nodes.colors import addLegend, divergingColors
 from JointRegistrationMRML.nodes.jacobian import showJacobian
-from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
 from JointRegistrationMRML.nodes.volumes import volumeFromImage
 from JointRegistrationMRML.scene.headless import HeadlessScene, createHeadlessScene
 from Testing.Support import slice_view
-from Testing.Support.at_once import gridTransformNode
+from Testing.Support.at_once import gridTransformNode, maskSegmentation
 from Testing.Support.known_scene import latticePoints
 from Testing.Support.slice_plane import NORMAL_AXIS, ORIENTATIONS
 from Testing.Support.slice_view import SliceViewRenderer, canRender

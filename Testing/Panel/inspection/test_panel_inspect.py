@@ -11,7 +11,7 @@ import slicer
 
 from JointRegistrationMRML.inspection.session import VIEWS
 from JointRegistrationMRML.nodes.arrays import ownedList
-from Testing.Support.inspect_cases import FOLDS, addViewNodes, publishKnown
+from Testing.Support.inspect_cases import FOLDS, addViewNodes, press, publishKnown, ui
 from Testing.Support.panel_cases import Person, sceneContent
 
 LAYOUTS = slicer.vtkMRMLLayoutNode
@@ -46,15 +46,6 @@ def looking(somebody: Person) -> Iterator[Person]:
     controls.insideComboBox.setCurrentIndex(0)
     controls.structureComboBox.setCurrentIndex(0)
     somebody.host.processEvents()
-
-
-def ui(person: Person) -> Any:
-    return person.panel.inspect.ui
-
-
-def press(person: Person, name: str) -> None:
-    """Press a button of the section."""
-    person.host.click(getattr(ui(person), f"{name}Button"))
 
 
 def openNames(person: Person) -> list[str]:

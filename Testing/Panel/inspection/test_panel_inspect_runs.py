@@ -18,7 +18,7 @@ from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML.run import saved_result
 from JointRegistrationMRML.run.registration_nodes import OutputOptions
 from JointRegistrationMRML.scene.headless import loadScene, saveScene
-from Testing.Support.inspect_cases import addViewNodes, publishKnown
+from Testing.Support.inspect_cases import addViewNodes, press, publishKnown, ui
 from Testing.Support.panel_cases import Person, sceneContent
 
 LAYOUTS = slicer.vtkMRMLLayoutNode
@@ -32,15 +32,6 @@ def looking(person: Person) -> Person:
     person.panel.inspect.runFinished(publishKnown(person.scene))
     person.fit()
     return person
-
-
-def ui(person: Person) -> Any:
-    return person.panel.inspect.ui
-
-
-def press(person: Person, name: str) -> None:
-    """Press a button of the section."""
-    person.host.click(getattr(ui(person), f"{name}Button"))
 
 
 def measure(person: Person) -> Any:

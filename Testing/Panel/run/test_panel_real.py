@@ -10,8 +10,8 @@ import slicer
 import vtk
 
 from JointRegistrationMRML.nodes.arrays import giveDisplay
-from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
+from Testing.Support.at_once import maskSegmentation
 from Testing.Support.panel_cases import Person, sceneContent
 
 pytest.importorskip("torch")

@@ -19,7 +19,7 @@ host = slicer_host.install()
 import vtk
 from Testing.Support.panel_cases import Person, sceneContent
 from JointRegistrationMRML.nodes.arrays import giveDisplay
-from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
+from Testing.Support.at_once import maskSegmentation
 from JointRegistrationLib.core.progress import finished
 from JointRegistrationMRML.nodes.volumes import imageFromVolume
 from JointRegistrationPanel.install import packages

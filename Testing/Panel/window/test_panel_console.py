@@ -1,8 +1,7 @@
-"""The scripts of docs/tutorial.md, and the console's two forms."""
+"""The scripts of README and docs/tutorial.md, and the console's two forms."""
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,22 +10,16 @@ from typing import Any
 import pytest
 import slicer
 
+from Testing.Support.examples import run_example
 from Testing.Support.host_fixture import embedded
 from Testing.Support.panel_cases import Person, newNodes, sceneContent
-
-TUTORIAL = Path(__file__).resolve().parents[3] / "docs" / "tutorial.md"
-
-
-def scripts() -> list[str]:
-    """The Python blocks of the tutorial, in order: synchronous, asynchronous, without a window."""
-    return re.findall(r"```py\n(.*?)```", TUTORIAL.read_text(encoding="utf-8"), re.DOTALL)
 
 
 def addSample(person: Person) -> tuple[Any, Any]:
     """Nodes with the names of the sample pair."""
     from JointRegistrationMRML.nodes.arrays import giveDisplay
-    from JointRegistrationMRML.nodes.segments.segmentations import maskSegmentation
     from JointRegistrationMRML.nodes.volumes import imageFromVolume
+    from Testing.Support.at_once import maskSegmentation
 
     fixed, moving = person.addVolumes()
     image = imageFromVolume(moving)
@@ -53,18 +46,29 @@ def test_the_tutorials_script_registers(person: Person, capsys: pytest.CaptureFi
     person.host.loadModule("JointRegistration")
     addSample(person)
     before = sceneContent(person.scene)
-    exec(compile(scripts()[0], str(TUTORIAL), "exec"), {"slicer": slicer})
+    run_example("docs/tutorial.md", 0, slicer=slicer)
     assert "100 %  done" in capsys.readouterr().out
     assert "Moving to fixed" in newNodes(person.scene, before)
     assert "Moving knee labels warped" in newNodes(person.scene, before)
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_readmes_script_registers(person: Person) -> None:
+    person.host.loadModule("JointRegistration")
+    volumes = dict(zip(("fixed", "moving"), person.addVolumes(), strict=True))
+    for name, volume in volumes.items():
+        volume.SetName(name)
+    before = sceneContent(person.scene)
+    names = run_example("README.md", 1, getNode=slicer.util.getNode)
+    assert names["outputs"].result.summary()["method"] == "affine-opt"
+    assert "moving warped" in newNodes(person.scene, before)
 
 
 def test_the_tutorials_asynchronous_script_calls_back(person: Person, capsys: pytest.CaptureFixture[str]) -> None:
     person.open()
     fixed, moving = person.addVolumes()
     logic = sys.modules["JointRegistration"].JointRegistrationLogic()
-    names = {"slicer": slicer, "logic": logic, "fixed": fixed, "moving": moving}
-    exec(compile(scripts()[1], str(TUTORIAL), "exec"), names)
+    names = run_example("docs/tutorial.md", 1, slicer=slicer, logic=logic, fixed=fixed, moving=moving)
     assert names["run"].running
     person.host.wait(lambda: not names["run"].running)
     assert capsys.readouterr().out == "0.5\n"
@@ -99,7 +103,7 @@ def batch(windowless: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     def run(output: str) -> list[int]:
         monkeypatch.setattr(sys, "argv", ["batch.py", "a.nrrd", "b.nrrd", output])
-        exec(compile(scripts()[2], str(TUTORIAL), "exec"), {"slicer": slicer})
+        run_example("docs/tutorial.md", 2, slicer=slicer)
         return codes
 
     run.codes = codes  # type: ignore[attr-defined]

@@ -7,7 +7,6 @@ into label maps beside it.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,64 +16,22 @@ import vtk
 
 from JointRegistrationLib.core.errors import InputError
 from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.lattices.sampling import LabelMap, Labels
+from JointRegistrationLib.core.lattices.segments import SegmentLabel, SegmentLayers
 
 from ...mrml import SegmentationNode, TransformNode
 from ...translation import _
 from ..arrays import gridOf, numpyMatrix, numpyView
-from ..world import WorldTransform, worldTransform
+from ..world import transformPoints, worldTransform
 from .surface_to_labels import canBeStepped, surfaceLabelSteps
 
+_Layer = tuple[tuple[str, ...], Labels, Grid]  # the segments' ids, their labels, and the lattice in the node's space
 BINARY_LABELMAP = "Binary labelmap"  # Slicer's name; its getter is not in every version's Python
-
-
-@dataclass(frozen=True)
-class SegmentLabel:
-    """One segment: id in the node, name (:func:`segmentNames`), colour (RGB, 0..1), layer, and value in that layer."""
-
-    segmentId: str
-    name: str
-    color: tuple[float, float, float]
-    layer: int
-    value: int
-
-
-@dataclass(frozen=True)
-class LabelLayers:
-    """A segmentation on one grid: non-overlapping segments share a label map.
-
-    ``layers`` are (k, j, i) unsigned integers on ``grid``; 0 is background.
-    """
-
-    grid: Grid
-    layers: tuple[npt.NDArray[Any], ...]
-    segments: tuple[SegmentLabel, ...]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A label map, 1, 2, ... for its segments and with a rim of 0, on a lattice in the node's coordinates."""
-
-    labels: npt.NDArray[Any]
-    grid: Grid
-    segmentIds: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class OwnLayers:
-    """Segments as their node has them: non-overlapping ones share a layer. ``above`` brings them to the world."""
-
-    layers: tuple[Layer, ...]
-    segments: tuple[SegmentLabel, ...]
-    above: WorldTransform | None
-
-    def on(self, grid: Grid, labels: Sequence[npt.NDArray[Any]]) -> LabelLayers:
-        """The same on ``grid``, where each layer has become one of ``labels``."""
-        return LabelLayers(grid, tuple(labels), self.segments)
 
 
 def ownLayerSteps(
     node: SegmentationNode, segmentIds: Sequence[str] | None = None, leftOut: TransformNode | None = None
-) -> Generator[None, None, OwnLayers]:
+) -> Generator[None, None, SegmentLayers]:
     """The segments of ``node`` on their own lattices, with pauses in which a window stays alive.
 
     Args:
@@ -87,27 +44,31 @@ def ownLayerSteps(
     """
     name = checkSegmentation(node)
     wanted = _wantedSegments(node, name, segmentIds)
-    layers: list[Layer] = []
+    above = worldTransform(node, leftOut)
+    fromWorld = None if above is None or above.matrix is None else np.asarray(np.linalg.inv(above.matrix), float)
+    layers: list[LabelMap] = []
     segments: list[SegmentLabel] = []
     names = segmentNames(node.GetSegmentation())
-    for layer in (yield from _layerSteps(node.GetSegmentation(), name, wanted)):
-        for value, segmentId in enumerate(layer.segmentIds, start=1):
-            segment = node.GetSegmentation().GetSegment(segmentId)
-            color = tuple(segment.GetColor())
+    for inLayer, labels, grid in (yield from _layerSteps(node.GetSegmentation(), name, wanted)):
+        for value, segmentId in enumerate(inLayer, start=1):
+            color = tuple(node.GetSegmentation().GetSegment(segmentId).GetColor())
             segments.append(SegmentLabel(segmentId, names[segmentId], color, len(layers), value))
-        layers.append(layer)
-    segments.sort(key=lambda segment: wanted.index(segment.segmentId))
-    return OwnLayers(tuple(layers), tuple(segments), worldTransform(node, leftOut))
+        layers.append(LabelMap(labels, grid, fromWorld))
+    segments.sort(key=lambda segment: wanted.index(segment.segment_id))
+    if above is None or above.matrix is not None:
+        return SegmentLayers(tuple(layers), tuple(segments))
+    return SegmentLayers(tuple(layers), tuple(segments), lambda points: transformPoints(above.fromWorld, points))
 
 
 def segmentNames(segmentation: Any) -> dict[str, str]:
     """Return each segment's name, by id, with a number where an earlier one has the same.
 
-    So segments of one name stay apart, and the second of two lists is compared with the second.
+    So segments of one name stay apart, and the second of two lists is compared with the second. One without a name
+    goes by its id.
     """
     names: dict[str, str] = {}
     for segmentId in segmentation.GetSegmentIDs():
-        plain = name = segmentation.GetSegment(segmentId).GetName()
+        plain = name = segmentation.GetSegment(segmentId).GetName() or segmentId
         count = 1
         while name in names.values():
             count += 1
@@ -140,7 +101,7 @@ def _wantedSegments(node: SegmentationNode, name: str, segmentIds: Sequence[str]
     return [segmentId for segmentId in known if segmentId in segmentIds]
 
 
-def _layerSteps(own: Any, name: str, wanted: list[str]) -> Generator[None, None, list[Layer]]:
+def _layerSteps(own: Any, name: str, wanted: list[str]) -> Generator[None, None, list[_Layer]]:
     """The wanted segments of a ``vtkSegmentation``. One shared layer is read where it is."""
     segmentation = own
     if not own.ContainsRepresentation(BINARY_LABELMAP) or own.GetNumberOfLayers(BINARY_LABELMAP) > 1:
@@ -151,7 +112,7 @@ def _layerSteps(own: Any, name: str, wanted: list[str]) -> Generator[None, None,
         inLayer = segmentation.GetSegmentIDsForLayer(index, BINARY_LABELMAP)
         segmentIds = tuple(segmentId for segmentId in inLayer if segmentId in wanted)
         values = [segmentation.GetSegment(segmentId).GetLabelValue() for segmentId in segmentIds]
-        layers.append(_paddedLayer(image, values, segmentIds, name))
+        layers.append((segmentIds, *_padded(image, values, name)))
         yield
     if segmentation is not own:
         segmentation.RemoveRepresentation(BINARY_LABELMAP)  # or each segment would be erased from it, voxel by voxel
@@ -189,8 +150,8 @@ def _convertedCopy(own: Any, name: str, wanted: list[str]) -> Any:
     return copy
 
 
-def _paddedLayer(image: Any, values: list[int], segmentIds: tuple[str, ...], name: str) -> Layer:
-    """One layer with a rim of background, so that interpolation ends as softly at the edge as inside."""
+def _padded(image: Any, values: list[int], name: str) -> tuple[Labels, Grid]:
+    """Labels 1, 2, ... with a rim of background, so that interpolation ends as softly at the edge as inside."""
     first = np.asarray(image.GetExtent()[::2], dtype=float)
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
@@ -204,7 +165,7 @@ def _paddedLayer(image: Any, values: list[int], segmentIds: tuple[str, ...], nam
     shift = np.eye(4)
     shift[:3, 3] = first - 1
     size = (labels.shape[2], labels.shape[1], labels.shape[0])
-    return Layer(labels, gridOf(name, size, numpyMatrix(matrix) @ shift), segmentIds)
+    return labels, gridOf(name, size, numpyMatrix(matrix) @ shift)
 
 
 def _numbered(stored: npt.NDArray[Any], values: list[int], kind: type) -> npt.NDArray[Any]:

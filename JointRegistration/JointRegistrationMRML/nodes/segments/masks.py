@@ -101,7 +101,7 @@ def maskSteps(
     for group in [segmentIds] if inVoxels else [[segmentId] for segmentId in segmentIds]:
         labels = yield from labelSteps(node, grid, None, group, leftOut)
         for layer in labels.layers:
-            yield from inSteps(len(mask), partial(_join, mask, layer))
+            yield from inSteps(len(mask), partial(_join, mask, layer.labels))
     return mask
 
 
@@ -132,7 +132,7 @@ def segmentMask(
     if start is not None:
         found = _cut(numpyView(stored) == segment.GetLabelValue(), start, grid)
     else:
-        layer = labelsFromSegmentation(node, grid, [segmentId], leftOut).layers[0]
+        layer = labelsFromSegmentation(node, grid, [segmentId], leftOut).layers[0].labels
         found = _cut(layer > 0, (0, 0, 0), grid)
     return SegmentMask(segmentId, segmentNames(node.GetSegmentation())[segmentId], *found)
 

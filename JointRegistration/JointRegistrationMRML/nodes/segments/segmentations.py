@@ -6,26 +6,30 @@ independent, so that overlapping segments stay whole. Nothing is hardened and th
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import slicer
 
-from JointRegistrationLib.core.geometry import Grid
+from JointRegistrationLib.core.geometry import FloatArray, Grid
+from JointRegistrationLib.core.image import Image
+from JointRegistrationLib.core.lattices.sampling import LabelMap, Labels, LabelWarper
+from JointRegistrationLib.core.lattices.segments import SegmentLayers
 from JointRegistrationLib.core.progress import finished
 
 from ...mrml import SegmentationNode, TransformNode
-from ...pauses import inThread
+from ...pauses import inParallel, inSteps, inThread
 from ..arrays import newNode, vtkImage, vtkMatrix
-from .label_warping import warpLabelsSteps
-from .layers import BINARY_LABELMAP, LabelLayers, SegmentLabel, ownLayerSteps
+from .layers import BINARY_LABELMAP, ownLayerSteps
+
+_FIRST_ROWS = 16
 
 
 def labelsFromSegmentation(
     node: SegmentationNode, grid: Grid, segmentIds: Sequence[str] | None = None, leftOut: TransformNode | None = None
-) -> LabelLayers:
+) -> SegmentLayers:
     """The segments of ``node``, transforms above it included, on a world ``grid``.
 
     Args:
@@ -46,7 +50,7 @@ def labelSteps(
     displacementMm: npt.NDArray[Any] | None = None,
     segmentIds: Sequence[str] | None = None,
     leftOut: TransformNode | None = None,
-) -> Generator[None, None, LabelLayers]:
+) -> Generator[None, None, SegmentLayers]:
     """:func:`labelsFromSegmentation` with pauses, also of a *moving* segmentation through a map.
 
     Args:
@@ -55,17 +59,30 @@ def labelSteps(
     own = yield from ownLayerSteps(node, segmentIds, leftOut)
     warped = []
     for layer in own.layers:
-        warped.append((yield from warpLabelsSteps(layer.labels, layer.grid, grid, displacementMm, own.above)))
-    return own.on(grid, warped)
+        warped.append(LabelMap((yield from warpLabelsSteps(layer, grid, displacementMm, own.bend)), grid))
+    return SegmentLayers(tuple(warped), own.segments)
 
 
-def segmentationFromLabels(labels: LabelLayers, name: str, like: SegmentationNode | None = None) -> Any:
+def warpLabelsSteps(
+    source: LabelMap,
+    grid: Grid,
+    displacementMm: npt.NDArray[Any] | None = None,
+    bend: Callable[[FloatArray], FloatArray] | None = None,
+) -> Generator[None, None, Labels]:
+    """Warp a label map onto another grid, with pauses; see :class:`.sampling.LabelWarper` for the arguments."""
+    warper = LabelWarper(source, grid, displacementMm, bend)
+    yield from inSteps(warper.prepare_count, warper.prepare)
+    yield from inSteps(warper.fill_count, lambda rows: inParallel(warper.fill, warper.parts(rows)), _FIRST_ROWS)
+    return warper.result
+
+
+def segmentationFromLabels(labels: SegmentLayers, name: str) -> Any:
     """All of :func:`segmentationSteps` at once."""
-    return finished(segmentationSteps(labels, name, like))
+    return finished(segmentationSteps(labels, name))
 
 
 def segmentationSteps(
-    labels: LabelLayers, name: str, like: SegmentationNode | None = None
+    labels: SegmentLayers, name: str, like: SegmentationNode | None = None
 ) -> Generator[None, None, Any]:
     """A new segmentation node, in no scene yet, with the ids, names and colours of ``labels``, with pauses.
 
@@ -74,34 +91,29 @@ def segmentationSteps(
         name: of the node.
         like: the segmentation node they come from: its terminology and other tags are kept.
     """
-    images = yield from inThread(lambda: [orientedImage(layer, labels.grid) for layer in labels.layers])
+    images = yield from inThread(lambda: [orientedImage(layer.labels, layer.grid) for layer in labels.layers])
     node = newNode("vtkMRMLSegmentationNode", name)
     segmentation = node.GetSegmentation()
     segmentation.SetSourceRepresentationName(BINARY_LABELMAP)
     for label in labels.segments:
         segment = slicer.vtkSegment()
         if like is not None:
-            segment.DeepCopyMetadata(like.GetSegmentation().GetSegment(label.segmentId))
+            segment.DeepCopyMetadata(like.GetSegmentation().GetSegment(label.segment_id))
         segment.SetName(label.name)
         segment.SetColor(*label.color)
         segment.SetLabelValue(label.value)
         segment.AddRepresentation(BINARY_LABELMAP, images[label.layer])
-        segmentation.AddSegment(segment, label.segmentId)
+        segmentation.AddSegment(segment, label.segment_id)
     setReferenceGeometry(node, labels.grid)
     return node
-
-
-def maskSegmentation(mask: npt.NDArray[np.bool_], grid: Grid, name: str, color: tuple[float, float, float]) -> Any:
-    """All of :func:`maskSegmentationSteps` at once."""
-    return finished(maskSegmentationSteps(mask, grid, name, color))
 
 
 def maskSegmentationSteps(
     mask: npt.NDArray[np.bool_], grid: Grid, name: str, color: tuple[float, float, float]
 ) -> Generator[None, None, Any]:
     """A new segmentation node of one segment, node and segment called ``name``, in no scene yet, with pauses."""
-    label = SegmentLabel(name, name, color, 0, 1)
-    return (yield from segmentationSteps(LabelLayers(grid, (mask.view(np.uint8),), (label,)), name))
+    labels = SegmentLayers.of(Image(mask.view(np.uint8), grid), {1: (name, color)})
+    return (yield from segmentationSteps(labels, name))
 
 
 def copiedSegments(segmentation: Any) -> Any:
