@@ -49,8 +49,15 @@ class GapMonitor:
 
 def _own_time_s() -> float:
     """A clock that stands still while this thread waits for a processor."""
+    waited_ns = None
+    while True:  # a thread that has to wait between the two readings would find a time that never was
+        now, before, waited_ns = time.monotonic(), waited_ns, _waited_ns()
+        if waited_ns == before:
+            return now - waited_ns / 1e9
+
+
+def _waited_ns() -> int:
     try:
-        waited_ns = int(_SCHEDULE.read_text().split()[1])
+        return int(_SCHEDULE.read_text().split()[1])
     except (OSError, IndexError, ValueError):
-        waited_ns = 0
-    return time.monotonic() - waited_ns / 1e9
+        return 0
