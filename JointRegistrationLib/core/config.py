@@ -23,7 +23,9 @@ METHOD_DESCRIPTIONS = {
 METHODS = tuple(METHOD_DESCRIPTIONS)
 SIDES = ("auto", "right", "left")
 DEVICES = ("auto", "cpu", "cuda", "mps")
-SIMILARITIES = ("ncc", "lncc", "mk-lncc")
+#: Agreement in small windows, whatever brightness and contrast are there.
+LOCAL_SIMILARITIES = ("likelihood", "lncc")
+SIMILARITIES = (*LOCAL_SIMILARITIES, "ncc", "mk-lncc")
 AFFINE_MODELS = ("rigid", "similarity", "affine")
 INITIALIZATIONS = ("auto", "identity", "center", "moments")
 INTEGRATORS = ("scaling-squaring", "rk4")
@@ -64,11 +66,12 @@ class PreprocessConfig:
 class SimilarityConfig:
     """Which image similarity drives a stage.
 
-    ``window_voxels`` (the window's side) and ``noise`` (standard deviation, in normalised intensity, that
-    keeps windows without structure from pulling) are for lncc; mk-lncc is as published.
+    "likelihood": how well a linear relation in each window explains the images, the noise estimated there; "lncc":
+    signed local correlation. ``window_voxels`` (the window's side) and ``noise`` (standard deviation, in normalised
+    intensity, that keeps windows without structure from pulling) are for these two; mk-lncc is as published.
     """
 
-    name: str = "lncc"
+    name: str = "likelihood"
     window_voxels: int = 9
     noise: float = 0.03
 
@@ -80,7 +83,10 @@ class SimilarityConfig:
 
 @dataclass(frozen=True)
 class AffineConfig:
-    """Multi-resolution affine optimisation. ``levels`` are shrink factors of the working grid."""
+    """Multi-resolution affine optimisation. ``levels`` are shrink factors of the working grid.
+
+    ``relate``: as in :class:`VsvfConfig`.
+    """
 
     model: str = "affine"
     initialization: str = "auto"
@@ -88,6 +94,7 @@ class AffineConfig:
     levels: tuple[int, ...] = (8, 4, 2)
     iterations: int = 40
     tolerance: float = 1e-5
+    relate: bool = True
 
     def __post_init__(self) -> None:
         _choice("affine", "model", self.model, AFFINE_MODELS)
@@ -168,6 +175,8 @@ def detail_of(velocity: VelocityConfig) -> str:
 class VsvfConfig:
     """vSVF optimisation: momentum as the unknown (spec, section 7).
 
+    ``relate``: first replace grey values by what they have in common, where that explains the images much better
+    (other contrast).
     ``optimizer``: "kernel-lbfgs" is L-BFGS in the kernel's metric, "lbfgs" and "adam" take the momentum's plain
     gradient.
     """
@@ -179,6 +188,7 @@ class VsvfConfig:
     iterations: int = 30
     optimizer: str = "kernel-lbfgs"
     tolerance: float = 1e-5
+    relate: bool = True
 
     def __post_init__(self) -> None:
         _optimized("vsvf", self, VSVF_OPTIMIZERS)
@@ -199,6 +209,7 @@ class LddmmConfig:
     iterations: int = 30
     optimizer: str = "lbfgs"
     tolerance: float = 1e-5
+    relate: bool = True
 
     def __post_init__(self) -> None:
         _range("lddmm", "steps", self.steps, 1, 200)

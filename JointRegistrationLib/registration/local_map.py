@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..core.geometry import FloatArray, Grid
-from ..ops.maps import compose_displacement, displacement, from_displacement, resample_displacement
+from ..ops.maps import (
+    affine_map,
+    apply_matrix,
+    compose_displacement,
+    displacement,
+    from_displacement,
+    resample_displacement,
+)
 from ..ops.similarity.image_pair import ImagePair
 
 
@@ -50,6 +57,13 @@ class LocalMap:
     forward_mm: Tensor
     inverse_mm: Tensor
     grid: Grid
+
+
+def map_through(affine_ras: FloatArray, local: LocalMap | None, grid: Grid, like: Tensor) -> Tensor:
+    """The map A o psi (1, 3, D, H, W), RAS mm, on ``grid``, without ``local`` A; where and as precise as ``like``."""
+    if local is None:
+        return affine_map(affine_ras, grid, like)
+    return apply_matrix(affine_ras, from_displacement(resample_displacement(local.forward_mm, local.grid, grid), grid))
 
 
 def composed(before: LocalMap, after: LocalMap) -> LocalMap:

@@ -32,6 +32,7 @@ _DEVICE_LABELS = {
 }
 _SIDE_LABELS = {"auto": _("Automatic"), "right": _("Right knee"), "left": _("Left knee")}
 _SIMILARITY_LABELS = {
+    "likelihood": _("Local agreement, any contrast"),
     "lncc": _("Local correlation"),
     "mk-lncc": _("Local correlation, several windows"),
     "ncc": _("Correlation of the whole image"),

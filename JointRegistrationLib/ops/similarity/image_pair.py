@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...core.config import SimilarityConfig
+from ...core.config import LOCAL_SIMILARITIES, SimilarityConfig
 from ...core.geometry import Grid
 from ...core.lattices.working_grid import shrunk_grid
 from ..maps import apply_matrix, inside_unit, sample_unit, warp
 from ..separable.filters import apply_with_channels_last, interpolation_matrix
-from ..separable.resampling import resample
-from .measures import FixedLncc, similarity_loss
+from ..separable.resampling import resample, twice_as_fine
+from .measures import FixedLocal, similarity_loss
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,9 @@ class LatticeDissimilarity:
     Between the lattice's points the map is linear, as the fields of a result are. Without a moving mask the
     overlap stays that of the first map: where much the same points count in every evaluation, the fixed image's
     share of a local correlation is computed once.
+
+    The moving image is sampled on a lattice twice as fine, by cubic splines: linear interpolation blurs it wherever it
+    is sampled between its voxels, the fixed image never, and a map that may bend makes up for that (docs/method.md).
     """
 
     def __init__(self, pair: ImagePair, config: SimilarityConfig, lattice: Grid) -> None:
@@ -103,8 +106,9 @@ class LatticeDissimilarity:
         )
         self._finer = d, h, w
         self._loss = similarity_loss(config.name, config.window_voxels, config.noise)
+        self._moving, self._moving_grid = twice_as_fine(pair.moving, pair.moving_grid)
         self._weight: Tensor | None = None
-        self._to_fixed: FixedLncc | None = None
+        self._to_fixed: FixedLocal | None = None
 
     def __call__(self, map_ras: Tensor) -> Tensor:
         """Scalar loss of ``map_ras`` (1, 3, d, h, w), fixed to moving, on the lattice."""
@@ -112,7 +116,7 @@ class LatticeDissimilarity:
         unit = apply_with_channels_last(unit, self._finer)
         if self._weight is None or self._pair.moving_mask is not None:
             self._set_overlap(unit.detach())
-        warped = sample_unit(self._pair.moving, self._pair.moving_grid, unit, outside=None)
+        warped = sample_unit(self._moving, self._moving_grid, unit, outside=None)
         if self._to_fixed is not None:
             return self._to_fixed(warped)
         return self._loss(warped, self._pair.fixed, self._weight)
@@ -120,9 +124,8 @@ class LatticeDissimilarity:
     def _set_overlap(self, unit: Tensor) -> None:
         with torch.no_grad():
             self._weight = self._pair.weight_at(unit)
-            if self._config.name == "lncc" and self._pair.moving_mask is None:
-                settings = self._config
-                self._to_fixed = FixedLncc(self._pair.fixed, self._weight, settings.window_voxels, settings.noise)
+            if self._config.name in LOCAL_SIMILARITIES and self._pair.moving_mask is None:
+                self._to_fixed = FixedLocal(self._pair.fixed, self._weight, self._config)
 
 
 def _optional(mask: Tensor | None, grid: Grid, target: Grid) -> Tensor | None:

@@ -25,6 +25,9 @@ SimilarityLoss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 #: Added to the product of the two windows' sums of squares; the published code's value.
 _WINDOW_EPSILON = 1e-5
+#: The share of a window's variance that no map and no linear relation explains: partial volume, interpolation.
+UNEXPLAINED = 0.02
+_LIKELIHOOD_SCALE = 1 / 16
 
 
 # -- image similarity -------------------------------------------------------------------------------
@@ -87,11 +90,50 @@ def lncc(x: Tensor, y: Tensor, window: int, weight: Tensor | None = None, *, noi
         GeometryError: if the shapes differ.
         ConfigError: for a window below 2.
     """
+    return _local(x, y, window, weight, noise, lambda c, product: c * product.rsqrt())
+
+
+def local_likelihood(x: Tensor, y: Tensor, window: int, weight: Tensor | None = None, *, noise: float = 0.0) -> Tensor:
+    """How likely the images are if in each window one is a linear function of the other, plus noise: scalar.
+
+    With slope, offset and the noise's variance all estimated in the window, the log likelihood a voxel is, but for a
+    constant, -1/2 log(1 - rho^2), rho the correlation of :func:`lncc`: mutual information of two Gaussian variables.
+    A window pulls as hard as its images agree: hard where they do, hardly where noise or another contrast leaves
+    little in common, and the sign of rho does not count. rho^2 is the share of what can be explained at all,
+    1 - ``UNEXPLAINED``. Scaled so that one regularity serves it and lncc (docs/method.md): 0 for windows without
+    relation, 0.25 for equal ones.
+
+    Args:
+        x, y, window, weight, noise: as for :func:`lncc`.
+
+    Raises:
+        GeometryError, ConfigError: as :func:`lncc` does.
+
+    Source: the estimated variance as in Simpson et al., NeuroImage 59 (2012), here window by window.
+    """
+    return _local(x, y, window, weight, noise, likelihood)
+
+
+def likelihood(covariation: Tensor, product: Tensor) -> Tensor:
+    """Each window's share of :func:`local_likelihood`, from c and a b of :class:`.WindowVariation`."""
+    rho2 = (covariation * covariation / product).clamp(max=1.0)
+    return _LIKELIHOOD_SCALE * (math.log1p(UNEXPLAINED) - torch.log(1 - rho2 + UNEXPLAINED))
+
+
+def _local(
+    x: Tensor,
+    y: Tensor,
+    window: int,
+    weight: Tensor | None,
+    noise: float,
+    agreement: Callable[[Tensor, Tensor], Tensor],
+) -> Tensor:
+    """The mean over windows of what ``agreement`` makes of c and a b."""
     if window < 2:
         raise ConfigError(f"lncc: a window of at least 2 voxels is needed, but {window} was given")
     windows = window_variation(moments(*_prepared(x, y, weight)), window)
     product = torch.where(windows.usable, windows.product, torch.ones_like(windows.product))
-    return windows.mean(windows.covariation / product.sqrt(), noise)
+    return windows.mean(agreement(windows.covariation, product), noise)
 
 
 def mk_lncc(x: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -139,6 +181,7 @@ def similarity_loss(
 
     losses: dict[str, SimilarityLoss] = {
         "ncc": lambda x, y, weight: 1 - ncc(x, y, weight),
+        "likelihood": lambda x, y, weight: 1 - local_likelihood(x, y, window, weight, noise=noise),
         "lncc": lambda x, y, weight: 1 - lncc(x, y, window, weight, noise=noise),
         "mk-lncc": lambda x, y, weight: 1 - mk_lncc(x, y, weight),
     }
@@ -177,18 +220,18 @@ def _mean(values: Tensor, weight: Tensor | None) -> Tensor:
     return (weight * values).sum(dim=axes, keepdim=True) / torch.where(total > 0, total, torch.ones_like(total))
 
 
-class FixedLncc:
-    """The loss 1 - lncc(x, fixed) as a function of x.
+class FixedLocal:
+    """The loss 1 - lncc(x, fixed), or 1 - local_likelihood(x, fixed), as a function of x.
 
     Args:
         fixed: (1, 1, D, H, W), the image that stays.
         weight: likewise; windows with less than a tenth of a full one's weight are dropped.
-        window: side in voxels.
-        noise: standard deviation; see :func:`.measures.lncc`.
+        config: one of :data:`.config.LOCAL_SIMILARITIES`, its window, and its noise; see :func:`lncc`.
     """
 
-    def __init__(self, fixed: Tensor, weight: Tensor, window: int, noise: float) -> None:
-        self._matrices = window_matrices(fixed, window)
+    def __init__(self, fixed: Tensor, weight: Tensor, config: SimilarityConfig) -> None:
+        noise, self._name = config.noise, config.name
+        self._matrices = window_matrices(fixed, config.window_voxels)
         self._centre = (weight * fixed).sum() / weight.sum().clamp_min(torch.finfo(fixed.dtype).tiny)
         y = fixed - self._centre
         self._weight, self._weighted = weight, weight * y
@@ -212,6 +255,8 @@ class FixedLncc:
         usable = self._usable & (variation > self._flat * wxx)
         product = torch.where(usable, variation * self._variation, 1)
         covariation = torch.where(usable, wxy - wx * self._mean, 0)
+        if self._name == "likelihood":
+            return 1 - (self._importance * likelihood(covariation, product)).sum()
         return 1 - (self._importance * covariation * product.rsqrt()).sum()
 
 

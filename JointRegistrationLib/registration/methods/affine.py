@@ -17,10 +17,13 @@ from ...core.geometry import FloatArray, Grid, affine_matrix
 from ...core.progress import Reporter
 from ...ops.maps import affine_map, apply_matrix, from_displacement, inside, resample_displacement
 from ...ops.similarity.image_pair import Dissimilarity, ImagePair
+from ...ops.similarity.relation import better_relation, related
 from .optimizers import minimize
 
 #: Share of the fixed field of view (or mask) that must stay inside the moving one to compare at all.
 MIN_COMMON = 0.02
+#: Of the squared strain in the energy: 10 % along each axis cost 0.01.
+_STRAIN_WEIGHT = 0.3
 
 
 def affine_opt(
@@ -167,12 +170,12 @@ class _Unknowns:
 def _optimize(pair: ImagePair, config: AffineConfig, start: FloatArray, reporter: Reporter) -> tuple[float, FloatArray]:
     """One level from one start: (loss, matrix); an infinite loss where the images do not overlap."""
     unknowns = _Unknowns(start, pair, config.model)
-    dissimilarity = Dissimilarity(pair, config.similarity)
     if _common(pair, unknowns.matrix()) < MIN_COMMON:
         return float("inf"), start
+    dissimilarity = _dissimilarity(pair, config, start)
     minimize(
         unknowns.values,
-        lambda: dissimilarity(affine_map(unknowns.matrix(), pair.fixed_grid, pair.fixed)),
+        lambda: _energy(dissimilarity, unknowns.matrix()),
         optimizer="lbfgs",
         iterations=config.iterations,
         tolerance=config.tolerance,
@@ -182,13 +185,30 @@ def _optimize(pair: ImagePair, config: AffineConfig, start: FloatArray, reporter
     return _loss(pair, config, found), found
 
 
+def _dissimilarity(pair: ImagePair, config: AffineConfig, matrix: FloatArray) -> Dissimilarity:
+    """Of the images as they are, or of what their grey values have in common about as they lie under ``matrix``."""
+    found = better_relation(pair, affine_map(matrix, pair.fixed_grid, pair.fixed)) if config.relate else None
+    return Dissimilarity(pair if found is None else related(pair, found[0]), config.similarity)
+
+
+def _energy(dissimilarity: Dissimilarity, matrix: Tensor) -> Tensor:
+    """Dissimilarity under a matrix, and what it costs that it is not rigid, by Green's strain (L^T L - 1) / 2.
+
+    Knees differ by some percent in size. Without this cost images of other contrast, whose local likelihood does not
+    care for the sign of a correlation, were made to match by shrinking one of them to half its size.
+    """
+    pair, linear = dissimilarity.pair, matrix[:3, :3]
+    strain = 0.5 * (linear.T @ linear - torch.eye(3).to(linear))
+    return dissimilarity(affine_map(matrix, pair.fixed_grid, pair.fixed)) + _STRAIN_WEIGHT * strain.square().sum()
+
+
 def _loss(pair: ImagePair, config: AffineConfig, matrix: FloatArray) -> float:
     """Dissimilarity under a matrix; infinite where next to nothing of the images is common."""
     with torch.no_grad():
-        map_ras = affine_map(matrix, pair.fixed_grid, pair.fixed)
-        if _common(pair, torch.as_tensor(matrix).to(pair.fixed)) < MIN_COMMON:
+        on_device = torch.as_tensor(matrix).to(pair.fixed)
+        if _common(pair, on_device) < MIN_COMMON:
             return float("inf")
-        loss = float(Dissimilarity(pair, config.similarity)(map_ras))
+        loss = float(_energy(_dissimilarity(pair, config, matrix), on_device))
     return loss if np.isfinite(loss) else float("inf")
 
 

@@ -17,14 +17,17 @@ from ...ops.maps import apply_matrix, compose_displacement, from_displacement, u
 from ...ops.regularity import momentum_energy, momentum_energy_unit
 from ...ops.separable.smoothing import velocity
 from ...ops.similarity.image_pair import ImagePair, LatticeDissimilarity
+from ...ops.similarity.relation import better_relation, related
 from ..landmarks import LandmarkTerm
-from ..local_map import LocalMap
+from ..local_map import LocalMap, map_through
 from .lddmm import geodesic_flow, geodesic_map
 from .optimizers import minimize, minimize_in_kernel
 from .vsvf import Flow, local_map, velocity_flow
 
 #: How far the first trial step moves the fastest point, before any curvature is known.
 _FIRST_STEP_VOXELS = 0.5
+#: Resolution, as a shrink factor, at which grey values are related.
+_RELATED_AT = 1
 
 
 def deformation(
@@ -35,13 +38,18 @@ def deformation(
     *,
     before: LocalMap | None = None,
     landmarks: LandmarkTerm | None = None,
-) -> LocalMap:
-    """The deformation of the momentum that :func:`optimize_momentum` finds; ``before`` is not in it."""
+) -> tuple[LocalMap, tuple[str, ...]]:
+    """The deformation of the momentum that :func:`optimize_momentum` finds, and notes; ``before`` is not in it.
+
+    Where the settings ask for it and it explains the images much better, their grey values are first replaced by what
+    they have in common under A o ``before``, see :mod:`...ops.similarity.relation`.
+    """
+    pair, notes = _with_common_grey_values(pair, affine_ras, before) if config.relate else (pair, ())
     momentum, grid = optimize_momentum(pair, affine_ras, config, reporter, before=before, landmarks=landmarks)
     with torch.no_grad():
         if isinstance(config, LddmmConfig):
-            return geodesic_map(momentum, grid, config)
-        return local_map(momentum, grid, config.velocity)
+            return geodesic_map(momentum, grid, config), notes
+        return local_map(momentum, grid, config.velocity), notes
 
 
 def optimize_momentum(
@@ -86,6 +94,20 @@ def optimize_momentum(
         return _applied_to(before, from_displacement(_flow(momentum, grid, config).forward_mm, grid))
 
     return unfolded(momentum, grid, whole), grid
+
+
+def _with_common_grey_values(
+    pair: ImagePair, affine_ras: FloatArray, before: LocalMap | None
+) -> tuple[ImagePair, tuple[str, ...]]:
+    judged = pair.shrunk(_RELATED_AT)
+    found = better_relation(judged, map_through(affine_ras, before, judged.fixed_grid, judged.fixed))
+    if found is None:
+        return pair, ()
+    relation, plain = found
+    return related(pair, relation), (
+        "The images show the same tissues along another grey curve, so the deformation compared what their grey "
+        f"values have in common (correlation {plain:.2f} as they are, {relation.correlation:.2f} so).",
+    )
 
 
 def _flow(momentum: Tensor, grid: Grid, config: VsvfConfig | LddmmConfig) -> Flow:

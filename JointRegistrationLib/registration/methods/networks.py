@@ -17,10 +17,10 @@ from ...core.progress import Reporter
 from ...networks import cache, weights
 from ...networks.model import AVSM
 from ...networks.predict import predict
-from ...ops.maps import affine_map, apply_matrix, compose_displacement, from_displacement, resample_displacement
+from ...ops.maps import apply_matrix, compose_displacement
 from ...ops.similarity.image_pair import Dissimilarity, ImagePair
 from ..landmarks import LandmarkTerm
-from ..local_map import Estimate, LocalMap, composed, no_deformation
+from ..local_map import Estimate, LocalMap, composed, map_through, no_deformation
 from .affine import MIN_COMMON, affine_around, affine_opt
 from .momentum import deformation
 from .optimised import optimised
@@ -108,10 +108,10 @@ def _refined(
                 iterations=config.network.refine,
                 reporter=reporter.part(0, begin),
             )
-    after = deformation(pair, affine, settings, reporter.part(begin, 1), before=found.local, landmarks=landmarks)
+    after, notes = deformation(pair, affine, settings, reporter.part(begin, 1), before=found.local, landmarks=landmarks)
     with torch.no_grad():
         local = composed(found.local, after)
-    return Estimate(affine, local, found.notes)
+    return Estimate(affine, local, (*found.notes, *notes))
 
 
 def _best(
@@ -219,11 +219,7 @@ class _Judgement:
         grid = self._pair.fixed_grid
         if not np.isfinite(affine_ras).all():
             return math.inf
-        if local is None:
-            map_ras = affine_map(affine_ras, grid, self._pair.fixed)
-        else:
-            u = resample_displacement(local.forward_mm, local.grid, grid)
-            map_ras = apply_matrix(affine_ras, from_displacement(u, grid))
+        map_ras = map_through(affine_ras, local, grid, self._pair.fixed)
         if float(self._pair.weight(map_ras).sum()) < MIN_COMMON * self._whole:
             return math.inf
         loss = float(self._dissimilarity(map_ras))

@@ -30,6 +30,7 @@ def optimised(
     lap("affine")
     if deformable is None:
         return Estimate(found, no_deformation(pair))
-    local = deformation(pair, found, deformable, reporter.part(affine_end, 1, "deformable"), landmarks=landmarks)
+    part = reporter.part(affine_end, 1, "deformable")
+    local, notes = deformation(pair, found, deformable, part, landmarks=landmarks)
     lap("deformable")
-    return Estimate(found, local)
+    return Estimate(found, local, notes)

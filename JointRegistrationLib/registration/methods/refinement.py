@@ -58,8 +58,8 @@ def refined_further(
         RegistrationCancelled: if asked to stop.
     """
     part = reporter.part(0, 1, "refining")
-    after = deformation(pair, found.affine_ras, config, part, before=found.local, landmarks=landmarks)
+    after, notes = deformation(pair, found.affine_ras, config, part, before=found.local, landmarks=landmarks)
     with torch.no_grad():
         local = composed(found.local, on_lattice(after, found.local))
     lap("refining")
-    return dataclasses.replace(found, local=local)
+    return dataclasses.replace(found, local=local, notes=(*found.notes, *notes))

@@ -37,6 +37,7 @@ def child(code: str, folder: Path) -> subprocess.Popen[str]:
     )
     return subprocess.Popen(
         [sys.executable, "-c", head + code, str(folder)],
+        stdin=subprocess.PIPE,  # never at its end before communicate: what waits for it waits
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from JointRegistrationLib.core.config import SimilarityConfig
+from JointRegistrationLib.core.config import LOCAL_SIMILARITIES, SIMILARITIES, SimilarityConfig
 from JointRegistrationLib.core.geometry import Grid
 from JointRegistrationLib.core.lattices.working_grid import momentum_grid
 from JointRegistrationLib.ops import maps
 from JointRegistrationLib.ops.separable.filters import apply_along_axes, apply_with_channels_last, interpolation_matrix
-from JointRegistrationLib.ops.similarity.image_pair import Dissimilarity, ImagePair, LatticeDissimilarity
-from JointRegistrationLib.ops.similarity.measures import FixedLncc, lncc
+from JointRegistrationLib.ops.separable.resampling import twice_as_fine
+from JointRegistrationLib.ops.similarity.image_pair import ImagePair, LatticeDissimilarity
+from JointRegistrationLib.ops.similarity.measures import FixedLocal, similarity_loss
 from Testing.Support import knees
 from Testing.Support.grids import smooth_random
 
@@ -35,18 +36,29 @@ def some_map(seed: int, size_mm: float = 1.0) -> torch.Tensor:
     return maps.identity(LATTICE, dtype=torch.float64) + size_mm * smooth_random((1, 3, *LATTICE.shape), seed)
 
 
-@pytest.mark.parametrize("name", ["lncc", "ncc", "mk-lncc"])
+def expected_loss(images: ImagePair, config: SimilarityConfig, coarse: torch.Tensor) -> torch.Tensor:
+    """The map interpolated to the fixed grid, the moving image sampled between the voxels of its cubic spline."""
+    map_ras = maps.upsampled(coarse, FIXED_GRID)
+    moving, grid = twice_as_fine(images.moving, images.moving_grid)
+    unit = maps.apply_matrix(grid.ras_to_unit, map_ras)
+    warped = maps.sample_unit(moving, grid, unit, outside=None)
+    return similarity_loss(config.name, config.window_voxels, config.noise)(
+        warped, images.fixed, images.weight(map_ras)
+    )
+
+
+@pytest.mark.parametrize("name", SIMILARITIES)
 @pytest.mark.parametrize("moving_mask", [False, True])
-def test_it_is_the_dissimilarity_of_the_interpolated_map(name: str, moving_mask: bool) -> None:
+def test_it_is_the_loss_of_the_interpolated_map(name: str, moving_mask: bool) -> None:
     images, config = pair(moving_mask=moving_mask), SimilarityConfig(name, 5)
     coarse = some_map(4, 3.0)
-    fine = maps.upsampled(coarse, FIXED_GRID)
-    expected = Dissimilarity(images, config)(fine)
+    expected = expected_loss(images, config, coarse)
     torch.testing.assert_close(LatticeDissimilarity(images, config, LATTICE)(coarse), expected, rtol=1e-9, atol=1e-9)
 
 
-def test_its_gradient_agrees_with_finite_differences() -> None:
-    dissimilarity = LatticeDissimilarity(pair(), SimilarityConfig("lncc", 5), LATTICE)
+@pytest.mark.parametrize("name", LOCAL_SIMILARITIES)
+def test_its_gradient_agrees_with_finite_differences(name: str) -> None:
+    dissimilarity = LatticeDissimilarity(pair(), SimilarityConfig(name, 5), LATTICE)
     start, toward = some_map(5, 0.5), smooth_random((1, 3, *LATTICE.shape), 6)
     dissimilarity(start)  # sets the overlap
 
@@ -70,33 +82,36 @@ def test_a_moving_mask_moves_with_the_map() -> None:
     dissimilarity = LatticeDissimilarity(images, SimilarityConfig("lncc", 5), LATTICE)
     dissimilarity(some_map(5))
     after = some_map(7, 4.0)
-    expected = Dissimilarity(images, SimilarityConfig("lncc", 5))(maps.upsampled(after, FIXED_GRID))
+    expected = expected_loss(images, SimilarityConfig("lncc", 5), after)
     torch.testing.assert_close(dissimilarity(after), expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", LOCAL_SIMILARITIES)
 @pytest.mark.parametrize("noise", [0.0, 0.1])
 @pytest.mark.parametrize("window", [3, 5, 9])
-def test_lncc_with_an_image_that_stays_is_lncc(noise: float, window: int) -> None:
+def test_with_an_image_that_stays_the_local_loss_is_the_same(name: str, noise: float, window: int) -> None:
     x, y = (volume((7, 12, 10), seed) for seed in (1, 2))
     weight = (volume((7, 12, 10), 3) > 0.4).double()
     weight[..., :6] = 0
     x.requires_grad_()
-    loss = FixedLncc(y, weight, window, noise)(x)
-    expected = 1 - lncc(x, y, window, weight, noise=noise)
+    loss = FixedLocal(y, weight, SimilarityConfig(name, window, noise))(x)
+    expected = similarity_loss(name, window, noise)(x, y, weight)
     torch.testing.assert_close(loss, expected)
     (gradient,), (same,) = torch.autograd.grad(loss, x), torch.autograd.grad(expected, x)
     torch.testing.assert_close(gradient, same)
 
 
-def test_lncc_with_an_image_that_stays_passes_gradcheck() -> None:
+@pytest.mark.parametrize("name", LOCAL_SIMILARITIES)
+def test_with_an_image_that_stays_the_local_loss_passes_gradcheck(name: str) -> None:
     x, y, weight = (volume((5, 6, 7), seed).abs() for seed in (1, 2, 3))
-    assert torch.autograd.gradcheck(FixedLncc(y, weight, 4, 0.05), (x.requires_grad_(),))
+    assert torch.autograd.gradcheck(FixedLocal(y, weight, SimilarityConfig(name, 4, 0.05)), (x.requires_grad_(),))
 
 
+@pytest.mark.parametrize("name", LOCAL_SIMILARITIES)
 @pytest.mark.parametrize("weight", [0.0, 1.0])
-def test_nothing_to_compare_gives_one_with_a_finite_gradient(weight: float) -> None:
+def test_nothing_to_compare_gives_one_with_a_finite_gradient(name: str, weight: float) -> None:
     x = volume((6, 6, 6), 1).requires_grad_()
-    loss = FixedLncc(torch.full_like(x, 0.3), torch.full_like(x, weight), 3, 0.03)(x)
+    loss = FixedLocal(torch.full_like(x, 0.3), torch.full_like(x, weight), SimilarityConfig(name, 3, 0.03))(x)
     assert float(loss.detach()) == pytest.approx(1.0)
     assert torch.isfinite(torch.autograd.grad(loss, x)[0]).all()
 

@@ -21,7 +21,11 @@ SIMILARITY_FUNCTIONS = {
     "ncc": measures.ncc,
     "lncc": lambda x, y, weight=None: measures.lncc(x, y, 5, weight),
     "mk_lncc": measures.mk_lncc,
+    "likelihood": lambda x, y, weight=None: measures.local_likelihood(x, y, 5, weight),
 }
+
+#: log((1 + 0.02) / 0.02) / 16
+LIKELIHOOD_OF_EQUALS = 0.245739
 
 
 def images(shape=(9, 11, 10), seed=0, num=1) -> tuple[torch.Tensor, torch.Tensor]:
@@ -49,8 +53,9 @@ def naive_kappa(x, y, weight, size, *, dilation=1, squared):
 @pytest.mark.parametrize("name", SIMILARITY_FUNCTIONS)
 def test_a_change_of_contrast_and_brightness_leaves_the_similarity_at_one(name):
     x, _ = images((20, 20, 20))
-    assert SIMILARITY_FUNCTIONS[name](x, 3.7 * x + 12) == pytest.approx(1, abs=1e-6)
-    assert SIMILARITY_FUNCTIONS[name](x.float(), 0.02 * x.float() + 0.5) == pytest.approx(1, abs=1e-4)
+    most = LIKELIHOOD_OF_EQUALS if name == "likelihood" else 1
+    assert SIMILARITY_FUNCTIONS[name](x, 3.7 * x + 12) == pytest.approx(most, abs=1e-6)
+    assert SIMILARITY_FUNCTIONS[name](x.float(), 0.02 * x.float() + 0.5) == pytest.approx(most, abs=1e-4)
 
 
 def test_inverted_contrast_is_minus_one_for_signed_and_one_for_squared_similarity():
@@ -58,6 +63,16 @@ def test_inverted_contrast_is_minus_one_for_signed_and_one_for_squared_similarit
     assert measures.ncc(x, -x) == pytest.approx(-1)
     assert measures.lncc(x, -x, 5) == pytest.approx(-1)
     assert measures.mk_lncc(x, -x) == pytest.approx(1, abs=1e-6)
+    assert measures.local_likelihood(x, -x, 5) == pytest.approx(LIKELIHOOD_OF_EQUALS, abs=1e-6)
+
+
+def test_the_likelihood_pulls_harder_the_better_the_images_agree():
+    """By a change of rho: 2 rho / (1 - rho^2 + 0.02) / 16, for lncc 1 whatever rho is."""
+    rho = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(measures.likelihood(rho, torch.ones(3)).sum(), rho)
+    expected = [2 * r / (1.02 - r * r) / 16 for r in (0.1, 0.5, 0.9)]
+    assert slope.tolist() == pytest.approx(expected)
+    assert expected[2] > 6 * expected[1]
 
 
 def test_ncc_equals_numpy_correlation_averaged_over_the_batch():
@@ -121,7 +136,9 @@ def test_golden_values():
     x = torch.sin(0.37 * i).reshape(1, 1, 10, 10, 10)
     y = torch.cos(0.31 * i + 0.2).reshape(1, 1, 10, 10, 10) + 0.5 * x
     values = [float(f(x, y)) for f in SIMILARITY_FUNCTIONS.values()]
-    assert values == pytest.approx([0.471626738955508, 0.626821251657010, 0.433883242142656], abs=1e-9)
+    assert values == pytest.approx(
+        [0.471626738955508, 0.626821251657010, 0.433883242142656, 0.038777928614014], abs=1e-9
+    )
 
 
 @pytest.mark.parametrize("name", SIMILARITY_FUNCTIONS)
@@ -221,7 +238,7 @@ def test_similarity_errors_say_what_was_found():
         measures.lncc(x, y, 5, torch.ones(1, 1, 2, 2, 2))
     with pytest.raises(ConfigError, match="at least 2 voxels"):
         measures.lncc(x, y, 1)
-    with pytest.raises(ConfigError, match="choose one of ncc, lncc, mk-lncc"):
+    with pytest.raises(ConfigError, match="choose one of likelihood, lncc, ncc, mk-lncc"):
         measures.similarity_loss("ssd")
 
 

@@ -73,7 +73,7 @@ def test_labels_without_a_tibia_are_refused(knee):
 
 def test_lost_cartilage_is_missing_to_a_fraction_of_a_voxel_and_only_there(knee):
     only_cartilage = dict.fromkeys(TISSUES, 0.0) | {"cartilage": 1.0}
-    contrast = ContrastConfig(signal=only_cartilage, intensity=1.0).without_noise()
+    contrast = ContrastConfig(signal=only_cartilage, intensity=1.0, noise=0.0, coil_gain=0.0, bias=0.0, texture=0.0)
     lateral = np.zeros(GRID.shape, np.float32)
     lateral[..., GRID.size_ijk[0] // 2 :] = 1.0
     whole = render_from_labels(knee.labels, contrast).array

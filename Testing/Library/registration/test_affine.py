@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from JointRegistrationLib.core.config import AffineConfig, PreprocessConfig, RegistrationConfig
+from JointRegistrationLib.core.config import AffineConfig, PreprocessConfig, RegistrationConfig, SimilarityConfig
 from JointRegistrationLib.core.errors import InputError, RegistrationCancelled
 from JointRegistrationLib.core.geometry import transform_points
 from JointRegistrationLib.core.image import Image
@@ -89,7 +89,7 @@ def test_masked_out_content_has_no_influence():
     config = RegistrationConfig()
     without = prepare_pair(Image(spoilt, grid), moving, config.preprocess, "cpu")
     masked = prepare_pair(Image(spoilt, grid), moving, config.preprocess, "cpu", fixed_mask=Image(mask, grid))
-    rigid = AffineConfig(model="rigid", levels=(2, 1), iterations=30)
+    rigid = AffineConfig(model="rigid", similarity=SimilarityConfig("ncc"), levels=(2, 1), iterations=30)
     assert error_mm(affine_opt(masked, rigid), expected) < 0.5
     assert error_mm(affine_opt(without, rigid), expected) > 1
 
