@@ -35,13 +35,13 @@ class Bounds:
 
 
 BOUNDS = {
-    ("noise", "bone"): Bounds(1.7, 2.7, 0.05, 0.8),
-    ("noise", "cartilage"): Bounds(0.7, 1.2, 0.05, 0.5),
-    ("contrast", "bone"): Bounds(1.2, 2.2, 0.03, 0.8),
-    ("contrast", "cartilage"): Bounds(0.9, 1.5, 0.07, 0.8),
+    ("noise", "bone"): Bounds(1.3, 1.9, 0.04, 0.6),
+    ("noise", "cartilage"): Bounds(0.7, 1.2, 0.03, 0.6),
+    ("contrast", "bone"): Bounds(0.7, 1.2, 0.03, 0.5),
+    ("contrast", "cartilage"): Bounds(0.8, 1.4, 0.07, 0.7),
 }
 #: There and back by two registrations, the images exchanged: mean and 95th percentile.
-ROUND_TRIP_MM = {"bone": (1.4, 2.8), "cartilage": (0.7, 1.3)}
+ROUND_TRIP_MM = {"bone": (1.1, 2.1), "cartilage": (0.7, 1.3)}
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +72,7 @@ def results(knee: Knee) -> dict[str, RegistrationResult]:
     return {
         "noise": register(knee.image, noisier()),
         "contrast": register(knee.image, through_a_curve()),
+        "another order": register(knee.image, made(2, ContrastConfig(signal=OTHER_ORDER)).image),
         "noise, back": register(noisier(), knee.image),
     }
 
@@ -101,8 +102,20 @@ def test_either_image_may_be_the_fixed_one(part: str, knee: Knee, results: dict[
     assert np.percentile(error, 95) < most
 
 
-def test_another_order_of_tissues_moves_nothing_or_the_result_is_doubted(knee: Knee) -> None:
-    result = register(knee.image, made(2, ContrastConfig(signal=OTHER_ORDER)).image)
-    mask = np.isin(knee.labels.array, PARTS["bone"])
-    length = np.linalg.norm(result.displacement_field_mm[mask], axis=-1)
-    assert length.mean() < 2.0 or any(note.startswith("Doubtful") for note in result.notes)
+def test_another_order_of_tissues_hardly_moves_the_bones(knee: Knee, results: dict[str, RegistrationResult]) -> None:
+    field = results["another order"].displacement_field_mm
+    length = np.linalg.norm(field[np.isin(knee.labels.array, PARTS["bone"])], axis=-1)
+    assert length.mean() < 2.0
+    assert np.percentile(length, 95) < 3.5
+
+
+def test_a_curve_that_folds_is_undone_first_and_that_is_said(
+    knee: Knee, results: dict[str, RegistrationResult]
+) -> None:
+    image = noisier()
+    high = np.percentile(image.array, 99)
+    result = register(knee.image, dataclasses.replace(image, array=np.abs(image.array - 0.4 * high)))
+    length = np.linalg.norm(result.displacement_field_mm[np.isin(knee.labels.array, PARTS["bone"])], axis=-1)
+    assert length.mean() < 1.5
+    assert any("another grey curve" in note for note in result.notes)
+    assert not any("another grey curve" in note for note in results["noise"].notes)
