@@ -23,6 +23,7 @@ from ..networks.weights import load_segmenter
 from ..ops.devices import choose_device, memory_errors
 from ..ops.separable.along_axes import alignment, interpolated, onto_lattice
 from ..registration.preprocessing import check_image, normalize
+from .islands import without_islands
 
 _BONES = tuple(CLASSES.index(name) for name in ("femur", "tibia", "patella"))
 _CARTILAGES = tuple(n for n, name in enumerate(CLASSES) if "cartilage" in name)
@@ -72,7 +73,8 @@ def segment(
         side = found_side(shares)
         shares = _parted_by_side(shares, side)
         confidence = confidences(shares)
-        array = labels_on_grid(shares, lattice, image.grid, reporter.part(0.7, 1.0))
+        array = labels_on_grid(shares, lattice, image.grid, reporter.part(0.7, 0.95))
+        array = without_islands(array, image.grid)
     reporter.update(1.0)
     return Segmentation(Image(array, image.grid, f"segmentation of {image.name}"), confidence, side)
 

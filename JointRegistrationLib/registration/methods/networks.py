@@ -28,6 +28,9 @@ from .optimised import optimised
 #: Resolution, as a shrink factor, at which predictions are compared.
 _JUDGED_AT = 2
 
+#: The voxels of the coarsest level at which a prediction is refined: about those of the networks' momentum.
+_COARSEST_REFINED_MM = 3.5
+
 #: What does a network method's work where its weights are missing.
 _INSTEAD = {"avsm": "vsvf-opt", "avsm-affine": "affine-opt"}
 
@@ -95,7 +98,7 @@ def _refined(
     """Instance optimisation on the fixed side of a prediction; all of vSVF-opt where there is none."""
     settings, affine, begin = config.vsvf, found.affine_ras, 0.0
     if is_predicted:
-        settings = config.refinement
+        settings = dataclasses.replace(config.refinement, levels=_levels(config.vsvf.levels, pair))
         if config.network.refine_affine:
             begin = 0.1
             affine = affine_around(
@@ -112,6 +115,13 @@ def _refined(
     with torch.no_grad():
         local = composed(found.local, after)
     return Estimate(affine, local, (*found.notes, *notes))
+
+
+def _levels(levels: tuple[int, ...], pair: ImagePair) -> tuple[int, ...]:
+    """The two finest levels, and coarser ones as long as they resolve what the networks do."""
+    spacing = min(pair.fixed_grid.spacing_mm)
+    resolved = tuple(level for level in levels if level * spacing <= _COARSEST_REFINED_MM)
+    return max(resolved, levels[-2:], key=len)
 
 
 def _best(
