@@ -64,7 +64,13 @@ TORCH_FREE_WORKER = ("client", "exchange", "folders", "messages", "process", "se
 EVERYWHERE_IN_LIBRARY = {"numpy", "torch", "safetensors", "JointRegistrationLib"}
 #: Which parts of the library, a folder or a file, may import a package that the others may not.
 ONLY_IN = {
-    "SimpleITK": {"core/figures/metrics.py", "files", "phantom/from_labels.py", "training/data/labels.py"},
+    "SimpleITK": {
+        "core/figures/metrics.py",
+        "files",
+        "phantom/from_labels.py",
+        "segmentation/islands.py",
+        "training/data/labels.py",
+    },
     "click": {"cli"},
     "h5py": {"files/transforms/hdf5.py"},
     "pydicom": {"files/dicom/frames.py", "files/dicom/pixels.py"},
