@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import faulthandler
 import json
+import os
 import sys
 import time
 import traceback
@@ -63,7 +64,8 @@ class Record:
 class Session:
     """Takes the steps from timer ticks, and leaves ``record.json`` and a picture of each in a folder.
 
-    ``held-up.txt`` says what Python was at whenever the event loop had not come round for ``PAUSE_S``.
+    With ``HELD_UP`` in the environment ``held-up.txt`` says what Python was at whenever the event loop had not come
+    round for ``PAUSE_S``. Python is read from outside while it runs, which can end the application, as it did once.
 
     Args:
         app: handed to the steps.
@@ -74,7 +76,7 @@ class Session:
     def __init__(self, app: Any, steps: Sequence[Step], folder: Path) -> None:
         self._app, self._steps, self._folder = app, list(steps), folder
         self._pump, self._pauses = Pump(PATIENCE_S), Pauses(PAUSE_S)
-        self._heldUp = (folder / "held-up.txt").open("w", encoding="utf-8")
+        self._heldUp = (folder / "held-up.txt").open("w", encoding="utf-8") if "HELD_UP" in os.environ else None
         self._records: list[Record] = []
         self._scenes: dict[str, dict[str, Any]] = {}
         self._began, self._finishing = 0.0, False
@@ -107,7 +109,8 @@ class Session:
 
     def _tick(self) -> None:
         self._pauses.tick()
-        faulthandler.dump_traceback_later(PAUSE_S, file=self._heldUp)  # unless the next tick comes before
+        if self._heldUp is not None:
+            faulthandler.dump_traceback_later(PAUSE_S, file=self._heldUp)  # unless the next tick comes before
         self._app.watchWidth()
         self._pump.tick()
         if self._pump.busy or self._finishing:
