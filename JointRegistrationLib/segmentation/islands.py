@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
+from ..core.figures.metrics import bounding_box
 from ..core.geometry import Grid
 from ..core.structures import LABELS
 
-_BONES = ("femur", "tibia", "patella")
 #: A smaller piece of cartilage is none: 1 mm of thickness over a square of 5 mm.
 _LEAST_CARTILAGE_MM3 = 25.0
 
@@ -22,23 +22,12 @@ def without_islands(labels: npt.NDArray[np.uint8], grid: Grid) -> npt.NDArray[np
     """
     kept = labels.copy()
     for name, number in LABELS.items():
-        box = _box(labels == number)
-        if box is None:
+        mask = labels == number
+        if not mask.any():
             continue
-        mask = (labels[box] == number).astype(np.uint8)
-        pieces = sitk.RelabelComponent(sitk.ConnectedComponent(sitk.GetImageFromArray(mask)))
+        box = bounding_box(mask)
+        pieces = sitk.RelabelComponent(sitk.ConnectedComponent(sitk.GetImageFromArray(mask[box].astype(np.uint8))))
         sizes = np.bincount(sitk.GetArrayViewFromImage(pieces).ravel())[1:]  # the largest first
-        last = 1 if name in _BONES else max(1, int(np.sum(sizes * grid.voxel_volume_mm3 >= _LEAST_CARTILAGE_MM3)))
-        kept[box][sitk.GetArrayViewFromImage(pieces) > last] = 0
+        whole = int(np.sum(sizes * grid.voxel_volume_mm3 >= _LEAST_CARTILAGE_MM3)) if "cartilage" in name else 1
+        kept[box][sitk.GetArrayViewFromImage(pieces) > max(1, whole)] = 0
     return kept
-
-
-def _box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice, slice] | None:
-    """The part of the array that ``mask`` touches; None if it is empty."""
-    sides = []
-    for axis in range(3):
-        found = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        if not len(found):
-            return None
-        sides.append(slice(int(found[0]), int(found[-1]) + 1))
-    return sides[0], sides[1], sides[2]

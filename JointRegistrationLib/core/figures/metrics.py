@@ -126,7 +126,7 @@ def surface_distances_mm(a: LabelArray, b: LabelArray, grid: Grid) -> FloatArray
     inside_a, inside_b = a != 0, b != 0
     if not (inside_a.any() and inside_b.any()):
         return np.zeros(0)
-    box = _bounding_box(inside_a | inside_b)
+    box = bounding_box(inside_a | inside_b)
     surface_a, surface_b = (_surface(np.pad(mask[box], 1)) for mask in (inside_a, inside_b))
     to_a, to_b = (_distance_to_mm(surface, grid) for surface in (surface_a, surface_b))
     return np.concatenate([to_b[surface_a], to_a[surface_b]])
@@ -214,7 +214,8 @@ def _distance_to_mm(surface: npt.NDArray[np.bool_], grid: Grid) -> npt.NDArray[n
     return np.asarray(np.abs(sitk.GetArrayFromImage(distance)), dtype=np.float32)
 
 
-def _bounding_box(mask: npt.NDArray[np.bool_]) -> tuple[slice, ...]:
+def bounding_box(mask: npt.NDArray[np.bool_]) -> tuple[slice, ...]:
+    """The part of an array that ``mask``, which is not empty, touches."""
     box = []
     for axis in range(mask.ndim):
         others = tuple(other for other in range(mask.ndim) if other != axis)

@@ -130,7 +130,7 @@ def _local(
 ) -> Tensor:
     """The mean over windows of what ``agreement`` makes of c and a b."""
     if window < 2:
-        raise ConfigError(f"lncc: a window of at least 2 voxels is needed, but {window} was given")
+        raise ConfigError(f"similarity: a window of at least 2 voxels is needed, but {window} was given")
     windows = window_variation(moments(*_prepared(x, y, weight)), window)
     product = torch.where(windows.usable, windows.product, torch.ones_like(windows.product))
     return windows.mean(agreement(windows.covariation, product), noise)

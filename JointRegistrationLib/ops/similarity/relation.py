@@ -18,7 +18,6 @@ from torch import Tensor
 
 from ...core.config import SimilarityConfig
 from ...core.geometry import FloatArray
-from ..maps import apply_matrix
 from ..separable.filters import gaussian_matrix
 from .image_pair import ImagePair
 from .measures import FixedLocal, ncc
@@ -28,8 +27,9 @@ _BINS, _SMOOTHED_BINS = 64, 1.5
 #: Grey values that fewer voxels than this share have take the function of others: of a few voxels any two functions
 #: correlate.
 _LEAST_SHARE = 1e-5
-#: How much likelier (:func:`.measures.local_likelihood`) the images must become; of the pairs in docs/method.md those
-#: of another contrast gain 0.06 to 0.13, those of one kind 0.02 at most.
+#: How much likelier (:func:`.measures.local_likelihood`) the images must become: 0.25 of the logarithm. Of the pairs in
+#: docs/method.md a curve gains 0.5, a fold 1.0, a negative, which is a line in each window, 0.03, images of one
+#: kind 0.2 at most.
 _LEAST_GAIN = 0.031
 
 
@@ -83,8 +83,7 @@ def better_relation(pair: ImagePair, map_ras: Tensor) -> tuple[Relation, float] 
     Returns:
         None where the images are explained about as well as they are.
     """
-    weight = pair.weight_at(apply_matrix(pair.moving_grid.ras_to_unit, map_ras))
-    warped = pair.warped(map_ras)
+    weight, warped = pair.weight(map_ras), pair.warped(map_ras)
     relation = common_grey_values(pair.fixed, warped, weight)
     plain = _unlikely(pair.fixed, warped, weight)
     replaced = _unlikely(_looked_up(relation.fixed, pair.fixed), _looked_up(relation.moving, warped), weight)

@@ -26,8 +26,6 @@ from .vsvf import Flow, local_map, velocity_flow
 
 #: How far the first trial step moves the fastest point, before any curvature is known.
 _FIRST_STEP_VOXELS = 0.5
-#: Resolution, as a shrink factor, at which grey values are related.
-_RELATED_AT = 1
 
 
 def deformation(
@@ -99,8 +97,7 @@ def optimize_momentum(
 def _with_common_grey_values(
     pair: ImagePair, affine_ras: FloatArray, before: LocalMap | None
 ) -> tuple[ImagePair, tuple[str, ...]]:
-    judged = pair.shrunk(_RELATED_AT)
-    found = better_relation(judged, map_through(affine_ras, before, judged.fixed_grid, judged.fixed))
+    found = better_relation(pair, map_through(affine_ras, before, pair.fixed_grid, pair.fixed))
     if found is None:
         return pair, ()
     relation, plain = found
